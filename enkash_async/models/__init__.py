@@ -1,0 +1,40 @@
+"""Values that calls take and return: frozen, exact, and quiet about personal data."""
+
+from enkash_async.models._base import Reply
+from enkash_async.models._billers import Biller, BillerCategory, BillerParam
+from enkash_async.models._bills import Bill, CompanyBiller, FetchedBill, PaymentInitiation
+from enkash_async.models._enums import (
+    ApprovalStatus,
+    BillCopyStatus,
+    BillerType,
+    BillPayStatus,
+    Circle,
+    OpenEnum,
+    Outcome,
+    PaymentMode,
+    PaymentStatus,
+    PaymentType,
+)
+from enkash_async.models._filters import BillFilter
+
+__all__ = [
+    "ApprovalStatus",
+    "Bill",
+    "BillCopyStatus",
+    "BillFilter",
+    "BillPayStatus",
+    "Biller",
+    "BillerCategory",
+    "BillerParam",
+    "BillerType",
+    "Circle",
+    "CompanyBiller",
+    "FetchedBill",
+    "OpenEnum",
+    "Outcome",
+    "PaymentInitiation",
+    "PaymentMode",
+    "PaymentStatus",
+    "PaymentType",
+    "Reply",
+]

@@ -1,0 +1,186 @@
+"""EnKash's words as open enums: an unknown word is kept, never a crash.
+
+EnKash's own examples use words outside its own lists (`COMPLETED`, `MUMBAI`), so no list here is closed.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+__all__ = [
+    "ApprovalStatus",
+    "BillCopyStatus",
+    "BillPayStatus",
+    "BillerType",
+    "Circle",
+    "OpenEnum",
+    "Outcome",
+    "PaymentMode",
+    "PaymentStatus",
+    "PaymentType",
+]
+
+
+class OpenEnum(enum.StrEnum):
+    """An enum of strings that takes in words it does not know.
+
+    `PaymentStatus("COMPLETED")` is a value whose `.value` is `"COMPLETED"` and whose `.is_known` is False. Values
+    compare and hash like the word itself: `bill.payment_status == "COMPLETED"`.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        # Not remembered in the class: a stream of made-up words must not grow it for ever.
+        word = str.__new__(cls, value)
+        word._name_ = value
+        word._value_ = value
+        return word
+
+    @property
+    def is_known(self) -> bool:
+        """Whether EnKash's pages list this word."""
+        return self._value_ in type(self)._value2member_map_
+
+    def __repr__(self) -> str:
+        mark = "" if self.is_known else " (not a documented word)"
+        return f"<{type(self).__name__} {self._value_!r}{mark}>"
+
+
+class Outcome(enum.StrEnum):
+    """What became of a bill, read from `billpay_status` alone.
+
+    `SUCCESS` is PAID and `FAILED` is FAILED; every other word, known or not, and no word at all, is PENDING.
+    EnKash page: Get Utility Bill Status (api-10664797).
+    """
+
+    PAID = "PAID"
+    FAILED = "FAILED"
+    PENDING = "PENDING"
+
+
+class Circle(OpenEnum):
+    """Telecom circle or Torrent Power town (`circle`, `circleEnum`); EnKash page: Fetch Current Bill (api-10664798)."""
+
+    AP = "AP"
+    ASM = "ASM"
+    BIH = "BIH"
+    CHE = "CHE"
+    DEL = "DEL"
+    GUJ = "GUJ"
+    HAR = "HAR"
+    HP = "HP"
+    JK = "JK"
+    KK = "KK"  # Karnataka
+    KER = "KER"
+    KOL = "KOL"
+    MAH = "MAH"
+    MP = "MP"
+    MUM = "MUM"
+    NE = "NE"
+    ORI = "ORI"
+    PUN = "PUN"
+    RAJ = "RAJ"
+    TN = "TN"
+    UPE = "UPE"
+    UPW = "UPW"
+    WB = "WB"
+    ALL = "ALL"
+    AGRA = "AGRA"
+    AHM = "AHM"
+    BHIWANDI = "BHIWANDI"
+    SURAT = "SURAT"
+    # The page runs its words together. This one is most likely a single Torrent Power area; should EnKash mean three,
+    # the words still pass through, since the enum is open.
+    SHILMUMBRAKALWA = "SHILMUMBRAKALWA"
+
+
+class PaymentStatus(OpenEnum):
+    """Where the money is (`paymentStatus`); EnKash page: Get Utility Bill By Reference ID (api-10664801)."""
+
+    INIT = "INIT"
+    PROCESS = "PROCESS"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    PENDING = "PENDING"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    PARTIAL_REFUNDED = "PARTIAL_REFUNDED"
+    REFUNDED = "REFUNDED"
+    IN_PROCESS = "IN_PROCESS"
+    AUTHENTICATION_IN_PROCESS = "AUTHENTICATION_IN_PROCESS"
+    OTP_RENDERED = "OTP_RENDERED"
+    CHECKOUT_RENDERED = "CHECKOUT_RENDERED"
+    MPI_PROCESSED = "MPI_PROCESSED"
+    MPI_RENDERED = "MPI_RENDERED"
+    REFUND_IN_PROGRESS = "REFUND_IN_PROGRESS"
+    REFUND_REQUESTED = "REFUND_REQUESTED"
+    PENDING_WITH_BANK = "PENDING_WITH_BANK"
+    SWAPPED = "SWAPPED"
+    PAID_OFFLINE = "PAID_OFFLINE"
+    PARTIAL_PAID = "PARTIAL_PAID"
+
+
+class BillPayStatus(OpenEnum):
+    """Where the bill stands with Bharat Connect (`billpayStatus`); page: Get Utility Bill Status (api-10664797)."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    ON_HOLD = "ON_HOLD"
+    REINITIATE = "REINITIATE"
+    AGENCY_FAILED = "AGENCY_FAILED"
+
+
+class ApprovalStatus(OpenEnum):
+    """Whether the debit was confirmed (`approvalStatus`); the list is not documented in full (api-10664797)."""
+
+    MAKER_APPROVAL_PENDING = "MAKER_APPROVAL_PENDING"
+    CHECKER_APPROVED = "CHECKER_APPROVED"
+
+
+class PaymentMode(OpenEnum):
+    """How the money was paid (`paymentMode`); EnKash page: Get Utility Bill By Reference ID (api-10664801)."""
+
+    CREDIT_CARD = "CREDIT_CARD"
+    DEBIT_CARD = "DEBIT_CARD"
+    NET_BANKING = "NET_BANKING"
+    UPI = "UPI"
+    PREPAID_CARD = "PREPAID_CARD"
+    INVALID_PAYMENT_MODE = "INVALID_PAYMENT_MODE"
+    SEAMLESS_BANKING = "SEAMLESS_BANKING"
+    VIRTUAL_ACCOUNT = "VIRTUAL_ACCOUNT"
+    TALLY_PAYMENT = "TALLY_PAYMENT"
+    ENKASH_COIN = "ENKASH_COIN"
+    CASH = "CASH"
+    CHEQUE = "CHEQUE"
+    ACCOUNT_TRANSFER = "ACCOUNT_TRANSFER"
+
+
+class BillCopyStatus(OpenEnum):
+    """State of the bill's PDF copy (`billCopyStatus`); EnKash page: Bill Payment Webhook (api-12515630)."""
+
+    FAILED = "FAILED"
+    PENDING = "PENDING"
+    SUCCESS = "SUCCESS"
+
+
+class BillerType(OpenEnum):
+    """Category of a biller (`billerType`); only one word is documented (api-12515630)."""
+
+    ELECTRICITY = "ELECTRICITY"
+
+
+class PaymentType(OpenEnum):
+    """What a payment request pays for (`paymentType`); EnKash page: Payment Request (api-18880652)."""
+
+    INVOICE = "INVOICE"
+    GST = "GST"
+    UTILITY = "UTILITY"
+    RENTAL = "RENTAL"
+    CONSENT_TRANSACTION = "CONSENT_TRANSACTION"
+    COLLECTION_INVOICE = "COLLECTION_INVOICE"
+    ADVANCE_PAYMENT = "ADVANCE_PAYMENT"
