@@ -1,0 +1,156 @@
+"""Checks on arguments: what is wrong is said here, with what to write instead, before anything is sent."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from enkash_async.errors import InvalidRequestError
+
+__all__ = ["IST", "amount", "bill_params", "biller_id", "day", "dropped_none", "identifier", "remarks", "text", "wire"]
+
+#: India Standard Time; EnKash names no zone, so this one is an assumption, made everywhere in the same way.
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+
+# Copied as a rule from the page of Confirm Debit (api-10664802): note that it has no full stop and no slash.
+_REMARKS = re.compile(r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}")
+_INT32 = 2**31 - 1
+_MAX_DIGITS = 30  # far above any bill, far below what would cost memory to write out
+
+
+def _wrong(message: str) -> NoReturn:
+    raise InvalidRequestError(message)
+
+
+def text(value: object, where: str) -> str:
+    """Return a string that has something in it and can be sent as UTF-8."""
+    if not isinstance(value, str):
+        _wrong(f"{where} must be a str, not {type(value).__name__}")
+    if not value.strip():
+        _wrong(f"{where} is empty; leave it out or give it a value")
+    if not _encodable(value):
+        _wrong(f"{where} holds half of a surrogate pair, which cannot be sent as UTF-8")
+    return value
+
+
+def identifier(value: object, where: str) -> str:
+    """Return an id that is safe to put into a path: not empty, not `.` or `..`, no control characters."""
+    found = text(value, where)
+    if found in {".", ".."}:
+        _wrong(f"{where} must not be {found!r}: as part of a path it would mean another address")
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in found):
+        _wrong(f"{where} holds a control character")
+    return found
+
+
+def biller_id(value: object) -> int:
+    """Return EnKash's number of a biller, a positive int32."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        _wrong(f"biller_id must be an int such as 2001, not {type(value).__name__}")
+    if not 0 < value <= _INT32:
+        _wrong(f"biller_id must be between 1 and {_INT32}: take it from billers.list()")
+    return value
+
+
+def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
+    """Return money in rupees as it was given, exact.
+
+    Args:
+        value: A `Decimal` or an `int`; a `float` is refused, since it has lost digits before it came here.
+        where: Name of the argument.
+        least: Smallest value allowed; None allows any.
+    """
+    if isinstance(value, float):
+        _wrong(f"{where} must not be a float, floats lose paise: write Decimal({str(value)!r})")
+    if isinstance(value, bool) or not isinstance(value, (Decimal, int)):
+        _wrong(f"{where} must be a Decimal or an int in rupees, not {type(value).__name__}: write Decimal('2450.75')")
+    money = Decimal(value)
+    if not money.is_finite():
+        _wrong(f"{where} must be a finite number of rupees")
+    exponent = money.as_tuple().exponent
+    if money.adjusted() > _MAX_DIGITS or (isinstance(exponent, int) and exponent < -_MAX_DIGITS):
+        _wrong(f"{where} has more digits than any amount of rupees")
+    if least is not None and money < least:
+        _wrong(f"{where} must be at least {least} rupee, not {money}")
+    return money
+
+
+def day(value: object, where: str) -> str:
+    """Return a date as `YYYY-MM-DD`; an aware date-time counts as its date in India."""
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            shown = value.isoformat(sep=" ", timespec="seconds")
+            _wrong(f"{where} is a date-time without a zone ({shown}): pass a date, or add tzinfo=timezone.utc")
+        return value.astimezone(IST).date().isoformat()
+    if not isinstance(value, date):
+        _wrong(f"{where} must be a date, not {type(value).__name__}: write date(2026, 1, 31)")
+    return value.isoformat()
+
+
+def remarks(value: object) -> str:
+    """Return remarks that the approval call accepts."""
+    found = text(value, "remarks")
+    if not _REMARKS.fullmatch(found):
+        _wrong(
+            "remarks may hold 1 to 255 letters, digits, spaces and , @ # $ % ^ & * + : ; ? ! ( ) - _ \" ' `"
+            " but no full stop, slash, line break or accented letter"
+        )
+    return found
+
+
+def bill_params(value: object) -> dict[str, str]:
+    """Return a biller's inputs as strings; `cn` must be among them.
+
+    A whole number is written as its digits. Give numbers with leading zeros as strings, or the zeros are gone before
+    they come here.
+    """
+    if not isinstance(value, Mapping):
+        _wrong(f"params must be a mapping such as {{'cn': '123456789'}}, not {type(value).__name__}")
+    found: dict[str, str] = {}
+    for name, item in value.items():
+        where = f"params[{text(name, 'a name in params')!r}]"
+        whole = isinstance(item, int) and not isinstance(item, bool)
+        found[name] = str(int(item)) if whole else text(item, where)
+    if "cn" not in found:
+        _wrong("params needs 'cn', the consumer number: {'cn': '123456789'}")
+    return found
+
+
+def dropped_none(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that are set: EnKash is never sent a null."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def wire(value: object, where: str) -> Any:
+    """Return a value in its JSON form: exact numbers, `YYYY-MM-DD`, plain words, lists, objects.
+
+    Args:
+        value: Anything that has such a form.
+        where: Its name, for the message when it has none.
+
+    Raises:
+        InvalidRequestError: A float, a date-time without a zone, or a type that JSON does not have.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, enum.Enum):
+        return wire(value.value, where)
+    if isinstance(value, str):
+        return value if _encodable(value) else text(value, where)
+    if isinstance(value, (int, float, Decimal)):
+        return int(value) if isinstance(value, int) else amount(value, where, least=None)
+    if isinstance(value, date):
+        return day(value, where)
+    if isinstance(value, Mapping):
+        return {text(name, f"a name in {where}"): wire(item, f"{where}[{name!r}]") for name, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [wire(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    _wrong(f"{where} cannot be sent as JSON: {type(value).__name__}")
+
+
+def _encodable(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,0 +1,149 @@
+"""What to do after a failure: pure decisions, no sleeping."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from enkash_async._wire import Effect
+from enkash_async.errors import (
+    ConfigurationError,
+    EnkashError,
+    RateLimitError,
+    ResponseDecodeError,
+    ServerError,
+    TokenEndpointError,
+    TransportError,
+)
+
+__all__ = ["PollPolicy", "RetryPolicy", "Verdict", "decide", "parse_retry_after"]
+
+Random = Callable[[], float]
+
+#: Statuses of a gateway or of an overload; a plain 500 is EnKash's own word and would come again.
+_PASSING = frozenset({502, 503, 504})
+
+
+def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(policy: object, attribute: attrs.Attribute[Any], value: float) -> None:
+        if not value >= least:
+            raise ConfigurationError(f"{type(policy).__name__}.{attribute.name} must be at least {least}, not {value}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How often and how patiently to repeat a call that is safe to repeat.
+
+    Args:
+        attempts: Attempts in all, the first included; 1 switches repeating off.
+        backoff: Upper bound of the first pause in seconds; it doubles each time, and each pause is a random part of it.
+        max_backoff: Upper bound of any pause in seconds.
+        max_retry_after: Longest `Retry-After` in seconds that is waited for; a longer one is raised at once, with
+            `retry_after` on the error.
+    """
+
+    attempts: int = attrs.field(default=3, validator=_at_least(1))
+    backoff: float = attrs.field(default=0.5, validator=_at_least(0))
+    max_backoff: float = attrs.field(default=8.0, validator=_at_least(0))
+    max_retry_after: float = attrs.field(default=60.0, validator=_at_least(0))
+
+    def pause(self, attempt: int, retry_after: float | None, random: Random) -> float:
+        """Return the seconds to wait after the given attempt, the first being 1 (full jitter)."""
+        # The exponent is capped since 2.0**1024 overflows, which a large `attempts` would reach.
+        ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
+        return max(retry_after or 0.0, random() * ceiling)
+
+
+@attrs.frozen(kw_only=True)
+class PollPolicy:
+    """How often to ask whether a bill has settled.
+
+    Args:
+        first: Pause before the second look in seconds.
+        factor: Each pause is so many times the one before.
+        longest: Upper bound of a pause in seconds.
+        jitter: Share by which a pause is varied at random, so that many waiters do not ask at once.
+    """
+
+    first: float = attrs.field(default=1.0, validator=_at_least(0.001))
+    factor: float = attrs.field(default=1.5, validator=_at_least(1))
+    longest: float = attrs.field(default=15.0, validator=_at_least(0.001))
+    jitter: float = attrs.field(default=0.2, validator=_at_least(0))
+
+    def pause(self, look: int, random: Random) -> float:
+        """Return the seconds to wait after the given look, the first being 1."""
+        plain = min(self.longest, self.first * self.factor ** min(look - 1, 60))
+        return plain * (1 + self.jitter * (2 * random() - 1))
+
+
+class Verdict(enum.Enum):
+    """What may be done after a failure."""
+
+    AGAIN = "again"
+    RAISE = "raise"
+    UNKNOWN = "unknown"
+
+
+def decide(effect: Effect, failure: EnkashError) -> Verdict:
+    """Return what may be done after one failed attempt, attempts left or not.
+
+    ============================================  =====  =====================
+    failure                                       READ   CREATES and the others
+    ============================================  =====  =====================
+    not sent, or no token for a passing reason    again  again
+    maybe sent (drop, time-out, truncated reply)  again  unknown
+    429                                           again  raise (EnKash did nothing)
+    502, 503, 504                                 again  unknown
+    500 and other 5xx                             raise  unknown
+    a reply that cannot be read                   raise  unknown
+    any other answer                              raise  raise
+    ============================================  =====  =====================
+    """
+    if isinstance(failure, TransportError) and not failure.sent:
+        return Verdict.AGAIN
+    if isinstance(failure, TokenEndpointError):
+        # Repeating a login that may have been counted is how accounts get locked.
+        return Verdict.RAISE if failure.counted else Verdict.AGAIN
+    if effect is Effect.READ:
+        passing = isinstance(failure, (TransportError, RateLimitError))
+        return Verdict.AGAIN if passing or _is_passing(failure) else Verdict.RAISE
+    unclear = isinstance(failure, (TransportError, ServerError, ResponseDecodeError))
+    return Verdict.UNKNOWN if unclear else Verdict.RAISE
+
+
+def _is_passing(failure: EnkashError) -> bool:
+    return isinstance(failure, ServerError) and failure.status in _PASSING
+
+
+def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Return the seconds that a reply asks to wait, or None when it does not say so readably.
+
+    Args:
+        value: The `Retry-After` header: seconds, or an HTTP date.
+        date: The `Date` header of the same reply; the difference of the two does not depend on this machine's clock.
+    """
+    if value is None:
+        return None
+    word = value.strip()
+    if word.isascii() and word.isdigit():
+        return float(word)
+    then = _http_date(word)
+    if then is None:
+        return None
+    now = (_http_date(date) if date else None) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
+
+
+def _http_date(word: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(word)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
