@@ -1,0 +1,37 @@
+"""What has to be let go in a child process after `fork`: locks held and work begun by threads that it does not have."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+__all__ = ["Forked", "reset_after_fork"]
+
+
+class Forked(Protocol):
+    """An object that puts itself right in a child process."""
+
+    def after_fork(self) -> None:
+        """Drop what belongs to the parent."""
+        ...
+
+
+_alive: weakref.WeakSet[Forked] = weakref.WeakSet()
+
+
+def reset_after_fork(thing: Forked) -> None:
+    """Have `thing.after_fork()` called in every child process for as long as it lives.
+
+    One hook for all, since `os.register_at_fork` cannot be undone.
+    """
+    _alive.add(thing)
+
+
+def _in_child() -> None:
+    for thing in list(_alive):
+        thing.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_in_child)

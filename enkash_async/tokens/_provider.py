@@ -1,0 +1,410 @@
+"""The life of a token in one process: one state machine, whatever store the processes share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from logging import getLogger
+
+import attrs
+
+from enkash_async._forks import reset_after_fork
+from enkash_async.errors import (
+    CredentialsRejectedError,
+    LoginGuardError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
+)
+from enkash_async.tokens._flight import Flight, wake
+from enkash_async.tokens._memory import MemoryTokenStore
+from enkash_async.tokens._types import (
+    Cooling,
+    Failure,
+    Found,
+    Lead,
+    Refused,
+    Token,
+    TokenSource,
+    TokenStore,
+    Wait,
+)
+from enkash_async.tokens._windows import Windows, usable_lifetime
+
+__all__ = ["CachingTokenProvider", "InMemoryTokenProvider", "ProviderState"]
+
+log = getLogger("enkash_async.tokens")
+
+_PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
+_HEARTBEAT = 2.0  # seconds between signs of life of a login
+_LOOK = 0.1  # longest pause in seconds between looks at somebody else's login
+_GUARD_LOOK = 1.0  # seconds for which a closed guard is believed without asking the store again
+_YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be refused again
+
+_REASONS = {
+    "rejected": "EnKash refused these credentials: correct them, or call reset_guard() once they are right",
+    "budget": "too many logins failed that may have counted: check the credentials, then call reset_guard()",
+    "locked": "EnKash says that the account is locked: have it unlocked, then call reset_guard()",
+    "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
+}
+
+
+@attrs.frozen
+class ProviderState:
+    """What a provider knows at the moment; cheap, and without secrets.
+
+    Attributes:
+        generation: Of the token in hand, or None.
+        remaining: Its seconds left to live, or None.
+        refreshing: Whether a login is under way in this process.
+        logins: Logins made by this process that worked.
+        failures: Refreshes of this process that did not.
+        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
+        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
+    """
+
+    generation: int | None
+    remaining: float | None
+    refreshing: bool
+    logins: int
+    failures: int
+    barred: str | None
+    cooling: float
+
+
+@attrs.frozen
+class _Held:
+    """The token in hand with the instants at which its windows begin."""
+
+    token: Token
+    ahead_at: float
+    wait_at: float
+    hold_at: float
+
+
+@attrs.frozen
+class _Pause:
+    """A failure that is answered from memory until an instant, without asking the store again."""
+
+    until: float
+    failure: TokenError
+
+
+class CachingTokenProvider:
+    """Hands out tokens from a source, logging in as rarely as can be.
+
+    A fresh token is returned at once, without lock or I/O. In its last stretch a new one is fetched beside the
+    work, while callers go on with the old one. Callers who need a new one share one login, and its failure. A caller
+    who is cancelled disturbs nobody else. Credentials that EnKash refused are not tried again, since a few wrong
+    attempts lock the account. One provider may serve several event loops and threads, and goes on after `fork`.
+
+    Args:
+        source: Logs in.
+        store: What the workers of the account share.
+        clock: Monotonic seconds; the clock of the tokens that the source makes.
+        sleep: Waits so many seconds.
+        random: Returns a number in [0, 1); spreads the renewals of several processes.
+        patience: Seconds that a caller waits for a new token while the old one still lives.
+    """
+
+    def __init__(
+        self,
+        source: TokenSource,
+        store: TokenStore,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = random.random,
+        patience: float = _PATIENCE,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._share = random()
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+        self._flight: Flight | None = None
+        self._pause: _Pause | None = None
+        self._watermark = -1  # the highest generation that a caller saw refused
+        self._reported = -1  # the highest of these that the store knows of
+        self._renewed: int | None = None  # the generation that the last forced renewal brought
+        self._logins = 0
+        self._failures = 0
+        self._warned = False
+        self._closed = False
+        reset_after_fork(self)
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        """Return a token to attach to a request; as in `TokenProvider.get_token`.
+
+        Raises:
+            CredentialsRejectedError: EnKash said no, to this caller or to the one whose login it shared.
+            LoginGuardError: Another attempt could lock the account, so none was made.
+            TokenEndpointError: The login failed for a passing reason; `retry_after` says when to come back.
+            TokenStoreError: The shared store cannot be reached.
+        """
+        held = self._held
+        if rejected is None and held is not None and self._clock() < held.ahead_at:
+            return held.token
+        return await self._get_slowly(-1 if rejected is None else self._note_rejection(rejected))
+
+    async def aclose(self) -> None:
+        """Stop a refresh under way and hand out no more tokens; a second call does nothing."""
+        with self._lock:
+            self._closed = True
+            self._held = None
+            flight, self._flight = self._flight, None
+            waiters = [] if flight is None else flight.land(_closed())
+        wake(waiters)
+        if flight is None or flight.task is None:
+            return
+        if flight.loop is asyncio.get_running_loop():
+            flight.task.cancel()
+            await asyncio.wait([flight.task])
+        elif not flight.loop.is_closed():
+            flight.loop.call_soon_threadsafe(flight.task.cancel)
+
+    def state(self) -> ProviderState:
+        """Return what the provider knows at the moment, without I/O."""
+        held, pause, now = self._held, self._pause, self._clock()
+        cooling = max(0.0, pause.until - now) if pause is not None else 0.0
+        guard = pause.failure if pause is not None and isinstance(pause.failure, LoginGuardError) else None
+        return ProviderState(
+            generation=None if held is None else held.token.generation,
+            remaining=None if held is None else held.token.remaining(now),
+            refreshing=self._flight is not None,
+            logins=self._logins,
+            failures=self._failures,
+            barred=None if guard is None else guard.reason,
+            cooling=0.0 if guard is not None else cooling,
+        )
+
+    async def reset_guard(self) -> None:
+        """Let credentials be tried again that were refused; for operators who have put things right."""
+        await self._store.reset(self._source.identity)
+        self._pause = None
+
+    def after_fork(self) -> None:
+        """Drop what belongs to the parent process: its lock, and a refresh that goes on there."""
+        self._lock = threading.Lock()
+        self._flight = None
+
+    # --- callers ------------------------------------------------------------------------------------------------------
+
+    def _note_rejection(self, rejected: Token) -> int:
+        """Drop a refused token and return the generation that the caller's next token must exceed."""
+        with self._lock:
+            young = rejected.requested_at + _YOUNG > self._clock()
+            if rejected.generation == self._renewed and young and not self._is_newer(rejected.generation):
+                raise LoginGuardError(_REASONS["renewal"], reason="renewal")
+            self._watermark = max(self._watermark, rejected.generation)
+            if self._held is not None and self._held.token.generation <= self._watermark:
+                self._held = None
+        return rejected.generation
+
+    def _is_newer(self, generation: int) -> bool:
+        return self._held is not None and self._held.token.generation > generation
+
+    async def _get_slowly(self, floor: int) -> Token:
+        """Return a token of a generation above the floor, refreshing as the windows say."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._lock:
+                held, now = self._usable(floor), self._clock()
+                if held is not None and now < held.ahead_at:
+                    return held.token
+                if held is not None and self._paused(now):
+                    return held.token
+                flight = self._join_or_start(loop, floor)
+                if held is not None and now < held.wait_at:
+                    return held.token
+                waiter = flight.join(loop)
+                stale = flight.covers < floor
+            patience = None if held is None else min(self._patience, held.hold_at - now)
+            await flight.wait(waiter, patience)
+            if held is not None:
+                if (best := self._usable(floor)) is not None:
+                    return best.token
+                continue
+            if isinstance(flight.outcome, TokenError):
+                raise flight.outcome.copy() from flight.outcome.__cause__
+            if isinstance(flight.outcome, Token):
+                if not stale and flight.outcome.generation > floor:
+                    return flight.outcome
+                # It began before the rejection, so its token may have been revoked by the same stroke.
+                floor = max(floor, flight.outcome.generation) if stale else floor
+
+    def _usable(self, floor: int) -> _Held | None:
+        held = self._held
+        if held is None or held.token.generation <= floor or self._clock() >= held.hold_at:
+            return None
+        return held
+
+    def _paused(self, now: float) -> bool:
+        return self._pause is not None and now < self._pause.until
+
+    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> Flight:
+        """Return the refresh under way, or a new one; call it under the lock."""
+        if self._closed:
+            raise _closed()
+        flight = self._flight
+        if flight is not None and not flight.is_adrift(loop):
+            return flight
+        if self._pause is not None and self._paused(self._clock()):
+            raise self._pause.failure.copy()
+        covers = max(floor, self._watermark)
+        held = -1 if self._held is None else self._held.token.generation
+        flight = Flight(loop, above=max(covers, held), covers=covers, forced=floor >= 0)
+        # An empty context: a task that lives for everybody must not carry one caller's variables.
+        flight.task = loop.create_task(self._fly(flight), context=contextvars.Context())
+        self._flight = flight
+        return flight
+
+    # --- the refresh --------------------------------------------------------------------------------------------------
+
+    async def _fly(self, flight: Flight) -> None:
+        """Run a refresh to its end and wake whoever waits; never raises, save for cancellation."""
+        outcome: Token | TokenError | None = None
+        try:
+            outcome = await self._refresh(flight)
+        except TokenError as failure:
+            outcome = failure
+        except Exception as problem:  # noqa: BLE001 (a store of the user's own; whoever waits must hear of it)
+            outcome = TokenError(f"the token store failed with {type(problem).__name__}")
+        finally:
+            with self._lock:
+                if self._flight is flight:
+                    self._flight = None
+                if not self._closed:
+                    self._settle(flight, outcome)
+                waiters = flight.land(outcome) if not flight.done else []
+            wake(waiters)
+
+    def _settle(self, flight: Flight, outcome: Token | TokenError | None) -> None:
+        if isinstance(outcome, Token):
+            self._adopt(outcome)
+            self._renewed = outcome.generation if flight.forced else self._renewed
+        elif outcome is not None:
+            self._failures += 1
+            log.warning("no new token: %s", type(outcome).__name__)
+
+    def _adopt(self, token: Token) -> None:
+        newest = max(self._watermark, -1 if self._held is None else self._held.token.generation)
+        if token.generation <= newest:
+            return
+        windows = Windows.of(token.expires_in, self._share)
+        end = token.requested_at + token.expires_in
+        self._held = _Held(token, end - windows.ahead, end - windows.wait, end - windows.hold)
+        self._pause = None
+
+    async def _refresh(self, flight: Flight) -> Token:
+        identity = self._source.identity
+        if (refused := self._watermark) > self._reported:
+            await self._store.reject(identity, refused)
+            self._reported = refused
+        while True:
+            claim = await self._store.claim(identity, flight.owner, above=flight.above)
+            match claim:
+                case Found(token):
+                    return token
+                case Lead(fence):
+                    token_or_none = await self._lead(flight, fence)
+                    if token_or_none is not None:
+                        return token_or_none
+                case Wait(seconds):
+                    await self._sleep(min(seconds, _LOOK))
+                case Cooling(seconds):
+                    raise self._hold(seconds, _cooling(seconds))
+                case Refused(reason):
+                    raise self._hold(_GUARD_LOOK, LoginGuardError(_REASONS[reason], reason=reason))
+
+    def _hold(self, seconds: float, failure: TokenError) -> TokenError:
+        """Answer callers with a failure from memory for so many seconds, and return it."""
+        self._pause = _Pause(self._clock() + seconds, failure)
+        return failure
+
+    async def _lead(self, flight: Flight, fence: int) -> Token | None:
+        """Log in and publish the token; None when a newer one overtook it."""
+        fetched = await self._log_in(flight.owner)
+        self._logins += 1
+        lifetime = usable_lifetime(fetched.expires_in)
+        if lifetime != fetched.expires_in and not self._warned:
+            self._warned = True
+            log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
+        token = attrs.evolve(fetched, generation=fence, expires_in=lifetime)
+        return token if await self._store.publish(self._source.identity, flight.owner, token) else None
+
+    async def _log_in(self, owner: str) -> Token:
+        """Make one login attempt; a failure is noted in the store before it is raised."""
+        beats = asyncio.create_task(self._beat(owner))
+        try:
+            return await self._source.fetch_token()
+        except asyncio.CancelledError:
+            await self._store.fail(self._source.identity, owner, Failure.AMBIGUOUS)
+            raise
+        except TokenError as problem:
+            failure = problem
+        except Exception as problem:  # noqa: BLE001 (a source of the user's own; its words may hold secrets)
+            failure = TokenEndpointError(f"the token source failed with {type(problem).__name__}", counted=True)
+        finally:
+            beats.cancel()
+            await asyncio.wait([beats])
+        await self._note_failure(owner, failure)
+        raise failure
+
+    async def _note_failure(self, owner: str, failure: TokenError) -> None:
+        retry_after = failure.retry_after if isinstance(failure, TokenEndpointError) else None
+        pause = await self._store.fail(self._source.identity, owner, _guard_view(failure), retry_after)
+        if pause > 0:
+            self._hold(pause, _cooling(pause))
+            if isinstance(failure, TokenEndpointError):
+                failure.retry_after = pause
+
+    async def _beat(self, owner: str) -> None:
+        """Extend the lease for as long as a login takes; losing it costs one login at most, thanks to the fence."""
+        while True:
+            await self._sleep(_HEARTBEAT)
+            with contextlib.suppress(TokenError):
+                await self._store.beat(self._source.identity, owner)
+
+
+def _guard_view(failure: TokenError) -> Failure:
+    """Return what a failed login means for the guard."""
+    if isinstance(failure, CredentialsRejectedError):
+        return Failure.LOCKED if failure.locked else Failure.REJECTED
+    if isinstance(failure, TokenReplyError):
+        return Failure.REJECTED  # success without a token: the attempt may have counted, and the next one will too
+    counted = isinstance(failure, TokenEndpointError) and failure.counted
+    return Failure.AMBIGUOUS if counted else Failure.TRANSIENT
+
+
+def _cooling(seconds: float) -> TokenEndpointError:
+    return TokenEndpointError(
+        f"the last login failed for a passing reason; the next attempt is due in {seconds:.1f} s", retry_after=seconds
+    )
+
+
+def _closed() -> TokenError:
+    return TokenError("the token provider is closed; make a new one")
+
+
+class InMemoryTokenProvider(CachingTokenProvider):
+    """Hands out tokens from a source, kept in the memory of this process.
+
+    It cannot see other processes: each worker of a fleet logs in for itself and guards only its own attempts, so
+    several workers with a wrong password can together lock the account. Share tokens where there are many.
+
+    Args:
+        source: Logs in, such as a `PasswordGrant`.
+        clock: Monotonic seconds; the clock of the tokens that the source makes.
+    """
+
+    def __init__(self, source: TokenSource, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(source, MemoryTokenStore(clock=clock), clock=clock)

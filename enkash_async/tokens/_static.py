@@ -1,0 +1,41 @@
+"""A token that somebody else looks after."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from enkash_async.errors import LoginGuardError, TokenError
+from enkash_async.tokens._types import Token
+
+__all__ = ["StaticTokenProvider"]
+
+
+class StaticTokenProvider:
+    """Hands out one token that was obtained elsewhere; it never logs in.
+
+    Args:
+        token: The token, or its bare string, which then never expires here.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, token: Token | str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._token = token if isinstance(token, Token) else Token(token, math.inf, clock())
+        self._clock = clock
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        """Return the token.
+
+        Raises:
+            LoginGuardError: EnKash refused it, and there is no other.
+            TokenError: It has expired.
+        """
+        if rejected is not None:
+            raise LoginGuardError("EnKash refused the fixed token, which cannot be renewed here", reason="renewal")
+        if self._token.remaining(self._clock()) <= 0:
+            raise TokenError("the fixed token has expired: obtain a new one and build a new provider")
+        return self._token
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to release."""

@@ -1,0 +1,302 @@
+"""What a token is, and the three protocols around it: who hands it out, who logs in, what processes share."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import hmac
+import time
+from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
+
+import attrs
+
+from enkash_async._secret import Secret
+from enkash_async.errors import ConfigurationError
+
+__all__ = [
+    "Claim",
+    "Cooling",
+    "Credentials",
+    "Failure",
+    "Found",
+    "Identity",
+    "Lead",
+    "Refused",
+    "Token",
+    "TokenProvider",
+    "TokenSource",
+    "TokenStore",
+    "Wait",
+]
+
+
+@attrs.frozen(init=False)
+class Credentials:
+    """What EnKash gave you to log in with.
+
+    Args:
+        client_id: User part of the HTTP Basic header.
+        client_secret: Password part of the HTTP Basic header; never shown in `repr`.
+        username: The registered e-mail address.
+        password: That user's password; never shown in `repr`.
+        form_client_id: The form's `clientId`, such as `CEK…`; None sends `client_id`, which is what some products do.
+
+    Raises:
+        ConfigurationError: A value is empty or not a string, or the client id holds a colon.
+
+    EnKash page: Generate Authentication Token (api-12704314).
+    """
+
+    client_id: str
+    client_secret: str = attrs.field(repr=False)
+    username: str
+    password: str = attrs.field(repr=False)
+    form_client_id: str | None = None
+
+    def __init__(
+        self, client_id: str, client_secret: str, username: str, password: str, form_client_id: str | None = None
+    ) -> None:
+        problem = (
+            _flaw("client_id", client_id)
+            or _flaw("client_secret", client_secret)
+            or _flaw("username", username)
+            or _flaw("password", password)
+            or (None if form_client_id is None else _flaw("form_client_id", form_client_id))
+            # By RFC 7617 everything after the first colon would be read as the secret.
+            or ("client_id must not contain ':'" if ":" in client_id else None)
+        )
+        if problem is not None:
+            # A rendered traceback shows the locals of this frame.
+            client_secret = password = "***"  # noqa: S105 (no password)
+            raise ConfigurationError(f"Credentials.{problem}")
+        self.__attrs_init__(client_id, client_secret, username, password, form_client_id)
+
+
+def _flaw(name: str, value: object) -> str | None:
+    """Return what is wrong with a value, without repeating it."""
+    if not isinstance(value, str) or not value:
+        return f"{name} must be a non-empty str, not {type(value).__name__}"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return f"{name} holds half of a surrogate pair: it was decoded wrongly"
+    return None
+
+
+@attrs.frozen
+class Identity:
+    """Who logs in, without saying who.
+
+    Attributes:
+        account: Names the account at one EnKash; what a store keys its entries by.
+        fingerprint: Changes with the password or the client secret, so that a corrected password is tried at once
+            while the wrong one stays barred.
+    """
+
+    account: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, base_url: str, credentials: Credentials) -> Identity:
+        """Return the identity of credentials at a base URL; neither part can be turned back into a secret.
+
+        The account part must not depend on a secret: workers with different wrong passwords have to share one guard.
+        The fingerprint is keyed with the client secret, so that the password cannot be guessed from it alone.
+        """
+        who = _joined(base_url, credentials.client_id, credentials.form_client_id or "", credentials.username)
+        account = hashlib.blake2b(who, digest_size=16, person=b"enkash-account").hexdigest()
+        key = _joined("fingerprint", credentials.client_secret)
+        fingerprint = hmac.new(key, account.encode() + _joined(credentials.password), "sha256").hexdigest()[:32]
+        return cls(account, fingerprint)
+
+
+def _joined(*parts: str) -> bytes:
+    """Join parts so that no two different lists give the same bytes."""
+    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (part.encode() for part in parts))
+
+
+def _as_secret(value: str | Secret) -> Secret:
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+@attrs.frozen
+class Token:
+    """A bearer token that does not show itself.
+
+    `repr`, `str`, `format` and `attrs.asdict` hide the secret; pickling is refused.
+
+    Args:
+        access_token: The secret; later only through `reveal()` and `authorization`.
+        expires_in: Lifetime in seconds, counted from `requested_at`.
+        requested_at: Monotonic instant just *before* the login was sent; the default is now.
+        generation: Order of tokens of one account: a newer one has a higher number. A `TokenSource` leaves it 0; the
+            provider numbers what it publishes.
+    """
+
+    _secret: Secret = attrs.field(alias="access_token", converter=_as_secret, repr=False)
+    expires_in: float
+    requested_at: float = attrs.field(factory=time.monotonic, repr=False)
+    generation: int = 0
+
+    def reveal(self) -> str:
+        """Return the access token itself."""
+        return self._secret.reveal()
+
+    @property
+    def authorization(self) -> str:
+        """The value of the `Authorization` header."""
+        return f"Bearer {self._secret.reveal()}"
+
+    def remaining(self, now: float | None = None) -> float:
+        """Return the seconds left to live, negative when dead.
+
+        Args:
+            now: A monotonic instant; None reads the clock.
+        """
+        return self.requested_at + self.expires_in - (time.monotonic() if now is None else now)
+
+    def __copy__(self) -> Token:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Token:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Token is not pickled; workers share tokens through a TokenStore")
+
+
+@runtime_checkable
+class TokenProvider(Protocol):
+    """Hands out a usable token; what the client asks before each request."""
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        """Return a token to attach to a request.
+
+        Args:
+            rejected: A token that EnKash refused with 401; the answer is never that token nor an older one.
+
+        Raises:
+            TokenError: There is no token; the subclass says why.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release what the provider opened; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class TokenSource(Protocol):
+    """Logs in; `PasswordGrant`, or one of your own."""
+
+    @property
+    def identity(self) -> Identity:
+        """Whose token this is."""
+        ...
+
+    async def fetch_token(self) -> Token:
+        """Make exactly one login attempt and return its token; never retry here, retries can lock the account.
+
+        Raises:
+            CredentialsRejectedError: EnKash said no; the credentials are barred.
+            TokenEndpointError: It failed for another reason; `counted` says whether EnKash may have counted it.
+        """
+        ...
+
+
+class Failure(enum.Enum):
+    """How a login attempt failed, as far as the guard cares."""
+
+    REJECTED = "rejected"  # EnKash said no: bar these credentials
+    LOCKED = "locked"  # EnKash said that the account is locked: stop altogether
+    TRANSIENT = "transient"  # not counted by EnKash: cool down, then try again
+    AMBIGUOUS = "ambiguous"  # may have been counted: charge it against unproven credentials, then cool down
+
+
+@attrs.frozen
+class Found:
+    """A claim's answer: the store has a token that is good enough."""
+
+    token: Token
+
+
+@attrs.frozen
+class Lead:
+    """A claim's answer: log in, and publish the token under this generation."""
+
+    fence: int
+
+
+@attrs.frozen
+class Wait:
+    """A claim's answer: somebody else is logging in; ask again within so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Cooling:
+    """A claim's answer: the last login failed for a passing reason; nobody tries for so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Refused:
+    """A claim's answer: no login with these credentials; the reason as in `LoginGuardError.reason`."""
+
+    reason: str
+
+
+Claim: TypeAlias = Found | Lead | Wait | Cooling | Refused
+
+
+@runtime_checkable
+class TokenStore(Protocol):
+    """What the workers of one account share: the token, the right to log in, the guard.
+
+    Every method is atomic, and harmless when it is repeated with the same owner, since a lost reply is sent again.
+    Instants never leave a process: lifetimes are given as what remains of them.
+    """
+
+    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+        """Ask for a token, or for the right to fetch one.
+
+        Args:
+            identity: Whose token.
+            owner: Nonce of this refresh; the lease is held in its name.
+            above: Only a token of a higher generation will do; a new one gets a higher number than this.
+
+        Returns:
+            The first that applies: `Found`, `Refused`, `Cooling`, `Wait`, `Lead`.
+        """
+        ...
+
+    async def beat(self, identity: Identity, owner: str) -> bool:
+        """Extend the owner's lease; False when it is not the owner's any more."""
+        ...
+
+    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
+        """Store a token under its generation and drop the owner's lease; clears cooldown and budget.
+
+        Returns:
+            False, and nothing stored, when a token of this generation or a newer one was stored or rejected meanwhile.
+        """
+        ...
+
+    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
+        """Drop the owner's lease and note how the login failed.
+
+        Args:
+            retry_after: Seconds that EnKash asked to wait, or None.
+
+        Returns:
+            Seconds of cooldown that now hold for everybody.
+        """
+        ...
+
+    async def reject(self, identity: Identity, generation: int) -> None:
+        """Note that EnKash refused this generation: it and older ones are not handed out again."""
+        ...
+
+    async def reset(self, identity: Identity) -> None:
+        """Forget bars, budget and cooldown of the account; for operators who have put things right."""
+        ...
