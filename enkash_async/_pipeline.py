@@ -1,0 +1,128 @@
+"""One call from end to end: sign, send, one re-authorisation, read, repeat or stop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from logging import getLogger
+from typing import TypeVar
+
+import attrs
+
+from enkash_async._envelope import read
+from enkash_async._secret import Secret
+from enkash_async._transport import Transport
+from enkash_async._wire import Operation
+from enkash_async.errors import (
+    AuthenticationError,
+    EnkashError,
+    LoginGuardError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ServerError,
+    TokenEndpointError,
+)
+from enkash_async.retry import RetryPolicy, Verdict, decide
+from enkash_async.tokens._types import Token, TokenProvider
+
+__all__ = ["Pipeline"]
+
+T = TypeVar("T")
+
+log = getLogger("enkash_async")
+
+
+class Pipeline:
+    """Sends operations; the `Send` that the resources are given.
+
+    Args:
+        transport: Sends requests.
+        tokens: Hands out tokens.
+        retry: How often and how patiently to repeat.
+        sleep: Waits so many seconds.
+        random: Returns a number in [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        tokens: TokenProvider,
+        retry: RetryPolicy,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._retry = retry
+        self._sleep = sleep
+        self._random = random
+
+    async def __call__(self, operation: Operation[T]) -> T:
+        """Return the result of an operation.
+
+        Raises:
+            OutcomeUnknownError: A call that changes something ended unclearly.
+            EnkashError: Any other failure.
+        """
+        attempt = 1
+        while True:
+            result = await self._attempt(operation)
+            if not isinstance(result, EnkashError):
+                return result
+            verdict = decide(operation.effect, result)
+            if verdict is Verdict.UNKNOWN:
+                raise _unknown(operation, result) from result
+            pause = self._pause(attempt, result) if verdict is Verdict.AGAIN else None
+            if pause is None:
+                raise result
+            log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
+            await self._sleep(pause)
+            attempt += 1
+
+    def _pause(self, attempt: int, failure: EnkashError) -> float | None:
+        """Return the seconds until the next attempt, or None when there is none."""
+        asked = failure.retry_after if isinstance(failure, (RateLimitError, ServerError, TokenEndpointError)) else None
+        if attempt >= self._retry.attempts or (asked or 0) > self._retry.max_retry_after:
+            return None
+        return self._retry.pause(attempt, asked, self._random)
+
+    async def _attempt(self, operation: Operation[T]) -> T | EnkashError:
+        """Make one attempt; after a 401, once more with a token that is newer than the refused one."""
+        try:
+            async with self._transport.slot():
+                token = await self._tokens.get_token()
+                result = await self._exchange(operation, token)
+                if not isinstance(result, AuthenticationError):
+                    return result
+                try:
+                    renewed = await self._tokens.get_token(rejected=token)
+                except LoginGuardError as guard:
+                    if guard.reason == "renewal":
+                        return result
+                    raise
+                return await self._exchange(operation, renewed)
+        except EnkashError as failure:
+            return failure
+
+    async def _exchange(self, operation: Operation[T], token: Token) -> T | EnkashError:
+        response = await self._transport.send(
+            attrs.evolve(operation.request, authorization=Secret(token.authorization))
+        )
+        return read(operation, response, secrets=(token.reveal(),))
+
+
+def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:
+    if operation.reference_id is not None:
+        advice = f"look it up with bills.get_by_reference({operation.reference_id!r}) in two to three minutes"
+    elif operation.utility_enkash_ids:
+        advice = "look the bills up with bills.get() in two to three minutes"
+    else:
+        advice = "find out with EnKash what it did"
+    return OutcomeUnknownError(
+        f"{operation.name} may or may not have happened: {advice}; do not send it again. Cause: {cause}",
+        operation=operation.name,
+        reference_id=operation.reference_id,
+        utility_enkash_ids=operation.utility_enkash_ids,
+    )

@@ -1,0 +1,256 @@
+"""HTTP through aiohttp; no other module knows aiohttp.
+
+A failure says whether EnKash may have the request. It is described in words and the original exception is let go: the
+frames and attributes of aiohttp's exceptions hold request headers, and with them the bearer token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from logging import getLogger
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import attrs
+from aiohttp.payload import BytesPayload
+from yarl import URL
+
+from enkash_async._version import __version__
+from enkash_async._wire import Request, Response
+from enkash_async.errors import (
+    ConfigurationError,
+    EnkashError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    TransportError,
+)
+
+__all__ = ["MAX_RESPONSE_BYTES", "Timeouts", "Transport", "checked_base_url"]
+
+log = getLogger("enkash_async")
+
+#: A page of 5,000 bills is a few megabytes; this is far above it, and far below what would hurt a worker.
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, which aiohttp may repeat as it likes
+_CHUNK = 64 * 1024
+_SLOTS = 100  # requests under way at once: as many as an aiohttp session opens connections by default
+_USER_AGENT = (
+    f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
+)
+
+
+def _positive(_: Timeouts, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ConfigurationError(f"Timeouts.{attribute.name} must be more than 0 seconds, not {value}")
+
+
+@attrs.frozen
+class Timeouts:
+    """How long one attempt may take.
+
+    Args:
+        total: Seconds from the start of the attempt to the last byte of the reply.
+        connect: Seconds for opening a connection.
+    """
+
+    total: float = attrs.field(default=30.0, validator=_positive)
+    connect: float = attrs.field(default=5.0, validator=_positive)
+
+
+def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
+    """Return a base URL without a trailing slash.
+
+    Args:
+        base_url: Such as `https://host` or `https://host/prefix`; EnKash documents no single host for bill payment.
+        allow_insecure: Take plain `http` for hosts other than this machine.
+
+    Raises:
+        ConfigurationError: Not an http(s) URL, or one with credentials, query or fragment, or plain `http`.
+    """
+    try:
+        url = URL(base_url)
+        port_is_fine = url.port is not None
+    except (TypeError, ValueError):
+        raise ConfigurationError("base_url must be a URL such as 'https://host.example'") from None
+    if url.scheme not in {"https", "http"} or not url.host or not port_is_fine:
+        raise ConfigurationError("base_url must be a URL such as 'https://host.example'")
+    if url.user is not None or url.password is not None:
+        raise ConfigurationError("base_url must not hold a user or a password: they belong into Credentials")
+    if url.query_string or url.fragment:
+        raise ConfigurationError("base_url must have no query and no fragment")
+    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host):
+        raise ConfigurationError("base_url must be https, or tokens travel in the clear; allow_insecure=True overrides")
+    return str(url).rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _OneShot(BytesPayload):
+    """A request body that is written once.
+
+    aiohttp silently sends PUT and DELETE again when a kept-alive connection drops, and a confirmation is a PUT. A body
+    that refuses a second writing stops that, and having been begun it is the mark between *not sent* and *maybe sent*.
+    """
+
+    begun = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        if self.begun:
+            raise ConnectionAbortedError("the request is not sent a second time")
+        self.begun = True
+        await super().write_with_length(writer, content_length)
+
+
+class Transport:
+    """Sends requests to one base URL.
+
+    Args:
+        base_url: As `checked_base_url` returns it.
+        session: The user's own session, which is never closed; None opens one on first use.
+        timeout: Bounds of each attempt.
+        max_response_bytes: Bound of a reply's size, after decompression.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        timeout: Timeouts = Timeouts(),
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> None:
+        if max_response_bytes < 1:
+            raise ConfigurationError(f"max_response_bytes must be at least 1, not {max_response_bytes}")
+        self._base_url = base_url
+        self._given = session
+        self._opened: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._slots = asyncio.Semaphore(_SLOTS)
+        self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
+        self._max_response_bytes = max_response_bytes
+        self._closed = False
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a place among the requests under way.
+
+        A token is asked for inside a slot: one that was attached before a long wait for a connection could be dead
+        by the time it is sent.
+        """
+        self._enter_loop()
+        async with self._slots:
+            yield
+
+    async def send(self, request: Request) -> Response:
+        """Send a request and read its reply to the end.
+
+        Raises:
+            TransportError: No reply; `sent` says whether EnKash may have the request.
+            ResponseDecodeError: The reply is larger than `max_response_bytes`.
+        """
+        bare = request.method in _BARE and request.body is None
+        body = None if bare else _OneShot(request.body or b"", content_type=request.content_type)
+        started = time.monotonic()
+        result = await self._exchange(request, body)
+        spent = (time.monotonic() - started) * 1000
+        if isinstance(result, EnkashError):
+            log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
+            # Raised here, not in `except`: there Python would tie aiohttp's exception to it as its context.
+            raise result
+        log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
+        return result
+
+    async def aclose(self) -> None:
+        """Close the session that was opened here, if any; a second call does nothing."""
+        self._closed = True
+        session, self._opened = self._opened, None
+        if session is not None:
+            await session.close()
+
+    async def _exchange(self, request: Request, body: _OneShot | None) -> Response | EnkashError:
+        query = "?" + urlencode(request.query, quote_via=quote) if request.query else ""
+        try:
+            async with self._session().request(
+                request.method,
+                URL(f"{self._base_url}{request.path}{query}", encoded=True),
+                data=body,
+                headers=_headers(request),
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as reply:
+                return await self._read(reply)
+        except asyncio.CancelledError as cancelled:
+            # Without aiohttp's frames, whose locals hold the bearer token.
+            raise cancelled.with_traceback(None)  # noqa: B904 (the same exception goes on)
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
+            return self._failure(problem, begun=body is None or body.begun)
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
+        body = bytearray()
+        async for chunk in reply.content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > self._max_response_bytes:
+                reply.close()
+                return ResponseDecodeError(
+                    f"the reply is larger than max_response_bytes={self._max_response_bytes}",
+                    status=reply.status,
+                    content_type=reply.headers.get("Content-Type"),
+                )
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Response(status=reply.status, headers=headers, body=bytes(body))
+
+    def _failure(self, problem: Exception, *, begun: bool) -> TransportError:
+        """Describe a failure; it was provably not sent when no connection came about or the body was never begun."""
+        reason = getattr(problem, "strerror", None)
+        what = type(problem).__name__ + (f" ({reason})" if isinstance(reason, str) else "")
+        host = URL(self._base_url).host
+        if isinstance(problem, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)):
+            kind = RequestTimeoutError if isinstance(problem, TimeoutError) else TransportError
+            return kind(f"no connection to {host}: {what}; nothing was sent", sent=False)
+        state = "the request may have arrived" if begun else "nothing was sent"
+        if isinstance(problem, TimeoutError):
+            return RequestTimeoutError(
+                f"{host} gave no whole reply within {self._timeout.total:g} s; {state}", sent=begun
+            )
+        return TransportError(f"the exchange with {host} broke off: {what}; {state}", sent=begun)
+
+    def _session(self) -> aiohttp.ClientSession:
+        self._enter_loop()
+        if self._given is not None:
+            return self._given
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_SLOTS), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        return self._opened
+
+    def _enter_loop(self) -> None:
+        """Tie connections to the running event loop, or to a new one once the old one is closed."""
+        if self._closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise ConfigurationError("a client belongs to one event loop: make one for each, they can share `tokens`")
+        self._loop, self._opened, self._slots = loop, None, asyncio.Semaphore(_SLOTS)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+    if request.authorization is not None:
+        headers["Authorization"] = request.authorization.reveal()
+    return headers

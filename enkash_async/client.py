@@ -1,0 +1,245 @@
+"""The client: wires the parts together and closes only what it opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from enkash_async import _checks as checks
+from enkash_async._pipeline import Pipeline
+from enkash_async._transport import MAX_RESPONSE_BYTES, Timeouts, Transport, checked_base_url
+from enkash_async._wire import Effect, Operation, Request, json_request
+from enkash_async.billers import Billers
+from enkash_async.bills import Bills
+from enkash_async.errors import ConfigurationError, InvalidRequestError
+from enkash_async.payments import Payments
+from enkash_async.retry import RetryPolicy
+from enkash_async.routes import Routes
+from enkash_async.tokens._grant import PasswordGrant
+from enkash_async.tokens._provider import InMemoryTokenProvider
+from enkash_async.tokens._types import Credentials, TokenProvider
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["EnkashClient"]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_READING = frozenset({"GET", "HEAD"})
+_NEEDED = ("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
+
+
+class EnkashClient:
+    """A client of the EnKash Bill Payment API.
+
+    Use it as an async context manager, one for each event loop; it opens connections on first use. Clients may share
+    `tokens`.
+
+    Args:
+        base_url: Such as `https://host` or `https://host/prefix`. EnKash documents no single host for bill payment:
+            use the one that you were given.
+        tokens: Hands out tokens; it is yours to close.
+        session: Your own aiohttp session, which is never closed; None opens one.
+        retry: How often and how patiently to repeat calls that are safe to repeat.
+        timeout: Bounds of each attempt in seconds.
+        routes: The path of every operation.
+        max_response_bytes: Largest reply that is read.
+        allow_insecure: Take plain `http` for hosts other than this machine.
+
+    Attributes:
+        billers: Who can be paid.
+        bills: Fetch, create, look up, search, wait.
+        payments: Let the money go.
+
+    Raises:
+        ConfigurationError: An argument is unusable.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        tokens: TokenProvider,
+        session: aiohttp.ClientSession | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: Timeouts = Timeouts(),
+        routes: Routes = Routes(),
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        allow_insecure: bool = False,
+    ) -> None:
+        if not isinstance(tokens, TokenProvider):
+            raise ConfigurationError(
+                f"tokens must be a TokenProvider, not {type(tokens).__name__}: wrap a bare token in StaticTokenProvider"
+            )
+        self._transport = Transport(
+            checked_base_url(base_url, allow_insecure=allow_insecure),
+            session=session,
+            timeout=timeout,
+            max_response_bytes=max_response_bytes,
+        )
+        self._own_tokens: TokenProvider | None = None
+        self._send = Pipeline(self._transport, tokens, retry)
+        self.billers = Billers(self._send, routes)
+        self.bills = Bills(self._send, routes)
+        self.payments = Payments(self._send, routes)
+
+    @classmethod
+    def from_credentials(
+        cls,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: Timeouts = Timeouts(),
+        routes: Routes = Routes(),
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        allow_insecure: bool = False,
+    ) -> Self:
+        """Return a client that logs in by itself and keeps its token in the memory of this process.
+
+        Args:
+            base_url: As for the class, like every argument but this one:
+            credentials: What EnKash gave you.
+
+        Raises:
+            ConfigurationError: An argument is unusable.
+        """
+        grant = PasswordGrant(base_url, credentials, session=session, path=routes.token, allow_insecure=allow_insecure)
+        provider = InMemoryTokenProvider(grant)
+        client = cls(
+            base_url,
+            tokens=provider,
+            session=session,
+            retry=retry,
+            timeout=timeout,
+            routes=routes,
+            max_response_bytes=max_response_bytes,
+            allow_insecure=allow_insecure,
+        )
+        client._own_tokens = provider
+        return client
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeout: Timeouts = Timeouts(),
+        routes: Routes = Routes(),
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        allow_insecure: bool = False,
+    ) -> Self:
+        """Return a client that is set up by environment variables, and logs in by itself.
+
+        Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
+        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id.
+
+        Args:
+            environ: Where to look; None looks into `os.environ`. The other arguments are those of the class.
+
+        Raises:
+            ConfigurationError: A variable is missing or unusable; the message names every missing one.
+        """
+        variables = _Variables(os.environ if environ is None else environ)
+        environ = None  # a rendered traceback shows the locals of this frame
+        base_url, credentials = variables.settings()
+        return cls.from_credentials(
+            base_url,
+            credentials,
+            session=session,
+            retry=retry,
+            timeout=timeout,
+            routes=routes,
+            max_response_bytes=max_response_bytes,
+            allow_insecure=allow_insecure,
+        )
+
+    async def request(
+        self, method: str, *segments: str, params: Mapping[str, str | int] | None = None, json: Any = None
+    ) -> Any:
+        """Call any other EnKash route, signed, and return its decoded payload.
+
+        `await client.request("GET", "api", "v0", "webhook-data")`. A GET or HEAD is repeated like every read; any other
+        method is never sent again once it may have arrived.
+
+        Args:
+            method: GET, HEAD, POST, PUT, PATCH or DELETE.
+            segments: The parts of the path, each percent-encoded, so that a `/` in an id stays part of it.
+            params: Query parameters.
+            json: The body; money as `Decimal`, never `float`.
+
+        Returns:
+            The envelope's payload, or the whole document where it has no envelope; None for an empty body. Numbers with
+            a fraction are `Decimal`.
+
+        Raises:
+            InvalidRequestError: The arguments are wrong; nothing was sent.
+            OutcomeUnknownError: A call other than GET and HEAD ended unclearly.
+            EnkashError: See the tree in `enkash_async.errors`.
+        """
+        verb = method.upper() if isinstance(method, str) else ""
+        if verb not in _METHODS:
+            raise InvalidRequestError(f"method must be one of {', '.join(sorted(_METHODS))}")
+        if not segments:
+            raise InvalidRequestError("name the parts of the path: client.request('GET', 'api', 'v0', 'webhook-data')")
+        to = "".join("/" + quote(checks.identifier(part, "a path segment"), safe="") for part in segments)
+        query = tuple(
+            (str(name), str(checks.wire(value, f"params[{name!r}]"))) for name, value in (params or {}).items()
+        )
+        body = None if json is None else json_request(verb, to, checks.wire(json, "json"))
+        request = body if body is not None else Request(method=verb, path=to)
+        operation = Operation(
+            name=f"request {verb}",
+            request=Request(method=verb, path=to, query=query, body=request.body, content_type=request.content_type),
+            result=object,
+            effect=Effect.READ if verb in _READING else Effect.WRITES,
+        )
+        return await self._send(operation)
+
+    async def aclose(self) -> None:
+        """Close what this client opened, its session and its own provider; a second call does nothing."""
+        await self._transport.aclose()
+        if self._own_tokens is not None:
+            await self._own_tokens.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class _Variables:
+    """Environment variables that do not show their values."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def settings(self) -> tuple[str, Credentials]:
+        """Return base URL and credentials."""
+        if missing := [name for name in _NEEDED if not self._environ.get(name)]:
+            raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        if self._environ.get("ENKASH_REDIS_URL"):
+            # Ignored, it would leave every worker with a login of its own while its operator believes they share one.
+            raise ConfigurationError(
+                "ENKASH_REDIS_URL is set, but this version does not share tokens through Redis: unset it"
+            )
+        form_client_id = self._environ.get("ENKASH_FORM_CLIENT_ID") or None
+        base_url = self._environ["ENKASH_BASE_URL"]
+        return base_url, Credentials(
+            self._environ["ENKASH_CLIENT_ID"],
+            self._environ["ENKASH_CLIENT_SECRET"],
+            self._environ["ENKASH_USERNAME"],
+            self._environ["ENKASH_PASSWORD"],
+            form_client_id,
+        )
