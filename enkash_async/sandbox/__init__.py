@@ -1,0 +1,168 @@
+"""A made-up EnKash Bill Payment API on this computer, for your own tests and for trying things out.
+
+It keeps state: what is created can be looked up, a confirmed debit settles after a while, a reference can be used
+once. And it fails on request: see `FaultKind`. A pytest fixture, and a test of what your code does when the reply to a
+create is lost::
+
+    @pytest.fixture
+    async def sandbox():
+        async with Sandbox() as sandbox:
+            yield sandbox
+
+    async def test_a_lost_reply_does_not_pay_twice(sandbox):
+        sandbox.faults.add("create_bill", FaultKind.DROP_AFTER)
+        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
+            await pay_my_invoice(client, reference_id="inv-1")
+        assert len(sandbox.ledger.debits) == 1
+
+Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`), 2102 is inactive, 2202 fails every
+fetch, 2302 sends every payment back. Amounts follow from the consumer number.
+
+Where EnKash documents nothing (biller list, biller categories, payment through the gateway, the reply of the bulk
+search) the sandbox has a reading of its own: passing here proves nothing about EnKash for those.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from yarl import URL
+
+from enkash_async.routes import Routes
+from enkash_async.sandbox._app import create_app
+from enkash_async.sandbox._faults import FaultKind, Faults
+from enkash_async.sandbox._ledger import Ledger
+from enkash_async.sandbox._reply import FetchStyle
+from enkash_async.sandbox._token import TokenStyle
+from enkash_async.tokens._types import Credentials
+
+__all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
+
+_DOCUMENTED = Routes()
+
+# Seconds for requests in progress at the end; a slow one is cut off rather than waited for.
+_SHUTDOWN_TIMEOUT = 0.05
+
+
+def _made_up() -> Credentials:
+    return Credentials(
+        client_id="enkash-demo-client",
+        client_secret="demo-client-secret",
+        username="ap-team@example.com",
+        password="demo-password",
+        form_client_id="CEKDEMO123",
+    )
+
+
+class Sandbox:
+    """A fake EnKash that listens while the `async with` block runs; each one starts empty and is used once.
+
+    Args:
+        host: Where to listen; the default is this computer only.
+        port: TCP port; 0 takes a free one.
+        token_lifetime: Seconds that a token is good for; below 1 the login announces 0.
+        token_style: Login reply: `camel` as documented, `snake` as in RFC 6749, `legacy` with `token` and `expiry`.
+        fetch_style: Fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
+        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; `math.inf` settles nothing.
+        routes: Paths of the calls.
+        credentials: What a login has to bring; None makes some up.
+        clock: Gives seconds that only grow, for token lifetimes and settlement.
+
+    Attributes:
+        credentials: What a login has to bring.
+        faults: What goes wrong; add to it at any time.
+        counts: Requests that arrived, by field name of `Routes`.
+        ledger: Bills, debits, limits and tokens behind the API.
+
+    Raises:
+        ValueError: A style is unknown, the lifetime is not a finite number above 0, or the delay is negative.
+
+    EnKash pages: api-12704314 (login), api-10664797 to api-10664803 (calls).
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token_lifetime: float = 3600.0,
+        token_style: TokenStyle = "camel",
+        fetch_style: FetchStyle = "odd",
+        settle_after: float = 0.5,
+        routes: Routes = _DOCUMENTED,
+        credentials: Credentials | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.credentials = credentials or _made_up()
+        self.faults = Faults()
+        self.counts: Counter[str] = Counter()
+        self.ledger = Ledger(
+            credentials=self.credentials, token_lifetime=token_lifetime, settle_after=settle_after, clock=clock
+        )
+        self._host, self._port = host, port
+        app = create_app(
+            self.ledger,
+            faults=self.faults,
+            counts=self.counts,
+            routes=routes,
+            token_style=token_style,
+            fetch_style=fetch_style,
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
+        self._base_url: str | None = None
+        self._used = False
+
+    async def __aenter__(self) -> Self:
+        if self._used:
+            raise RuntimeError("this Sandbox was started before; make a new one for each `async with`")
+        self._used = True
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        port = self._runner.addresses[0][1]
+        self._base_url = str(URL.build(scheme="http", host=self._host, port=port)).rstrip("/")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, such as `http://127.0.0.1:41234`; stays known after the end.
+
+        Raises:
+            RuntimeError: The sandbox has not been started.
+        """
+        if self._base_url is None:
+            raise RuntimeError("the sandbox has not been started; use `async with Sandbox() as sandbox`")
+        return self._base_url
+
+    def environ(self) -> dict[str, str]:
+        """Return the `ENKASH_…` variables with which `EnkashClient.from_env` finds this sandbox.
+
+        Raises:
+            RuntimeError: The sandbox has not been started.
+        """
+        ours = self.credentials
+        return {
+            "ENKASH_BASE_URL": self.base_url,
+            "ENKASH_CLIENT_ID": ours.client_id,
+            "ENKASH_CLIENT_SECRET": ours.client_secret,
+            "ENKASH_USERNAME": ours.username,
+            "ENKASH_PASSWORD": ours.password,
+            "ENKASH_FORM_CLIENT_ID": ours.form_client_id or ours.client_id,
+        }
+
+    def revoke_tokens(self) -> None:
+        """Make every token issued so far unknown: the next call with one is answered with 401."""
+        self.ledger.revoke_tokens()

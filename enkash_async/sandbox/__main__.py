@@ -1,0 +1,69 @@
+"""`python -m enkash_async.sandbox`: a fake EnKash to point a program at."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import shlex
+import sys
+from collections.abc import Sequence
+
+from enkash_async.sandbox import Sandbox
+from enkash_async.sandbox._serve import serve
+
+__all__ = ["main"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m enkash_async.sandbox", description="Run a made-up EnKash Bill Payment API until Ctrl-C."
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="TCP port; 0, the default, takes a free one")
+    parser.add_argument(
+        "--settle-after", type=float, default=5.0, metavar="S", help="seconds until a payment settles (default 5)"
+    )
+    parser.add_argument(
+        "--token-lifetime", type=float, default=3600.0, metavar="S", help="seconds a token is good for (default 3600)"
+    )
+    return parser
+
+
+def _announce(sandbox: Sandbox) -> None:
+    print(sandbox.base_url)
+    for name, value in sandbox.environ().items():
+        print(f"export {name}={shlex.quote(value)}")
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sandbox until Ctrl-C or SIGTERM; print its address and the variables that lead to it.
+
+    Args:
+        argv: The arguments; None takes those of the process.
+
+    Returns:
+        0 at the end; 1 when it cannot start, with the reason on standard error.
+
+    Raises:
+        SystemExit: The arguments are wrong (2), or help was asked for (0).
+    """
+    args = _parser().parse_args(argv)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(
+                serve(
+                    port=args.port,
+                    settle_after=args.settle_after,
+                    token_lifetime=args.token_lifetime,
+                    announce=_announce,
+                )
+            )
+    except (OSError, OverflowError, ValueError) as error:
+        print(f"the sandbox cannot start: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

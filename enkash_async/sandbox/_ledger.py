@@ -1,0 +1,265 @@
+"""An EnKash in memory, without HTTP: billers, bills, payments and debits, moved on by a clock that is passed in."""
+
+from __future__ import annotations
+
+import enum
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import attrs
+
+from enkash_async.sandbox._accounts import Accounts
+from enkash_async.sandbox._catalogue import BILLERS, Biller
+from enkash_async.sandbox._payment import IST, Bill, CompanyBiller, Debit, Stage, UtilityPayment, due_bill
+from enkash_async.sandbox._search import Query
+from enkash_async.tokens._types import Credentials
+
+__all__ = ["FetchFailedError", "Ledger", "Refusal", "RefusedError"]
+
+
+class Refusal(enum.Enum):
+    """Why the ledger does not do what it is asked for."""
+
+    INVALID = enum.auto()
+    NOT_FOUND = enum.auto()
+    UNKNOWN_BILLER = enum.auto()
+    INACTIVE_BILLER = enum.auto()
+    DUPLICATE_REFERENCE = enum.auto()
+    VELOCITY = enum.auto()
+
+
+class RefusedError(Exception):
+    """The ledger refuses a request; nothing has changed.
+
+    Args:
+        refusal: Why.
+        text: The same in words, for the payload of the reply.
+    """
+
+    def __init__(self, refusal: Refusal, text: str) -> None:
+        super().__init__(text)
+        self.refusal = refusal
+        self.text = text
+
+
+class FetchFailedError(Exception):
+    """The biller shows no bill; the text is the `statusMessage`."""
+
+
+def _random_id() -> str:
+    return secrets.token_hex(8).upper()
+
+
+def _lifetime(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
+    # The login announces it as a whole number, and infinity is none.
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{attribute.name} must be a finite number of seconds above 0, not {value!r}")
+
+
+def _delay(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{attribute.name} must be 0 seconds or more, not {value!r}")
+
+
+@attrs.define(kw_only=True, eq=False)
+class Ledger:
+    """An EnKash in memory; settlement is worked out from the clock whenever a payment is read.
+
+    Limits and delays may be changed at any time. A paid bill stays open at its biller, so that a test can go on with
+    one consumer.
+
+    Args:
+        credentials: What a login has to bring.
+        token_lifetime: Seconds that a new token is good for.
+        settle_after: Seconds from the confirmation of a debit to SUCCESS or FAILED; `math.inf` settles nothing.
+        refund_after: Seconds from FAILED to REFUNDED.
+        max_amount: Most rupees of a single bill; more is refused with response_code 36.
+        max_creates: Most bills in all; one more is refused with response_code 36. None sets no limit.
+        billers: The catalogue.
+        clock: Gives seconds that only grow; every instant of the ledger follows from it.
+        opened_at: The instant, aware, that the clock's first reading stands for.
+        new_id: Gives a text that it has not given before.
+
+    Attributes:
+        company_name: Whose account it is.
+        debits: Money taken from the account, one entry for each bill that was confirmed.
+        accounts: The user, the lock and the tokens.
+
+    Raises:
+        ValueError: The token lifetime is not a finite number above 0, or a delay is negative.
+    """
+
+    credentials: Credentials = attrs.field(on_setattr=attrs.setters.frozen)
+    token_lifetime: float = attrs.field(default=3600.0, validator=_lifetime)
+    settle_after: float = attrs.field(default=0.5, validator=_delay)
+    refund_after: float = attrs.field(default=0.0, validator=_delay)
+    max_amount: Decimal = Decimal(200_000)
+    max_creates: int | None = None
+    billers: Sequence[Biller] = BILLERS
+    clock: Callable[[], float] = time.monotonic
+    opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    new_id: Callable[[], str] = _random_id
+    company_name: str = "Sandbox Traders Private Limited"
+    debits: list[Debit] = attrs.field(factory=list, init=False)
+    accounts: Accounts = attrs.field(init=False)
+    _started: float = attrs.field(init=False)
+    _enrolled: dict[str, CompanyBiller] = attrs.field(factory=dict, init=False, repr=False)
+    _payments: dict[str, UtilityPayment] = attrs.field(factory=dict, init=False, repr=False)
+    _by_reference: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._started = self.clock()
+        self.accounts = Accounts(
+            credentials=self.credentials, lifetime=lambda: self.token_lifetime, now=self.now, new_id=self.new_id
+        )
+
+    @property
+    def company_id(self) -> str:
+        """EnKash's id of the company, which is the client id of its login form."""
+        return self.credentials.form_client_id or self.credentials.client_id
+
+    def now(self) -> datetime:
+        """Return the present instant, aware."""
+        return self.opened_at + timedelta(seconds=self.clock() - self._started)
+
+    def revoke_tokens(self) -> None:
+        """Make every token issued so far unknown."""
+        self.accounts.revoke_tokens()
+
+    def enrol(self, biller_id: int, params: Mapping[str, str], circle: str | None = None) -> CompanyBiller:
+        """Enrol a consumer at a biller; the same one twice is one enrolment.
+
+        Args:
+            biller_id: Which biller.
+            params: `cn`, and what else the biller asks for.
+            circle: Where, for a biller with circles.
+
+        Raises:
+            RefusedError: The biller is unknown or inactive, or needs another input or circle.
+        """
+        biller = self._biller(biller_id)
+        for wanted in biller.inputs:
+            if wanted.required and not params.get(wanted.key):
+                raise RefusedError(Refusal.INVALID, f"billParams.{wanted.key} ({wanted.name}) is required")
+        if biller.circles and circle not in biller.circles:
+            raise RefusedError(Refusal.INVALID, f"circle must be one of {', '.join(sorted(biller.circles))}")
+        enrolled = CompanyBiller(biller=biller, params=dict(params), circle=circle)
+        return self._enrolled.setdefault(enrolled.company_biller_id, enrolled)
+
+    def _biller(self, biller_id: int) -> Biller:
+        biller = next((biller for biller in self.billers if biller.biller_id == biller_id), None)
+        if biller is None:
+            raise RefusedError(Refusal.UNKNOWN_BILLER, "Invalid biller id")
+        if not biller.active:
+            raise RefusedError(Refusal.INACTIVE_BILLER, "Biller is not active")
+        return biller
+
+    def enrolment(self, company_biller_id: str) -> CompanyBiller:
+        """Return an enrolment by its id.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        if company_biller_id not in self._enrolled:
+            raise RefusedError(Refusal.INVALID, "Invalid companyBillerId")
+        return self._enrolled[company_biller_id]
+
+    def due(self, company_biller: CompanyBiller) -> Bill:
+        """Return the bill that a consumer has open today, Indian time, whether or not the biller would show it."""
+        return due_bill(company_biller, self._today())
+
+    def _today(self) -> date:
+        return self.now().astimezone(IST).date()
+
+    def fetch(self, company_biller: CompanyBiller) -> Bill:
+        """Return the bill that the biller shows for a consumer.
+
+        Raises:
+            FetchFailedError: The biller does not answer.
+        """
+        if company_biller.biller.fetch_failure is not None:
+            raise FetchFailedError(company_biller.biller.fetch_failure)
+        return self.due(company_biller)
+
+    def create(
+        self, company_biller: CompanyBiller, bill: Bill, *, reference_id: str | None = None, remarks: str | None = None
+    ) -> UtilityPayment:
+        """Take on a bill to be paid; no money moves yet.
+
+        Args:
+            company_biller: Whose bill.
+            bill: What to pay; its net amount is what will be debited.
+            reference_id: The caller's id; None makes one up.
+            remarks: Kept with the bill.
+
+        Raises:
+            RefusedError: The reference was used before, or a velocity limit is breached.
+        """
+        if reference_id in self._by_reference:
+            raise RefusedError(Refusal.DUPLICATE_REFERENCE, "referenceId already used")
+        self._check_velocity(bill.net_amount)
+        payment = UtilityPayment(
+            utility_enkash_id=f"UTIL-{self.new_id()}",
+            reference_id=f"REF-{self.new_id()}" if reference_id is None else reference_id,
+            company_biller=company_biller,
+            bill=bill,
+            remarks=remarks,
+            created_at=self.now(),
+        )
+        self._payments[payment.utility_enkash_id] = payment
+        self._by_reference[payment.reference_id] = payment.utility_enkash_id
+        return payment
+
+    def _check_velocity(self, amount: Decimal) -> None:
+        full = self.max_creates is not None and len(self._payments) >= self.max_creates
+        if full or amount > self.max_amount:
+            raise RefusedError(Refusal.VELOCITY, "Velocity limit breached")
+
+    def get(self, utility_enkash_id: str) -> UtilityPayment:
+        """Return a payment as it stands now.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        payment = self._payments.get(utility_enkash_id)
+        if payment is None:
+            raise RefusedError(Refusal.NOT_FOUND, "No utility payment found")
+        # It is stored as it was read: a later change of the delays must not take a settled payment back.
+        payment = payment.read_at(self.now(), settle_after=self.settle_after, refund_after=self.refund_after)
+        self._payments[utility_enkash_id] = payment
+        return payment
+
+    def get_by_reference(self, reference_id: str) -> UtilityPayment:
+        """Return a payment by the caller's id, as it stands now.
+
+        Raises:
+            RefusedError: There is none.
+        """
+        return self.get(self._by_reference.get(reference_id, ""))
+
+    def search(self, query: Query | None = None) -> list[UtilityPayment]:
+        """Return the payments that a query selects, oldest first, as they stand now; None selects all up to 5,000."""
+        return (query or Query()).select(self.get(key) for key in list(self._payments))
+
+    def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> list[UtilityPayment]:
+        """Confirm the debits of payments, each once however often it is asked for.
+
+        Args:
+            utility_enkash_ids: Which payments.
+            remarks: Kept with those that this call confirms.
+
+        Raises:
+            RefusedError: One of them does not exist; none is confirmed then.
+        """
+        payments = [self.get(key) for key in dict.fromkeys(utility_enkash_ids)]
+        return [self._debit(payment, remarks) if payment.stage is Stage.CREATED else payment for payment in payments]
+
+    def _debit(self, payment: UtilityPayment, remarks: str | None) -> UtilityPayment:
+        confirmed = payment.confirmed(self.now(), remarks)
+        self.debits.append(Debit(payment.utility_enkash_id, payment.reference_id, payment.amount, self.now()))
+        self._payments[payment.utility_enkash_id] = confirmed
+        return confirmed

@@ -1,0 +1,209 @@
+"""The values the sandbox keeps: who is billed, what is due, and how far a payment of it has come."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import attrs
+
+from enkash_async.sandbox._catalogue import Biller
+
+__all__ = ["IST", "Bill", "CompanyBiller", "Debit", "Stage", "UtilityPayment", "due_bill"]
+
+IST = timezone(timedelta(hours=5, minutes=30), "IST")
+
+_NAMES = ("Asha Rao", "Bilal Khan", "Chitra Menon", "Dev Patel", "Esther Lobo", "Farah Shaikh", "Gurpreet Singh")
+_PAISE = Decimal("0.01")
+
+
+@attrs.frozen(kw_only=True)
+class CompanyBiller:
+    """A consumer at a biller, as the company has enrolled it.
+
+    The id and the made-up facts of the consumer follow from biller, inputs and circle alone, so that a second run of a
+    test sees the same amounts.
+
+    EnKash page: Setup Webhook Endpoint (api-12515630), `companyBiller`.
+    """
+
+    biller: Biller
+    params: Mapping[str, str]
+    circle: str | None = None
+
+    @property
+    def consumer_number(self) -> str:
+        """The `cn` of the bill parameters."""
+        return self.params["cn"]
+
+    @property
+    def digest(self) -> int:
+        """A large number that stands for this consumer at this biller."""
+        who = json.dumps([self.biller.biller_id, self.circle, sorted(self.params.items())])
+        return int.from_bytes(hashlib.sha256(who.encode()).digest())
+
+    @property
+    def company_biller_id(self) -> str:
+        """EnKash's id of the enrolment."""
+        return f"CB-{self.digest % 16**12:012X}"
+
+    @property
+    def consumer_name(self) -> str:
+        """The name on the bill."""
+        return _NAMES[self.digest % len(_NAMES)]
+
+
+@attrs.frozen(kw_only=True)
+class Bill:
+    """What a biller asks a consumer to pay; amounts in rupees.
+
+    EnKash page: Fetch Current Bill (api-10664798).
+    """
+
+    bill_number: str | None
+    bill_amount: Decimal
+    net_amount: Decimal
+    bill_date: date | None
+    due_date: date | None
+    actual_due_date: date | None
+    start_date: date | None
+    end_date: date | None
+    early_date: date | None
+    early_amount: Decimal | None
+    late_amount: Decimal | None
+    bill_id: str | None
+    validation_id: str | None
+    units: int | None
+
+
+def due_bill(company_biller: CompanyBiller, today: date) -> Bill:
+    """Return the bill that a consumer has open today.
+
+    Args:
+        company_biller: Whose bill; the amount, 100.00 to 9999.99 rupees, follows from it alone.
+        today: The day from which the dates of the bill are counted.
+    """
+    digest = company_biller.digest
+    amount = Decimal(10_000 + digest % 990_000).scaleb(-2)
+    return Bill(
+        bill_number=f"BN{digest % 10**10:010d}",
+        bill_amount=amount,
+        net_amount=amount,
+        bill_date=today - timedelta(days=10),
+        due_date=today + timedelta(days=10),
+        actual_due_date=today + timedelta(days=10),
+        start_date=today - timedelta(days=40),
+        end_date=today - timedelta(days=10),
+        early_date=today + timedelta(days=3),
+        early_amount=(amount * Decimal("0.98")).quantize(_PAISE),
+        late_amount=amount + 50,
+        bill_id=f"BILL-{digest % 16**10:010X}",
+        validation_id=f"VAL-{digest % 16**8:08X}",
+        units=digest % 900 if company_biller.biller.biller_type == "ELECTRICITY" else None,
+    )
+
+
+class Stage(enum.Enum):
+    """How far a payment has come, in EnKash's three words for it.
+
+    EnKash pages: Get Utility Bill Status (api-10664797), Get Utility Bill By Reference ID (api-10664801).
+    """
+
+    CREATED = ("MAKER_APPROVAL_PENDING", "INIT", "PENDING")
+    CONFIRMED = ("APPROVED", "IN_PROCESS", "IN_PROGRESS")
+    PAID = ("APPROVED", "SUCCESS", "SUCCESS")
+    REFUNDING = ("APPROVED", "REFUND_IN_PROGRESS", "FAILED")
+    REFUNDED = ("APPROVED", "REFUNDED", "FAILED")
+
+    def __init__(self, approval_status: str, payment_status: str, billpay_status: str) -> None:
+        self.approval_status = approval_status
+        self.payment_status = payment_status
+        self.billpay_status = billpay_status
+
+
+@attrs.frozen(kw_only=True)
+class UtilityPayment:
+    """A bill that was handed to EnKash to be paid; instants are aware, `amount` is in rupees.
+
+    EnKash page: Get Utility Bill Status (api-10664797).
+    """
+
+    utility_enkash_id: str
+    reference_id: str
+    company_biller: CompanyBiller
+    bill: Bill
+    remarks: str | None
+    created_at: datetime
+    stage: Stage = Stage.CREATED
+    approval_remarks: str | None = None
+    confirmed_at: datetime | None = None
+    settled_at: datetime | None = None
+    refunded_at: datetime | None = None
+
+    @property
+    def amount(self) -> Decimal:
+        """The rupees that are debited, which need not be the whole bill."""
+        return self.bill.net_amount
+
+    @property
+    def bill_reference_id(self) -> str | None:
+        """The BBPS reference of a paid bill; None until then."""
+        return f"BBPS-{self.utility_enkash_id}" if self.stage is Stage.PAID else None
+
+    @property
+    def paid_at(self) -> datetime | None:
+        """When the biller had the money; None for an open or a failed payment."""
+        return self.settled_at if self.stage is Stage.PAID else None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the biller sent the money back."""
+        return self.stage in (Stage.REFUNDING, Stage.REFUNDED)
+
+    def confirmed(self, now: datetime, remarks: str | None) -> UtilityPayment:
+        """Return the payment with its debit confirmed."""
+        return attrs.evolve(self, stage=Stage.CONFIRMED, confirmed_at=now, approval_remarks=remarks)
+
+    def read_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment:
+        """Return the payment as it stands now.
+
+        Args:
+            now: The instant of reading.
+            settle_after: Seconds from confirmation to SUCCESS or FAILED.
+            refund_after: Seconds from FAILED to REFUNDED.
+        """
+        payment = self
+        if payment.stage is Stage.CONFIRMED and (moment := _reached(payment.confirmed_at, settle_after, now)):
+            stage = Stage.REFUNDING if payment.company_biller.biller.rejects_payments else Stage.PAID
+            payment = attrs.evolve(payment, stage=stage, settled_at=moment)
+        if payment.stage is Stage.REFUNDING and (moment := _reached(payment.settled_at, refund_after, now)):
+            payment = attrs.evolve(payment, stage=Stage.REFUNDED, refunded_at=moment)
+        return payment
+
+
+def _reached(since: datetime | None, seconds: float, now: datetime) -> datetime | None:
+    # The seconds are compared as a number, since infinity, for "never", has no timedelta.
+    if since is None or (now - since).total_seconds() < seconds:
+        return None
+    return since + timedelta(seconds=seconds)
+
+
+@attrs.frozen
+class Debit:
+    """Money taken from the company's account for one bill.
+
+    Args:
+        utility_enkash_id: Which bill.
+        reference_id: Its reference.
+        amount: Rupees.
+        at: When, aware.
+    """
+
+    utility_enkash_id: str
+    reference_id: str
+    amount: Decimal
+    at: datetime

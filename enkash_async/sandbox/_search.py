@@ -1,0 +1,97 @@
+"""The bulk search: EnKash's filter words beside what they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+
+import attrs
+
+from enkash_async.sandbox._payment import IST, UtilityPayment
+
+__all__ = ["DAYS", "EQUAL", "MAX_RECORDS", "ONE_OF", "Query"]
+
+MAX_RECORDS = 5_000
+
+# Filter words that compare one text for equality, case and all.
+EQUAL: Mapping[str, Callable[[UtilityPayment], str | None]] = {
+    "utilityEnkashId": lambda payment: payment.utility_enkash_id,
+    "consumerNumber": lambda payment: payment.company_biller.consumer_number,
+    "billerType": lambda payment: payment.company_biller.biller.biller_type,
+    "billerName": lambda payment: payment.company_biller.biller.name,
+    "paymentStatus": lambda payment: payment.stage.payment_status,
+    "billpayStatus": lambda payment: payment.stage.billpay_status,
+    "approvalStatus": lambda payment: payment.stage.approval_status,
+    "billReferenceId": lambda payment: payment.bill_reference_id,
+    "billNumber": lambda payment: payment.bill.bill_number,
+}
+
+# Filter words that hold a list, one text of which has to be equal.
+ONE_OF: Mapping[str, Callable[[UtilityPayment], str | None]] = {
+    "utilityEnkashIds": EQUAL["utilityEnkashId"],
+    "consumerNumbers": EQUAL["consumerNumber"],
+    "companyBillerIds": lambda payment: payment.company_biller.company_biller_id,
+    "statuses": EQUAL["paymentStatus"],
+    "billPayStatuses": EQUAL["billpayStatus"],
+}
+
+
+def _day(instant: datetime | None) -> date | None:
+    return None if instant is None else instant.astimezone(IST).date()
+
+
+# Pairs of filter words, first and last day, both inclusive.
+DAYS: Mapping[tuple[str, str], Callable[[UtilityPayment], date | None]] = {
+    ("createdDateFrom", "createdDateTo"): lambda payment: _day(payment.created_at),
+    ("billDueDateFrom", "billDueDateTo"): lambda payment: payment.bill.due_date,
+    ("paymentStartDate", "paymentEndDate"): lambda payment: _day(payment.paid_at),
+    ("billpayDateFrom", "billpayDateTo"): lambda payment: _day(payment.paid_at),
+    ("refundDateFrom", "refundDateTo"): lambda payment: _day(payment.refunded_at),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """A search: every condition has to hold.
+
+    Args:
+        equal: Text for a word of `EQUAL`.
+        one_of: Texts for a word of `ONE_OF`; an empty list finds nothing.
+        days: Day for a word of `DAYS`; a payment without that date is not found.
+        amount_from: Least rupees, inclusive.
+        amount_to: Most rupees, inclusive.
+        offset: Records to skip.
+        limit: Most records to return; never more than 5,000.
+
+    EnKash page: Fetch Bulk Bill Details (api-10664799).
+    """
+
+    equal: Mapping[str, str] = attrs.field(factory=dict)
+    one_of: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
+    days: Mapping[str, date] = attrs.field(factory=dict)
+    amount_from: Decimal | None = None
+    amount_to: Decimal | None = None
+    offset: int = 0
+    limit: int = MAX_RECORDS
+
+    def select(self, payments: Iterable[UtilityPayment]) -> list[UtilityPayment]:
+        """Return the records of the page that is asked for, in the order given."""
+        found = [payment for payment in payments if self.matches(payment)]
+        return found[self.offset : self.offset + min(self.limit, MAX_RECORDS)]
+
+    def matches(self, payment: UtilityPayment) -> bool:
+        """Return whether every condition holds for a payment."""
+        return (
+            all(EQUAL[word](payment) == text for word, text in self.equal.items())
+            and all(ONE_OF[word](payment) in texts for word, texts in self.one_of.items())
+            and all(self._within(pair, day_of(payment)) for pair, day_of in DAYS.items())
+            and (self.amount_from is None or payment.amount >= self.amount_from)
+            and (self.amount_to is None or payment.amount <= self.amount_to)
+        )
+
+    def _within(self, pair: tuple[str, str], day: date | None) -> bool:
+        first, last = (self.days.get(word) for word in pair)
+        if first is None and last is None:
+            return True
+        return day is not None and (first is None or first <= day) and (last is None or day <= last)

@@ -1,0 +1,54 @@
+"""The sandbox as a program: it runs until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+from enkash_async.sandbox import Sandbox
+
+__all__ = ["serve"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(
+    *,
+    port: int = 0,
+    settle_after: float = 5.0,
+    token_lifetime: float = 3600.0,
+    announce: Callable[[Sandbox], None],
+) -> None:
+    """Run a sandbox until SIGINT (Ctrl-C) or SIGTERM.
+
+    Args:
+        port: TCP port on 127.0.0.1; 0 takes a free one.
+        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; long enough here for a person to see it.
+        token_lifetime: Seconds that a token is good for.
+        announce: Is called once with the sandbox that listens.
+
+    Raises:
+        OSError: The port cannot be opened.
+        ValueError: The lifetime is not a finite number above 0, or the delay is negative.
+    """
+    async with Sandbox(port=port, settle_after=settle_after, token_lifetime=token_lifetime) as sandbox:
+        with _stop_signal() as stop:
+            announce(sandbox)
+            await stop.wait()
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[asyncio.Event]:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    # Windows has no signal handlers on a loop: there Ctrl-C ends `asyncio.run` with KeyboardInterrupt.
+    with contextlib.suppress(NotImplementedError):
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)

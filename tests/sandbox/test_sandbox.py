@@ -1,0 +1,197 @@
+"""The sandbox as users start it: in a test, and from a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import aiohttp
+import attrs
+import pytest
+
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox.__main__ import main
+from enkash_async.sandbox._serve import serve
+from enkash_async.tokens._types import Credentials
+
+
+async def log_in(sandbox: Sandbox, session: aiohttp.ClientSession) -> str:
+    ours = sandbox.environ()
+    form = {
+        "grant_type": "password",
+        "username": ours["ENKASH_USERNAME"],
+        "password": ours["ENKASH_PASSWORD"],
+        "clientId": ours["ENKASH_FORM_CLIENT_ID"],
+    }
+    headers = {"Authorization": aiohttp.encode_basic_auth(ours["ENKASH_CLIENT_ID"], ours["ENKASH_CLIENT_SECRET"])}
+    async with session.post(f"{ours['ENKASH_BASE_URL']}/oauth/token", data=form, headers=headers) as reply:
+        assert reply.status == 200
+        return str((await reply.json())["accessToken"])
+
+
+async def status_of(sandbox: Sandbox, session: aiohttp.ClientSession, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with session.get(f"{sandbox.base_url}/api/v2/biller", headers=headers) as reply:
+        return reply.status
+
+
+class StopWhenAnnounced(io.StringIO):
+    """Standard output that ends the program once it has said where it listens."""
+
+    def flush(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield int(taken.getsockname()[1])
+
+
+class TestSandbox:
+    async def test_its_environment_leads_to_it(self) -> None:
+        """A program that reads the variables can log in and call."""
+        async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+            assert sandbox.base_url.startswith("http://127.0.0.1:")
+            assert await status_of(sandbox, session, await log_in(sandbox, session)) == 200
+            assert sandbox.counts == {"token": 1, "billers": 1}
+
+    async def test_revoked_tokens_are_refused(self) -> None:
+        """A new login helps."""
+        async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+            token = await log_in(sandbox, session)
+            sandbox.revoke_tokens()
+            assert await status_of(sandbox, session, token) == 401
+            assert await status_of(sandbox, session, await log_in(sandbox, session)) == 200
+
+    async def test_own_credentials_are_used(self) -> None:
+        """Without a form client id the environment names the client id."""
+        ours = Credentials("another-demo-client", "s", "clerk@example.com", "p")
+        async with Sandbox(credentials=ours) as sandbox, aiohttp.ClientSession() as session:
+            assert sandbox.credentials == ours
+            assert sandbox.environ()["ENKASH_FORM_CLIENT_ID"] == "another-demo-client"
+            await log_in(sandbox, session)
+
+    async def test_its_clock_can_be_passed_in(self) -> None:
+        """A token dies when the clock says so, without waiting."""
+        now = [0.0]
+        async with (
+            Sandbox(token_lifetime=300.0, clock=lambda: now[0]) as sandbox,
+            aiohttp.ClientSession() as session,
+        ):
+            token = await log_in(sandbox, session)
+            now[0] = 300.0
+            assert await status_of(sandbox, session, token) == 401
+
+    async def test_it_listens_on_another_address(self) -> None:
+        """An IPv6 address is put in brackets."""
+        try:
+            async with Sandbox(host="::1") as sandbox, aiohttp.ClientSession() as session:
+                assert sandbox.base_url.startswith("http://[::1]:")
+                await log_in(sandbox, session)
+        except OSError:
+            pytest.skip("this computer has no IPv6")
+
+    async def test_it_has_no_address_before_it_is_started(self) -> None:
+        """The message says how to start it."""
+        with pytest.raises(RuntimeError, match="async with"):
+            _ = Sandbox().base_url
+
+    async def test_it_is_used_once(self) -> None:
+        """A second start would carry the first one's bills along."""
+        sandbox = Sandbox()
+        async with sandbox:
+            pass
+        with pytest.raises(RuntimeError, match="make a new one"):
+            async with sandbox:
+                pass
+
+    async def test_a_taken_port_is_an_os_error(self, taken_port: int) -> None:
+        """Nothing is left open behind it."""
+        with pytest.raises(OSError, match=str(taken_port)):
+            async with Sandbox(port=taken_port):
+                pass
+
+    async def test_a_slow_request_does_not_hold_up_the_end(self) -> None:
+        """It is cut off."""
+        async with aiohttp.ClientSession() as session:
+            async with Sandbox() as sandbox:
+                sandbox.faults.add("token", FaultKind.SLOW, delay=3600.0)
+                slow = asyncio.create_task(log_in(sandbox, session))
+                while not sandbox.counts["token"]:  # noqa: ASYNC110 - the count is all that tells of the arrival
+                    await asyncio.sleep(0)
+                begun = time.monotonic()
+            assert time.monotonic() - begun < 1.0
+            with pytest.raises(aiohttp.ClientError):
+                await slow
+
+    async def test_dropped_connections_leave_nothing_behind(self) -> None:
+        """Warnings are errors in this suite."""
+        async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+            for kind in (FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.TRUNCATED):
+                sandbox.faults.add("token", kind)
+                with pytest.raises(aiohttp.ClientError):
+                    await log_in(sandbox, session)
+
+    def test_made_up_credentials_look_like_enkash_ones(self) -> None:
+        """Every part is filled, and the secrets are not shown."""
+        ours = Sandbox().credentials
+        assert all(attrs.astuple(ours))
+        assert ours.password not in repr(ours)
+
+
+class TestProgram:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_it_runs_until_a_signal(self, number: signal.Signals) -> None:
+        """The announcement gets the sandbox while it listens."""
+        seen: list[Sandbox] = []
+
+        def announce(sandbox: Sandbox) -> None:
+            seen.append(sandbox)
+            os.kill(os.getpid(), number)
+
+        await serve(settle_after=1.5, token_lifetime=60.0, announce=announce)
+        assert seen[0].base_url
+        assert (seen[0].ledger.settle_after, seen[0].ledger.token_lifetime) == (1.5, 60.0)
+
+    def test_the_shell_gets_lines_to_paste(self) -> None:
+        """It prints address and variables, and ends without a word when it is told to."""
+        command = [sys.executable, "-m", "enkash_async.sandbox", "--settle-after", "2", "--token-lifetime", "60"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            url = program.stdout.readline().strip()
+            exports = [program.stdout.readline().strip() for _ in range(6)]
+            program.send_signal(signal.SIGINT)
+            _, errors = program.communicate(timeout=10)
+        assert exports[0] == f"export ENKASH_BASE_URL={url}"
+        assert all(line.startswith("export ENKASH_") for line in exports)
+        assert (program.returncode, errors) == (0, "")
+
+    def test_main_ends_with_zero(self) -> None:
+        """In the process of the caller as well."""
+        with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
+            assert main([]) == 0
+        assert "export ENKASH_BASE_URL=http://127.0.0.1:" in printed.getvalue()
+
+    def test_a_taken_port_is_told_in_one_line(self, taken_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+        """Without a traceback."""
+        assert main(["--port", str(taken_port)]) == 1
+        assert "the sandbox cannot start: " in capsys.readouterr().err
+
+    @pytest.mark.parametrize("wrong", [["--port", "70000"], ["--token-lifetime", "0"], ["--settle-after", "-1"]])
+    def test_a_number_out_of_range_is_told_in_one_line(
+        self, wrong: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Without a traceback."""
+        assert main(wrong) == 1
+        assert "the sandbox cannot start: " in capsys.readouterr().err

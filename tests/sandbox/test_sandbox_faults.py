@@ -1,0 +1,109 @@
+"""The faults: what goes wrong, where, and how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from enkash_async.routes import Routes
+from enkash_async.sandbox import FaultKind, Faults
+
+
+def kinds(faults: Faults, route: str, requests: int) -> list[FaultKind | None]:
+    taken = [faults.take(route) for _ in range(requests)]
+    return [None if fault is None else fault.kind for fault in taken]
+
+
+def test_without_faults_nothing_goes_wrong() -> None:
+    """The sandbox is well-behaved until it is told otherwise."""
+    assert Faults().take("token") is None
+
+
+def test_a_fault_hits_one_request_of_its_route() -> None:
+    """Once is the default, and other routes are not touched."""
+    faults = Faults()
+    faults.add("create_bill", FaultKind.DROP_AFTER)
+    assert kinds(faults, "bill", 1) == [None]
+    assert kinds(faults, "create_bill", 2) == [FaultKind.DROP_AFTER, None]
+
+
+def test_a_fault_lets_requests_through_first() -> None:
+    """`after` says how many, `times` how many are hit then."""
+    faults = Faults()
+    faults.add("bill", FaultKind.SERVER_ERROR, after=1, times=2)
+    assert kinds(faults, "bill", 4) == [None, FaultKind.SERVER_ERROR, FaultKind.SERVER_ERROR, None]
+
+
+def test_a_fault_without_end_lasts_until_it_is_cleared() -> None:
+    """`times=None` is for an outage."""
+    faults = Faults()
+    faults.add("*", FaultKind.UNAVAILABLE, times=None)
+    assert kinds(faults, "token", 2) + kinds(faults, "bill", 1) == [FaultKind.UNAVAILABLE] * 3
+    faults.clear()
+    assert kinds(faults, "token", 1) == [None]
+
+
+def test_the_first_fault_added_goes_first() -> None:
+    """Two faults make two bad replies in a row, and a taken request does not use up the second one's `after`."""
+    faults = Faults()
+    faults.add("bill", FaultKind.BAD_GATEWAY)
+    faults.add("bill", FaultKind.SLOW, after=1)
+    assert kinds(faults, "bill", 4) == [FaultKind.BAD_GATEWAY, None, FaultKind.SLOW, None]
+
+
+@pytest.mark.parametrize("route", [field.name for field in attrs.fields(Routes)])
+def test_every_route_can_fail(route: str) -> None:
+    """The names are those of `Routes`."""
+    faults = Faults()
+    faults.add(route, FaultKind.SLOW)
+    assert kinds(faults, route, 1) == [FaultKind.SLOW]
+
+
+@pytest.mark.parametrize("word", ["drop_after", "DROP_AFTER", FaultKind.DROP_AFTER])
+def test_a_kind_may_be_given_as_a_word(word: str) -> None:
+    """In small or in capital letters."""
+    faults = Faults()
+    faults.add("bill", word)
+    assert kinds(faults, "bill", 1) == [FaultKind.DROP_AFTER]
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry_after", "header"),
+    [
+        (FaultKind.RATE_LIMITED, None, "1"),
+        (FaultKind.RATE_LIMITED, 0, "0"),
+        (FaultKind.RATE_LIMITED, 0.5, "0.5"),
+        (FaultKind.UNAVAILABLE, None, None),
+        (FaultKind.UNAVAILABLE, "Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 GMT"),
+    ],
+)
+def test_retry_after_is_what_the_header_will_say(
+    kind: FaultKind, retry_after: float | str | None, header: str | None
+) -> None:
+    """Seconds or a date; a rate limit always has one."""
+    faults = Faults()
+    faults.add("bill", kind, retry_after=retry_after)
+    fault = faults.take("bill")
+    assert fault is not None
+    assert fault.retry_after == header
+
+
+def test_an_unknown_route_is_refused_with_the_right_ones() -> None:
+    """A typing error in a test must not pass for a well-behaved server."""
+    with pytest.raises(ValueError, match=r"unknown route 'bills'; use one of token, .*create_bill, \*"):
+        Faults().add("bills", FaultKind.SLOW)
+
+
+def test_an_unknown_kind_is_refused_with_the_right_ones() -> None:
+    """The message lists every kind."""
+    with pytest.raises(ValueError, match=r"unknown kind of fault 'slowly'; use one of unauthorized, .*slow"):
+        Faults().add("bill", "slowly")
+
+
+@pytest.mark.parametrize("wrong", [{"times": 0}, {"after": -1}, {"delay": -0.1}])
+def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    """A fault that can never hit is a mistake."""
+    with pytest.raises(ValueError, match="times must be None or 1"):
+        Faults().add("bill", FaultKind.SLOW, **wrong)

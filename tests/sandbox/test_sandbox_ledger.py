@@ -1,0 +1,420 @@
+"""The ledger: an EnKash in memory."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async.sandbox._accounts import LoginRefusal, LoginRefusedError, TokenState
+from enkash_async.sandbox._catalogue import BILLERS, CIRCLES, categories
+from enkash_async.sandbox._ledger import FetchFailedError, Ledger, Refusal, RefusedError
+from enkash_async.sandbox._payment import Stage, UtilityPayment
+from enkash_async.sandbox._search import MAX_RECORDS, Query
+from enkash_async.tokens._types import Credentials
+
+CREDENTIALS = Credentials("enkash-demo-client", "demo-secret", "ap-team@example.com", "demo-password", "CEKDEMO123")
+OPENED = datetime(2025, 6, 2, 14, 24, 14, 670_000, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def numbered() -> Callable[[], str]:
+    numbers = itertools.count(1)
+    return lambda: f"{next(numbers):04d}"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ledger(clock: Clock) -> Ledger:
+    return Ledger(credentials=CREDENTIALS, clock=clock, opened_at=OPENED, new_id=numbered(), settle_after=10.0)
+
+
+def create(
+    ledger: Ledger, reference_id: str | None = None, *, amount: str = "250.50", biller_id: int = 2001, cn: str = "CN1"
+) -> UtilityPayment:
+    consumer = ledger.enrol(biller_id, {"cn": cn})
+    bill = attrs.evolve(ledger.due(consumer), net_amount=Decimal(amount))
+    return ledger.create(consumer, bill, reference_id=reference_id)
+
+
+def refusal_of(action: Callable[[], object]) -> Refusal:
+    with pytest.raises(RefusedError) as caught:
+        action()
+    return caught.value.refusal
+
+
+class TestCatalogue:
+    def test_the_catalogue_has_a_biller_for_each_case(self) -> None:
+        """Tests find an inactive, a circle-bound, a failing and a rejecting biller beside the plain ones."""
+        plain = [b for b in BILLERS if b.active and not b.circles and not b.fetch_failure and not b.rejects_payments]
+        assert len(BILLERS) >= 8
+        assert plain[0].biller_id == 2001
+        assert plain[0].biller_type == "ELECTRICITY"
+        assert [wanted.key for wanted in plain[0].inputs] == ["cn"]
+        assert any(not b.active for b in BILLERS)
+        assert any(b.circles for b in BILLERS)
+        assert any(b.fetch_failure for b in BILLERS)
+        assert any(b.rejects_payments for b in BILLERS)
+
+    def test_biller_ids_are_unique_and_circles_are_known(self) -> None:
+        """No entry of the catalogue shadows another."""
+        assert len({b.biller_id for b in BILLERS}) == len(BILLERS)
+        assert all(b.circles <= CIRCLES for b in BILLERS)
+
+    def test_categories_count_their_billers(self) -> None:
+        """Every biller is counted once."""
+        counted = categories(BILLERS)
+        assert {"ELECTRICITY", "WATER", "BROADBAND", "GAS"} <= set(counted)
+        assert sum(counted.values()) == len(BILLERS)
+
+
+class TestLogin:
+    def test_a_login_gives_a_token_that_is_good_for_its_lifetime(self, ledger: Ledger, clock: Clock) -> None:
+        """It is valid at once, and expired as soon as the lifetime is over."""
+        ledger.token_lifetime = 60.0
+        token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
+        assert ledger.accounts.verify(token.access_token) is TokenState.VALID
+        clock.seconds += 59.9
+        assert ledger.accounts.verify(token.access_token) is TokenState.VALID
+        clock.seconds += 0.1
+        assert ledger.accounts.verify(token.access_token) is TokenState.EXPIRED
+
+    def test_a_token_nobody_issued_is_unknown(self, ledger: Ledger) -> None:
+        """So is one that was revoked."""
+        token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
+        ledger.revoke_tokens()
+        assert ledger.accounts.verify(token.access_token) is TokenState.UNKNOWN
+        assert ledger.accounts.verify("") is TokenState.UNKNOWN
+
+    def test_a_second_login_leaves_the_first_token_good(self, ledger: Ledger) -> None:
+        """Two workers may hold two tokens."""
+        first, second = (ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password) for _ in range(2))
+        assert first.access_token != second.access_token
+        assert ledger.accounts.verify(first.access_token) is TokenState.VALID
+
+    @staticmethod
+    def refused(ledger: Ledger, password: str, username: str = CREDENTIALS.username) -> LoginRefusal:
+        with pytest.raises(LoginRefusedError) as caught:
+            ledger.accounts.log_in(username, password)
+        return caught.value.refusal
+
+    def test_three_wrong_logins_lock_the_account(self, ledger: Ledger) -> None:
+        """The right password does not help any more, until the account is unlocked."""
+        assert [self.refused(ledger, "wrong") for _ in range(3)] == [LoginRefusal.BAD_CREDENTIALS] * 3
+        assert self.refused(ledger, CREDENTIALS.password) is LoginRefusal.LOCKED
+        assert ledger.accounts.locked
+        ledger.accounts.unlock()
+        assert ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password).access_token
+
+    def test_a_good_login_forgets_wrong_ones(self, ledger: Ledger) -> None:
+        """Only three in a row lock."""
+        for _ in range(3):
+            self.refused(ledger, "wrong")
+            self.refused(ledger, "wrong")
+            ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
+        assert not ledger.accounts.locked
+
+    def test_another_user_name_does_not_lock_this_one(self, ledger: Ledger) -> None:
+        """It is refused in the same words, so that it tells nobody which names exist."""
+        for _ in range(4):
+            assert self.refused(ledger, CREDENTIALS.password, "other@example.com") is LoginRefusal.BAD_CREDENTIALS
+        assert not ledger.accounts.locked
+
+    def test_the_form_may_repeat_the_client_id(self) -> None:
+        """Where no form client id is set, the form has to send the client id."""
+        ledger = Ledger(credentials=attrs.evolve(CREDENTIALS, form_client_id=None))
+        ledger.accounts.check_client("enkash-demo-client", "demo-secret", "enkash-demo-client")
+        assert ledger.company_id == "enkash-demo-client"
+
+    def test_no_token_is_shown(self, ledger: Ledger) -> None:
+        """Neither the token's nor the ledger's repr gives a secret away."""
+        token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
+        assert token.access_token not in repr(token)
+        assert token.access_token not in repr(ledger)
+        assert CREDENTIALS.password not in repr(ledger)
+
+
+class TestBills:
+    def test_the_same_consumer_owes_the_same_amount_everywhere(self, ledger: Ledger) -> None:
+        """Amount and ids follow from the consumer, not from the ledger or the day."""
+        other = Ledger(credentials=CREDENTIALS)
+        here, there = (one.enrol(2001, {"cn": "CN123456789"}) for one in (ledger, other))
+        assert here.company_biller_id == there.company_biller_id
+        assert ledger.fetch(here).bill_amount == other.fetch(there).bill_amount
+
+    @given(cn=st.text(min_size=1))
+    def test_every_amount_is_in_rupees_and_paise(self, cn: str) -> None:
+        """Two places, from 100.00 to 9999.99 rupees; early payment is cheaper, late payment dearer."""
+        ledger = Ledger(credentials=CREDENTIALS, opened_at=OPENED)
+        bill = ledger.due(ledger.enrol(2001, {"cn": cn}))
+        assert Decimal(100) <= bill.bill_amount < Decimal(10_000)
+        assert bill.bill_amount.as_tuple().exponent == -2
+        assert bill.early_amount is not None
+        assert bill.late_amount is not None
+        assert bill.early_amount < bill.bill_amount < bill.late_amount
+
+    def test_only_electricity_has_units(self, ledger: Ledger) -> None:
+        """A water bill has none."""
+        assert ledger.due(ledger.enrol(2001, {"cn": "1"})).units is not None
+        assert ledger.due(ledger.enrol(2101, {"cn": "1"})).units is None
+
+    def test_the_bill_is_dated_in_indian_time(self, ledger: Ledger, clock: Clock) -> None:
+        """At 18:30 UTC a new day has begun."""
+        consumer = ledger.enrol(2001, {"cn": "1"})
+        assert ledger.due(consumer).due_date == date(2025, 6, 12)
+        clock.seconds += 5 * 3600
+        assert ledger.due(consumer).due_date == date(2025, 6, 13)
+
+    def test_enrolling_twice_is_one_enrolment(self, ledger: Ledger) -> None:
+        """The call is «fetch or add»."""
+        first = ledger.enrol(2001, {"cn": "1"})
+        assert ledger.enrol(2001, {"cn": "1"}) is first
+        assert ledger.enrolment(first.company_biller_id) is first
+
+    def test_a_biller_that_does_not_answer_fails_the_fetch(self, ledger: Ledger) -> None:
+        """Its consumers can still be enrolled."""
+        consumer = ledger.enrol(2202, {"cn": "1"})
+        with pytest.raises(FetchFailedError, match="did not answer"):
+            ledger.fetch(consumer)
+
+    @pytest.mark.parametrize(
+        ("biller_id", "params", "circle", "refusal"),
+        [
+            (1, {"cn": "1"}, None, Refusal.UNKNOWN_BILLER),
+            (2102, {"cn": "1"}, None, Refusal.INACTIVE_BILLER),
+            (2002, {"cn": "1"}, None, Refusal.INVALID),
+            (2001, {}, None, Refusal.INVALID),
+            (2003, {"cn": "1"}, None, Refusal.INVALID),
+            (2003, {"cn": "1"}, "KK", Refusal.INVALID),
+        ],
+    )
+    def test_a_wrong_enrolment_is_refused(
+        self, ledger: Ledger, biller_id: int, params: dict[str, str], circle: str | None, refusal: Refusal
+    ) -> None:
+        """Unknown and inactive billers, missing inputs, and circles that the biller does not serve."""
+        assert refusal_of(lambda: ledger.enrol(biller_id, params, circle)) is refusal
+
+    def test_a_circle_of_the_biller_is_accepted(self, ledger: Ledger) -> None:
+        """Consumers of two circles are two."""
+        agra, surat = (ledger.enrol(2003, {"cn": "1"}, circle) for circle in ("AGRA", "SURAT"))
+        assert agra.company_biller_id != surat.company_biller_id
+
+    def test_an_unknown_enrolment_is_refused(self, ledger: Ledger) -> None:
+        """A create needs a fetch before it."""
+        assert refusal_of(lambda: ledger.enrolment("CB-1")) is Refusal.INVALID
+
+
+class TestPayments:
+    def test_a_created_bill_waits_for_approval(self, ledger: Ledger) -> None:
+        """It never settles by itself, and nothing is debited."""
+        payment = create(ledger, "inv-1")
+        assert payment.stage is Stage.CREATED
+        assert payment.created_at == OPENED
+        assert ledger.get(payment.utility_enkash_id) == ledger.get_by_reference("inv-1") == payment
+        assert ledger.debits == []
+
+    def test_a_bill_without_reference_gets_one(self, ledger: Ledger) -> None:
+        """The reply always has a referenceId."""
+        payment = create(ledger)
+        assert ledger.get_by_reference(payment.reference_id) == payment
+
+    def test_a_confirmed_bill_is_paid_when_its_time_has_come(self, ledger: Ledger, clock: Clock) -> None:
+        """It is dated at the moment of settlement, not of reading."""
+        key = create(ledger).utility_enkash_id
+        ledger.confirm([key], "approved by finance")
+        assert ledger.get(key).stage is Stage.CONFIRMED
+        assert ledger.get(key).approval_remarks == "approved by finance"
+        clock.seconds += 9.999
+        assert ledger.get(key).stage is Stage.CONFIRMED
+        clock.seconds += 100
+        paid = ledger.get(key)
+        assert paid.stage is Stage.PAID
+        assert paid.paid_at == OPENED + timedelta(seconds=10)
+        assert paid.bill_reference_id is not None
+        assert not paid.failed
+
+    def test_a_rejected_payment_fails_and_is_refunded(self, ledger: Ledger, clock: Clock) -> None:
+        """The refund may come after the failure."""
+        ledger.refund_after = 5.0
+        key = create(ledger, biller_id=2302).utility_enkash_id
+        ledger.confirm([key])
+        clock.seconds += 10
+        failing = ledger.get(key)
+        assert (failing.stage, failing.failed, failing.refunded_at) == (Stage.REFUNDING, True, None)
+        clock.seconds += 5
+        refunded = ledger.get(key)
+        assert refunded.stage is Stage.REFUNDED
+        assert refunded.refunded_at == OPENED + timedelta(seconds=15)
+        assert refunded.paid_at is None
+        assert refunded.bill_reference_id is None
+
+    def test_a_refund_comes_with_the_failure_by_default(self, ledger: Ledger, clock: Clock) -> None:
+        """One read after the time sees both."""
+        key = create(ledger, biller_id=2302).utility_enkash_id
+        ledger.confirm([key])
+        clock.seconds += 10
+        assert ledger.get(key).stage is Stage.REFUNDED
+
+    def test_confirming_again_debits_nothing_more(self, ledger: Ledger, clock: Clock) -> None:
+        """Neither twice in one call, nor in a second call, nor after settlement."""
+        payment = create(ledger, "inv-1")
+        key = payment.utility_enkash_id
+        ledger.confirm([key, key])
+        ledger.confirm([key])
+        clock.seconds += 10
+        ledger.confirm([key])
+        assert [(debit.reference_id, debit.amount) for debit in ledger.debits] == [("inv-1", Decimal("250.50"))]
+        assert ledger.get(key).stage is Stage.PAID
+
+    def test_an_unknown_id_confirms_nothing(self, ledger: Ledger) -> None:
+        """The good ids beside it stay open."""
+        key = create(ledger).utility_enkash_id
+        assert refusal_of(lambda: ledger.confirm([key, "UTIL-none"])) is Refusal.NOT_FOUND
+        assert ledger.get(key).stage is Stage.CREATED
+        assert ledger.debits == []
+
+    def test_a_settled_payment_stays_settled(self, ledger: Ledger, clock: Clock) -> None:
+        """A longer delay set later does not take it back."""
+        key = create(ledger).utility_enkash_id
+        ledger.confirm([key])
+        clock.seconds += 10
+        ledger.get(key)
+        ledger.settle_after = math.inf
+        assert ledger.get(key).stage is Stage.PAID
+
+    def test_infinity_settles_nothing_until_it_is_changed(self, ledger: Ledger, clock: Clock) -> None:
+        """A test can hold a payment open for as long as it likes."""
+        ledger.settle_after = math.inf
+        key = create(ledger).utility_enkash_id
+        ledger.confirm([key])
+        clock.seconds += 1e9
+        assert ledger.get(key).stage is Stage.CONFIRMED
+        ledger.settle_after = 0.0
+        assert ledger.get(key).stage is Stage.PAID
+
+    def test_a_reference_is_used_once(self, ledger: Ledger) -> None:
+        """The second bill with it does not exist."""
+        create(ledger, "inv-1")
+        assert refusal_of(lambda: create(ledger, "inv-1", cn="CN2")) is Refusal.DUPLICATE_REFERENCE
+        assert len(ledger.search()) == 1
+
+    def test_a_bill_above_the_limit_is_refused(self, ledger: Ledger) -> None:
+        """The limit itself is allowed."""
+        create(ledger, amount="200000")
+        assert refusal_of(lambda: create(ledger, amount="200000.01")) is Refusal.VELOCITY
+
+    def test_one_bill_too_many_is_refused(self, ledger: Ledger) -> None:
+        """A repeated reference is still told to be one."""
+        ledger.max_creates = 1
+        create(ledger, "inv-1")
+        assert refusal_of(lambda: create(ledger, "inv-2")) is Refusal.VELOCITY
+        assert refusal_of(lambda: create(ledger, "inv-1")) is Refusal.DUPLICATE_REFERENCE
+
+    def test_an_unknown_payment_is_refused(self, ledger: Ledger) -> None:
+        """By either id, in EnKash's words."""
+        for ask in (ledger.get, ledger.get_by_reference):
+            with pytest.raises(RefusedError, match=r"^No utility payment found$"):
+                ask("none")
+
+    @pytest.mark.parametrize("lifetime", [0.0, -1.0, math.inf, math.nan])
+    def test_a_lifetime_that_cannot_be_announced_is_refused(self, ledger: Ledger, lifetime: float) -> None:
+        """At the start and later."""
+        with pytest.raises(ValueError, match="token_lifetime"):
+            Ledger(credentials=CREDENTIALS, token_lifetime=lifetime)
+        with pytest.raises(ValueError, match="token_lifetime"):
+            ledger.token_lifetime = lifetime
+
+    @pytest.mark.parametrize("delay", [-1.0, math.nan])
+    def test_a_negative_delay_is_refused(self, delay: float) -> None:
+        """A payment cannot settle before it is confirmed."""
+        with pytest.raises(ValueError, match="settle_after"):
+            Ledger(credentials=CREDENTIALS, settle_after=delay)
+
+
+class TestSearch:
+    @pytest.fixture
+    def three(self, ledger: Ledger, clock: Clock) -> list[UtilityPayment]:
+        """An open bill of 100, a paid one of 200 and a refunded one of 300 rupees, a day between the first two."""
+        create(ledger, "a", amount="100")
+        clock.seconds += 86_400
+        others = [create(ledger, "b", amount="200", cn="CN2"), create(ledger, "c", amount="300", biller_id=2302)]
+        ledger.confirm([payment.utility_enkash_id for payment in others])
+        clock.seconds += 10
+        return ledger.search()
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            (Query(), "abc"),
+            (Query(equal={"paymentStatus": "SUCCESS"}), "b"),
+            (Query(equal={"billpayStatus": "FAILED"}), "c"),
+            (Query(equal={"approvalStatus": "MAKER_APPROVAL_PENDING"}), "a"),
+            (Query(equal={"billerType": "ELECTRICITY"}), "ab"),
+            (Query(equal={"billerName": "Returning Gas Company"}), "c"),
+            (Query(equal={"billerType": "ELECTRICITY", "consumerNumber": "CN1"}), "a"),
+            (Query(one_of={"consumerNumbers": frozenset({"CN1"})}), "ac"),
+            (Query(one_of={"statuses": frozenset({"SUCCESS", "REFUNDED"})}), "bc"),
+            (Query(one_of={"billPayStatuses": frozenset({"PENDING"})}), "a"),
+            (Query(one_of={"utilityEnkashIds": frozenset()}), ""),
+            (Query(days={"createdDateFrom": date(2025, 6, 3)}), "bc"),
+            (Query(days={"createdDateTo": date(2025, 6, 2)}), "a"),
+            (Query(days={"createdDateFrom": date(2025, 6, 2), "createdDateTo": date(2025, 6, 3)}), "abc"),
+            (Query(days={"billDueDateFrom": date(2025, 6, 13)}), "bc"),
+            (Query(days={"paymentStartDate": date(2025, 1, 1)}), "b"),
+            (Query(days={"billpayDateTo": date(2025, 6, 2)}), ""),
+            (Query(days={"refundDateFrom": date(2025, 1, 1)}), "c"),
+            (Query(amount_from=Decimal(200)), "bc"),
+            (Query(amount_to=Decimal(200)), "ab"),
+            (Query(offset=1, limit=1), "b"),
+            (Query(offset=3), ""),
+        ],
+    )
+    def test_all_conditions_have_to_hold(
+        self, ledger: Ledger, three: list[UtilityPayment], query: Query, found: str
+    ) -> None:
+        """Ranges include both ends, days are Indian ones, the order is that of creation."""
+        assert len(three) == 3
+        assert "".join(payment.reference_id for payment in ledger.search(query)) == found
+
+    def test_ids_of_every_kind_find_their_payment(self, ledger: Ledger, three: list[UtilityPayment]) -> None:
+        """EnKash's id, the enrolment's, the BBPS reference and the bill number."""
+        paid = three[1]
+        assert paid.bill_reference_id is not None
+        assert paid.bill.bill_number is not None
+        for query in (
+            Query(equal={"utilityEnkashId": paid.utility_enkash_id}),
+            Query(equal={"billReferenceId": paid.bill_reference_id}),
+            Query(equal={"billNumber": paid.bill.bill_number}),
+            Query(one_of={"companyBillerIds": frozenset({paid.company_biller.company_biller_id})}),
+            Query(one_of={"utilityEnkashIds": frozenset({paid.utility_enkash_id, "other"})}),
+        ):
+            assert ledger.search(query) == [paid]
+
+    def test_no_more_than_five_thousand_come_back(self, ledger: Ledger) -> None:
+        """Whatever the limit says."""
+        payment = create(ledger)
+        assert len(Query(limit=10_000).select([payment] * (MAX_RECORDS + 1))) == MAX_RECORDS
+
+
+def test_the_default_ledger_makes_unlike_ids() -> None:
+    """Chance is the default source of ids."""
+    ledger = Ledger(credentials=CREDENTIALS)
+    assert create(ledger).utility_enkash_id != create(ledger).utility_enkash_id
