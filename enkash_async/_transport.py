@@ -182,8 +182,9 @@ class Transport:
 
     async def _exchange(self, request: Request, body: _OneShot | None) -> Response | EnkashError:
         query = "?" + urlencode(request.query, quote_via=quote) if request.query else ""
+        session = self._session()
         try:
-            async with self._session().request(
+            async with session.request(
                 request.method,
                 URL(f"{self._base_url}{request.path}{query}", encoded=True),
                 data=body,

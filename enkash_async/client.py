@@ -71,9 +71,9 @@ class EnkashClient:
         allow_insecure: bool = False,
     ) -> None:
         if not isinstance(tokens, TokenProvider):
-            raise ConfigurationError(
-                f"tokens must be a TokenProvider, not {type(tokens).__name__}: wrap a bare token in StaticTokenProvider"
-            )
+            kind = type(tokens).__name__
+            del tokens  # a rendered traceback shows the locals of this frame, and this may be a bare token
+            raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
         self._transport = Transport(
             checked_base_url(base_url, allow_insecure=allow_insecure),
             session=session,
@@ -82,9 +82,9 @@ class EnkashClient:
         )
         self._own_tokens: TokenProvider | None = None
         self._send = Pipeline(self._transport, tokens, retry)
-        self.billers = Billers(self._send, routes)
-        self.bills = Bills(self._send, routes)
-        self.payments = Payments(self._send, routes)
+        self.billers: Billers = Billers(self._send, routes)
+        self.bills: Bills = Bills(self._send, routes)
+        self.payments: Payments = Payments(self._send, routes)
 
     @classmethod
     def from_credentials(

@@ -98,10 +98,10 @@ class Sandbox:
         credentials: Credentials | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.credentials = credentials or _made_up()
-        self.faults = Faults()
+        self.credentials: Credentials = credentials or _made_up()
+        self.faults: Faults = Faults()
         self.counts: Counter[str] = Counter()
-        self.ledger = Ledger(
+        self.ledger: Ledger = Ledger(
             credentials=self.credentials, token_lifetime=token_lifetime, settle_after=settle_after, clock=clock
         )
         self._host, self._port = host, port

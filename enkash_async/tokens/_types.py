@@ -56,28 +56,28 @@ class Credentials:
     def __init__(
         self, client_id: str, client_secret: str, username: str, password: str, form_client_id: str | None = None
     ) -> None:
-        problem = (
-            _flaw("client_id", client_id)
-            or _flaw("client_secret", client_secret)
-            or _flaw("username", username)
-            or _flaw("password", password)
-            or (None if form_client_id is None else _flaw("form_client_id", form_client_id))
-            # By RFC 7617 everything after the first colon would be read as the secret.
-            or ("client_id must not contain ':'" if ":" in client_id else None)
-        )
-        if problem is not None:
-            # A rendered traceback shows the locals of this frame.
-            client_secret = password = "***"  # noqa: S105 (no password)
-            raise ConfigurationError(f"Credentials.{problem}")
         self.__attrs_init__(client_id, client_secret, username, password, form_client_id)
+        del client_secret, password  # a rendered traceback shows the locals of this frame
+        if (problem := self._problem()) is not None:
+            raise ConfigurationError(f"Credentials.{problem}")
+
+    def _problem(self) -> str | None:
+        for field in attrs.fields(Credentials):
+            value = getattr(self, field.name)
+            if value is None and field.name == "form_client_id":
+                continue
+            if (flaw := _flaw(value)) is not None:
+                return f"{field.name} {flaw}"
+        # By RFC 7617 everything after the first colon would be read as the secret.
+        return "client_id must not contain ':'" if ":" in self.client_id else None
 
 
-def _flaw(name: str, value: object) -> str | None:
+def _flaw(value: object) -> str | None:
     """Return what is wrong with a value, without repeating it."""
     if not isinstance(value, str) or not value:
-        return f"{name} must be a non-empty str, not {type(value).__name__}"
+        return f"must be a non-empty str, not {type(value).__name__}"
     if any("\ud800" <= character <= "\udfff" for character in value):
-        return f"{name} holds half of a surrogate pair: it was decoded wrongly"
+        return "holds half of a surrogate pair: it was decoded wrongly"
     return None
 
 

@@ -1,0 +1,249 @@
+"""The client: how it is set up, what it closes, and calls of the user's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async import (
+    ApiError,
+    ConfigurationError,
+    Credentials,
+    EnkashClient,
+    InMemoryTokenProvider,
+    InvalidRequestError,
+    NotFoundError,
+    PasswordGrant,
+    ResponseDecodeError,
+    Routes,
+    StaticTokenProvider,
+    Timeouts,
+    TokenError,
+)
+from enkash_async.sandbox import Sandbox
+
+from support import RawServer, Reader, Writer, raw_server, reply
+
+SETTINGS = {
+    "ENKASH_BASE_URL": "https://api.example",
+    "ENKASH_CLIENT_ID": "client",
+    "ENKASH_CLIENT_SECRET": "s3cret-client",
+    "ENKASH_USERNAME": "ap-team@example.com",
+    "ENKASH_PASSWORD": "s3cret-password",
+}
+
+
+async def test_a_client_is_set_up_from_the_environment(sandbox: Sandbox) -> None:
+    """The sandbox says which variables; `clientId` in the form may differ from the Basic id."""
+    async with EnkashClient.from_env(sandbox.environ()) as client:
+        assert await client.billers.list_categories()
+    assert sandbox.environ()["ENKASH_FORM_CLIENT_ID"] != sandbox.environ()["ENKASH_CLIENT_ID"]
+
+
+async def test_the_environment_of_the_process_is_the_default(sandbox: Sandbox) -> None:
+    """In a process of its own, since the environment belongs to the whole process."""
+    script = (
+        "import asyncio\nfrom enkash_async import EnkashClient\n"
+        "async def main():\n"
+        "    async with EnkashClient.from_env() as client:\n"
+        "        print(len(await client.billers.list_categories()))\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", script, stdout=subprocess.PIPE, env={**os.environ, **sandbox.environ()}
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert int(out) > 1
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
+    """And nothing of the others is shown."""
+    environ = {key: item for key, item in SETTINGS.items() if key != name}
+    if value is not None:
+        environ[name] = value
+    with pytest.raises(ConfigurationError, match=f"^set the environment variable {name}$"):
+        EnkashClient.from_env(environ)
+
+
+def test_all_missing_variables_are_named_at_once() -> None:
+    """One round of corrections is enough."""
+    with pytest.raises(ConfigurationError) as caught:
+        EnkashClient.from_env({})
+    assert all(name in str(caught.value) for name in SETTINGS)
+
+
+def test_a_redis_url_is_not_ignored() -> None:
+    """An operator who sets it believes that the workers share a login."""
+    with pytest.raises(ConfigurationError, match="ENKASH_REDIS_URL"):
+        EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": "redis://127.0.0.1"})
+
+
+@pytest.mark.parametrize("how", [{}, {"base_url": "http://api.example"}, {"tokens": "bare-token"}])
+def test_wrong_set_ups_are_refused(how: dict[str, Any]) -> None:
+    """TLS, and a provider rather than a string; the token is not repeated."""
+    arguments = {"base_url": "https://api.example", "tokens": None, **how}
+    with pytest.raises(ConfigurationError) as caught:
+        EnkashClient(arguments["base_url"], tokens=arguments["tokens"])
+    assert "bare-token" not in str(caught.value)
+
+
+async def test_plain_http_can_be_allowed() -> None:
+    """For both the calls and the login."""
+    credentials = Credentials("a", "b", "c", "d")
+    EnkashClient.from_credentials("http://10.1.1.1", credentials, allow_insecure=True)
+    with pytest.raises(ConfigurationError):
+        EnkashClient.from_credentials("http://10.1.1.1", credentials)
+
+
+async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox) -> None:
+    """A provider and a session that are passed in go on living; its own do not."""
+    tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials))
+    async with aiohttp.ClientSession() as session:
+        async with EnkashClient(sandbox.base_url, tokens=tokens, session=session) as client:
+            await client.billers.list_categories()
+        await client.aclose()
+        assert not session.closed
+        assert await tokens.get_token()
+    await tokens.aclose()
+    with pytest.raises(TokenError, match="closed"):
+        await tokens.get_token()
+
+
+def test_a_client_goes_on_in_a_new_loop() -> None:
+    """`asyncio.run` twice in a row, as scripts and workers do."""
+
+    async def one(client: EnkashClient, base_url: str) -> int:
+        return len(await client.billers.list_categories())
+
+    async def both() -> tuple[int, int]:
+        async with Sandbox() as sandbox:
+            client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, timeout=Timeouts(total=5))
+
+            def in_thread() -> int:
+                async def call() -> int:
+                    found = await one(client, sandbox.base_url)
+                    await client._transport._opened.close()  # type: ignore[union-attr]  # the loop ends here
+                    return found
+
+                return asyncio.run(call())
+
+            first = await asyncio.to_thread(in_thread)
+            second = await asyncio.to_thread(in_thread)
+            assert sandbox.counts["token"] == 1
+            return first, second
+
+    first, second = asyncio.run(both())
+    assert first == second > 0
+
+
+async def test_errors_of_a_real_exchange_pickle(client: EnkashClient) -> None:
+    """As Celery and multiprocessing need it."""
+    with pytest.raises(NotFoundError) as caught:
+        await client.bills.get("nobody")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.__dict__ == caught.value.__dict__
+    assert str(again) == str(caught.value)
+
+
+# --- request ----------------------------------------------------------------------------------------------------------
+
+
+async def _echo(server: RawServer, reader: Reader, writer: Writer) -> None:
+    while True:
+        request = await server.read_request(reader)
+        body = request.split(b"\r\n\r\n", 1)[1] or b"null"
+        writer.write(reply(b'{"response_code":0,"payload":{"you_sent":%s,"amount":1.10}}' % body))
+
+
+async def test_a_call_of_the_users_own_is_signed_and_decoded() -> None:
+    """Segments are quoted one by one, money is exact both ways."""
+    async with raw_server(_echo) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("abc")) as client:
+            answer = await client.request(
+                "post",
+                "api",
+                "v0",
+                "a/b c",
+                params={"x": "1&2", "n": 5},
+                json={"amount": Decimal("100000000000000.07")},
+            )
+    assert answer == {"you_sent": {"amount": Decimal("100000000000000.07")}, "amount": Decimal("1.10")}
+    head = server.requests[0].decode()
+    assert head.startswith("POST /api/v0/a%2Fb%20c?x=1%262&n=5 HTTP/1.1")
+    assert "Authorization: Bearer abc" in head
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "expected"),
+    [
+        (b'{"response_code":0,"payload":[1]}', "200 OK", [1]),
+        (b'{"code":0,"message":"Success","payload":{"a":1}}', "200 OK", {"a": 1}),
+        (b'{"some":"document"}', "200 OK", {"some": "document"}),
+        (b"[1,2]", "200 OK", [1, 2]),
+        (b"", "204 No Content", None),
+        (b"<html></html>", "200 OK", ResponseDecodeError),
+        (b'{"response_code":1,"payload":"no"}', "200 OK", ApiError),
+        (b"", "302 Found", ApiError),
+    ],
+)
+async def test_what_a_call_of_the_users_own_returns(body: bytes, status: str, expected: Any) -> None:
+    """The payload of an envelope, the document where there is none, None for nothing."""
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(body, status))
+
+    async with raw_server(answer) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("abc")) as client:
+            if isinstance(expected, type):
+                with pytest.raises(expected):
+                    await client.request("GET", "x")
+            else:
+                assert await client.request("GET", "x") == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "how", "said"),
+    [
+        (("FETCH", "x"), {}, "method must be one of"),
+        ((None, "x"), {}, "method must be one of"),
+        (("GET",), {}, "name the parts of the path"),
+        (("GET", "a", ".."), {}, "must not be '..'"),
+        (("GET", "a", ""), {}, "is empty"),
+        (("POST", "a"), {"json": {"amount": 1.5}}, r"json\['amount'\] must not be a float"),
+        (("GET", "a"), {"params": {"x": 1.5}}, r"params\['x'\] must not be a float"),
+    ],
+)
+async def test_a_wrong_call_of_the_users_own_is_refused(arguments: Any, how: Any, said: str) -> None:
+    """Before anything is sent: nobody listens at this address."""
+    async with EnkashClient("https://127.0.0.1:9", tokens=StaticTokenProvider("t")) as client:
+        with pytest.raises(InvalidRequestError, match=said):
+            await client.request(*arguments, **how)
+
+
+@given(st.text(min_size=1))
+async def test_any_id_arrives_whole_or_is_refused(reference: str) -> None:
+    """Nothing in between: no id is changed on its way."""
+    async with raw_server(_echo) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), routes=Routes()) as client:
+            try:
+                await client.request("GET", "a", reference, "z")
+            except InvalidRequestError:
+                assert server.requests == []
+                return
+    path = server.requests[0].split(b" ")[1].decode()
+    assert [unquote(part) for part in path.split("/")] == ["", "a", reference, "z"]

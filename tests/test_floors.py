@@ -1,0 +1,142 @@
+"""The plan of imports: a module imports only from floors below its own, and few modules know a library."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import enkash_async
+
+PACKAGE = Path(str(enkash_async.__file__)).parent
+
+#: From the ground up.
+FLOORS: list[set[str]] = [
+    {"_forks", "_json", "_secret", "_version", "errors", "models._base", "models._enums", "paging", "tokens._windows"},
+    {"_checks", "_wire", "bulk", "models._billers", "models._filters", "routes", "tokens._types"},
+    {"_transport", "models._bills", "retry", "tokens._flight", "tokens._memory", "tokens._static"},
+    {"models", "tokens._grant", "tokens._provider"},
+    {"_codec", "billers", "bills", "payments", "tokens"},
+    {"_envelope"},
+    {"_pipeline"},
+    {"client"},
+    {""},  # the package itself, which loads the others lazily
+    {"sandbox._catalogue", "sandbox._faults"},
+    {"sandbox._payment"},
+    {"sandbox._accounts", "sandbox._reply", "sandbox._search"},
+    {"sandbox._ledger", "sandbox._token"},
+    {"sandbox._body"},
+    {"sandbox._endpoints"},
+    {"sandbox._app"},
+    {"sandbox"},
+    {"sandbox._serve"},
+    {"sandbox.__main__"},
+    {"cli._output"},
+]
+
+#: Which modules may import a library that is not everywhere at home.
+LIBRARIES = {
+    "aiohttp": {"_transport"},
+    "yarl": {"_transport"},
+    "cattrs": {"_codec"},
+    "click": set(),
+    "rich": set(),
+    "redis": set(),
+}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")}
+HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects what a module imports when it runs, and which of it inside functions."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+        self.inner: set[str] = set()
+        self._depth = 0
+
+    def visit_If(self, node: ast.If) -> None:
+        if "TYPE_CHECKING" not in ast.dump(node.test):
+            self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815 (the name that ast looks for)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self._add(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        assert node.level == 0, "imports are absolute"
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            self._add([inner if inner.removeprefix("enkash_async.") in MODULES else str(node.module)])
+
+    def _add(self, names: object) -> None:
+        fresh = set(names)  # type: ignore[call-overload]
+        self.found |= fresh
+        if self._depth:
+            self.inner |= fresh
+
+
+def _imports(name: str) -> _Imports:
+    visitor = _Imports()
+    visitor.visit(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    return visitor
+
+
+def _ours(names: set[str]) -> set[str]:
+    return {name.removeprefix("enkash_async").lstrip(".") for name in names if name.split(".")[0] == "enkash_async"}
+
+
+def test_the_plan_names_every_module_and_no_other() -> None:
+    """A new module has to be given its floor, and a removed one leaves the plan."""
+    assert set(HEIGHT) == set(MODULES)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_module_imports_only_from_floors_below(name: str) -> None:
+    """Imports run downstairs, so no cycle can come about."""
+    above = {other for other in _ours(_imports(name).found) if HEIGHT[other] >= HEIGHT[name]}
+    assert not above, f"{name} imports from its own floor or above"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"__main__"}))
+def test_a_module_imports_at_its_top(name: str) -> None:
+    """No import hides in a function; only the entry point asks there whether the extra is installed."""
+    assert not _imports(name).inner
+
+
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+def test_few_modules_know_a_library(library: str) -> None:
+    """aiohttp is known to the transport alone, cattrs to the codec alone, redis to nobody yet."""
+    users = {name for name in MODULES if any(found.split(".")[0] == library for found in _imports(name).found)}
+    aside = {name for name in users if name.split(".")[0] in {"cli", "sandbox", "__main__"}}
+    assert users - aside == LIBRARIES[library]
+
+
+def test_the_client_does_not_know_the_sandbox() -> None:
+    """What is made for tests is not loaded in production."""
+    users = {name for name in MODULES if any(found.startswith("sandbox") for found in _ours(_imports(name).found))}
+    assert {name.split(".")[0] for name in users} <= {"sandbox", "cli"}
+
+
+def test_third_party_imports_are_declared() -> None:
+    """Whatever the package imports is the standard library, itself, or a declared dependency."""
+    found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
+    assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
+        *("aiohttp", "yarl", "attrs", "cattrs"),
+        *("click", "rich"),
+    }

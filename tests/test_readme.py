@@ -1,0 +1,84 @@
+"""The README tells the truth: its Python runs, its lists are those of the code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import enkash_async
+from enkash_async import Routes, errors
+from enkash_async.sandbox import FaultKind, Sandbox
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?s)```python\n(.*?)```", README)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(1, len(BLOCKS) + 1)])
+async def test_a_python_block_runs(block: str) -> None:
+    """As a script of its own, with warnings as errors, against the sandbox."""
+    async with Sandbox(settle_after=0.1) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-c", block),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **sandbox.environ()},
+        )
+        out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+
+
+def test_there_are_python_blocks() -> None:
+    """So that the test above cannot pass by finding none."""
+    assert len(BLOCKS) >= 5
+
+
+def test_the_first_line_says_unofficial() -> None:
+    """Before anything else."""
+    first = README.splitlines()[0]
+    assert "unofficial" in first
+    assert "not affiliated" in first
+
+
+def test_set_up_has_two_commands_of_one_line() -> None:
+    """The first runs the demo, the second the tests."""
+    (part,) = re.findall(r"(?s)# Set up\n(.*?)\n# ", README)
+    first, second = re.findall(r"(?s)```sh\n(.*?)```", part)
+    assert first.count("\n") == second.count("\n") == 1
+    assert first.strip().endswith("enkash_async demo")
+    assert "pytest" in second
+
+
+def test_the_drawing_of_errors_is_that_of_the_code() -> None:
+    """Every class, no other, and the same in the module's docstring."""
+    (drawing,) = re.findall(r"(?s)```\n(EnkashError\n.*?)```", README)
+    kinds = set(errors.__all__)
+    assert set(re.findall(r"\w+Error", drawing)) - {"ValueError", "TimeoutError"} == kinds
+    assert set(re.findall(r"\w+Error", errors.__doc__ or "")) - {"ValueError", "TimeoutError"} == kinds
+
+
+def test_the_sandbox_section_names_every_route_and_fault() -> None:
+    """Words that can be pasted."""
+    (part,) = re.findall(r"(?s)# Sandbox\n(.*?)\n# ", README)
+    for name in (*(kind.name for kind in FaultKind), *Routes.__annotations__):
+        assert f"`{name}`" in part
+
+
+def test_the_unverified_routes_are_named() -> None:
+    """Whoever relies on them has been told."""
+    for name in Routes.unverified():
+        assert f"{name}=…" in README
+
+
+def test_the_package_has_no_secret_of_its_own() -> None:
+    """The documentation pages print an address and keys; none of them is here."""
+    assert Path(str(enkash_async.__file__)).exists()
+    pages = ("saquib", "Password@", "CEKFOW", "CEK1GZ", "ZW5rYXNo")
+    for path in Path(str(enkash_async.__file__)).parent.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not [word for word in pages if word in text], path
