@@ -1,0 +1,34 @@
+"""The command line, as `enkash` and as `python -m enkash_async`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: The arguments; None takes those of the process.
+
+    Returns:
+        0 when it worked; 1 when it did not; 2 for wrong arguments or set-up; 3 when a call that moves money ended
+        unclearly; 130 after Ctrl-C.
+    """
+    try:
+        # Here and not above, since click and rich come with an extra, and their absence is to be told in one line.
+        from enkash_async.cli import run  # noqa: PLC0415
+    except ModuleNotFoundError as missing:
+        absent = str(missing.name).partition(".")[0]
+        if absent not in {"click", "rich"}:
+            raise
+        print(f"enkash: {absent} is not installed; run: pip install 'enkash-async[cli]'", file=sys.stderr)
+        return 2
+    return run(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

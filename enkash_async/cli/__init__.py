@@ -1,0 +1,61 @@
+"""The command line: every command, and what becomes of a failure.
+
+Commands are thin: they turn words into arguments, call the client and print what comes back. `--json` prints one JSON
+document and nothing else on standard output.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import click
+
+from enkash_async._version import __version__
+from enkash_async.cli._bill import bill
+from enkash_async.cli._billers import billers
+from enkash_async.cli._demo import demo
+from enkash_async.cli._errors import Exit, complain, explain
+from enkash_async.cli._output import accept_any_text
+from enkash_async.cli._sandbox import sandbox
+from enkash_async.cli._token import token
+from enkash_async.errors import EnkashError
+
+__all__ = ["enkash", "run"]
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="enkash", message="%(prog)s %(version)s")
+@click.pass_context
+def enkash(ctx: click.Context) -> None:
+    """Pay bills through the EnKash Bill Payment API; unofficial, not affiliated with EnKash.
+
+    `enkash demo` needs nothing and shows the whole road in a sandbox. `token`, `billers` and `bill` read
+    ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
+    ENKASH_FORM_CLIENT_ID where the form's clientId differs.
+
+    Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 130 stopped by Ctrl-C.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _command in (demo, token, billers, bill, sandbox):
+    enkash.add_command(_command)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command; a failure becomes one line on standard error and an exit code.
+
+    Args:
+        argv: The arguments; None takes those of the process.
+    """
+    accept_any_text()
+    # A warning of the library would be a second line beside the one that says what went wrong.
+    logging.getLogger("enkash_async").addHandler(logging.NullHandler())
+    try:
+        code = enkash.main(argv, prog_name="enkash", standalone_mode=False)
+    except (click.Abort, click.ClickException, EnkashError, RecursionError) as problem:
+        complain(explain(problem))
+        return Exit.of(problem)
+    return code if isinstance(code, int) else Exit.DONE

@@ -1,0 +1,75 @@
+"""Failures on the command line: one line on standard error, and an exit code for each kind of next step."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+
+import click
+
+from enkash_async.cli._text import clean
+from enkash_async.errors import ConfigurationError, InvalidRequestError, OutcomeUnknownError
+
+__all__ = ["Exit", "complain", "explain", "look_up"]
+
+
+class Exit(enum.IntEnum):
+    """What a command ends with."""
+
+    DONE = 0
+    FAILED = 1
+    WRONG = 2  # arguments or set-up; nothing was sent
+    UNKNOWN = 3  # it may or may not have happened: look it up, never repeat the command
+    STOPPED = 130  # Ctrl-C, as shells count it: 128 + SIGINT
+
+    @classmethod
+    def of(cls, problem: BaseException) -> Exit:
+        """Return the code for a failure."""
+        match problem:
+            case click.Abort():
+                return cls.STOPPED
+            case click.UsageError() | ConfigurationError() | InvalidRequestError():
+                return cls.WRONG
+            case OutcomeUnknownError():
+                return cls.UNKNOWN
+            case _:
+                return cls.FAILED
+
+
+def look_up(reference_id: str) -> str:
+    """Return the command that finds a bill by its reference."""
+    return f"enkash bill get --reference {shlex.quote(reference_id)}"
+
+
+def explain(problem: BaseException) -> str:
+    """Return what went wrong and what to do next, in one line."""
+    match problem:
+        case click.Abort():
+            return "stopped"
+        case click.UsageError():
+            command = problem.ctx.command_path if problem.ctx is not None else "enkash"
+            return f"{problem.format_message()} (see {command} --help)"
+        case click.ClickException():
+            return problem.format_message()
+        case RecursionError():
+            return "EnKash's reply is nested too deeply to print"
+        case OutcomeUnknownError():
+            return _unclear(problem)
+        case _:
+            return str(problem)
+
+
+def _unclear(problem: OutcomeUnknownError) -> str:
+    if problem.reference_id is not None:
+        command = look_up(problem.reference_id)
+    else:
+        command = " && ".join(f"enkash bill get {shlex.quote(one)}" for one in problem.utility_enkash_ids)
+    return (
+        f"{problem.operation} may or may not have happened; do not repeat it. "
+        f"Look it up in two to three minutes: {command} (cause: {problem.__cause__})"
+    )
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error."""
+    click.echo(f"enkash: {clean(text)}", err=True)

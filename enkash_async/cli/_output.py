@@ -1,0 +1,90 @@
+"""Printing: records and tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from enkash_async import _json
+from enkash_async.cli._text import RUPEE, clean, members, plain
+
+__all__ = ["accept_any_text", "json_option", "note", "print_json", "print_line", "print_record", "print_table"]
+
+_WIDEST = 100_000  # columns; more than any table has
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with exact numbers.")
+
+
+def accept_any_text() -> None:
+    """Make the standard streams print an escape where their encoding lacks a character, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def note(text: str) -> None:
+    """Write a line to standard error, where it does not disturb what a program reads."""
+    click.echo(clean(text), err=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as one line of JSON, in ASCII."""
+    click.echo(_json.dumps(plain(value)))
+
+
+def print_line(text: str = "") -> None:
+    """Print a line whole, whatever the width of the terminal."""
+    console = _console()
+    console.print(_text(console, text), soft_wrap=True)
+
+
+def print_record(value: object) -> None:
+    """Print the members of one value that are set, one a line."""
+    _print_pairs(_console(), list(members(value)))
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows as a table; where a terminal is too narrow for it, as records, so that nothing is cut off."""
+    console, cells = _console(), list(rows)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for header in headers:
+        table.add_column(header, no_wrap=True, justify="right" if header == "amount" else "left")
+    for row in cells:
+        table.add_row(*(_text(console, cell) for cell in row))
+    needed = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    if needed <= console.width or not console.is_terminal:
+        console.width = max(console.width, needed)
+        console.print(table)
+        return
+    for row in cells:
+        _print_pairs(console, [pair for pair in zip(headers, row, strict=True) if pair[1]])
+        console.print()
+
+
+def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        line = Text.assemble((name.ljust(width), "dim"), "  ", _text(console, value))
+        console.print(line, soft_wrap=True)
+
+
+def _text(console: Console, value: str) -> Text:
+    """Return text that is printed as it is, save for a rupee sign that the console cannot show."""
+    visible = clean(value)
+    try:
+        RUPEE.encode(console.encoding)
+    except UnicodeEncodeError:
+        visible = visible.replace(RUPEE, "Rs")
+    return Text(visible)
+
+
+def _console() -> Console:
+    """Return a console for standard output as it is now: no markup, no emoji codes, no guessed colours."""
+    return Console(markup=False, emoji=False, highlight=False)

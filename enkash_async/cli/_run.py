@@ -1,0 +1,33 @@
+"""Where asynchronous work begins and ends: every command runs its own through here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from enkash_async.client import EnkashClient
+
+__all__ = ["finish", "with_client"]
+
+T = TypeVar("T")
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run work on an event loop of its own and return its result."""
+    return asyncio.run(work)
+
+
+def with_client(work: Callable[[EnkashClient], Awaitable[T]]) -> T:
+    """Return the result of work with a client that the ENKASH_ variables set up, and close the client.
+
+    Raises:
+        ConfigurationError: A variable is missing or unusable; the message names every missing one.
+        EnkashError: Whatever the work raises.
+    """
+
+    async def session() -> T:
+        async with EnkashClient.from_env() as client:
+            return await work(client)
+
+    return finish(session())

@@ -1,0 +1,634 @@
+"""The commands in this process, against a sandbox in another thread, over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+
+from enkash_async import _json
+from enkash_async.__main__ import main
+from enkash_async.sandbox import FaultKind, Sandbox
+
+from support import RawServer, Reader, Writer, raw_server, reply
+
+CONSUMER = ("-p", "cn=123456789")
+NAMES = (
+    *("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD"),
+    *("ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"),
+)
+
+
+@attrs.frozen
+class Run:
+    """What a command ended with and printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return _json.loads(self.out.encode())
+
+
+Enkash = Callable[..., Awaitable[Run]]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Enkash:
+    """Runs commands where the variables lead to nothing."""
+
+    async def call(*argv: str) -> Run:
+        code = await asyncio.to_thread(main, argv)
+        printed = capsys.readouterr()
+        return Run(code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def enkash(sandbox: Sandbox, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> Enkash:
+    """Runs commands whose variables lead to the sandbox, and sees to it that none of them prints a secret."""
+    for name, value in sandbox.environ().items():
+        monkeypatch.setenv(name, value)
+
+    async def call(*argv: str) -> Run:
+        run = await cli(*argv)
+        tokens = sandbox.ledger.accounts._tokens
+        for secret in (sandbox.credentials.client_secret, sandbox.credentials.password, *tokens):
+            assert secret not in run.out + run.err
+        return run
+
+    return call
+
+
+async def created(enkash: Enkash, reference: str = "inv-1", *, biller: str = "2001") -> str:
+    """Create a bill and return EnKash's id of it."""
+    run = await enkash("bill", "create", biller, *CONSUMER, "--reference", reference, "--json")
+    assert run.code == 0
+    return str(run.json["utility_enkash_id"])
+
+
+def answering(payload: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
+    """A server that lets anybody log in and answers everything else with one payload, given as JSON."""
+    token = b'{"accessToken":"raw-token","expiresIn":3600}'
+    envelope = f'{{"response_code":0,"response_message":"Success","payload":{payload}}}'.encode("ascii")
+
+    async def handle(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            request = await server.read_request(reader)
+            body = token if request.startswith(b"POST /oauth/token ") else envelope
+            writer.write(reply(body, "200 OK", "Content-Type: application/json"))
+            await writer.drain()
+
+    return handle
+
+
+@contextlib.contextmanager
+def variables(base_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as inside:
+        for name in ("CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD"):
+            inside.setenv(f"ENKASH_{name}", name.lower())
+        inside.setenv("ENKASH_BASE_URL", base_url)
+        yield
+
+
+class TestEveryCommand:
+    async def test_version_names_the_program(self, cli: Enkash) -> None:
+        """`enkash --version`."""
+        run = await cli("--version")
+        assert (run.code, run.err) == (0, "")
+        assert re.fullmatch(r"enkash \d+\.\d+\.\d+\S*\n", run.out)
+
+    @pytest.mark.parametrize("argv", [(), ("--help",), ("-h",)])
+    async def test_help_lists_the_commands(self, cli: Enkash, argv: tuple[str, ...]) -> None:
+        """Also where nothing is asked for."""
+        run = await cli(*argv)
+        assert (run.code, run.err) == (0, "")
+        for command in ("bill", "billers", "demo", "sandbox", "token"):
+            assert re.search(rf"^  {command}  ", run.out, re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        "argv",
+        [
+            ("token",),
+            ("billers",),
+            ("billers", "--categories"),
+            ("bill", "fetch", "2001", *CONSUMER),
+            ("bill", "create", "2001", *CONSUMER),
+            ("bill", "get", "U1"),
+            ("bill", "search", "--json"),
+            ("bill", "confirm", "U1", "--yes"),
+        ],
+    )
+    async def test_missing_variables_are_named_in_one_line(self, cli: Enkash, argv: tuple[str, ...]) -> None:
+        """With exit code 2 and nothing on standard output."""
+        run = await cli(*argv)
+        assert (run.code, run.out) == (2, "")
+        assert run.err == (
+            "enkash: set the environment variables ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, "
+            "ENKASH_USERNAME, ENKASH_PASSWORD\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("argv", "said"),
+        [
+            (("bill",), "Missing command"),
+            (("bill", "creat"), "No such command 'creat'"),
+            (("bill", "fetch", "2001"), "write -p cn=123456789"),
+            (("bill", "fetch", "2001", "-p", "123456789"), "write -p cn=123456789, not '123456789'"),
+            (("bill", "fetch", "2001", "-p", "cn="), "write -p cn=123456789, not 'cn='"),
+            (("bill", "fetch", "2001", "-p", "=1"), "write -p cn=123456789, not '=1'"),
+            (("bill", "fetch", "2001", "-p", "ad1=1"), "the consumer number is always needed: write -p cn=123456789"),
+            (("bill", "fetch", "2001", "-p", "cn=1", "-p", "cn=2"), "'cn' is given twice"),
+            (("bill", "fetch", "2001", "-p", "cn=\udcff"), "half of a surrogate pair"),
+            (("bill", "fetch", "zero", *CONSUMER), "'zero' is not a valid integer"),
+            (("bill", "fetch", "0", *CONSUMER), "0 is not in the range 1<=x<=2147483647"),
+            (("bill", "create", "2001", *CONSUMER, "--amount", "1e5"), "write rupees, at least 1, such as 2450.75"),
+            (("bill", "create", "2001", *CONSUMER, "--amount", "NaN"), "not 'NaN'"),
+            (("bill", "create", "2001", *CONSUMER, "--amount", "1,000"), "not '1,000'"),
+            (("bill", "create", "2001", *CONSUMER, "--amount", "10.505"), "not '10.505'"),
+            (("bill", "create", "2001", *CONSUMER, "--amount", "0.99"), "at least 1"),
+            (("bill", "create", "2001", *CONSUMER, "--amount=-5"), "at least 1"),
+            (("bill", "create", "2001", *CONSUMER, "--reference", ".."), "must not be '..'"),
+            (("bill", "get"), "give either an ID or --reference TEXT"),
+            (("bill", "get", "U1", "--reference", "R"), "give either an ID or --reference TEXT"),
+            (("bill", "get", ".."), "must not be '..'"),
+            (("bill", "get", "U1", "--wait", "-1"), "-1.0 is not in the range"),
+            (("bill", "get", "U1", "--wait", "nan"), "timeout must be 0 seconds or more"),
+            (("bill", "search", "--from", "2026-13-01"), "'2026-13-01' does not match the format"),
+            (("bill", "search", "--from", "2026-02-02", "--to", "2026-02-01"), "--from 2026-02-02 is after"),
+            (("bill", "search", "--limit", "0"), "0 is not in the range"),
+            (("bill", "confirm"), "Missing argument"),
+            (("bill", "confirm", "U1", "--yes", "--remarks", "a/b"), "remarks may hold"),
+            (("billers", "--category", "WATER", "--categories"), "either --category NAME or --categories"),
+            (("sandbox", "--port", "70000"), "70000 is not in the range"),
+        ],
+    )
+    async def test_a_wrong_argument_is_told_in_one_line(
+        self, enkash: Enkash, sandbox: Sandbox, argv: tuple[str, ...], said: str
+    ) -> None:
+        """With exit code 2, and nothing was sent."""
+        run = await enkash(*argv)
+        assert (run.code, run.out) == (2, "")
+        assert run.err.startswith("enkash: ")
+        assert run.err.count("\n") == 1
+        assert said in run.err
+        assert not sandbox.counts
+
+    async def test_a_missing_extra_is_told_in_one_line(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It says how to install it."""
+        for name in [name for name in sys.modules if name.startswith("enkash_async.cli")]:
+            monkeypatch.delitem(sys.modules, name)
+        with monkeypatch.context() as inside:
+            inside.setitem(sys.modules, "enkash_async.client", None)
+            with pytest.raises(ModuleNotFoundError, match=r"enkash_async\.client"):
+                await cli("--version")  # which no extra would bring
+        monkeypatch.setitem(sys.modules, "click", None)
+        run = await cli("--version")
+        assert (run.code, run.out) == (2, "")
+        assert run.err == "enkash: click is not installed; run: pip install 'enkash-async[cli]'\n"
+
+
+class TestToken:
+    async def test_it_tells_the_lifetime(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """And the generation, never the token."""
+        run = await enkash("token")
+        assert (run.code, run.err) == (0, "")
+        assert run.out == f"Login works: {sandbox.base_url}\nThe token is good for 3600 s (generation 1).\n"
+        assert sandbox.counts == {"token": 1}
+
+    async def test_json_has_the_state_of_the_provider(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Seconds are numbers."""
+        run = await enkash("token", "--json")
+        assert (run.code, run.err) == (0, "")
+        assert run.json["base_url"] == sandbox.base_url
+        assert run.json["expires_in"] == 3600
+        assert run.json["state"]["generation"] == 1
+        assert 3590 < run.json["state"]["remaining"] <= 3600
+
+    async def test_refused_credentials_are_one_line(
+        self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One attempt is made, and the wrong password is not repeated."""
+        monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
+        run = await enkash("token")
+        assert (run.code, run.out) == (1, "")
+        assert run.err.startswith("enkash: EnKash refused the login (HTTP 4")
+        assert run.err.count("\n") == 1
+        assert "a-wrong-password" not in run.err
+        assert sandbox.counts == {"token": 1}
+
+
+class TestBillers:
+    async def test_a_table_shows_inputs(self, enkash: Enkash) -> None:
+        """What to give with -p stands beside its name."""
+        run = await enkash("billers", "--category", "ELECTRICITY")
+        assert (run.code, run.err) == (0, "")
+        rows = run.out.splitlines()
+        assert rows[0].split() == ["biller_id", "name", "biller_type", "inputs"]
+        assert len(rows) == 2 + 3
+        assert "cn (Consumer Number), ad1 (Billing Unit), ad2 (Processing Cycle)" in rows[3]
+
+    async def test_json_lists_every_biller(self, enkash: Enkash) -> None:
+        """Members have their Python names."""
+        found = (await enkash("billers", "--json")).json
+        assert len(found) == 10
+        assert found[0] == {
+            "biller_id": 2001,
+            "name": "Sahyadri Electricity",
+            "biller_type": "ELECTRICITY",
+            "biller_params": [{"key": "cn", "name": "Consumer Number", "value": None, "extra": {}}],
+            "extra": {},
+        }
+
+    async def test_categories(self, enkash: Enkash) -> None:
+        """As a table, and as JSON with what the SDK does not know under `extra`."""
+        table = await enkash("billers", "--categories")
+        assert table.out.split()[2:] == ["ELECTRICITY", "WATER", "BROADBAND", "GAS", "MOBILE_POSTPAID"]
+        found = (await enkash("billers", "--categories", "--json")).json
+        assert found[0] == {"name": "ELECTRICITY", "extra": {"count": 3}}
+
+    async def test_no_billers_is_said_aside(self, enkash: Enkash) -> None:
+        """Standard output stays empty, and JSON is an empty list."""
+        assert await enkash("billers", "--category", "OPERA") == Run(0, "", "no billers\n")
+        assert await enkash("billers", "--category", "OPERA", "--json") == Run(0, "[]\n", "")
+
+
+class TestBillFetch:
+    async def test_members_are_lines(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Money is in rupees; what is not set is left out."""
+        run = await enkash("bill", "fetch", "2001", *CONSUMER)
+        assert (run.code, run.err) == (0, "")
+        assert re.search(r"^bill_net_amount +₹ \d,\d{3}\.\d\d$", run.out, re.MULTILINE)
+        assert "status_message" not in run.out
+        assert "create_bill" not in sandbox.counts
+
+    async def test_json_has_exact_numbers(self, enkash: Enkash) -> None:
+        """And every member, null where EnKash left it out."""
+        run = await enkash("bill", "fetch", "2003", *CONSUMER, "--circle", "AGRA", "--json")
+        assert isinstance(run.json["bill_net_amount"], Decimal)
+        assert run.json["status_message"] is None
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", run.json["bill_due_date"])
+
+    async def test_an_error_of_enkash_is_one_line(self, enkash: Enkash) -> None:
+        """Exit code 1."""
+        run = await enkash("bill", "fetch", "2102", *CONSUMER, "--json")
+        assert (run.code, run.out) == (1, "")
+        assert "the biller is not active" in run.err
+        assert run.err.count("\n") == 1
+
+
+class TestBillCreate:
+    async def test_the_reference_is_printed_before_anything_is_created(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """On standard error, with the command that finds the bill again."""
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv 1")
+        assert run.code == 0
+        assert run.err == "reference inv 1 (to look it up: enkash bill get --reference 'inv 1')\n"
+        assert re.search(r"^reference_id +inv 1$", run.out, re.MULTILINE)
+        assert re.search(r"^outcome +PENDING$", run.out, re.MULTILINE)
+        assert sandbox.counts == {"token": 1, "fetch_bill": 1, "create_bill": 1}
+
+    async def test_a_reference_is_made_up(self, enkash: Enkash) -> None:
+        """The bill carries the one that was printed."""
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--json")
+        made = re.match(r"reference ([0-9a-f]{32}) ", run.err)
+        assert made is not None
+        assert run.json["reference_id"] == made[1]
+
+    async def test_a_part_of_the_bill_is_paid(self, enkash: Enkash) -> None:
+        """The amount goes out as it was written."""
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--amount", "10.50", "--json")
+        assert '"amount":10.50,' in run.out
+
+    async def test_a_bill_can_be_created_without_fetching(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """With the amount that is given."""
+        run = await enkash("bill", "create", "2003", *CONSUMER, "--circle=AHM", "--no-fetch", "--amount=25", "--json")
+        assert run.json["amount"] == 25
+        assert sandbox.counts == {"token": 1, "add_bill": 1}
+
+    async def test_a_biller_without_a_bill_is_no_wrong_argument(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Exit code 1 with the biller's message, and nothing was created."""
+        run = await enkash("bill", "create", "2202", *CONSUMER)
+        assert (run.code, run.out) == (1, "")
+        assert "\nenkash: nothing was created: the fetched bill has no amount to pay" in run.err
+        assert "(the biller said: Unable to fetch the bill: the biller did not answer)" in run.err
+        assert "create_bill" not in sandbox.counts
+
+    async def test_a_reference_that_was_used_before(self, enkash: Enkash) -> None:
+        """Exit code 1; it is to be looked up."""
+        await created(enkash, "inv-1")
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1")
+        assert (run.code, run.out) == (1, "")
+        assert "this reference_id was used before" in run.err
+
+    @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
+    async def test_an_unclear_end_has_its_own_exit_code(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
+        """The message gives the command to look it up, which then finds the one bill there is."""
+        sandbox.faults.add("create_bill", how)
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
+        assert (run.code, run.out) == (3, "")
+        first, second = run.err.splitlines()
+        assert first == "reference inv-1 (to look it up: enkash bill get --reference inv-1)"
+        assert second.startswith("enkash: bills.create_from_fetch may or may not have happened; do not repeat it. ")
+        assert "enkash bill get --reference inv-1 (cause: " in second
+        assert sandbox.counts["create_bill"] == 1
+        assert (await enkash("bill", "get", "--reference", "inv-1", "--json")).json["reference_id"] == "inv-1"
+
+
+class TestBillGet:
+    async def test_by_id_and_by_reference(self, enkash: Enkash) -> None:
+        """Both give the same bill, with its outcome."""
+        known = await created(enkash)
+        by_id = (await enkash("bill", "get", known, "--json")).json
+        by_reference = (await enkash("bill", "get", "--reference", "inv-1", "--json")).json
+        assert by_id == by_reference
+        assert (by_id["outcome"], by_id["payment_status"], by_id["approved_date"]) == ("PENDING", "INIT", None)
+        assert by_id["created_date"].endswith("+00:00")
+        assert by_id["company_biller"]["biller"]["name"] == "Sahyadri Electricity"
+
+    async def test_inner_members_have_a_line_each(self, enkash: Enkash) -> None:
+        """Named by the way to them."""
+        run = await enkash("bill", "get", await created(enkash))
+        assert re.search(r"^company_biller\.biller\.name +Sahyadri Electricity$", run.out, re.MULTILINE)
+        assert re.search(r"^company_biller\.biller_params\.1\.key +cn$", run.out, re.MULTILINE)
+        assert re.search(r"^recovered +no$", run.out, re.MULTILINE)
+
+    @pytest.mark.parametrize("by_reference", [False, True])
+    async def test_it_waits_until_the_bill_is_settled(
+        self, enkash: Enkash, sandbox: Sandbox, by_reference: bool
+    ) -> None:
+        """A settled bill is shown at once."""
+        known = await created(enkash)
+        assert (await enkash("bill", "confirm", known, "--yes")).code == 0
+        which = ("--reference", "inv-1") if by_reference else (known,)
+        run = await enkash("bill", "get", *which, "--wait", "60", "--json")
+        assert (run.code, run.json["outcome"]) == (0, "PAID")
+
+    async def test_a_bill_that_is_not_settled_in_time_is_shown(self, enkash: Enkash) -> None:
+        """As it stands, with exit code 1; a reference leads to its id."""
+        known = await created(enkash)
+        run = await enkash("bill", "get", "--reference", "inv-1", "--wait", "0", "--json")
+        assert (run.code, run.json["outcome"]) == (1, "PENDING")
+        assert run.err == f"enkash: bill {known} is not settled after 0 s; it may still settle\n"
+
+    async def test_a_wait_that_never_sees_the_bill(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Nothing is shown then."""
+        sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=None)
+        run = await enkash("bill", "get", await created(enkash), "--wait", "0", "--json")
+        assert (run.code, run.out) == (1, "")
+        assert "is not settled after 0 s" in run.err
+
+    async def test_an_unknown_bill(self, enkash: Enkash) -> None:
+        """Exit code 1."""
+        run = await enkash("bill", "get", "--reference", "nobody", "--json")
+        assert (run.code, run.out) == (1, "")
+        assert "No utility payment found" in run.err
+
+
+class TestBillSearch:
+    async def test_options_are_filters(self, enkash: Enkash) -> None:
+        """Each narrows the search."""
+        known = await created(enkash)
+        await enkash("bill", "confirm", known, "--yes")
+        other = await created(enkash, "inv-2")
+        everything = ("--from", "2020-01-01", "--to", "2100-01-01", "--consumer", "123456789")
+
+        async def ids(*options: str) -> list[str]:
+            return [bill["utility_enkash_id"] for bill in (await enkash("bill", "search", *options, "--json")).json]
+
+        assert sorted(await ids(*everything)) == sorted([known, other])
+        assert await ids("--status", "SUCCESS", "--status", "FAILED") == [known]
+        assert await ids("--billpay-status", "PENDING") == [other]
+        assert await ids("--to", "2020-01-01") == []
+
+    async def test_a_table_is_never_cut_off(self, enkash: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A line a bill when piped, however narrow; no escape codes."""
+        known = await created(enkash, "r" * 90)
+        monkeypatch.setenv("COLUMNS", "40")
+        run = await enkash("bill", "search")
+        (row,) = run.out.splitlines()[2:]
+        assert row.split()[:2] == [known, "r" * 90]
+        assert re.search(r" ₹ \d,\d{3}\.\d\d +PENDING +INIT +PENDING +20\d\d-", row)
+        assert "\x1b" not in run.out
+
+    async def test_a_narrow_terminal_gets_records(self, enkash: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A table that does not fit is told member by member."""
+        known = await created(enkash, "r" * 90)
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "40")
+        lines = re.sub(r"\x1b\[\d+m", "", (await enkash("bill", "search")).out).splitlines()
+        assert lines[0] == f"utility_enkash_id  {known}"
+        assert lines[1] == f"reference_id       {'r' * 90}"
+        assert lines[-1] == ""
+
+    async def test_a_limit_is_told(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """On standard error, and only where there are more."""
+        for number in range(3):
+            await created(enkash, f"inv-{number}")
+        less = await enkash("bill", "search", "--limit", "2", "--json")
+        assert (less.code, len(less.json)) == (0, 2)
+        assert less.err == "there are more than these 2; see --limit\n"
+        exact = await enkash("bill", "search", "--limit", "3", "--json")
+        assert (len(exact.json), exact.err) == (3, "")
+
+    async def test_no_bills_is_said_aside(self, enkash: Enkash) -> None:
+        """Standard output stays empty, and JSON is an empty list."""
+        assert await enkash("bill", "search") == Run(0, "", "no bills\n")
+        assert await enkash("bill", "search", "--json") == Run(0, "[]\n", "")
+
+
+class CtrlC:
+    """Standard input at which somebody presses Ctrl-C."""
+
+    def readline(self) -> str:
+        raise KeyboardInterrupt
+
+
+class TestBillConfirm:
+    async def test_yes_on_the_command_line(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """The debit is made once for each id, in one call."""
+        known = await created(enkash)
+        run = await enkash("bill", "confirm", known, known, "--yes", "--remarks", "July bills")
+        assert (run.code, run.err) == (0, "")
+        assert run.out.splitlines()[2].split() == [known, "confirmed"]
+        assert [debit.utility_enkash_id for debit in sandbox.ledger.debits] == [known]
+
+    async def test_yes_at_the_prompt(self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The question goes to standard error, so that JSON stays alone."""
+        first, second = await created(enkash, "inv-1"), await created(enkash, "inv-2")
+        monkeypatch.setattr("sys.stdin", io.StringIO("Yes\n"))
+        run = await enkash("bill", "confirm", first, second, "--json")
+        assert run.code == 0
+        assert run.err == "Confirm the debit of 2 bills? The money leaves your EnKash account [y/N] "
+        assert [item["key"] for item in run.json["succeeded"]] == [first, second]
+        assert (run.json["failed"], run.json["unknown"], run.json["not_sent"]) == ([], [], [])
+
+    @pytest.mark.parametrize("answer", ["n\n", "\n", "yess\n"])
+    async def test_anything_but_yes_sends_nothing(
+        self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, answer: str
+    ) -> None:
+        """Exit code 1."""
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        run = await enkash("bill", "confirm", "U1")
+        assert (run.code, run.out) == (1, "")
+        assert run.err.endswith("[y/N] enkash: nothing was sent\n")
+        assert "Confirm the debit of bill U1?" in run.err
+        assert not sandbox.counts
+
+    async def test_nobody_to_ask_is_a_wrong_call(
+        self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A script has to say --yes."""
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))
+        run = await enkash("bill", "confirm", "U1")
+        assert (run.code, run.out) == (2, "")
+        assert "\nenkash: nobody is there to say yes: add --yes" in run.err
+        assert not sandbox.counts
+
+    async def test_ctrl_c_at_the_prompt(
+        self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Exit code 130, and nothing was sent."""
+        monkeypatch.setattr("sys.stdin", CtrlC())
+        run = await enkash("bill", "confirm", "U1")
+        assert (run.code, run.out) == (130, "")
+        assert run.err.endswith("[y/N] \nenkash: stopped\n")
+        assert not sandbox.counts
+
+    async def test_an_unclear_end_names_the_bills(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Exit code 3, with a command for each."""
+        sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER)
+        run = await enkash("bill", "confirm", "U1", "U 2", "--yes", "--json")
+        assert (run.code, run.out) == (3, "")
+        assert "enkash bill get U1 && enkash bill get 'U 2' (cause: " in run.err
+
+    async def test_many_bills_end_in_groups(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """An unclear group outweighs a failed one; every id is told."""
+        ids = [f"U{number}" for number in range(2001)]
+        sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER, after=1)
+        run = await enkash("bill", "confirm", *ids, "--yes", "--json")
+        assert run.code == 3
+        assert [len(run.json[group]) for group in ("succeeded", "failed", "unknown", "not_sent")] == [0, 1001, 1000, 0]
+        assert run.json["unknown"][0]["error"]["error"] == "OutcomeUnknownError"
+        assert sandbox.counts["confirm_debit"] == 3
+
+    async def test_many_bills_that_all_fail(self, enkash: Enkash) -> None:
+        """Exit code 1, and the reason in the table."""
+        run = await enkash("bill", "confirm", *(f"U{number}" for number in range(1001)), "--yes")
+        assert run.code == 1
+        assert len(run.out.splitlines()) == 2 + 1001
+        assert re.search(r"^ *U1000 .* failed .* No utility payment found *$", run.out, re.MULTILINE)
+
+
+class TestHostileReplies:
+    NAME = r"[bold]\u001b[31mred\ud800 \u202e\nX[/bold] :smile: \u0939\u200d"
+
+    async def test_text_is_printed_and_not_obeyed(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No markup, no escape code, no half of a surrogate pair, no turn of the writing direction."""
+        bill = (
+            f'{{"utilityEnkashId":"U1","companyName":"{self.NAME}","amount":100000000000000.07,"new\u005cu001b":[1]}}'
+        )
+        async with raw_server(answering(bill)) as server:
+            with variables(server.base_url, monkeypatch):
+                shown = await cli("bill", "get", "U1")
+                exact = await cli("bill", "get", "U1", "--json")
+        assert (shown.code, exact.code) == (0, 0)
+        assert r"[bold]\x1b[31mred\ud800 \u202e X[/bold] :smile: ह" in shown.out
+        assert "₹ 10,00,00,00,00,00,000.07" in shown.out
+        assert r"extra.new\x1b.1" in shown.out
+        assert '"amount":100000000000000.07,' in exact.out
+        assert exact.out.isascii()
+        assert exact.json["company_name"] == json.loads(f'"{self.NAME}"')
+
+    async def test_tables_take_any_text(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A biller may call itself whatever it likes."""
+        billers = f'[{{"billerId":7,"name":"{self.NAME}","billerParams":[{{"key":"cn"}}]}}]'
+        async with raw_server(answering(billers)) as server:
+            with variables(server.base_url, monkeypatch):
+                run = await cli("billers")
+        assert run.code == 0
+        assert r"[bold]\x1b[31mred\ud800 \u202e X[/bold] :smile:" in run.out
+        assert "\x1b" not in run.out
+
+    async def test_a_stream_without_the_rupee_sign(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The amount is told with letters, other characters as escapes."""
+        narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        async with raw_server(answering(r'{"utilityEnkashId":"U\u0939","amount":2450.75}')) as server:
+            with variables(server.base_url, monkeypatch), contextlib.redirect_stdout(narrow):
+                run = await cli("bill", "get", "U1")
+        narrow.seek(0)
+        printed = narrow.read()
+        assert run.code == 0
+        assert "Rs 2,450.75\n" in printed
+        assert r"U\u0939" in printed
+
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    async def test_a_reply_that_is_nested_too_deeply(
+        self, cli: Enkash, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+    ) -> None:
+        """One line, whether the SDK refuses to read it or the command to print it."""
+        depth = sys.getrecursionlimit() // 2
+        deep = "[" * depth + "]" * depth
+        async with raw_server(answering(f'{{"utilityEnkashId":"U1","deep":{deep}}}')) as server:
+            with variables(server.base_url, monkeypatch):
+                run = await cli("bill", "get", "U1", *options)
+        assert (run.code, run.out) == (1, "")
+        assert run.err.count("\n") == 1
+        assert "nest" in run.err
+
+
+class StopWhenAnnounced(io.StringIO):
+    """Standard output that ends the sandbox once it has said where it listens."""
+
+    def flush(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class TestSandboxCommand:
+    def test_the_shell_gets_lines_to_paste(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Standard output holds nothing else."""
+        with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
+            assert main(["sandbox", "--settle-after", "0.1"]) == 0
+        lines = printed.getvalue().splitlines()
+        assert re.fullmatch(r"export ENKASH_BASE_URL=http://127\.0\.0\.1:\d+", lines[0])
+        assert len(lines) == 6
+        assert all(line.startswith("export ENKASH_") for line in lines)
+        assert "until Ctrl-C; its credentials are made up." in capsys.readouterr().err
+
+    def test_json_has_the_variables(self) -> None:
+        """In one document."""
+        with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
+            assert main(["sandbox", "--json"]) == 0
+        document = json.loads(printed.getvalue())
+        assert document["environ"]["ENKASH_BASE_URL"] == document["base_url"]
+
+    async def test_a_taken_port_is_one_line(self, cli: Enkash) -> None:
+        """Exit code 1."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            run = await cli("sandbox", "--port", str(taken.getsockname()[1]))
+        assert (run.code, run.out) == (1, "")
+        assert run.err.startswith("enkash: the sandbox cannot start: ")
+        assert run.err.count("\n") == 1
