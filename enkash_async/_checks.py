@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, NoReturn
 
 from enkash_async.errors import InvalidRequestError
 
-__all__ = ["IST", "amount", "bill_params", "biller_id", "day", "dropped_none", "identifier", "remarks", "text", "wire"]
+__all__ = [
+    "IST",
+    "amount",
+    "bill_params",
+    "biller_id",
+    "day",
+    "dropped_none",
+    "flag",
+    "identifier",
+    "identifiers",
+    "remarks",
+    "text",
+    "texts",
+    "wire",
+]
 
 #: India Standard Time; EnKash names no zone, so this one is an assumption, made everywhere in the same way.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -19,6 +33,7 @@ IST = timezone(timedelta(hours=5, minutes=30), "IST")
 # Copied as a rule from the page of Confirm Debit (api-10664802): note that it has no full stop and no slash.
 _REMARKS = re.compile(r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}")
 _INT32 = 2**31 - 1
+_DEEPEST = 50
 _MAX_DIGITS = 30  # far above any bill, far below what would cost memory to write out
 
 
@@ -85,7 +100,10 @@ def day(value: object, where: str) -> str:
         if value.utcoffset() is None:
             shown = value.isoformat(sep=" ", timespec="seconds")
             _wrong(f"{where} is a date-time without a zone ({shown}): pass a date, or add tzinfo=timezone.utc")
-        return value.astimezone(IST).date().isoformat()
+        try:
+            return value.astimezone(IST).date().isoformat()
+        except OverflowError:
+            _wrong(f"{where} has no date in India: it lies at the edge of the calendar")
     if not isinstance(value, date):
         _wrong(f"{where} must be a date, not {type(value).__name__}: write date(2026, 1, 31)")
     return value.isoformat()
@@ -114,10 +132,32 @@ def bill_params(value: object) -> dict[str, str]:
     for name, item in value.items():
         where = f"params[{text(name, 'a name in params')!r}]"
         whole = isinstance(item, int) and not isinstance(item, bool)
-        found[name] = str(int(item)) if whole else text(item, where)
+        found[name] = str(_whole(item, where)) if whole else text(item, where)
     if "cn" not in found:
         _wrong("params needs 'cn', the consumer number: {'cn': '123456789'}")
     return found
+
+
+def texts(value: object, where: str) -> list[str]:
+    """Return a list of strings with at least one in it; one bare string is taken for a mistake."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        _wrong(f"{where} must be a list of str, not one {type(value).__name__}: write ['…']")
+    found = [text(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if not found:
+        _wrong(f"{where} is empty: give at least one")
+    return found
+
+
+def identifiers(value: object, where: str) -> list[str]:
+    """Return ids in their order, each once."""
+    return list(dict.fromkeys(identifier(item, f"an id in {where}") for item in texts(value, where)))
+
+
+def flag(value: object, where: str) -> bool:
+    """Return True or False, and take nothing else for them."""
+    if not isinstance(value, bool):
+        _wrong(f"{where} must be True or False, not {type(value).__name__}")
+    return value
 
 
 def dropped_none(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,12 +165,13 @@ def dropped_none(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
-def wire(value: object, where: str) -> Any:
+def wire(value: object, where: str, *, depth: int = 0) -> Any:
     """Return a value in its JSON form: exact numbers, `YYYY-MM-DD`, plain words, lists, objects.
 
     Args:
         value: Anything that has such a form.
         where: Its name, for the message when it has none.
+        depth: How deep inside the whole it is; one that holds itself would never end.
 
     Raises:
         InvalidRequestError: A float, a date-time without a zone, or a type that JSON does not have.
@@ -142,14 +183,26 @@ def wire(value: object, where: str) -> Any:
     if isinstance(value, str):
         return value if _encodable(value) else text(value, where)
     if isinstance(value, (int, float, Decimal)):
-        return int(value) if isinstance(value, int) else amount(value, where, least=None)
+        return _whole(value, where) if isinstance(value, int) else amount(value, where, least=None)
     if isinstance(value, date):
         return day(value, where)
+    if depth > _DEEPEST:
+        _wrong(f"{where[:60]}… is nested deeper than {_DEEPEST} levels, or holds itself")
     if isinstance(value, Mapping):
-        return {text(name, f"a name in {where}"): wire(item, f"{where}[{name!r}]") for name, item in value.items()}
+        return {
+            text(name, f"a name in {where}"): wire(item, f"{where}[{name!r}]", depth=depth + 1)
+            for name, item in value.items()
+        }
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return [wire(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [wire(item, f"{where}[{index}]", depth=depth + 1) for index, item in enumerate(value)]
     _wrong(f"{where} cannot be sent as JSON: {type(value).__name__}")
+
+
+def _whole(value: int, where: str) -> int:
+    # Python refuses to write an int of more than 4,300 digits, with a ValueError of its own.
+    if abs(value) >= 10 ** (_MAX_DIGITS + 1):
+        _wrong(f"{where} has more digits than any number here")
+    return int(value)
 
 
 def _encodable(value: str) -> bool:

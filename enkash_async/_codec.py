@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Container, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -13,7 +13,7 @@ import attrs
 from cattrs import Converter
 
 from enkash_async._checks import IST
-from enkash_async.models import BillerCategory, OpenEnum, PaymentInitiation, Reply
+from enkash_async.models import BillerCategory, BillPayStatus, OpenEnum, PaymentInitiation, PaymentStatus, Reply
 
 __all__ = ["UnreadableError", "integer", "structure"]
 
@@ -22,6 +22,9 @@ Hook = Callable[[Any, Any], Any]
 
 _NUMBER = re.compile(r"[+-]?\d{1,60}(\.\d{1,60})?([eE][+-]?\d{1,3})?", re.ASCII)
 _MAX_DIGITS = 30
+
+#: Words that say where the money is: reading one that is unreadable as «still pending» would be a guess.
+_DECISIVE = frozenset({BillPayStatus, PaymentStatus})
 
 #: Names under which a list has been seen inside a payload; the page of the search does not show its reply.
 _LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
@@ -96,7 +99,8 @@ def _moment(raw: Any, _: Any = None) -> datetime:
     try:
         moment = datetime.fromisoformat(raw.strip())
         zoned = moment.replace(tzinfo=IST) if moment.utcoffset() is None else moment
-        zoned.astimezone(IST)  # years 1 and 9999 can leave the calendar here rather than in the user's hands
+        # Years 1 and 9999 can leave the calendar here rather than in the user's hands.
+        zoned.astimezone(UTC).astimezone(IST)
     except (AttributeError, ValueError, OverflowError):
         raise _UnconventionalError from None
     return zoned
@@ -109,9 +113,11 @@ def _date(raw: Any, _: Any = None) -> date:
 
 def _word(kind: type[OpenEnum]) -> Hook:
     def hook(raw: Any, _: Any) -> OpenEnum:
-        if not isinstance(raw, str):
+        if isinstance(raw, str):
+            return kind(raw)
+        if kind in _DECISIVE:
             raise UnreadableError("a word")
-        return kind(raw)
+        raise _UnconventionalError
 
     return hook
 
@@ -195,11 +201,14 @@ def _category(raw: Any, _: Any) -> BillerCategory:
 
 def _initiation(raw: Any, _: Any) -> PaymentInitiation:
     """Read the undocumented reply of a payment; whatever it is, it is kept whole."""
-    known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
+    try:
+        known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
+    except UnreadableError:
+        known = PaymentInitiation()
     return attrs.evolve(known, payload=raw)
 
 
-def _list_in(payload: Any, *, nested: bool = False) -> list[Any]:
+def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) -> list[Any]:
     """Return the list that a payload is, or that it holds: neither search nor biller list show their reply."""
     if isinstance(payload, list):
         return payload
@@ -210,7 +219,8 @@ def _list_in(payload: Any, *, nested: bool = False) -> list[Any]:
         inner = [item for item in payload.values() if isinstance(item, dict)]
         if found is not None:
             return found
-        if len(inner) == 1 and not nested:
+        # An object with members of an item is an item; the list within it is another one.
+        if len(inner) == 1 and not nested and not any(_fold(name) in own for name in payload):
             return _list_in(inner[0], nested=True)
         if _is_empty_page(payload):
             return []
@@ -220,18 +230,19 @@ def _list_in(payload: Any, *, nested: bool = False) -> list[Any]:
 def _held_list(payload: dict[str, Any]) -> list[Any] | None:
     """Return the one list that an object can mean: by its name, as the only one, as the only one that holds objects."""
     lists = {_fold(name): item for name, item in payload.items() if isinstance(item, list)}
-    for name in _LIST_NAMES:
-        if _fold(name) in lists:
-            return lists[_fold(name)]
+    named = [lists[_fold(name)] for name in _LIST_NAMES if _fold(name) in lists]
+    if named:
+        return next((item for item in named if item), named[0])
     of_objects = [item for item in lists.values() if any(isinstance(entry, dict) for entry in item)]
     candidates = list(lists.values()) if len(lists) == 1 else of_objects
     return candidates[0] if len(candidates) == 1 else None
 
 
 def _is_empty_page(payload: Mapping[str, Any]) -> bool:
+    """Whether an object without a list says that there is nothing: a list that is null, or a total of 0."""
     names = {_fold(name) for name in _LIST_NAMES}
     return any(
-        (_fold(name) in names and item is None) or (_fold(name).startswith("total") and item in (0, "0"))
+        item is None if _fold(name) in names else _fold(name).startswith("total") and str(item) == "0"
         for name, item in payload.items()
     )
 
@@ -240,15 +251,15 @@ def _sequence(kind: Any) -> Hook:
     (item_kind, *_rest) = get_args(kind)
     build = get_origin(kind)
     item_hook = _converter.get_structure_hook(item_kind)
+    own = _members(item_kind) if _is_reply(item_kind) else {}
 
     def hook(raw: Any, _: Any) -> Any:
-        items = _list_in(raw)
+        items = _list_in(raw, own)
         built = []
         for index, item in enumerate(items):
-            if item is None:
-                continue
             try:
-                built.append(item_hook(item, item_kind))
+                # A hole stays one: a pager takes a page that is too short for the last one.
+                built.append(item_hook({} if item is None else item, item_kind))
             except UnreadableError as problem:
                 raise problem.under(f"[{index}]") from None
         return build(built)

@@ -6,7 +6,8 @@ Errors are *returned* here, not raised: a traceback would show the frames of thi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
@@ -29,7 +30,7 @@ from enkash_async.errors import (
 )
 from enkash_async.retry import parse_retry_after
 
-__all__ = ["read"]
+__all__ = ["personal_values", "read"]
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     429: RateLimitError,
 }
 _ADVICE: dict[type[ApiError], str] = {
-    AuthenticationError: "the token was renewed and refused again: ask EnKash whether the account may use this API",
+    AuthenticationError: "EnKash does not take the token: check that the account may use this API",
     PermissionDeniedError: "check that the account may do this and that this machine's IP address is whitelisted",
     BillerInactiveError: "the biller is not active",
     VelocityLimitError: "the account's velocity limit is reached: wait, or have it raised",
@@ -58,6 +59,9 @@ _ADVICE: dict[type[ApiError], str] = {
 
 _NO_BILL = re.compile(r"no\s+utility\s+payments?\s+found", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FAILED = ("failure", "failed", "error")
+_SHUT_OUT = frozenset({401, 403, 429})  # who is not let in learns nothing about a bill
 _ENVELOPE = ("response_code", "response_message", "payload", "code")
 _MESSAGES = ("response_message", "message", "errorMessage", "error_description", "error")
 _MUTE = frozenset(
@@ -77,6 +81,7 @@ class _Envelope:
     code: int | None
     message: str | None
     payload: Any = attrs.field(repr=False)
+    reason: str | None = None
 
 
 def read(
@@ -99,19 +104,21 @@ def read(
         is_json = False
     else:
         is_json = True
-    mute = tuple(word for word in (*secrets, *operation.sensitive) if len(word) >= _SHORTEST_SECRET)
+    # The longest first: a short one within it would otherwise leave the rest of it to be seen.
+    words = sorted({*secrets, *operation.sensitive}, key=len, reverse=True)
+    mute = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
     try:
         envelope = _envelope(document, is_json)
     except UnreadableError as problem:
         if response.is_success:
-            return _undecodable(response, f"{problem.where} is not {problem.expected}", problem.where)
-        envelope = _Envelope(None, None, document)
+            return _undecodable(response, mute, f"{problem.where} is not {problem.expected}", problem.where)
+        envelope = _Envelope(None, _message(document), document.get("payload"), _reason(document))
     if not response.is_success:
         return _error(operation, response, envelope, mute)
     if operation.result is object and not response.body:
         return structure(None, operation.result)
     if not is_json:
-        return _undecodable(response, "the body is not JSON")
+        return _undecodable(response, mute, "the body is not JSON")
     return _success(operation, response, document, envelope, mute)
 
 
@@ -120,11 +127,11 @@ def _success(
 ) -> T | ApiError | ResponseDecodeError:
     bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
     if bare and not (operation.result is object or isinstance(document, list)):
-        return _undecodable(response, "the body is not an envelope with response_code")
-    if envelope.code or (envelope.code is None and _tells(envelope, "failure", "failed", "error")):
+        return _undecodable(response, mute, "the body is not an envelope with response_code")
+    if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
         return _error(operation, response, envelope, mute)
     if not bare and envelope.code is None and not _tells(envelope, "success"):
-        return _undecodable(response, "the envelope has no response_code", "response_code")
+        return _undecodable(response, mute, "the envelope has no response_code", "response_code")
     payload = document if bare else envelope.payload
     if payload is None and operation.effect is Effect.CREATES:
         payload = {}  # the reply of a create is not documented; code 0 alone says that the bill exists
@@ -132,7 +139,7 @@ def _success(
         return structure(payload, operation.result)
     except UnreadableError as problem:
         found = problem.under("payload")
-        return _undecodable(response, f"{found.where} is not {problem.expected}", found.where)
+        return _undecodable(response, mute, f"{found.where} is not {problem.expected}", found.where)
 
 
 def _tells(envelope: _Envelope, *words: str) -> bool:
@@ -140,12 +147,13 @@ def _tells(envelope: _Envelope, *words: str) -> bool:
     return envelope.message is not None and envelope.message.strip().lower() in words
 
 
-def _undecodable(response: Response, what: str, where: str | None = None) -> ResponseDecodeError:
-    kind = response.content_type or "no content type"
+def _undecodable(response: Response, mute: tuple[str, ...], what: str, where: str | None = None) -> ResponseDecodeError:
+    content_type = _muted(response.content_type, mute)
+    kind = content_type or "no content type"
     return ResponseDecodeError(
         f"EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
         status=response.status,
-        content_type=response.content_type,
+        content_type=content_type,
         where=where,
     )
 
@@ -153,8 +161,10 @@ def _undecodable(response: Response, what: str, where: str | None = None) -> Res
 def _envelope(document: Any, is_json: bool) -> _Envelope:
     if not is_json or not isinstance(document, dict):
         return _Envelope(None, None, document if is_json else None)
-    raw_code = document.get("response_code", document.get("code"))
-    return _Envelope(_code(raw_code), _message(document), document.get("payload"))
+    raw_code = document.get("response_code")
+    if raw_code is None:
+        raw_code = document.get("code")
+    return _Envelope(_code(raw_code), _message(document), document.get("payload"), _reason(document))
 
 
 def _code(raw: Any) -> int | None:
@@ -172,10 +182,17 @@ def _message(document: dict[str, Any]) -> str | None:
     return next((word for word in words if isinstance(word, str) and word), None)
 
 
+def _reason(document: dict[str, Any]) -> str | None:
+    """Return what `errorResponse` says; `response_message` is then often no more than `FAILURE`."""
+    inner = document.get("errorResponse")
+    return _message(inner) if isinstance(inner, dict) else None
+
+
 def _error(operation: Operation[T], response: Response, envelope: _Envelope, mute: tuple[str, ...]) -> ApiError:
-    message = None if envelope.message is None else _muted(envelope.message, mute)
+    reason = envelope.reason if _tells(envelope, *_FAILED) and envelope.reason else envelope.message
+    message = _muted(reason, mute)
     payload = _muted(envelope.payload, mute)
-    absent = any(isinstance(said, str) and _NO_BILL.search(said) for said in (envelope.payload, envelope.message))
+    absent = any(_NO_BILL.search(said) for said in _words(response, envelope))
     kind = _kind(response.status, envelope.code, absent)
     error = kind(
         _sentence(operation, response, envelope.code, message, payload, kind),
@@ -185,7 +202,7 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, mut
         payload=payload,
         method=operation.request.method,
         path=operation.request.path,
-        request_id=response.headers.get("x-request-id") or response.headers.get("x-correlation-id"),
+        request_id=_muted(response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), mute),
     )
     if isinstance(error, NotFoundError):
         error.bill_absent = absent
@@ -194,14 +211,25 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, mut
     return error
 
 
+def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
+    """Yield the places where EnKash may say in words what is the matter."""
+    payload = envelope.payload
+    said = (payload, envelope.message, envelope.reason, _message(payload) if isinstance(payload, dict) else None)
+    yield from (word for word in said if isinstance(word, str))
+    if payload is None and response.body.lstrip()[:1] not in {b"<", b"{"}:
+        yield response.body[:_LONGEST].decode("ascii", "replace")  # plain text
+
+
 def _kind(status: int, code: int | None, absent: bool) -> type[ApiError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
     # A sister product sends HTTP statuses as response_code inside a 200.
     effective: int = status if status >= 300 else code or 0
-    if effective >= 500:
+    if 500 <= effective < 600:
         return ServerError  # whatever else the body says, a 5xx leaves open what was done
-    return NotFoundError if absent else _BY_STATUS.get(effective, ApiError)
+    if absent and effective not in _SHUT_OUT:
+        return NotFoundError
+    return _BY_STATUS.get(effective, ApiError)
 
 
 def _sentence(
@@ -237,8 +265,24 @@ def _muted(value: Any, mute: tuple[str, ...], depth: int = 0) -> Any:
     if isinstance(value, str):
         for word in mute:
             value = value.replace(word, "***")
-        return _BEARER.sub(r"\1 ***", value)[:_LONGEST]
+        shown = _BEARER.sub(r"\1 ***", value)[:_LONGEST]
+        # A line break could forge a line of a log, and half a surrogate pair cannot be printed at all.
+        return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), shown)
+    if isinstance(value, (int, Decimal)) and any(word in str(value) for word in mute):
+        return "***"  # digits that were sent as a string may come back without quotes
     return value
+
+
+def personal_values(document: Any) -> Iterator[str]:
+    """Yield the strings of a request's JSON that stand under a sensitive name, such as `otp`."""
+    if isinstance(document, dict):
+        for name, item in document.items():
+            if _is_mute(name) and isinstance(item, str):
+                yield item
+            yield from personal_values(item)
+    elif isinstance(document, list):
+        for item in document:
+            yield from personal_values(item)
 
 
 def _is_mute(name: str) -> bool:

@@ -48,10 +48,15 @@ def dumps(value: Any) -> str:
     if isinstance(value, Decimal):
         return _number(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(str(name))}:{dumps(item)}" for name, item in value.items()) + "}"
+        return "{" + ",".join(f"{_name(name)}:{dumps(item)}" for name, item in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
         return "[" + ",".join(map(dumps, value)) + "]"
     raise TypeError(f"{type(value).__name__} has no JSON form here")
+
+
+def _name(name: object) -> str:
+    # `str()` of a `(str, Enum)` member is `Kind.CN`, not the word.
+    return json.dumps(name if isinstance(name, str) else str(name))
 
 
 def _number(value: Decimal) -> str:

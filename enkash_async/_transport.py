@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -46,8 +47,8 @@ _USER_AGENT = (
 
 
 def _positive(_: Timeouts, attribute: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise ConfigurationError(f"Timeouts.{attribute.name} must be more than 0 seconds, not {value}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise ConfigurationError(f"Timeouts.{attribute.name} must be more than 0 seconds, not {value!r}")
 
 
 @attrs.frozen
@@ -74,17 +75,17 @@ def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
         ConfigurationError: Not an http(s) URL, or one with credentials, query or fragment, or plain `http`.
     """
     try:
-        url = URL(base_url)
-        port_is_fine = url.port is not None
+        url = URL("" if re.search(r"[\s\x00-\x1f\\]", base_url) else base_url)
+        is_complete = url.scheme in {"https", "http"} and bool(url.host) and bool(url.port)
     except (TypeError, ValueError):
         raise ConfigurationError("base_url must be a URL such as 'https://host.example'") from None
-    if url.scheme not in {"https", "http"} or not url.host or not port_is_fine:
+    if not is_complete:
         raise ConfigurationError("base_url must be a URL such as 'https://host.example'")
     if url.user is not None or url.password is not None:
         raise ConfigurationError("base_url must not hold a user or a password: they belong into Credentials")
     if url.query_string or url.fragment:
         raise ConfigurationError("base_url must have no query and no fragment")
-    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host):
+    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host or ""):
         raise ConfigurationError("base_url must be https, or tokens travel in the clear; allow_insecure=True overrides")
     return str(url).rstrip("/")
 
@@ -114,6 +115,25 @@ class _OneShot(BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
+class _Once:
+    """A client middleware that lets one attempt through.
+
+    It keeps aiohttp from repeating a GET by itself, so that `RetryPolicy.attempts` is what happens. A session that is
+    passed in keeps its own middlewares instead, and there a read may be doubled.
+    """
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._begun:
+            raise aiohttp.ClientConnectionError
+        self._begun = True
+        return await handler(request)
+
+
 class Transport:
     """Sends requests to one base URL.
 
@@ -132,8 +152,14 @@ class Transport:
         timeout: Timeouts = Timeouts(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
-        if max_response_bytes < 1:
-            raise ConfigurationError(f"max_response_bytes must be at least 1, not {max_response_bytes}")
+        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
+            raise ConfigurationError("max_response_bytes must be an int of at least 1")
+        if not isinstance(timeout, Timeouts):
+            raise ConfigurationError(f"timeout must be Timeouts(total=…, connect=…), not {type(timeout).__name__}")
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+        if getattr(session, "auth", None) is not None:
+            raise ConfigurationError("session must have no auth of its own: it would take the place of the token")
         self._base_url = base_url
         self._given = session
         self._opened: aiohttp.ClientSession | None = None
@@ -191,6 +217,10 @@ class Transport:
                 headers=_headers(request),
                 timeout=self._timeout,
                 allow_redirects=False,
+                # A session that is passed in may have other defaults, and a status must not become an exception here.
+                raise_for_status=False,
+                auto_decompress=True,
+                middlewares=None if self._given is not None else (_Once(),),
             ) as reply:
                 return await self._read(reply)
         except asyncio.CancelledError as cancelled:

@@ -20,7 +20,10 @@ from enkash_async.errors import (
     InvalidRequestError,
     NotFoundError,
     RateLimitError,
+    RequestTimeoutError,
+    ResponseDecodeError,
     ServerError,
+    TokenEndpointError,
     TransportError,
     WaitTimeoutError,
 )
@@ -32,6 +35,9 @@ from enkash_async.routes import Routes
 __all__ = ["Bills"]
 
 _LARGEST_PAGE = 5000  # records; EnKash's limit for one search
+_SHORTEST_LOOK = 1.0  # seconds; less would cut off the look at the end of a wait before it can be answered
+# After these, the next look at a bill may well succeed.
+_PASSING = (TransportError, ServerError, RateLimitError, ResponseDecodeError, TokenEndpointError)
 
 
 class Bills:
@@ -136,6 +142,8 @@ class Bills:
             VelocityLimitError: The account's limit is reached.
             OutcomeUnknownError: It may or may not have been created: look it up by its reference, never resend.
         """
+        if not isinstance(fetched, FetchedBill):
+            raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
         reference = self._reference(reference_id)
         net = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
         if fetched.company_biller_id is None or (net is None and fetched.bill_amount is None):
@@ -346,7 +354,8 @@ class Bills:
     ) -> Bill:
         """Look at a bill in growing pauses until its outcome is final, and return it.
 
-        A look that fails for a passing reason is followed by the next one. The first look is made whatever the timeout.
+        A look that fails for a passing reason is followed by the next one. Each look gets a second at least, so a wait
+        may end that much later than its timeout.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
@@ -360,31 +369,40 @@ class Bills:
 
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`, or the timeout is negative; nothing was sent.
-            WaitTimeoutError: Not settled in time; `last` is the last state seen. The bill may still settle.
+            WaitTimeoutError: Not settled in time; it may still settle. `last` is the last state seen, and the cause is
+                what the last look failed with, if it did.
             NotFoundError: EnKash knows no such bill.
         """
-        if not timeout >= 0:
-            raise InvalidRequestError(f"timeout must be 0 seconds or more, not {timeout}")
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
+            raise InvalidRequestError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
         deadline = self._clock() + timeout
         last: Bill | None = None
         looks = 0
         while True:
             looks += 1
-            try:
-                last = await self.get(wanted)
-            except EnkashError as problem:
-                if not isinstance(problem, (TransportError, ServerError, RateLimitError)):
-                    raise
+            seen = await self._look(wanted, max(deadline - self._clock(), _SHORTEST_LOOK))
+            last = seen if isinstance(seen, Bill) else last
             if last is not None and last.is_settled:
                 return last
-            pause = policy.pause(looks, self._random)
             left = deadline - self._clock()
             if left <= 0:
-                raise WaitTimeoutError(
-                    f"bill {wanted} is not settled after {timeout:g} s; it may still settle", last=last
-                )
-            await self._sleep(min(pause, left))
+                cause = None if isinstance(seen, Bill) else seen
+                message = f"bill {wanted} is not settled after {timeout:g} s; it may still settle"
+                raise WaitTimeoutError(message, last=last) from cause
+            await self._sleep(min(policy.pause(looks, self._random), left))
+
+    async def _look(self, wanted: str, patience: float) -> Bill | EnkashError:
+        """Look at a bill once; a failure after which the next look may succeed is returned."""
+        try:
+            async with asyncio.timeout(patience):
+                return await self.get(wanted)
+        except EnkashError as problem:
+            if not isinstance(problem, _PASSING) or (isinstance(problem, TokenEndpointError) and problem.counted):
+                raise
+            return problem
+        except TimeoutError:
+            return RequestTimeoutError(f"no answer within {patience:g} s")
 
 
 def _optional_text(value: str | None, where: str) -> str | None:
@@ -416,8 +434,18 @@ def _filter_body(bill_filter: BillFilter) -> dict[str, Any]:
         value = getattr(bill_filter, field.name)
         if value is None:
             continue
-        if "Sequence" in str(field.type) and (isinstance(value, str) or not value):
-            raise InvalidRequestError(f"BillFilter.{field.name} must be a list with at least one word in it")
         first, *rest = field.name.split("_")
-        body[first + "".join(word.capitalize() for word in rest)] = checks.wire(value, f"BillFilter.{field.name}")
+        name = first + "".join(word.capitalize() for word in rest)
+        body[name] = _filter_value(str(field.type), value, f"BillFilter.{field.name}")
     return body
+
+
+def _filter_value(kind: str, value: object, where: str) -> Any:
+    """Return one field of a filter in its JSON form, by the type that the class declares for it."""
+    if kind.startswith("Sequence"):
+        return [str(word) for word in checks.texts(value, where)]
+    if kind.startswith("Decimal"):
+        return checks.amount(value, where, least=None)
+    if kind.startswith("date"):
+        return checks.day(value, where)
+    return str(checks.text(value, where))

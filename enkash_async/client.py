@@ -8,7 +8,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
+import attrs
+
 from enkash_async import _checks as checks
+from enkash_async._envelope import personal_values
 from enkash_async._pipeline import Pipeline
 from enkash_async._transport import MAX_RESPONSE_BYTES, Timeouts, Transport, checked_base_url
 from enkash_async._wire import Effect, Operation, Request, json_request
@@ -74,6 +77,10 @@ class EnkashClient:
             kind = type(tokens).__name__
             del tokens  # a rendered traceback shows the locals of this frame, and this may be a bare token
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
+        if not isinstance(retry, RetryPolicy):
+            raise ConfigurationError(f"retry must be a RetryPolicy(…), not {type(retry).__name__}")
+        if not isinstance(routes, Routes):
+            raise ConfigurationError(f"routes must be Routes(…), not {type(routes).__name__}")
         self._transport = Transport(
             checked_base_url(base_url, allow_insecure=allow_insecure),
             session=session,
@@ -189,16 +196,15 @@ class EnkashClient:
         if not segments:
             raise InvalidRequestError("name the parts of the path: client.request('GET', 'api', 'v0', 'webhook-data')")
         to = "".join("/" + quote(checks.identifier(part, "a path segment"), safe="") for part in segments)
-        query = tuple(
-            (str(name), str(checks.wire(value, f"params[{name!r}]"))) for name, value in (params or {}).items()
-        )
-        body = None if json is None else json_request(verb, to, checks.wire(json, "json"))
-        request = body if body is not None else Request(method=verb, path=to)
+        query = _query(params)
+        document = checks.wire(json, "json")
+        request = Request(method=verb, path=to) if document is None else json_request(verb, to, document)
         operation = Operation(
             name=f"request {verb}",
-            request=Request(method=verb, path=to, query=query, body=request.body, content_type=request.content_type),
+            request=attrs.evolve(request, query=query),
             result=object,
             effect=Effect.READ if verb in _READING else Effect.WRITES,
+            sensitive=tuple(personal_values(document)),
         )
         return await self._send(operation)
 
@@ -217,6 +223,19 @@ class EnkashClient:
         await self.aclose()
 
 
+def _query(params: Mapping[str, str | int] | None) -> tuple[tuple[str, str], ...]:
+    if params is None:
+        return ()
+    if not isinstance(params, Mapping):
+        raise InvalidRequestError(f"params must be a mapping of names to values, not {type(params).__name__}")
+    found = []
+    for name, value in params.items():
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise InvalidRequestError(f"params[{name!r}] must be a str or an int, not {type(value).__name__}")
+        found.append((checks.text(name, "a name in params"), str(checks.wire(value, f"params[{name!r}]"))))
+    return tuple(found)
+
+
 class _Variables:
     """Environment variables that do not show their values."""
 
@@ -227,7 +246,7 @@ class _Variables:
 
     def settings(self) -> tuple[str, Credentials]:
         """Return base URL and credentials."""
-        if missing := [name for name in _NEEDED if not self._environ.get(name)]:
+        if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
             raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
         if self._environ.get("ENKASH_REDIS_URL"):
             # Ignored, it would leave every worker with a login of its own while its operator believes they share one.

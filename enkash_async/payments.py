@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
-from typing import Any
+from logging import getLogger
 
 from enkash_async import _checks as checks
 from enkash_async._wire import Effect, Operation, Send, json_request, path
@@ -22,6 +22,8 @@ from enkash_async.models import PaymentInitiation, PaymentType
 from enkash_async.routes import Routes
 
 __all__ = ["Payments"]
+
+log = getLogger("enkash_async")
 
 _LARGEST_CHUNK = 1000  # ids; EnKash's limit for one approval call
 _APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
@@ -51,7 +53,7 @@ class Payments:
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
             remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash.
-            on_progress: Called after each call with (bills dealt with, bills in all).
+            on_progress: Called after each call with (bills dealt with, bills in all). What it raises is only logged.
 
         Returns:
             Every bill in one group. With more than 1,000 bills, a call that fails does not stop the rest: look at
@@ -62,11 +64,7 @@ class Payments:
             OutcomeUnknownError: 1,000 bills or fewer: they may or may not be confirmed. Look them up, never resend.
             EnkashError: 1,000 bills or fewer: the failure of that one call.
         """
-        if isinstance(ids, str):
-            raise InvalidRequestError("ids must be a list of ids, not one str: write [utility_enkash_id]")
-        unique = list(dict.fromkeys(checks.identifier(item, "an id in ids") for item in ids))
-        if not unique:
-            raise InvalidRequestError("ids is empty: give at least one utility_enkash_id")
+        unique = checks.identifiers(ids, "ids")
         note = None if remarks is None else checks.remarks(remarks)
         chunks = [unique[start : start + _LARGEST_CHUNK] for start in range(0, len(unique), _LARGEST_CHUNK)]
         groups = _Groups()
@@ -76,7 +74,7 @@ class Payments:
                 raise failure
             groups.add(chunk, failure)
             if on_progress is not None:
-                on_progress(groups.count, len(unique))
+                _tell(on_progress, groups.count, len(unique))
         return groups.result()
 
     async def _confirm(self, chunk: Sequence[str], remarks: str | None) -> EnkashError | None:
@@ -134,37 +132,49 @@ class Payments:
             OutcomeUnknownError: It may or may not have been started. Look the bills up, never resend.
             EnkashError: See the tree in `enkash_async.errors`.
         """
-        if isinstance(ids, str):
-            raise InvalidRequestError("ids must be a list of ids, not one str: write [utility_enkash_id]")
-        unique = list(dict.fromkeys(checks.identifier(item, "an id in ids") for item in ids))
-        if not unique:
-            raise InvalidRequestError("ids is empty: give at least one utility_enkash_id")
+        unique = checks.identifiers(ids, "ids")
         if otp is not None and not (isinstance(otp, str) and len(otp) == 6 and otp.isascii() and otp.isdigit()):
             raise InvalidRequestError("otp must be six digits as a str: '012345'")
-        body: dict[str, Any] = {
-            "paymentIds": unique,
-            "paymentType": payment_type,
-            "amount": None if amount is None else checks.amount(amount, "amount"),
-            "paymentRemarks": remarks,
-            "urn": urn,
-            "accountNo": account_no,
-            "seamlessBanking": seamless_banking,
-            "frontendVersion": frontend_version,
-            "otpReferenceNumber": otp_reference_number,
-            "otp": otp,
-            "partialPayment": partial_payment,
-        }
+        body = checks.dropped_none(
+            {
+                "paymentIds": unique,
+                "paymentType": str(checks.text(payment_type, "payment_type")),
+                "amount": None if amount is None else checks.amount(amount, "amount"),
+                "paymentRemarks": _text(remarks, "remarks"),
+                "urn": _text(urn, "urn"),
+                "accountNo": _text(account_no, "account_no"),
+                "seamlessBanking": _flag(seamless_banking, "seamless_banking"),
+                "frontendVersion": _flag(frontend_version, "frontend_version"),
+                "otpReferenceNumber": _text(otp_reference_number, "otp_reference_number"),
+                "otp": otp,
+                "partialPayment": _flag(partial_payment, "partial_payment"),
+            }
+        )
         operation = Operation(
             name="payments.initiate",
-            request=json_request(
-                "POST", path(self._routes.initiate_payment), checks.wire(checks.dropped_none(body), "payments.initiate")
-            ),
+            request=json_request("POST", path(self._routes.initiate_payment), body),
             result=PaymentInitiation,
             effect=Effect.CONFIRMS,
             utility_enkash_ids=tuple(unique),
             sensitive=tuple(word for word in (otp, account_no) if word is not None),
         )
         return await self._send(operation)
+
+
+def _tell(on_progress: Callable[[int, int], None], done: int, total: int) -> None:
+    try:
+        on_progress(done, total)
+    except Exception:
+        # Money has moved: an error in a progress display must not take away the account of it.
+        log.exception("on_progress failed; the job goes on")
+
+
+def _text(value: str | None, where: str) -> str | None:
+    return None if value is None else checks.text(value, where)
+
+
+def _flag(value: bool | None, where: str) -> bool | None:
+    return None if value is None else checks.flag(value, where)
 
 
 class _Groups:

@@ -12,27 +12,41 @@ import attrs
 
 from enkash_async._wire import Effect
 from enkash_async.errors import (
+    ApiError,
     ConfigurationError,
+    DuplicateReferenceError,
     EnkashError,
     RateLimitError,
     ResponseDecodeError,
     ServerError,
     TokenEndpointError,
     TransportError,
+    VelocityLimitError,
 )
 
 __all__ = ["PollPolicy", "RetryPolicy", "Verdict", "decide", "parse_retry_after"]
 
 Random = Callable[[], float]
 
-#: Statuses of a gateway or of an overload; a plain 500 is EnKash's own word and would come again.
-_PASSING = frozenset({502, 503, 504})
+#: Statuses of a gateway, an overload or a time-out; a plain 500 is EnKash's own word and would come again.
+_PASSING = frozenset({408, 502, 503, 504})
 
 
 def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(policy: object, attribute: attrs.Attribute[Any], value: float) -> None:
-        if not value >= least:
-            raise ConfigurationError(f"{type(policy).__name__}.{attribute.name} must be at least {least}, not {value}")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not value >= least:
+            raise ConfigurationError(
+                f"{type(policy).__name__}.{attribute.name} must be at least {least}, not {value!r}"
+            )
+
+    return check
+
+
+def _at_most(most: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(policy: object, attribute: attrs.Attribute[Any], value: float) -> None:
+        if not value <= most:
+            raise ConfigurationError(f"{type(policy).__name__}.{attribute.name} must be at most {most}, not {value}")
 
     return check
 
@@ -75,12 +89,15 @@ class PollPolicy:
     first: float = attrs.field(default=1.0, validator=_at_least(0.001))
     factor: float = attrs.field(default=1.5, validator=_at_least(1))
     longest: float = attrs.field(default=15.0, validator=_at_least(0.001))
-    jitter: float = attrs.field(default=0.2, validator=_at_least(0))
+    jitter: float = attrs.field(default=0.2, validator=[_at_least(0), _at_most(1)])
 
     def pause(self, look: int, random: Random) -> float:
         """Return the seconds to wait after the given look, the first being 1."""
-        plain = min(self.longest, self.first * self.factor ** min(look - 1, 60))
-        return plain * (1 + self.jitter * (2 * random() - 1))
+        try:
+            plain = min(self.longest, self.first * self.factor ** min(look - 1, 60))
+        except OverflowError:
+            plain = self.longest
+        return min(self.longest, plain * (1 + self.jitter * (2 * random() - 1)))
 
 
 class Verdict(enum.Enum):
@@ -100,7 +117,7 @@ def decide(effect: Effect, failure: EnkashError) -> Verdict:
     not sent, or no token for a passing reason    again  again
     maybe sent (drop, time-out, truncated reply)  again  unknown
     429                                           again  raise (EnKash did nothing)
-    502, 503, 504                                 again  unknown
+    408, 502, 503, 504                            again  unknown
     500 and other 5xx                             raise  unknown
     a reply that cannot be read                   raise  unknown
     any other answer                              raise  raise
@@ -111,15 +128,14 @@ def decide(effect: Effect, failure: EnkashError) -> Verdict:
     if isinstance(failure, TokenEndpointError):
         # Repeating a login that may have been counted is how accounts get locked.
         return Verdict.RAISE if failure.counted else Verdict.AGAIN
+    if isinstance(failure, (DuplicateReferenceError, VelocityLimitError)):
+        return Verdict.RAISE  # EnKash's own code says what was done, whatever the status around it
+    passing = isinstance(failure, ApiError) and failure.status in _PASSING
     if effect is Effect.READ:
-        passing = isinstance(failure, (TransportError, RateLimitError))
-        return Verdict.AGAIN if passing or _is_passing(failure) else Verdict.RAISE
-    unclear = isinstance(failure, (TransportError, ServerError, ResponseDecodeError))
+        again = passing or isinstance(failure, (TransportError, RateLimitError))
+        return Verdict.AGAIN if again else Verdict.RAISE
+    unclear = passing or isinstance(failure, (TransportError, ServerError, ResponseDecodeError))
     return Verdict.UNKNOWN if unclear else Verdict.RAISE
-
-
-def _is_passing(failure: EnkashError) -> bool:
-    return isinstance(failure, ServerError) and failure.status in _PASSING
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

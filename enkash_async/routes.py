@@ -18,7 +18,12 @@ def _route(default: str, *, verified: bool = True) -> Any:
     expected = _PLACEHOLDER.findall(default)
 
     def check(_: Routes, attribute: attrs.Attribute[str], value: str) -> None:
-        if not value.startswith("/") or value.startswith("//") or re.search(r"[?#\s]", value):
+        if (
+            not isinstance(value, str)
+            or not value.startswith("/")
+            or value.startswith("//")
+            or re.search(r"[?#\s]", value)
+        ):
             raise ConfigurationError(f"Routes.{attribute.name} must be a path such as {default!r}, not {value!r}")
         if _PLACEHOLDER.findall(value) != expected:
             raise ConfigurationError(f"Routes.{attribute.name} must have the placeholders of {default!r}: {value!r}")

@@ -28,9 +28,12 @@ from enkash_async import (
     OutcomeUnknownError,
     PaymentStatus,
     PollPolicy,
+    RequestTimeoutError,
+    ResponseDecodeError,
     Routes,
     ServerError,
     StaticTokenProvider,
+    TokenEndpointError,
     TransportError,
     VelocityLimitError,
     WaitTimeoutError,
@@ -288,6 +291,9 @@ def _answers(body: bytes, status: str = "200 OK") -> Callable[[RawServer, Reader
     return answer
 
 
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
 WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
     ("biller id as str", lambda b: b.fetch_current("2001", CN), "biller_id must be an int such as 2001"),
     ("biller id of an unknown biller", lambda b: b.fetch_current(0, CN), "take it from billers.list"),
@@ -318,7 +324,10 @@ WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
     ("half a surrogate", lambda b: b.get_by_reference("\ud800"), "surrogate"),
     ("dots to find", lambda b: b.find_by_reference(".."), "must not be '..'"),
     ("dots to wait for", lambda b: b.wait_until_settled(".."), "must not be '..'"),
-    ("negative timeout", lambda b: b.wait_until_settled("U", timeout=-1), "0 seconds or more"),
+    ("timeout as str", lambda b: b.wait_until_settled("U", timeout="5"), "a number of seconds"),
+    ("no fetched bill", lambda b: b.create_from_fetch({"billAmount": 5}), "what fetch_current returned, not dict"),
+    ("an extra that holds itself", lambda b: b.create(2001, CN, extra={"x": LOOP}), "nested deeper than"),
+    ("negative timeout", lambda b: b.wait_until_settled("U", timeout=-1), "a number of seconds, 0 or more"),
 ]
 
 
@@ -428,11 +437,16 @@ async def test_no_utility_payment_found_is_an_empty_search() -> None:
         (BillFilter(), {"page_size": 0}, "page_size must be an int from 1 to 5000"),
         (BillFilter(), {"page_size": 5001}, "page_size"),
         (BillFilter(), {"page_size": True}, "page_size"),
-        (BillFilter(statuses="SUCCESS"), {}, "statuses must be a list"),
-        (BillFilter(utility_enkash_ids=[]), {}, "utility_enkash_ids must be a list with at least one"),
+        (BillFilter(statuses="SUCCESS"), {}, "statuses must be a list of str, not one str"),
+        (BillFilter(utility_enkash_ids=[]), {}, "utility_enkash_ids is empty: give at least one"),
+        (BillFilter(consumer_number=5), {}, "consumer_number must be a str, not int"),  # type: ignore[arg-type]
+        (BillFilter(consumer_numbers=[5]), {}, r"consumer_numbers\[0\] must be a str"),  # type: ignore[list-item]
+        (BillFilter(payment_status=5), {}, "payment_status must be a str"),  # type: ignore[arg-type]
+        (BillFilter(created_date_from="2025-01-01"), {}, "must be a date, not str"),  # type: ignore[arg-type]
+        (BillFilter(amount_range_end="5"), {}, "must be a Decimal or an int"),  # type: ignore[arg-type]
         (BillFilter(amount_range_start=1.5), {}, r"BillFilter.amount_range_start must not be a float"),  # type: ignore[arg-type]
         (BillFilter(created_date_from=datetime(2025, 1, 1)), {}, "created_date_from is a date-time without"),
-        (BillFilter(company_name=object()), {}, "cannot be sent as JSON"),  # type: ignore[arg-type]
+        (BillFilter(company_name=object()), {}, "company_name must be a str, not object"),  # type: ignore[arg-type]
     ],
 )
 def test_a_wrong_search_is_refused_at_once(wanted: Any, how: dict[str, Any], said: str) -> None:
@@ -506,7 +520,7 @@ async def test_waiting_without_time_looks_once() -> None:
 async def test_waiting_outlasts_passing_failures_and_nothing_else() -> None:
     """A gateway that is away for a moment does not end a wait; an unknown bill does."""
     time = Time()
-    failures = (ServerError("x", status=502), TransportError("x"))
+    failures = (ServerError("x", status=502), TransportError("x"), ResponseDecodeError("x"), TokenEndpointError("x"))
     bills, _ = _bills(*failures, PAID, clock=time, sleep=time.sleep)
     assert await bills.wait_until_settled("U") == PAID
     bills, _ = _bills(failures[0], clock=time, sleep=time.sleep)
@@ -515,6 +529,23 @@ async def test_waiting_outlasts_passing_failures_and_nothing_else() -> None:
     assert caught.value.last is None
     bills, _ = _bills(NotFoundError("no"), clock=time, sleep=time.sleep)
     with pytest.raises(NotFoundError):
+        await bills.wait_until_settled("U")
+
+
+async def test_a_look_that_hangs_ends_with_the_wait(sandbox: Sandbox, client: EnkashClient) -> None:
+    """The deadline cuts it off; a second is the least that a look gets."""
+    bill = await client.bills.create(2001, CN, bill_amount=10)
+    sandbox.faults.add("bill", FaultKind.SLOW, times=None, delay=30)
+    with pytest.raises(WaitTimeoutError) as caught:
+        await client.bills.wait_until_settled(bill.utility_enkash_id, timeout=0)
+    assert caught.value.last is None
+    assert isinstance(caught.value.__cause__, RequestTimeoutError)
+
+
+async def test_a_login_that_may_have_counted_ends_a_wait() -> None:
+    """Going on would be to log in again and again."""
+    bills, _ = _bills(TokenEndpointError("x", counted=True))
+    with pytest.raises(TokenEndpointError):
         await bills.wait_until_settled("U")
 
 

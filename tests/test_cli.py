@@ -174,7 +174,7 @@ class TestEveryCommand:
             (("bill", "get", "U1", "--reference", "R"), "give either an ID or --reference TEXT"),
             (("bill", "get", ".."), "must not be '..'"),
             (("bill", "get", "U1", "--wait", "-1"), "-1.0 is not in the range"),
-            (("bill", "get", "U1", "--wait", "nan"), "timeout must be 0 seconds or more"),
+            (("bill", "get", "U1", "--wait", "nan"), "timeout must be a number of seconds, 0 or more"),
             (("bill", "search", "--from", "2026-13-01"), "'2026-13-01' does not match the format"),
             (("bill", "search", "--from", "2026-02-02", "--to", "2026-02-01"), "--from 2026-02-02 is after"),
             (("bill", "search", "--limit", "0"), "0 is not in the range"),

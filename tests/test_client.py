@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pickle
 import subprocess
@@ -69,7 +70,7 @@ async def test_the_environment_of_the_process_is_the_default(sandbox: Sandbox) -
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
-@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
     """And nothing of the others is shown."""
     environ = {key: item for key, item in SETTINGS.items() if key != name}
@@ -90,6 +91,13 @@ def test_a_redis_url_is_not_ignored() -> None:
     """An operator who sets it believes that the workers share a login."""
     with pytest.raises(ConfigurationError, match="ENKASH_REDIS_URL"):
         EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": "redis://127.0.0.1"})
+
+
+@pytest.mark.parametrize("how", [{"retry": 3}, {"routes": {}}, {"timeout": 5}])
+def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
+    """The message names the argument."""
+    with pytest.raises(ConfigurationError, match=next(iter(how))):
+        EnkashClient("https://api.example", tokens=StaticTokenProvider("t"), **how)
 
 
 @pytest.mark.parametrize("how", [{}, {"base_url": "http://api.example"}, {"tokens": "bare-token"}])
@@ -117,7 +125,7 @@ async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox)
             await client.billers.list_categories()
         await client.aclose()
         assert not session.closed
-        assert await tokens.get_token()
+        assert (await tokens.get_token()).generation == 1
     await tokens.aclose()
     with pytest.raises(TokenError, match="closed"):
         await tokens.get_token()
@@ -225,7 +233,9 @@ async def test_what_a_call_of_the_users_own_returns(body: bytes, status: str, ex
         (("GET", "a", ".."), {}, "must not be '..'"),
         (("GET", "a", ""), {}, "is empty"),
         (("POST", "a"), {"json": {"amount": 1.5}}, r"json\['amount'\] must not be a float"),
-        (("GET", "a"), {"params": {"x": 1.5}}, r"params\['x'\] must not be a float"),
+        (("GET", "a"), {"params": {"x": None}}, r"params\['x'\] must be a str or an int, not NoneType"),
+        (("GET", "a"), {"params": "x=1"}, "params must be a mapping"),
+        (("GET", "a"), {"params": {"x": 1.5}}, r"params\['x'\] must be a str or an int, not float"),
     ],
 )
 async def test_a_wrong_call_of_the_users_own_is_refused(arguments: Any, how: Any, said: str) -> None:
@@ -233,6 +243,20 @@ async def test_a_wrong_call_of_the_users_own_is_refused(arguments: Any, how: Any
     async with EnkashClient("https://127.0.0.1:9", tokens=StaticTokenProvider("t")) as client:
         with pytest.raises(InvalidRequestError, match=said):
             await client.request(*arguments, **how)
+
+
+async def test_a_one_time_password_of_a_users_own_call_is_not_repeated() -> None:
+    """Members with a sensitive name are recognised wherever they stand."""
+
+    async def echo_error(server: RawServer, reader: Reader, writer: Writer) -> None:
+        request = await server.read_request(reader)
+        writer.write(reply(b'{"response_code":1,"payload":%s}' % json.dumps(request.decode()).encode(), "400 Bad"))
+
+    async with raw_server(echo_error) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
+            with pytest.raises(ApiError) as caught:
+                await client.request("POST", "x", json={"list": [{"otp": "401936"}]})
+    assert "401936" not in str(caught.value) + repr(vars(caught.value))
 
 
 @given(st.text(min_size=1))

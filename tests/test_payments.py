@@ -88,6 +88,17 @@ async def test_2300_ids_go_in_three_calls(sandbox: Sandbox, client: EnkashClient
     result.raise_for_failures()
 
 
+async def test_a_progress_display_that_fails_does_not_lose_the_result(caplog: pytest.LogCaptureFixture) -> None:
+    """Money has moved: what was done is still told, and the display's error is in the log."""
+
+    def broken(done: int, total: int) -> None:
+        raise ValueError("no terminal")
+
+    result = await Payments(Sent(), Routes()).confirm_debit(_ids(1500), on_progress=broken)
+    assert len(result.succeeded) == 1500
+    assert "on_progress failed" in caplog.text
+
+
 async def test_a_chunk_that_fails_does_not_stop_the_rest() -> None:
     """Refused, unknown, not sent, done: each in its group, with its error."""
     refused, unknown, unsent = BadRequestError("no"), OutcomeUnknownError("?"), TransportError("x", sent=False)
@@ -189,9 +200,9 @@ async def test_the_sandbox_pays_through_its_gateway(sandbox: Sandbox, client: En
 
 
 WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("no ids", lambda p: p.confirm_debit([]), "at least one utility_enkash_id"),
-    ("one str", lambda p: p.confirm_debit("U-1"), r"write \[utility_enkash_id\]"),
-    ("an empty id", lambda p: p.confirm_debit(["U-1", ""]), "an id in ids is empty"),
+    ("no ids", lambda p: p.confirm_debit([]), "ids is empty: give at least one"),
+    ("one str", lambda p: p.confirm_debit("U-1"), "ids must be a list of str, not one str"),
+    ("an empty id", lambda p: p.confirm_debit(["U-1", ""]), r"ids\[1\] is empty"),
     ("dots", lambda p: p.confirm_debit([".."]), "must not be '..'"),
     ("an int", lambda p: p.confirm_debit([1]), "must be a str, not int"),
     ("None among ids", lambda p: p.confirm_debit([None]), "must be a str, not NoneType"),
@@ -201,10 +212,14 @@ WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
     ("accent in remarks", lambda p: p.confirm_debit(["U"], remarks="é"), "accented letter"),
     ("long remarks", lambda p: p.confirm_debit(["U"], remarks="a" * 256), "1 to 255"),
     ("empty remarks", lambda p: p.confirm_debit(["U"], remarks=""), "remarks is empty"),
-    ("no ids to initiate", lambda p: p.initiate([]), "at least one utility_enkash_id"),
-    ("one str to initiate", lambda p: p.initiate("U-1"), r"write \[utility_enkash_id\]"),
+    ("no ids to initiate", lambda p: p.initiate([]), "ids is empty: give at least one"),
+    ("one str to initiate", lambda p: p.initiate("U-1"), "ids must be a list of str, not one str"),
     ("float amount", lambda p: p.initiate(["U"], amount=1.5), r"write Decimal\('1.5'\)"),
     ("amount below 1", lambda p: p.initiate(["U"], amount=0), "at least 1 rupee"),
+    ("no iterable", lambda p: p.confirm_debit(5), "ids must be a list of str, not one int"),
+    ("account as int", lambda p: p.initiate(["U"], account_no=50100123), "account_no must be a str, not int"),
+    ("flag as int", lambda p: p.initiate(["U"], partial_payment=1), "partial_payment must be True or False"),
+    ("type as int", lambda p: p.initiate(["U"], payment_type=5), "payment_type must be a str"),
     ("otp as int", lambda p: p.initiate(["U"], otp=123456), "six digits as a str"),
     ("short otp", lambda p: p.initiate(["U"], otp="12345"), "six digits as a str"),
 ]

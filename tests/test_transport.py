@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import pickle
+import warnings
 from collections.abc import Coroutine
 from typing import Any
 
@@ -163,6 +164,47 @@ async def test_a_put_is_sent_once_on_a_kept_alive_connection_that_drops() -> Non
         await transport.aclose()
     assert problem.sent is True
     assert sum(request.startswith(b"PUT") for request in server.requests) == 1
+
+
+async def test_a_get_is_sent_once_as_well() -> None:
+    """How often a read is repeated is for `RetryPolicy` to say, and aiohttp is not asked."""
+    async with raw_server(_answer_once_then_drop) as server:
+        transport = Transport(server.base_url)
+        await transport.send(GET)
+        await _fail(transport.send(GET))
+        await transport.aclose()
+    assert len(server.requests) == 2
+
+
+async def test_defaults_of_a_session_do_not_change_what_a_reply_means() -> None:
+    """`raise_for_status` would turn a status into an exception, and a refused login into a passing failure."""
+
+    async def refuse(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        packed = gzip.compress(b'{"a":1}')
+        writer.write(reply(packed, "422 Unprocessable", "Content-Encoding: gzip"))
+
+    async with raw_server(refuse) as server:
+        async with aiohttp.ClientSession(raise_for_status=True, auto_decompress=False) as session:
+            response = await Transport(server.base_url, session=session).send(GET)
+    assert (response.status, response.body) == (422, b'{"a":1}')
+
+
+async def test_a_session_with_auth_of_its_own_is_refused() -> None:
+    """aiohttp would refuse each request for having two."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer versions of aiohttp advise against it as well
+        session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("u", "p"))
+    async with session:
+        with pytest.raises(ConfigurationError, match="no auth of its own"):
+            Transport("https://api.example", session=session)
+
+
+@pytest.mark.parametrize("how", [{"session": "s"}, {"timeout": 5}, {"max_response_bytes": 1.5}])
+def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
+    """Before they fail somewhere inside."""
+    with pytest.raises(ConfigurationError, match=next(iter(how))):
+        Transport("https://api.example", **how)
 
 
 async def test_a_put_without_a_body_is_sent_once_too() -> None:
@@ -392,6 +434,9 @@ def test_a_base_url_is_taken(given_: str, kept: str) -> None:
         ("", "such as 'https://host.example'"),
         ("https://", "such as 'https://host.example'"),
         ("https://api.example:99999", "such as 'https://host.example'"),
+        ("https://api.example:0", "such as 'https://host.example'"),
+        ("https://api .example", "such as 'https://host.example'"),
+        ("https://api\r\n.example", "such as 'https://host.example'"),
         ("https://api.example?x=1", "no query"),
         ("https://api.example#x", "no fragment"),
     ],
@@ -423,8 +468,8 @@ def test_plain_http_can_be_allowed() -> None:
     assert checked_base_url("http://10.0.0.1", allow_insecure=True) == "http://10.0.0.1"
 
 
-@pytest.mark.parametrize("wrong", [0, -1, float("nan")])
-def test_timeouts_are_positive(wrong: float) -> None:
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", None, True])
+def test_timeouts_are_positive(wrong: Any) -> None:
     """The message names the field."""
     with pytest.raises(ConfigurationError, match=r"Timeouts\.total must be more than 0"):
         Timeouts(total=wrong)

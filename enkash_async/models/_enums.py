@@ -34,9 +34,10 @@ class OpenEnum(enum.StrEnum):
         if not isinstance(value, str):
             return None
         # Not remembered in the class: a stream of made-up words must not grow it for ever.
-        word = str.__new__(cls, value)
-        word._name_ = value
-        word._value_ = value
+        plain = str.__str__(value)  # the word of another enum is a string as well
+        word = str.__new__(cls, plain)
+        word._name_ = plain
+        word._value_ = plain
         return word
 
     @property

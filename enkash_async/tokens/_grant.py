@@ -18,6 +18,7 @@ from enkash_async._secret import Secret
 from enkash_async._transport import Timeouts, Transport, checked_base_url
 from enkash_async._wire import Request, Response
 from enkash_async.errors import (
+    ConfigurationError,
     CredentialsRejectedError,
     ResponseDecodeError,
     TokenEndpointError,
@@ -90,6 +91,8 @@ class PasswordGrant:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        if not isinstance(credentials, Credentials):
+            raise ConfigurationError(f"credentials must be Credentials(…), not {type(credentials).__name__}")
         self._base_url = checked_base_url(base_url, allow_insecure=allow_insecure)
         self._credentials = credentials
         self._session = session
@@ -118,7 +121,7 @@ class PasswordGrant:
             raise response
         reply = _read(response, self._wall_clock)
         if not response.is_success:
-            raise _refusal(response, reply.error)
+            raise _refusal(response, response.status, reply.error)
         if reply.access_token is None:
             raise _without_token(response, reply.error)
         return Token(reply.access_token, reply.expires_in, requested_at)
@@ -210,20 +213,21 @@ def _number(value: object) -> float:
 def _now(response: Response, wall_clock: Callable[[], float]) -> float:
     """Return EnKash's time of day, from the reply itself where possible: this machine's clock may be off."""
     try:
-        return parsedate_to_datetime(response.headers["date"]).timestamp()
+        # The header counts whole seconds: the true time may be almost one later.
+        return parsedate_to_datetime(response.headers["date"]).timestamp() + 1
     except (KeyError, ValueError, OverflowError):
         return wall_clock()
 
 
-def _refusal(response: Response, error: str | None) -> TokenError:
-    status = response.status
+def _refusal(response: Response, status: int, error: str | None) -> TokenError:
+    """Return the error of a refused login; `status` is what the reply amounts to, whatever it was sent with."""
     locked = status == 423 or _says_locked(response)
-    said = f"HTTP {status}" + (f", {error}" if error else "")
+    said = f"HTTP {response.status}" + (f", {error}" if error else "")
     if locked or status in _REFUSING or (status == 400 and error not in _HARMLESS):
         advice = "have the account unlocked" if locked else "check client id, client secret, username and password"
         return CredentialsRejectedError(
             f"EnKash refused the login ({said}): {advice}; these credentials are not tried again",
-            status=status,
+            status=response.status,
             error=error,
             locked=locked,
         )
@@ -240,7 +244,7 @@ def _says_locked(response: Response) -> bool:
 
 def _without_token(response: Response, error: str | None) -> TokenError:
     if error is not None or _says_locked(response):
-        return _refusal(attrs.evolve(response, status=401), error)
+        return _refusal(response, 401, error)
     kind = response.content_type or "no content type"
     return TokenReplyError(
         f"the login was answered HTTP {response.status} ({kind}) without a token that can be read; check the base URL",

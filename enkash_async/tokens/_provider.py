@@ -15,6 +15,7 @@ import attrs
 
 from enkash_async._forks import reset_after_fork
 from enkash_async.errors import (
+    ConfigurationError,
     CredentialsRejectedError,
     LoginGuardError,
     TokenEndpointError,
@@ -47,7 +48,7 @@ _GUARD_LOOK = 1.0  # seconds for which a closed guard is believed without asking
 _YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be refused again
 
 _REASONS = {
-    "rejected": "EnKash refused these credentials: correct them, or call reset_guard() once they are right",
+    "rejected": "EnKash refused these credentials, or gave no token for them: correct them, or call reset_guard()",
     "budget": "too many logins failed that may have counted: check the credentials, then call reset_guard()",
     "locked": "EnKash says that the account is locked: have it unlocked, then call reset_guard()",
     "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
@@ -122,6 +123,8 @@ class CachingTokenProvider:
         random: Callable[[], float] = random.random,
         patience: float = _PATIENCE,
     ) -> None:
+        if not isinstance(source, TokenSource):
+            raise ConfigurationError(f"source must be a TokenSource such as PasswordGrant, not {type(source).__name__}")
         self._source = source
         self._store = store
         self._clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
+import re
 import time
 from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
 
@@ -113,11 +114,11 @@ def _joined(*parts: str) -> bytes:
     return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (part.encode() for part in parts))
 
 
-def _as_secret(value: str | Secret) -> Secret:
-    return value if isinstance(value, Secret) else Secret(value)
+# What may stand in a header after `Bearer `; a line break would make a header of its own.
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
-@attrs.frozen
+@attrs.frozen(init=False)
 class Token:
     """A bearer token that does not show itself.
 
@@ -129,12 +130,25 @@ class Token:
         requested_at: Monotonic instant just *before* the login was sent; the default is now.
         generation: Order of tokens of one account: a newer one has a higher number. A `TokenSource` leaves it 0; the
             provider numbers what it publishes.
+
+    Raises:
+        ConfigurationError: The access token cannot be sent in a header.
     """
 
-    _secret: Secret = attrs.field(alias="access_token", converter=_as_secret, repr=False)
+    _secret: Secret = attrs.field(alias="access_token", repr=False)
     expires_in: float
-    requested_at: float = attrs.field(factory=time.monotonic, repr=False)
-    generation: int = 0
+    requested_at: float = attrs.field(repr=False)
+    generation: int
+
+    def __init__(
+        self, access_token: str | Secret, expires_in: float, requested_at: float | None = None, generation: int = 0
+    ) -> None:
+        secret = access_token if isinstance(access_token, Secret) else Secret(str(access_token))
+        is_text = isinstance(access_token, (Secret, str))
+        del access_token  # a rendered traceback shows the locals of this frame
+        self.__attrs_init__(secret, expires_in, time.monotonic() if requested_at is None else requested_at, generation)
+        if not is_text or _HEADER_SAFE.fullmatch(secret.reveal()) is None:
+            raise ConfigurationError("access_token must be a non-empty str of printable ASCII without spaces")
 
     def reveal(self) -> str:
         """Return the access token itself."""

@@ -1,0 +1,267 @@
+"""The error tree: what is caught by what, and what survives a trip to another process."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async import errors
+from enkash_async.bulk import BulkItem, BulkResult
+from enkash_async.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    BillerInactiveError,
+    BulkError,
+    ConfigurationError,
+    CredentialsRejectedError,
+    DuplicateReferenceError,
+    EnkashError,
+    InvalidRequestError,
+    LoginGuardError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServerError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
+    TokenStoreError,
+    TransportError,
+    VelocityLimitError,
+    WaitTimeoutError,
+)
+from enkash_async.models import Bill, BillPayStatus
+
+#: Each class with its direct bases, as the design draws the tree.
+TREE: dict[type[EnkashError], tuple[type, ...]] = {
+    ConfigurationError: (EnkashError, ValueError),
+    InvalidRequestError: (EnkashError, ValueError),
+    TransportError: (EnkashError,),
+    RequestTimeoutError: (TransportError, TimeoutError),
+    ResponseDecodeError: (EnkashError,),
+    ApiError: (EnkashError,),
+    BadRequestError: (ApiError,),
+    AuthenticationError: (ApiError,),
+    PermissionDeniedError: (ApiError,),
+    NotFoundError: (ApiError,),
+    RateLimitError: (ApiError,),
+    ServerError: (ApiError,),
+    BillerInactiveError: (ApiError,),
+    VelocityLimitError: (ApiError,),
+    DuplicateReferenceError: (ApiError,),
+    OutcomeUnknownError: (EnkashError,),
+    BulkError: (EnkashError,),
+    WaitTimeoutError: (EnkashError, TimeoutError),
+    TokenError: (EnkashError,),
+    CredentialsRejectedError: (TokenError,),
+    LoginGuardError: (TokenError,),
+    TokenEndpointError: (TokenError,),
+    TokenReplyError: (TokenEndpointError,),
+    TokenStoreError: (TokenError,),
+}
+
+BILL = Bill(utility_enkash_id="UTIL-1", amount=Decimal("2450.75"), billpay_status=BillPayStatus("COMPLETED"))
+FAILED = BulkItem[None]("UTIL-1", error=InvalidRequestError("no"))
+API: dict[str, Any] = {
+    "status": 400,
+    "response_code": 1,
+    "response_message": "Failed",
+    "payload": {"amount": Decimal("2450.75")},
+    "method": "GET",
+    "path": "/x",
+    "request_id": "r-1",
+}
+#: The evidence that each class carries, with values unlike the defaults.
+EVIDENCE: dict[type[EnkashError], dict[str, Any]] = {
+    **{kind: API for kind in TREE if issubclass(kind, ApiError)},
+    TransportError: {"sent": False},
+    RequestTimeoutError: {"sent": False},
+    ResponseDecodeError: {"status": 200, "content_type": "text/html", "where": "payload.amount"},
+    OutcomeUnknownError: {"operation": "bills.create", "reference_id": "inv-1", "utility_enkash_ids": ("UTIL-1",)},
+    BulkError: {"result": BulkResult[None](failed=(FAILED,))},
+    WaitTimeoutError: {"last": BILL},
+    CredentialsRejectedError: {"status": 401, "error": "invalid_grant", "locked": True},
+    LoginGuardError: {"reason": "budget"},
+    TokenEndpointError: {"retry_after": 7.5, "counted": True},
+    TokenReplyError: {"status": 200, "content_type": "text/html"},
+}
+#: Evidence that is set after construction, where the reply has it.
+LATER: dict[type[EnkashError], dict[str, Any]] = {
+    NotFoundError: {"bill_absent": True},
+    RateLimitError: {"retry_after": 7.5},
+    ServerError: {"retry_after": 7.5},
+}
+#: What a caller can rely on even when nobody gave any evidence.
+DEFAULTS: dict[type[EnkashError], dict[str, Any]] = {
+    TransportError: {"sent": True},
+    ResponseDecodeError: {"status": 0, "content_type": None, "where": None},
+    ApiError: {name: {"status": 0, "method": "", "path": ""}.get(name) for name in API},
+    NotFoundError: {"bill_absent": False},
+    RateLimitError: {"retry_after": None},
+    ServerError: {"retry_after": None},
+    OutcomeUnknownError: {"operation": "", "reference_id": None, "utility_enkash_ids": ()},
+    WaitTimeoutError: {"last": None},
+    CredentialsRejectedError: {"status": 0, "error": None, "locked": False},
+    LoginGuardError: {"reason": "rejected"},
+    TokenEndpointError: {"retry_after": None, "counted": False},
+    TokenReplyError: {"status": 0, "content_type": None, "retry_after": None, "counted": True},
+}
+
+
+def made(kind: type[EnkashError]) -> EnkashError:
+    error = kind("what happened and what to do", **EVIDENCE.get(kind, {}))
+    for name, value in LATER.get(kind, {}).items():
+        setattr(error, name, value)
+    return error
+
+
+def evidence(kind: type[EnkashError]) -> dict[str, Any]:
+    return {**EVIDENCE.get(kind, {}), **LATER.get(kind, {})}
+
+
+@pytest.fixture(params=TREE, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest) -> type[EnkashError]:
+    found: type[EnkashError] = request.param
+    return found
+
+
+def test_the_tree_is_the_one_that_is_drawn() -> None:
+    """Every class of the module, its direct bases, and its place in the public list."""
+    found = {
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, EnkashError) and value.__module__ == errors.__name__
+    }
+    assert found == {EnkashError, *TREE}
+    assert {value.__name__ for value in found} == set(errors.__all__)
+    assert {kind: kind.__bases__ for kind in TREE} == TREE
+    assert EnkashError.__bases__ == (Exception,)
+
+
+def test_the_module_draws_every_class() -> None:
+    """The drawing in its docstring forgets none."""
+    assert errors.__doc__ is not None
+    assert all(kind.__name__ in errors.__doc__ for kind in TREE)
+
+
+def test_an_error_carries_its_evidence(kind: type[EnkashError]) -> None:
+    """As attributes, so that nobody has to parse a message."""
+    error = made(kind)
+    assert {name: getattr(error, name) for name in evidence(kind)} == evidence(kind)
+
+
+def test_an_error_has_defaults_for_its_evidence() -> None:
+    """A caller may make one for a test of its own with a message alone."""
+    for kind, expected in DEFAULTS.items():
+        error = kind("x")
+        assert {name: getattr(error, name) for name in expected} == expected
+
+
+def test_every_attribute_that_is_documented_is_there(kind: type[EnkashError]) -> None:
+    """The names under *Attributes:* of a class and of its bases are attributes of its errors."""
+    for base in kind.__mro__:
+        _, _, listed = (base.__doc__ or "").partition("Attributes:\n")
+        names = [line.split(":")[0].strip() for line in listed.splitlines() if line.startswith("    ") and ":" in line]
+        for name in (name for name in names if name.isidentifier()):
+            assert hasattr(made(kind), name), f"{kind.__name__}.{name}"
+
+
+def test_the_message_is_what_is_shown(kind: type[EnkashError]) -> None:
+    """`str()` of the mix-ins of the standard library would otherwise say something of its own."""
+    error = made(kind)
+    assert str(error) == "what happened and what to do"
+    assert error.args == ("what happened and what to do",)
+
+
+def by_pickle(protocol: int) -> Callable[[EnkashError], EnkashError]:
+    def copied(error: EnkashError) -> EnkashError:
+        found: EnkashError = pickle.loads(pickle.dumps(error, protocol))
+        return found
+
+    return copied
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [*map(by_pickle, range(pickle.HIGHEST_PROTOCOL + 1)), copy.copy, copy.deepcopy, EnkashError.copy],
+    ids=[*(f"pickle {number}" for number in range(pickle.HIGHEST_PROTOCOL + 1)), "copy", "deepcopy", "own"],
+)
+def test_an_error_survives_a_copy_with_all_of_it(
+    kind: type[EnkashError], copied: Callable[[EnkashError], EnkashError]
+) -> None:
+    """Celery and multiprocessing pickle errors; `BaseException` alone would lose keyword-only evidence."""
+    error = made(kind)
+    error.add_note("seen in job 7")
+    twin = copied(error)
+    assert twin is not error
+    assert type(twin) is kind
+    assert (str(twin), twin.args) == (str(error), error.args)
+    if kind is not BulkError:  # errors within its result compare by identity
+        assert vars(twin) == vars(error)
+    assert vars(twin).keys() == vars(error).keys()
+    assert twin.__notes__ == ["seen in job 7"]
+
+
+def test_the_result_of_a_bulk_error_survives_pickling() -> None:
+    """With the error of each item."""
+    twin = pickle.loads(pickle.dumps(made(BulkError)))
+    [item] = twin.result.failed
+    assert (item.key, type(item.error), str(item.error)) == ("UTIL-1", InvalidRequestError, "no")
+
+
+def test_a_copy_is_independent(kind: type[EnkashError]) -> None:
+    """One failure is handed to several waiters, and each may add its own evidence, notes and traceback."""
+    error = made(kind)
+    try:
+        raise error
+    except EnkashError as raised:
+        twin = raised.copy()
+    twin.__dict__["later"] = 1
+    assert "later" not in vars(error)
+    assert error.__traceback__ is not None
+    assert twin.__traceback__ is None
+
+
+def test_an_error_can_have_a_cause(kind: type[EnkashError]) -> None:
+    """`raise … from …` works, and `copy()` leaves the cause behind."""
+    cause = EnkashError("deeper")
+    with pytest.raises(kind, match="what happened") as caught:
+        raise made(kind) from cause
+    assert caught.value.__cause__ is cause
+    assert caught.value.copy().__cause__ is None
+
+
+@pytest.mark.parametrize("kind_without_message", [kind for kind in TREE if kind is not BulkError])
+def test_an_error_needs_no_message(kind_without_message: type[EnkashError]) -> None:
+    """And an empty one survives pickling as well."""
+    assert str(pickle.loads(pickle.dumps(kind_without_message()))) == ""
+
+
+def test_ids_may_come_from_anything_that_yields_them() -> None:
+    """A tuple is kept of them, so that reading them once does not use them up."""
+    assert OutcomeUnknownError(utility_enkash_ids=iter(["a", "b"])).utility_enkash_ids == ("a", "b")
+
+
+@given(
+    st.text(),
+    st.integers(),
+    st.none() | st.text(),
+    st.recursive(st.none() | st.decimals(allow_nan=False) | st.text(), lambda x: st.dictionaries(st.text(), x)),
+)
+def test_any_evidence_survives_pickling(message: str, status: int, said: str | None, payload: object) -> None:
+    """Decimals, odd text, nested payloads."""
+    error = ApiError(message, status=status, response_message=said, payload=payload)
+    twin = pickle.loads(pickle.dumps(error))
+    assert (twin.args, vars(twin)) == (error.args, vars(error))
