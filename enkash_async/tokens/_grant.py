@@ -45,7 +45,8 @@ _OAUTH_ERRORS = _HARMLESS | {
     "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_token", "server_error",
     "unauthorized", "unauthorized_client",
 }  # fmt: skip
-_LOCKED = re.compile(rb"(?<![bcfn])locked", re.IGNORECASE)  # "ACCOUNT_LOCKED", but neither "blocked" nor "unlocked"
+# "ACCOUNT_LOCKED", "has been locked"; not "blocked", "unlocked", "deadlocked", nor Spring's "accountNonLocked".
+_LOCKED = re.compile(rb"(?<!un)(?<!non)(?<!dead)(?<![bcf])locked", re.IGNORECASE)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 
@@ -135,6 +136,8 @@ class PasswordGrant:
         except TransportError as problem:
             return TokenEndpointError(f"the login failed: {problem}", counted=problem.sent)
         except ResponseDecodeError as problem:
+            if not 200 <= problem.status < 300:
+                return Response(status=problem.status, headers={}, body=b"")  # the status says enough
             return TokenReplyError(
                 "the login's reply is far larger than a token", status=problem.status, content_type=problem.content_type
             )

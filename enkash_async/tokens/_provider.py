@@ -95,6 +95,11 @@ class _Pause:
     until: float
     failure: TokenError
 
+    def failure_at(self, now: float) -> TokenError:
+        """Return the failure as it stands at an instant, for one caller alone."""
+        is_passing = isinstance(self.failure, TokenEndpointError)
+        return _cooling(self.until - now) if is_passing else self.failure.copy()
+
 
 class CachingTokenProvider:
     """Hands out tokens from a source, logging in as rarely as can be.
@@ -129,9 +134,11 @@ class CachingTokenProvider:
         self._store = store
         self._clock = clock
         self._sleep = sleep
+        self._random = random
         self._share = random()
         self._patience = patience
-        self._lock = threading.Lock()
+        # Re-entrant: under it, the garbage collector may come to end a refresh that a closed loop left behind.
+        self._lock = threading.RLock()
         self._held: _Held | None = None
         self._flight: Flight | None = None
         self._pause: _Pause | None = None
@@ -196,8 +203,9 @@ class CachingTokenProvider:
 
     def after_fork(self) -> None:
         """Drop what belongs to the parent process: its lock, and a refresh that goes on there."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._flight = None
+        self._share = self._random()  # or all workers of a prefork server would renew in step
 
     # --- callers ------------------------------------------------------------------------------------------------------
 
@@ -225,11 +233,13 @@ class CachingTokenProvider:
                     return held.token
                 if held is not None and self._paused(now):
                     return held.token
-                flight = self._join_or_start(loop, floor)
-                if held is not None and now < held.wait_at:
-                    return held.token
+                flight, is_new = self._join_or_start(loop, floor)
                 waiter = flight.join(loop)
                 stale = flight.covers < floor
+            if is_new:
+                self._launch(flight)
+            if held is not None and now < held.wait_at:
+                return held.token
             patience = None if held is None else min(self._patience, held.hold_at - now)
             await flight.wait(waiter, patience)
             if held is not None:
@@ -253,22 +263,27 @@ class CachingTokenProvider:
     def _paused(self, now: float) -> bool:
         return self._pause is not None and now < self._pause.until
 
-    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> Flight:
-        """Return the refresh under way, or a new one; call it under the lock."""
+    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
+        """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""
         if self._closed:
             raise _closed()
         flight = self._flight
         if flight is not None and not flight.is_adrift(loop):
-            return flight
-        if self._pause is not None and self._paused(self._clock()):
-            raise self._pause.failure.copy()
+            return flight, False
+        if self._pause is not None and self._paused(now := self._clock()):
+            raise self._pause.failure_at(now)
         covers = max(floor, self._watermark)
         held = -1 if self._held is None else self._held.token.generation
         flight = Flight(loop, above=max(covers, held), covers=covers, forced=floor >= 0)
-        # An empty context: a task that lives for everybody must not carry one caller's variables.
-        flight.task = loop.create_task(self._fly(flight), context=contextvars.Context())
         self._flight = flight
-        return flight
+        return flight, True
+
+    def _launch(self, flight: Flight) -> None:
+        """Start a refresh; not under the lock, since an eager task factory runs its first part right here."""
+        # An empty context: a task that lives for everybody must not carry one caller's variables.
+        flight.task = flight.loop.create_task(self._fly(flight), context=contextvars.Context())
+        # A task that is cancelled before it began never runs, not even its `finally`.
+        flight.task.add_done_callback(lambda _: self._end(flight, None))
 
     # --- the refresh --------------------------------------------------------------------------------------------------
 
@@ -276,19 +291,24 @@ class CachingTokenProvider:
         """Run a refresh to its end and wake whoever waits; never raises, save for cancellation."""
         outcome: Token | TokenError | None = None
         try:
-            outcome = await self._refresh(flight)
+            outcome = None if flight.done else await self._refresh(flight)
         except TokenError as failure:
             outcome = failure
         except Exception as problem:  # noqa: BLE001 (a store of the user's own; whoever waits must hear of it)
             outcome = TokenError(f"the token store failed with {type(problem).__name__}")
         finally:
-            with self._lock:
-                if self._flight is flight:
-                    self._flight = None
-                if not self._closed:
-                    self._settle(flight, outcome)
-                waiters = flight.land(outcome) if not flight.done else []
-            wake(waiters)
+            self._end(flight, outcome)
+
+    def _end(self, flight: Flight, outcome: Token | TokenError | None) -> None:
+        """Take in what a refresh brought and wake whoever waits for it, once."""
+        with self._lock:
+            if flight.done:
+                return
+            if self._flight is flight:
+                self._flight = None
+            self._settle(flight, outcome)
+            waiters = flight.land(outcome)
+        wake(waiters)
 
     def _settle(self, flight: Flight, outcome: Token | TokenError | None) -> None:
         if isinstance(outcome, Token):
@@ -357,8 +377,8 @@ class CachingTokenProvider:
         except Exception as problem:  # noqa: BLE001 (a source of the user's own; its words may hold secrets)
             failure = TokenEndpointError(f"the token source failed with {type(problem).__name__}", counted=True)
         finally:
-            beats.cancel()
-            await asyncio.wait([beats])
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and the refresh is being thrown away with it
+                beats.cancel()
         await self._note_failure(owner, failure)
         raise failure
 
@@ -374,7 +394,7 @@ class CachingTokenProvider:
         """Extend the lease for as long as a login takes; losing it costs one login at most, thanks to the fence."""
         while True:
             await self._sleep(_HEARTBEAT)
-            with contextlib.suppress(TokenError):
+            with contextlib.suppress(Exception):  # a store of the user's own; the login goes on without it
                 await self._store.beat(self._source.identity, owner)
 
 
