@@ -14,6 +14,7 @@ from cattrs import Converter
 
 from enkash_async._checks import IST
 from enkash_async.models import BillerCategory, BillPayStatus, OpenEnum, PaymentInitiation, PaymentStatus, Reply
+from enkash_async.models._base import camel
 
 __all__ = ["UnreadableError", "integer", "structure"]
 
@@ -137,11 +138,6 @@ def _fold(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _camel(attribute: str) -> str:
-    first, *rest = attribute.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
 def _bare(hint: Any) -> Any:
     """Return the type without its `| None`."""
     if get_origin(hint) in (Union, types.UnionType):
@@ -162,7 +158,7 @@ def _members(cls: type[Reply]) -> dict[str, _Member]:
             continue
         kind = _bare(hints[field.name])
         member = _Member(field.name, kind, _converter.get_structure_hook(kind), kind is not str)
-        for name in (_camel(field.name), *field.metadata["wire"]):
+        for name in (camel(field.name), *field.metadata["wire"]):
             found[name] = found[_fold(name)] = member
     return found
 

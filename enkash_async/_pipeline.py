@@ -30,7 +30,7 @@ __all__ = ["Pipeline"]
 
 T = TypeVar("T")
 
-log = getLogger("enkash_async")
+_log = getLogger("enkash_async")
 
 
 class Pipeline:
@@ -77,7 +77,7 @@ class Pipeline:
             pause = self._pause(attempt, result) if verdict is Verdict.AGAIN else None
             if pause is None:
                 raise result
-            log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
+            _log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
             await self._sleep(pause)
             attempt += 1
 

@@ -34,7 +34,7 @@ from enkash_async.errors import (
 
 __all__ = ["MAX_RESPONSE_BYTES", "Timeouts", "Transport", "checked_base_url"]
 
-log = getLogger("enkash_async")
+_log = getLogger("enkash_async")
 
 #: A page of 5,000 bills is a few megabytes; this is far above it, and far below what would hurt a worker.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
@@ -193,10 +193,10 @@ class Transport:
         result = await self._exchange(request, body)
         spent = (time.monotonic() - started) * 1000
         if isinstance(result, EnkashError):
-            log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
+            _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
             # Raised here, not in `except`: there Python would tie aiohttp's exception to it as its context.
             raise result
-        log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
+        _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 
 from enkash_async import _checks as checks
+from enkash_async._search import consumers, search_body
 from enkash_async._wire import Effect, Operation, Request, Send, json_request, path
 from enkash_async.errors import (
     EnkashError,
@@ -326,7 +327,7 @@ class Bills:
         """
         if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= _LARGEST_PAGE:
             raise InvalidRequestError(f"page_size must be an int from 1 to {_LARGEST_PAGE}")
-        body = _filter_body(bill_filter)
+        body = search_body(bill_filter)
 
         async def fetch(offset: int, limit: int) -> list[Bill]:
             operation = Operation(
@@ -336,7 +337,7 @@ class Bills:
                 ),
                 result=list[Bill],
                 effect=Effect.READ,
-                sensitive=_consumers(bill_filter),
+                sensitive=consumers(bill_filter),
             )
             try:
                 return await self._send(operation)
@@ -418,34 +419,3 @@ def _further(extra: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[s
     if twice := sorted(set(extra) & set(body)):
         raise InvalidRequestError(f"extra holds {', '.join(twice)}: use the argument of that meaning")
     return {name: checks.wire(value, f"extra[{name!r}]") for name, value in extra.items()}
-
-
-def _consumers(bill_filter: BillFilter) -> tuple[str, ...]:
-    numbers = bill_filter.consumer_numbers or ()
-    return (*numbers, bill_filter.consumer_number) if bill_filter.consumer_number is not None else tuple(numbers)
-
-
-def _filter_body(bill_filter: BillFilter) -> dict[str, Any]:
-    """Return the filter as EnKash's members, with nothing for what is not set."""
-    if not isinstance(bill_filter, BillFilter):
-        raise InvalidRequestError(f"search takes a BillFilter(...), not {type(bill_filter).__name__}")
-    body: dict[str, Any] = {}
-    for field in attrs.fields(BillFilter):
-        value = getattr(bill_filter, field.name)
-        if value is None:
-            continue
-        first, *rest = field.name.split("_")
-        name = first + "".join(word.capitalize() for word in rest)
-        body[name] = _filter_value(str(field.type), value, f"BillFilter.{field.name}")
-    return body
-
-
-def _filter_value(kind: str, value: object, where: str) -> Any:
-    """Return one field of a filter in its JSON form, by the type that the class declares for it."""
-    if kind.startswith("Sequence"):
-        return [str(word) for word in checks.texts(value, where)]
-    if kind.startswith("Decimal"):
-        return checks.amount(value, where, least=None)
-    if kind.startswith("date"):
-        return checks.day(value, where)
-    return str(checks.text(value, where))

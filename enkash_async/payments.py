@@ -23,7 +23,7 @@ from enkash_async.routes import Routes
 
 __all__ = ["Payments"]
 
-log = getLogger("enkash_async")
+_log = getLogger("enkash_async")
 
 _LARGEST_CHUNK = 1000  # ids; EnKash's limit for one approval call
 _APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
@@ -166,7 +166,7 @@ def _tell(on_progress: Callable[[int, int], None], done: int, total: int) -> Non
         on_progress(done, total)
     except Exception:
         # Money has moved: an error in a progress display must not take away the account of it.
-        log.exception("on_progress failed; the job goes on")
+        _log.exception("on_progress failed; the job goes on")
 
 
 def _text(value: str | None, where: str) -> str | None:

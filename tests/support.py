@@ -1,18 +1,44 @@
-"""A server that says exactly what a test tells it to."""
+"""What tests put in the place of EnKash: a server and a `Send` that say exactly what a test tells them to."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, TypeVar, cast
 
-from enkash_async import RetryPolicy
+from enkash_async import EnkashError, RetryPolicy
+from enkash_async._wire import Operation
 
 #: Repeats at once, so that no test waits for a pause.
 EAGER = RetryPolicy(attempts=3, backoff=0)
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
+
+
+T = TypeVar("T")
+
+
+class Sent:
+    """A `Send` that keeps what it is given and answers from a list, whose last answer is given for ever."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.operations: list[Operation[Any]] = []
+        self._answers = list(answers)
+
+    async def __call__(self, operation: Operation[T]) -> T:
+        self.operations.append(operation)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, EnkashError):
+            raise answer
+        return cast("T", answer)
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(operation.request.body or b"", parse_float=Decimal) for operation in self.operations]
 
 
 class RawServer:

@@ -18,8 +18,8 @@ FLOORS: list[set[str]] = [
     {"_checks", "_wire", "bulk", "models._billers", "models._filters", "routes", "tokens._types"},
     {"_transport", "models._bills", "retry", "tokens._flight", "tokens._memory", "tokens._static"},
     {"models", "tokens._grant", "tokens._provider"},
-    {"_codec", "billers", "bills", "payments", "tokens"},
-    {"_envelope"},
+    {"_codec", "_search", "tokens"},
+    {"_envelope", "billers", "bills", "payments"},
     {"_pipeline"},
     {"client"},
     {""},  # the package itself, which loads the others lazily

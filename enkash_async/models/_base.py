@@ -7,9 +7,15 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Reply", "hidden", "member", "shown_short"]
+__all__ = ["Reply", "camel", "hidden", "member", "shown_short"]
 
 _SHOWN = 4  # characters of a consumer number that may appear in a log
+
+
+def camel(attribute: str) -> str:
+    """Return EnKash's name of a field: `bill_due_date` is `billDueDate`."""
+    first, *rest = attribute.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def shown_short(value: str) -> str:

@@ -39,7 +39,7 @@ from enkash_async.tokens._windows import Windows, usable_lifetime
 
 __all__ = ["CachingTokenProvider", "InMemoryTokenProvider", "ProviderState"]
 
-log = getLogger("enkash_async.tokens")
+_log = getLogger("enkash_async.tokens")
 
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
 _HEARTBEAT = 2.0  # seconds between signs of life of a login
@@ -316,7 +316,7 @@ class CachingTokenProvider:
             self._renewed = outcome.generation if flight.forced else self._renewed
         elif outcome is not None:
             self._failures += 1
-            log.warning("no new token: %s", type(outcome).__name__)
+            _log.warning("no new token: %s", type(outcome).__name__)
 
     def _adopt(self, token: Token) -> None:
         newest = max(self._watermark, -1 if self._held is None else self._held.token.generation)
@@ -360,7 +360,7 @@ class CachingTokenProvider:
         lifetime = usable_lifetime(fetched.expires_in)
         if lifetime != fetched.expires_in and not self._warned:
             self._warned = True
-            log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
+            _log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
         token = attrs.evolve(fetched, generation=fence, expires_in=lifetime)
         return token if await self._store.publish(self._source.identity, flight.owner, token) else None
 
