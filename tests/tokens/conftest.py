@@ -1,0 +1,94 @@
+"""What the tests of the token machinery share."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import pytest
+from tokens.doubles import Clock
+
+
+@pytest.fixture(autouse=True)
+def no_hanging() -> Iterator[None]:
+    """Fail a test that hangs: waiters who are forgotten are what may go wrong here."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+
+    def give_up(number: int, frame: FrameType | None) -> NoReturn:
+        raise TimeoutError("the test hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, 30)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def silent_asyncio(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test behind whose back asyncio logs, such as «Task exception was never retrieved»."""
+    gc.freeze()  # so that collecting takes no time, having only this test's objects to look at
+    yield
+    gc.collect()  # asyncio speaks up when the task is collected
+    gc.unfreeze()
+    records = (*caplog.get_records("call"), *caplog.records)
+    said = [record.getMessage() for record in records if record.name == "asyncio" and record.levelno > logging.INFO]
+    assert said == []
+
+
+# The alarm ends a script that hangs; it is not handed down to a child.
+_PRELUDE = """
+import asyncio, contextvars, os, signal, sys, threading, time
+from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
+from enkash_async.errors import TokenError
+from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, MemoryTokenStore
+signal.alarm(15)
+
+def in_child(work):
+    # Return what a forked child says that it has got.
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        signal.alarm(8)
+        os.write(writing, str(work()).encode())
+        sys.exit()
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    os.wait()
+    return said
+
+"""
+
+
+@pytest.fixture
+def run_script() -> Callable[[str], str]:
+    """Run a script in a Python of its own, since it forks or could hang, and return what it prints."""
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _PRELUDE + textwrap.dedent(script)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    return run

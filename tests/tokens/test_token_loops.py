@@ -1,0 +1,412 @@
+"""One provider for several event loops, threads and runs of `asyncio.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
+
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenError
+from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, Token
+
+HOUR, HOLD, AHEAD = 3600.0, 30.0, 720.0
+
+
+def provider_of(login: Login, clock: Clock) -> CachingTokenProvider:
+    """Return a provider whose waiting takes no time."""
+    return CachingTokenProvider(
+        login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry, random=lambda: 0.0, patience=0.02
+    )
+
+
+def in_threads(number: int, work: Callable[[], object]) -> list[Future[object]]:
+    """Run work in so many threads, and return once all of them are on their way."""
+    started = threading.Barrier(number + 1)
+
+    def run() -> object:
+        started.wait()
+        return work()
+
+    pool = ThreadPoolExecutor(number)
+    futures = [pool.submit(run) for _ in range(number)]
+    started.wait()
+    pool.shutdown(wait=False)
+    return futures
+
+
+def result_of(provider: CachingTokenProvider) -> Token:
+    """Ask from a thread and a loop that nobody else uses; ten seconds are forever."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(provider.get_token())).result(10)
+
+
+# --- several loops at once --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+@pytest.mark.parametrize("outcome", [HOUR, refused()])
+def test_callers_of_four_threads_share_one_login(outcome: float | Exception) -> None:
+    """Each thread has its own event loop with ten callers; all are served by the login of one of them, or told."""
+    login = Login(time.monotonic, outcome, gated=True)
+    provider = InMemoryTokenProvider(login)
+
+    async def ask() -> list[Token | BaseException]:
+        return await asyncio.gather(*(provider.get_token() for _ in range(10)), return_exceptions=True)
+
+    futures = in_threads(4, lambda: asyncio.run(ask()))
+
+    async def let_go() -> None:
+        await until(lambda: login.attempts == 1)
+        await asyncio.sleep(0.05)
+        await login.release()
+
+    asyncio.run(let_go())
+    answers: list[object] = []
+    for future in futures:
+        result = future.result(10)
+        assert isinstance(result, list)
+        answers += result
+    assert login.attempts == 1
+    assert len(answers) == 40
+    if isinstance(outcome, Exception):
+        # A thread that came late found the guard closed.
+        assert {type(answer) for answer in answers} <= {CredentialsRejectedError, LoginGuardError}
+        assert len({id(answer) for answer in answers}) == 40
+    else:
+        assert {answer.reveal() for answer in answers if isinstance(answer, Token)} == {"at-first-password-1"}
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_threads_that_name_one_refused_token_share_one_login() -> None:
+    """Forty late 401s from four loops make one more login."""
+    login = Login(time.monotonic)
+    provider = InMemoryTokenProvider(login)
+    revoked = asyncio.run(provider.get_token())
+
+    async def ask() -> set[int]:
+        calls = (provider.get_token(rejected=revoked) for _ in range(10))
+        return {token.generation for token in await asyncio.gather(*calls)}
+
+    assert [future.result(10) for future in in_threads(4, lambda: asyncio.run(ask()))] == [{revoked.generation + 1}] * 4
+    assert login.attempts == 2
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+async def test_a_caller_may_leave_while_another_loop_logs_in(clock: Clock) -> None:
+    """Its loop may even be closed by the time the login ends."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+    login_call = asyncio.create_task(provider.get_token())
+    await until(lambda: login.attempts == 1)
+
+    def ask_and_leave() -> None:
+        loop = asyncio.new_event_loop()
+        call = loop.create_task(provider.get_token())
+        loop.run_until_complete(asyncio.sleep(0.01))
+        call.cancel()
+        loop.run_until_complete(asyncio.wait([call]))
+        loop.close()
+
+    await asyncio.to_thread(ask_and_leave)
+    await login.release()
+    assert (await login_call).generation == 1
+    assert login.attempts == 1
+
+
+# --- odd loops --------------------------------------------------------------------------------------------------------
+
+
+def test_a_garbage_collection_at_a_bad_moment_blocks_nobody(run_script: Callable[[str], str]) -> None:
+    """The login of a closed loop may be collected by any allocation, also by one that is made under the lock."""
+    said = run_script("""
+        import gc, logging
+
+        class CollectingClock(Clock):
+            collecting = False
+
+            def __call__(self):
+                if self.collecting:
+                    gc.collect()
+                return super().__call__()
+
+        logging.disable()
+        clock = CollectingClock()
+        login = Login(clock, gated=True)
+        provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry)
+        closed = asyncio.new_event_loop()
+        call = closed.create_task(provider.get_token())
+        closed.run_until_complete(settle())
+        closed.close()
+        login.gated = False
+        gc.disable()
+        token = asyncio.run(provider.get_token())
+        call = None
+        login.forget()
+        clock.collecting = True
+        print(asyncio.run(provider.get_token(rejected=token)).generation > token.generation)
+    """)
+    assert said == "True"
+
+
+# What `asyncio.eager_task_factory` of Python 3.12 does: a task's first part runs where it is made.
+EAGER = """
+import types
+
+@types.coroutine
+def rest_of(coroutine, awaited):
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as problem:
+            step, argument = coroutine.throw, problem
+        else:
+            step, argument = coroutine.send, sent
+        try:
+            awaited = step(argument)
+        except StopIteration as end:
+            return end.value
+
+async def finish(coroutine, awaited):
+    return await rest_of(coroutine, awaited)
+
+async def give(value):
+    return value
+
+def eager_task_factory(loop, coroutine, context=None):
+    try:
+        awaited = (context or contextvars.copy_context()).run(coroutine.send, None)
+    except StopIteration as end:
+        return asyncio.Task(give(end.value), loop=loop, context=context)
+    return asyncio.Task(finish(coroutine, awaited), loop=loop, context=context)
+
+eager_task_factory = getattr(asyncio, "eager_task_factory", eager_task_factory)
+"""
+
+
+@pytest.mark.parametrize("way", ["gated=True", "gated=False", "gated=False, lifetime=0.0"])
+def test_a_loop_that_begins_tasks_at_once_is_served(run_script: Callable[[str], str], way: str) -> None:
+    """With an eager task factory, whether the login gives way or answers at once."""
+    said = run_script(f"""{EAGER}
+async def main():
+    asyncio.get_running_loop().set_task_factory(eager_task_factory)
+    clock = Clock()
+    login = Login(clock, {way})
+    provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    calls = [asyncio.ensure_future(provider.get_token()) for _ in range(3)]
+    if login.gated:
+        await login.release()
+    print({{token.generation for token in await asyncio.gather(*calls)}}, login.attempts)
+
+asyncio.run(main())
+""")
+    assert said == "{1} 1"
+
+
+def test_a_loop_that_begins_tasks_at_once_is_told_of_the_guard(run_script: Callable[[str], str]) -> None:
+    """The memory store answers without giving way."""
+    said = run_script(f"""{EAGER}
+async def main():
+    clock = Clock()
+    provider = CachingTokenProvider(Login(clock, refused()), SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    for factory in (None, eager_task_factory):
+        asyncio.get_running_loop().set_task_factory(factory)
+        try:
+            await provider.get_token()
+        except TokenError as failure:
+            print(type(failure).__name__)
+
+asyncio.run(main())
+""")
+    assert said.splitlines() == ["CredentialsRejectedError", "LoginGuardError"]
+
+
+# --- loops that stop --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_two_runs_share_a_token() -> None:
+    """`asyncio.run` twice in a row, each with a loop of its own."""
+    login = Login(time.monotonic)
+    provider = InMemoryTokenProvider(login)
+    assert asyncio.run(provider.get_token()) is asyncio.run(provider.get_token())
+    assert login.attempts == 1
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_that_ends_during_a_renewal_leaves_a_working_provider(clock: Clock, begun: bool) -> None:
+    """`asyncio.run` cancels the renewal, begun or not: the old token serves on, and a later run renews it."""
+    login = Login(clock)
+    provider = provider_of(login, clock)
+    old = asyncio.run(provider.get_token())
+    clock.now += HOUR - AHEAD
+    login.gated = True
+
+    async def ask() -> Token:
+        token = await provider.get_token()
+        if begun:
+            await until(lambda: login.attempts == 2)
+        return token
+
+    assert asyncio.run(ask()) is old
+    clock.now += 30
+    login.gated = False
+
+    async def ask_and_stay() -> Token:
+        assert await provider.get_token() is old
+        await until(lambda: not provider.state().refreshing)
+        return await provider.get_token()
+
+    assert asyncio.run(ask_and_stay()).generation > old.generation
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_a_loop_that_stands_still_during_a_login_holds_nobody_up(clock: Clock) -> None:
+    """`run_until_complete` has returned with a renewal under way; another thread logs in for itself.
+
+    When the first loop goes on, its late token does not replace the newer one.
+    """
+    login = Login(clock)
+    provider = provider_of(login, clock)
+    standing = asyncio.new_event_loop()
+    try:
+        old = standing.run_until_complete(provider.get_token())
+        clock.now += HOUR - AHEAD
+        login.gated = True
+        assert standing.run_until_complete(provider.get_token()) is old
+        standing.run_until_complete(settle())
+        assert login.attempts == 2
+        clock.now += AHEAD - HOLD
+        login.gated = False
+        newer = result_of(provider)
+        assert newer.generation > old.generation
+        standing.run_until_complete(login.release())
+        standing.run_until_complete(until(lambda: len(asyncio.all_tasks()) == 1))
+        assert standing.run_until_complete(provider.get_token()) is newer
+        assert result_of(provider) is newer
+        assert login.attempts == 3
+    finally:
+        standing.close()
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_whoever_waits_for_a_loop_that_stops_meanwhile_goes_on_alone(clock: Clock) -> None:
+    """It looks twice a second whether the other loop still runs."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+    other = asyncio.new_event_loop()
+    thread = threading.Thread(target=other.run_forever)
+    thread.start()
+    first = asyncio.run_coroutine_threadsafe(provider.get_token(), other)
+
+    async def ask() -> Token:
+        await until(lambda: login.attempts == 1)
+        call = asyncio.create_task(provider.get_token())
+        await settle()
+        other.call_soon_threadsafe(other.stop)
+        await asyncio.to_thread(thread.join)
+        login.gated = False
+        async with asyncio.timeout(5):
+            return await call
+
+    try:
+        newer = asyncio.run(ask())
+        assert login.attempts == 2
+        other.run_until_complete(login.release())
+        other.run_until_complete(until(first.done))
+        assert first.result().generation == newer.generation
+    finally:
+        other.run_until_complete(until(lambda: len(asyncio.all_tasks()) == 1))
+        other.close()
+
+
+def test_a_loop_that_is_closed_during_a_login_holds_nobody_up(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Its login never ends; asyncio complains about the tasks that were left behind, and nothing else is said."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+    closed = asyncio.new_event_loop()
+    call = closed.create_task(provider.get_token())
+    closed.run_until_complete(settle())
+    assert login.attempts == 1
+    closed.close()
+    login.gated = False
+    token = result_of(provider)
+    assert token.generation >= 1
+    assert result_of(provider) is token
+    assert login.attempts == 2
+    assert provider.state().failures == 0
+    del call
+    login.forget()
+    gc.collect()
+    said = {record.getMessage().partition("\n")[0] for record in caplog.records if record.levelno > logging.INFO}
+    assert said == {"Task was destroyed but it is pending!"}
+    assert provider.state().failures == 0
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_a_provider_can_be_closed_from_another_loop(clock: Clock) -> None:
+    """The login of the first one is broken off there, and whoever waits in either is woken."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+
+    async def ask() -> str:
+        with pytest.raises(TokenError) as caught:
+            await provider.get_token()
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+        return str(caught.value)
+
+    futures = in_threads(2, lambda: asyncio.run(ask()))
+
+    async def close() -> None:
+        await until(lambda: login.attempts == 1)
+        await asyncio.sleep(0.03)
+        await provider.aclose()
+
+    asyncio.run(close())
+    assert all("closed" in str(future.result(10)) for future in futures)
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_a_loop_that_goes_on_after_the_end_does_not_open_the_provider_again(clock: Clock) -> None:
+    """It stood still with a login under way while the provider was closed, and its token comes too late."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+    standing = asyncio.new_event_loop()
+    try:
+        late = standing.create_task(provider.get_token())
+        standing.run_until_complete(settle())
+        login.gated = False
+        result_of(provider)
+        asyncio.run(provider.aclose())
+        standing.run_until_complete(login.release())
+        standing.run_until_complete(asyncio.wait([late]))
+        standing.run_until_complete(until(lambda: len(asyncio.all_tasks()) == 1))
+        with pytest.raises(TokenError, match="closed"):
+            asyncio.run(provider.get_token())
+        assert provider.state().generation is None
+        late.exception()
+    finally:
+        standing.close()
+
+
+def test_a_provider_can_be_closed_after_its_loop(clock: Clock) -> None:
+    """There is nothing left to break off."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, clock)
+    closed = asyncio.new_event_loop()
+    call = closed.create_task(provider.get_token())
+    closed.run_until_complete(settle())
+    closed.close()
+    asyncio.run(provider.aclose())
+    with pytest.raises(TokenError, match="closed"):
+        asyncio.run(provider.get_token())
+    del call
+    login.forget()
+    gc.collect()  # asyncio complains about the tasks that were left behind here, not in some other test

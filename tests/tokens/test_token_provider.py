@@ -1,0 +1,1221 @@
+"""The life of a token in one process: when callers get which token, and when somebody logs in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from tokens.doubles import (
+    Clock,
+    Login,
+    SpyStore,
+    ambiguous,
+    locked,
+    refused,
+    settle,
+    transient,
+    unreadable,
+    until,
+)
+
+from enkash_async.errors import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    LoginGuardError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
+    TokenStoreError,
+)
+from enkash_async.tokens import (
+    CachingTokenProvider,
+    Claim,
+    Failure,
+    Identity,
+    InMemoryTokenProvider,
+    MemoryTokenStore,
+    Refused,
+    Token,
+    TokenStore,
+)
+
+pytestmark = pytest.mark.usefixtures("silent_asyncio")
+
+# An hour's token is held back for 30 s, waited for in its last 60 s, and renewed in its last 720 s.
+HOUR, HOLD, WAIT, AHEAD = 3600.0, 30.0, 60.0, 720.0
+
+
+@pytest.fixture
+def store(clock: Clock) -> SpyStore:
+    return SpyStore(clock=clock)
+
+
+def provider_of(
+    login: Login,
+    store: TokenStore,
+    clock: Clock,
+    *,
+    patience: float = 0.02,
+    share: float = 0.0,
+) -> CachingTokenProvider:
+    return CachingTokenProvider(login, store, clock=clock, sleep=clock.sleep, random=lambda: share, patience=patience)
+
+
+def calls_of(provider: CachingTokenProvider, number: int, rejected: Token | None = None) -> list[asyncio.Task[Token]]:
+    return [asyncio.create_task(provider.get_token(rejected=rejected)) for _ in range(number)]
+
+
+async def failure_of(call: Coroutine[Any, Any, Token]) -> TokenError:
+    with pytest.raises(TokenError) as caught:
+        await call
+    return caught.value
+
+
+async def guard_of(provider: CachingTokenProvider, rejected: Token | None = None) -> str:
+    """Return the reason for which the guard is closed."""
+    failure = await failure_of(provider.get_token(rejected=rejected))
+    assert isinstance(failure, LoginGuardError)
+    return failure.reason
+
+
+# --- the first token --------------------------------------------------------------------------------------------------
+
+
+async def test_fifty_cold_callers_share_one_login(clock: Clock, store: SpyStore) -> None:
+    """All of them get the same token."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 50)
+    await login.release()
+    tokens = await asyncio.gather(*calls)
+    assert login.attempts == 1
+    assert {id(token) for token in tokens} == {id(tokens[0])}
+    assert tokens[0].reveal() == "at-first-password-1"
+
+
+async def test_a_token_is_numbered_and_keeps_its_instant(clock: Clock, store: SpyStore) -> None:
+    """The age counts from before the login, however long that took."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    call = asyncio.create_task(provider.get_token())
+    await settle()
+    clock.now += 5
+    await login.release()
+    token = await call
+    assert token.generation >= 1
+    assert token.remaining(clock()) == HOUR - 5
+
+
+async def test_the_in_memory_provider_needs_a_source_only() -> None:
+    """It looks after one process, with the real clock."""
+    login = Login(time.monotonic)
+    provider = InMemoryTokenProvider(login)
+    assert (await provider.get_token()) is (await provider.get_token())
+    assert login.attempts == 1
+    await provider.aclose()
+
+
+async def test_the_in_memory_provider_takes_a_clock(clock: Clock) -> None:
+    """Provider and store go by the same one."""
+    login = Login(clock)
+    provider = InMemoryTokenProvider(login, clock=clock)
+    first = await provider.get_token()
+    clock.now += HOUR
+    assert (await provider.get_token()).generation > first.generation
+    assert login.attempts == 2
+
+
+async def test_a_source_is_a_source(clock: Clock, store: SpyStore) -> None:
+    """Credentials, say, are not one; that is said at once."""
+    with pytest.raises(ConfigurationError, match="TokenSource"):
+        CachingTokenProvider("not a source", store, clock=clock)  # type: ignore[arg-type]
+
+
+# --- fresh, ahead, wait, dead -----------------------------------------------------------------------------------------
+
+
+async def test_a_fresh_token_is_returned_without_asking_anybody(clock: Clock, store: SpyStore) -> None:
+    """The same object, and neither store nor source hear of it."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    token = await provider.get_token()
+    asked = len(store.calls)
+    clock.now += HOUR - AHEAD - 0.1
+    assert all([await provider.get_token() is token for _ in range(100)])
+    await settle()
+    assert len(store.calls) == asked
+    assert login.attempts == 1
+
+
+async def test_a_fresh_token_is_returned_without_giving_way(clock: Clock, store: SpyStore) -> None:
+    """A caller is not even suspended."""
+    provider = provider_of(Login(clock), store, clock)
+    token = await provider.get_token()
+    with pytest.raises(StopIteration) as returned:
+        provider.get_token().send(None)
+    assert returned.value.value is token
+
+
+async def test_a_renewal_goes_on_beside_the_work(clock: Clock, store: SpyStore) -> None:
+    """From 720 s before the end: the old token at once, one login, then the new token."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - AHEAD
+    for call in calls_of(provider, 50):
+        assert await call is old
+    await settle()
+    assert await provider.get_token() is old
+    assert provider.state().refreshing
+    await login.release()
+    new = await provider.get_token()
+    assert new.generation > old.generation
+    assert login.attempts == 2
+    assert not provider.state().refreshing
+
+
+async def test_processes_renew_apart(clock: Clock, store: SpyStore) -> None:
+    """A process with a large share begins later, by up to a quarter of the time between the two windows."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock, share=0.8)
+    await provider.get_token()
+    begin = AHEAD - 0.8 * 0.25 * (AHEAD - WAIT)
+    clock.now += HOUR - begin - 0.1
+    await provider.get_token()
+    await settle()
+    assert login.attempts == 1
+    clock.now += 0.1
+    await provider.get_token()
+    await settle()
+    assert login.attempts == 2
+
+
+async def test_late_callers_wait_for_the_new_token(clock: Clock, store: SpyStore) -> None:
+    """From 60 s before the end; it is worth it when the login is quick."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock, patience=5.0)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - WAIT
+    calls = calls_of(provider, 20)
+    await settle()
+    assert not any(call.done() for call in calls)
+    await login.release()
+    tokens = await asyncio.gather(*calls)
+    assert {token.generation for token in tokens} == {old.generation + 1}
+    assert login.attempts == 2
+
+
+async def test_late_callers_fall_back_to_the_old_token(clock: Clock, store: SpyStore) -> None:
+    """When the login takes longer than their patience; it goes on all the same."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock, patience=0.02)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - WAIT
+    assert await asyncio.gather(*calls_of(provider, 20)) == [old] * 20
+    await login.release()
+    assert (await provider.get_token()).generation > old.generation
+    assert login.attempts == 2
+
+
+async def test_nobody_waits_beyond_the_end_of_the_old_token(clock: Clock, store: SpyStore) -> None:
+    """With 20 ms left before it is held back, that is how long a patient caller waits for another."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock, patience=60.0)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - HOLD - 0.02
+    async with asyncio.timeout(5):
+        assert await provider.get_token() is old
+    await provider.aclose()
+
+
+async def test_a_caller_whose_token_dies_meanwhile_waits_on(clock: Clock, store: SpyStore) -> None:
+    """A dead token is no use to fall back to."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock, patience=0.02)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - WAIT
+    call = asyncio.create_task(provider.get_token())
+    await settle()
+    clock.now += WAIT - HOLD
+    await asyncio.sleep(0.05)
+    assert not call.done()
+    await login.release()
+    assert (await call).generation > old.generation
+    assert login.attempts == 2
+
+
+@pytest.mark.parametrize("left", [HOLD, 1.0, 0.0, -1e6])
+async def test_a_token_at_its_end_is_not_handed_out(clock: Clock, store: SpyStore, left: float) -> None:
+    """It could be dead by the time it arrives."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - left
+    calls = calls_of(provider, 50)
+    await asyncio.sleep(0.05)
+    assert not any(call.done() for call in calls)
+    await login.release()
+    assert {token.generation for token in await asyncio.gather(*calls)} == {old.generation + 1}
+    assert login.attempts == 2
+
+
+async def test_four_second_tokens_are_never_handed_out_dead(clock: Clock, store: SpyStore) -> None:
+    """A minute of work with them, asking every tenth of a second, and one login per lifetime."""
+    login = Login(clock, lifetime=4.0)
+    provider = provider_of(login, store, clock)
+    for _ in range(600):
+        assert (await provider.get_token()).remaining(clock()) > 0.4
+        await clock.advance(0.1)
+    assert login.attempts <= 60 / 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("said", "used"), [(0.0, 60.0), (-5.0, 60.0), (math.nan, 60.0), (math.inf, 60.0), (1e12, 604_800.0)]
+)
+async def test_an_odd_lifetime_is_replaced_and_mentioned_once(
+    clock: Clock, store: SpyStore, caplog: pytest.LogCaptureFixture, said: float, used: float
+) -> None:
+    """Otherwise every login would say it again."""
+    login = Login(clock, lifetime=said)
+    provider = provider_of(login, store, clock)
+    token = await provider.get_token()
+    assert token.expires_in == used
+    clock.now += used
+    await provider.get_token()
+    assert login.attempts == 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "lifetime" in warnings[0]
+    assert f"{used:g}" in warnings[0]
+
+
+# --- a renewal that fails while the old token lives -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [transient, ambiguous, refused, locked, unreadable])
+async def test_callers_keep_a_living_token_when_the_renewal_fails(
+    clock: Clock, store: SpyStore, failure: type[TokenError]
+) -> None:
+    """However it failed: up to the point where the token is held back, nobody hears of it."""
+    login = Login(clock, HOUR, failure())
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    clock.now += HOUR - AHEAD
+    assert await provider.get_token() is old
+    await settle()
+    assert await asyncio.gather(*calls_of(provider, 20)) == [old] * 20
+    await settle()
+    assert login.attempts == 2
+    assert provider.state().failures >= 1
+
+
+async def test_a_failed_renewal_is_tried_again_after_its_pause(clock: Clock, store: SpyStore) -> None:
+    """During it neither source nor store are asked."""
+    login = Login(clock, HOUR, transient(retry_after=100))
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    clock.now += HOUR - AHEAD
+    await provider.get_token()
+    await settle()
+    asked = len(store.calls)
+    clock.now += 99.9
+    assert await provider.get_token() is old
+    await settle()
+    assert len(store.calls) == asked
+    clock.now += 0.2
+    assert await provider.get_token() is old
+    await settle()
+    assert (await provider.get_token()).generation > old.generation
+
+
+async def test_late_callers_do_not_wait_during_a_pause(clock: Clock, store: SpyStore) -> None:
+    """There is nothing to wait for."""
+    login = Login(clock, HOUR, transient(retry_after=300))
+    provider = provider_of(login, store, clock, patience=60.0)
+    old = await provider.get_token()
+    clock.now += HOUR - WAIT - 1
+    await provider.get_token()
+    await settle()
+    clock.now += 2
+    async with asyncio.timeout(5):
+        assert await provider.get_token() is old
+
+
+async def test_after_a_failed_renewal_the_end_of_the_token_is_felt(clock: Clock, store: SpyStore) -> None:
+    """Then callers learn why there is no other."""
+    login = Login(clock, HOUR, refused())
+    provider = provider_of(login, store, clock)
+    await provider.get_token()
+    clock.now += HOUR - AHEAD
+    await provider.get_token()
+    await settle()
+    clock.now += AHEAD - HOLD
+    assert await guard_of(provider) == "rejected"
+    assert login.attempts == 2
+
+
+# --- a failure with nothing to fall back to ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (refused, CredentialsRejectedError),
+        (locked, CredentialsRejectedError),
+        (transient, TokenEndpointError),
+        (ambiguous, TokenEndpointError),
+        (unreadable, TokenReplyError),
+    ],
+)
+async def test_fifty_callers_share_one_failure(
+    clock: Clock, store: SpyStore, failure: type[TokenError], kind: type[TokenError]
+) -> None:
+    """Each gets an exception of its own, since each adds its own traceback to it."""
+    login = Login(clock, failure(), gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 50)
+    await login.release()
+    failures = await asyncio.gather(*calls, return_exceptions=True)
+    assert login.attempts == 1
+    assert {type(each) for each in failures} == {kind}
+    assert len({id(each) for each in failures}) == 50
+    assert len({str(each) for each in failures}) == 1
+    told = [vars(each) for each in failures if isinstance(each, TokenError)]
+    assert told == [told[0]] * 50
+
+
+@pytest.mark.parametrize(("failure", "reason"), [(refused, "rejected"), (locked, "locked"), (unreadable, "rejected")])
+async def test_after_a_refusal_nobody_tries_again(
+    clock: Clock, store: SpyStore, failure: type[TokenError], reason: str
+) -> None:
+    """Not now, not later, not another provider on the same store."""
+    login, again = Login(clock, failure()), Login(clock)
+    provider, other = provider_of(login, store, clock), provider_of(again, store, clock)
+    await failure_of(provider.get_token())
+    for _ in range(3):
+        clock.now += 1e6
+        assert [await guard_of(provider) for _ in range(10)] == [reason] * 10
+        assert await guard_of(other) == reason
+    assert login.attempts == 1
+    assert again.attempts == 0
+
+
+async def test_concurrent_callers_at_a_closed_guard_each_get_their_own_error(clock: Clock, store: SpyStore) -> None:
+    """The store is asked once for all of them, and not again within a second."""
+    provider = provider_of(Login(clock, refused()), store, clock)
+    await failure_of(provider.get_token())
+    store.calls.clear()
+    failures = await asyncio.gather(*calls_of(provider, 50), return_exceptions=True)
+    failures += [await failure_of(provider.get_token()) for _ in range(50)]
+    assert {type(failure) for failure in failures} == {LoginGuardError}
+    assert len({id(failure) for failure in failures}) == 100
+    assert store.calls == ["claim"]
+
+
+async def test_a_corrected_password_works_at_once(clock: Clock, store: SpyStore) -> None:
+    """The wrong one stays barred for logins; the token that the right one brought serves everybody."""
+    wrong, right = Login(clock, refused()), Login(clock, fingerprint="corrected password")
+    before, after = provider_of(wrong, store, clock), provider_of(right, store, clock)
+    await failure_of(before.get_token())
+    token = await after.get_token()
+    clock.now += 2
+    assert await before.get_token() == token
+    assert (wrong.attempts, right.attempts) == (1, 1)
+
+
+async def test_wrong_passwords_get_two_attempts_in_all(clock: Clock, store: SpyStore) -> None:
+    """Whatever their number: EnKash locks at three."""
+    logins = [Login(clock, refused(), fingerprint=f"guess {number}") for number in range(8)]
+    providers = [provider_of(login, store, clock) for login in logins]
+    calls = [asyncio.create_task(provider.get_token()) for provider in providers]
+    await clock.advance(1)
+    failures = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(login.attempts for login in logins) == 2
+    # Those that waited for the first two have nothing to wait for any more.
+    assert sorted(type(failure).__name__ for failure in failures) == (
+        ["CredentialsRejectedError"] * 2 + ["LoginGuardError"] * 6
+    )
+    for provider in providers:
+        clock.now += 60
+        assert await guard_of(provider) in {"rejected", "budget"}
+    assert sum(login.attempts for login in logins) == 2
+
+
+async def test_a_locked_account_stops_every_password(clock: Clock, store: SpyStore) -> None:
+    """Also the right one."""
+    right = Login(clock, fingerprint="right password")
+    await failure_of(provider_of(Login(clock, locked()), store, clock).get_token())
+    assert await guard_of(provider_of(right, store, clock)) == "locked"
+    assert right.attempts == 0
+
+
+async def test_an_operator_opens_the_guard(clock: Clock, store: SpyStore) -> None:
+    """At once, and the same password is tried again."""
+    login = Login(clock, locked())
+    provider = provider_of(login, store, clock)
+    await failure_of(provider.get_token())
+    assert await guard_of(provider) == "locked"
+    await provider.reset_guard()
+    assert (await provider.get_token()).generation >= 1
+    assert login.attempts == 2
+
+
+async def test_answers_that_never_come_close_the_guard_as_well(clock: Clock, store: SpyStore) -> None:
+    """EnKash may have counted both attempts; nothing proves the password right."""
+    login = Login(clock, ambiguous(), ambiguous())
+    provider = provider_of(login, store, clock)
+    for _ in range(2):
+        failure = await failure_of(provider.get_token())
+        assert isinstance(failure, TokenEndpointError)
+        assert failure.counted
+        clock.now += 60
+    assert await guard_of(provider) == "budget"
+    assert login.attempts == 2
+
+
+async def test_a_password_that_worked_is_not_doubted_for_lost_answers(clock: Clock, store: SpyStore) -> None:
+    """Six in a row, and the next login is made."""
+    login = Login(clock, HOUR, *(ambiguous() for _ in range(6)))
+    provider = provider_of(login, store, clock)
+    await provider.get_token()
+    clock.now += HOUR
+    for _ in range(6):
+        await failure_of(provider.get_token())
+        clock.now += 60
+    await provider.get_token()
+    assert login.attempts == 8
+
+
+async def test_a_passing_failure_is_not_charged(clock: Clock, store: SpyStore) -> None:
+    """EnKash did not look at the password."""
+    login = Login(clock, *(transient() for _ in range(9)))
+    provider = provider_of(login, store, clock)
+    for _ in range(9):
+        await failure_of(provider.get_token())
+        clock.now += 60
+    await provider.get_token()
+    assert login.attempts == 10
+
+
+async def test_a_failed_login_says_when_the_next_one_is_due(clock: Clock, store: SpyStore) -> None:
+    """The error of the login itself and those of later callers, who are refused at once and without an attempt."""
+    login = Login(clock, transient(retry_after=20))
+    provider = provider_of(login, store, clock)
+    failure = await failure_of(provider.get_token())
+    assert isinstance(failure, TokenEndpointError)
+    assert failure.retry_after == 20
+    clock.now += 12
+    asked = len(store.calls)
+    for _ in range(10):
+        failure = await failure_of(provider.get_token())
+        assert isinstance(failure, TokenEndpointError)
+        assert not failure.counted
+    assert (login.attempts, len(store.calls)) == (1, asked)
+    clock.now += 8.1
+    await provider.get_token()
+    assert login.attempts == 2
+
+
+async def test_a_caller_during_a_pause_is_told_what_is_left_of_it(clock: Clock, store: SpyStore) -> None:
+    """Whoever comes 12 s into a pause of 20 s should come back in 8, not in 20."""
+    provider = provider_of(Login(clock, transient(retry_after=20)), store, clock)
+    await failure_of(provider.get_token())
+    clock.now += 12
+    failure = await failure_of(provider.get_token())
+    assert isinstance(failure, TokenEndpointError)
+    assert failure.retry_after == pytest.approx(8)
+
+
+async def test_a_pause_holds_for_other_providers_of_the_store(clock: Clock, store: SpyStore) -> None:
+    """Which learn of it from the store, once, and keep to it."""
+    login = Login(clock)
+    await failure_of(provider_of(Login(clock, transient(retry_after=20)), store, clock).get_token())
+    provider = provider_of(login, store, clock)
+    for passed in (5.0, 10.0):
+        clock.now += passed
+        failure = await failure_of(provider.get_token())
+        assert isinstance(failure, TokenEndpointError)
+    assert store.calls.count("claim") == 2
+    clock.now += 5.1
+    await provider.get_token()
+    assert login.attempts == 1
+
+
+async def test_retry_after_is_kept_up_to_five_minutes(clock: Clock, store: SpyStore) -> None:
+    """A gateway that asks for a day is not obeyed for a day."""
+    login = Login(clock, transient(retry_after=86_400))
+    provider = provider_of(login, store, clock)
+    await failure_of(provider.get_token())
+    clock.now += 299
+    await failure_of(provider.get_token())
+    assert login.attempts == 1
+    clock.now += 1.1
+    await provider.get_token()
+    assert login.attempts == 2
+
+
+async def test_without_a_pause_the_next_caller_tries_at_once(clock: Clock) -> None:
+    """Chance can make the pause nothing."""
+    login = Login(clock, transient())
+    provider = provider_of(login, MemoryTokenStore(clock=clock, random=lambda: 0.0), clock)
+    failure = await failure_of(provider.get_token())
+    assert isinstance(failure, TokenEndpointError)
+    assert failure.retry_after is None
+    await provider.get_token()
+
+
+async def test_an_operator_ends_a_pause(clock: Clock, store: SpyStore) -> None:
+    """As well as the guard."""
+    provider = provider_of(Login(clock, transient(retry_after=300)), store, clock)
+    await failure_of(provider.get_token())
+    assert provider.state().cooling == pytest.approx(300)
+    await provider.reset_guard()
+    assert provider.state().cooling == 0
+    await provider.get_token()
+
+
+async def test_a_source_that_breaks_counts_as_an_unclear_login(clock: Clock, store: SpyStore) -> None:
+    """A source of the user's own may raise anything; its words may hold secrets and are not repeated."""
+    login = Login(clock, KeyError("hunter2"), KeyError("hunter2"))
+    provider = provider_of(login, store, clock)
+    failure = await failure_of(provider.get_token())
+    assert isinstance(failure, TokenEndpointError)
+    assert failure.counted
+    assert "KeyError" in str(failure)
+    assert "hunter2" not in str(failure)
+    assert failure.__cause__ is failure.__context__ is None
+    clock.now += 60
+    await failure_of(provider.get_token())
+    clock.now += 60
+    assert await guard_of(provider) == "budget"
+
+
+async def test_a_source_may_fail_with_an_error_of_its_own_kind(clock: Clock, store: SpyStore) -> None:
+    """A `TokenError` of the user's is passed on as it is; it says nothing about the password, and passes."""
+
+    class VaultSealedError(TokenError):
+        pass
+
+    login = Login(clock, VaultSealedError("unseal the vault"))
+    provider = provider_of(login, store, clock)
+    assert type(await failure_of(provider.get_token())) is VaultSealedError
+    assert store.calls[-1] == "fail transient"
+    assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
+    clock.now += 1
+    await provider.get_token()
+    assert login.attempts == 2
+
+
+# --- refused tokens ---------------------------------------------------------------------------------------------------
+
+
+async def test_fifty_late_refusals_of_one_token_make_one_login(clock: Clock, store: SpyStore) -> None:
+    """At once or after one another; the store hears of the refusal once."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    tokens = await asyncio.gather(*calls_of(provider, 50, revoked))
+    tokens += [await provider.get_token(rejected=revoked) for _ in range(50)]
+    assert {token.generation for token in tokens} == {revoked.generation + 1}
+    assert login.attempts == 2
+    clock.now += HOUR
+    await provider.get_token()
+    assert store.calls.count(f"reject {revoked.generation}") == 1
+
+
+async def test_refusals_during_the_new_login_join_it(clock: Clock, store: SpyStore) -> None:
+    """It began after the first refusal, and so it answers the others too."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    login.gated = True
+    calls = calls_of(provider, 25, revoked)
+    await settle()
+    calls += calls_of(provider, 25, revoked)
+    await settle()
+    await login.release()
+    assert {token.generation for token in await asyncio.gather(*calls)} == {revoked.generation + 1}
+    assert login.attempts == 2
+
+
+async def test_a_late_refusal_does_not_throw_the_current_token_away(clock: Clock, store: SpyStore) -> None:
+    """It is about an older one."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    clock.now += HOUR
+    current = await provider.get_token()
+    asked = len(store.calls)
+    assert await provider.get_token(rejected=old) is current
+    assert await provider.get_token() is current
+    assert (login.attempts, len(store.calls)) == (2, asked)
+
+
+async def test_a_refused_token_is_not_handed_to_others(clock: Clock, store: SpyStore) -> None:
+    """They wait for the new one as well, rather than running into the same 401."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    login.gated = True
+    naming = asyncio.create_task(provider.get_token(rejected=revoked))
+    await settle()
+    others = calls_of(provider, 20)
+    await asyncio.sleep(0.05)
+    assert not any(call.done() for call in others)
+    await login.release()
+    assert {token.generation for token in await asyncio.gather(naming, *others)} == {revoked.generation + 1}
+
+
+async def test_a_refused_token_stays_away_when_the_new_login_fails(clock: Clock, store: SpyStore) -> None:
+    """An error is better than a token that is known to be worthless."""
+    login = Login(clock, HOUR, transient(retry_after=20))
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    assert isinstance(await failure_of(provider.get_token(rejected=revoked)), TokenEndpointError)
+    assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
+    assert isinstance(await failure_of(provider.get_token(rejected=revoked)), TokenEndpointError)
+    clock.now += 21
+    assert (await provider.get_token()).generation > revoked.generation
+    assert login.attempts == 3
+
+
+async def test_a_login_that_began_after_a_refusal_answers_it_whoever_began_it(clock: Clock, store: SpyStore) -> None:
+    """The caller who named the token had no luck; the next one, who knows of nothing, brings what it needs."""
+    login = Login(clock, HOUR, transient(retry_after=20))
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    await failure_of(provider.get_token(rejected=revoked))
+    clock.now += 21
+    login.gated = True
+    plain = asyncio.create_task(provider.get_token())
+    await settle()
+    naming = asyncio.create_task(provider.get_token(rejected=revoked))
+    await login.release()
+    assert (await plain) is (await naming)
+    assert login.attempts == 3
+
+
+async def test_a_token_that_is_refused_on_its_way_in_is_not_kept(clock: Clock) -> None:
+    """The store answered with it, and before the answer arrived somebody named it."""
+    going_on = asyncio.Event()
+
+    class Slow(SpyStore):
+        async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+            claim = await super().claim(identity, owner, above=above)
+            if self.calls.count("claim") == 2:
+                await going_on.wait()
+            return claim
+
+    store, login = Slow(clock=clock), Login(clock, transient())
+    revoked = await provider_of(Login(clock), store, clock).get_token()
+    provider = provider_of(login, store, clock)
+    plain = asyncio.create_task(provider.get_token())
+    await settle()
+    naming = asyncio.create_task(provider.get_token(rejected=revoked))
+    await settle()
+    going_on.set()
+    await plain
+    with pytest.raises(TokenEndpointError):
+        await naming
+    assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
+    clock.now += 1
+    assert (await provider.get_token()).generation > revoked.generation
+
+
+async def test_a_refused_token_is_gone_for_other_providers_of_the_store(clock: Clock, store: SpyStore) -> None:
+    """Which come for it later."""
+    login, other = Login(clock), Login(clock)
+    provider = provider_of(login, store, clock)
+    revoked = await provider.get_token()
+    new = await provider.get_token(rejected=revoked)
+    assert await provider_of(other, store, clock).get_token() == new
+    assert (login.attempts, other.attempts) == (2, 0)
+
+
+async def test_a_renewal_that_began_before_the_refusal_does_not_answer_it(clock: Clock, store: SpyStore) -> None:
+    """Its token may have been revoked by the same stroke; a third login brings the answer, one for all."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - AHEAD
+    await provider.get_token()
+    await settle()
+    calls = calls_of(provider, 30, old)
+    await settle()
+    await login.release()
+    assert not any(call.done() for call in calls)
+    await login.release()
+    assert {token.generation for token in await asyncio.gather(*calls)} == {old.generation + 2}
+    assert login.attempts == 3
+
+
+async def test_a_caller_without_a_refusal_takes_what_the_earlier_renewal_brings(clock: Clock, store: SpyStore) -> None:
+    """It has no reason to doubt it."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    old = await provider.get_token()
+    login.gated = True
+    clock.now += HOUR - AHEAD
+    await provider.get_token()
+    await settle()
+    naming = asyncio.create_task(provider.get_token(rejected=old))
+    other = asyncio.create_task(provider.get_token())
+    await login.release()
+    assert (await other).generation == old.generation + 1
+    await login.release()
+    assert (await naming).generation == old.generation + 2
+
+
+async def test_a_renewed_token_that_is_refused_at_once_is_not_renewed_again(clock: Clock, store: SpyStore) -> None:
+    """For five seconds: something other than the token is wrong, and logins would go in circles."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    renewed = await provider.get_token(rejected=await provider.get_token())
+    clock.now += 4.9
+    failures = await asyncio.gather(*calls_of(provider, 50, renewed), return_exceptions=True)
+    assert {failure.reason for failure in failures if isinstance(failure, LoginGuardError)} == {"renewal"}
+    assert {type(failure) for failure in failures} == {LoginGuardError}
+    assert login.attempts == 2
+    clock.now += 0.2
+    tokens = await asyncio.gather(*calls_of(provider, 50, renewed))
+    assert {token.generation for token in tokens} == {renewed.generation + 1}
+    assert login.attempts == 3
+
+
+async def test_a_young_token_that_was_not_renewed_by_force_may_be_refused(clock: Clock, store: SpyStore) -> None:
+    """One forced renewal is allowed; it can be that a login elsewhere has revoked it."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    young = await provider.get_token()
+    clock.now += 1
+    assert (await provider.get_token(rejected=young)).generation > young.generation
+    assert login.attempts == 2
+
+
+async def test_a_refusal_that_a_newer_token_has_answered_is_served(clock: Clock, store: SpyStore) -> None:
+    """Also when the refused one was renewed by force a moment ago: there is a token, and no login is needed."""
+    login, elsewhere = Login(clock), Login(clock, lifetime=4.0)
+    provider, other = provider_of(login, store, clock), provider_of(elsewhere, store, clock)
+    login_first = await provider.get_token()
+    renewed = await provider.get_token(rejected=login_first)
+    clock.now += 5.1
+    newest = await provider.get_token(rejected=renewed)
+    assert await provider.get_token(rejected=renewed) is newest
+    assert await other.get_token() == newest
+    assert (login.attempts, elsewhere.attempts) == (3, 0)
+
+
+async def test_a_token_from_elsewhere_may_be_named(clock: Clock, store: SpyStore) -> None:
+    """One without a number is older than any; one with a higher number than the store knows is topped."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    held = await provider.get_token()
+    assert await provider.get_token(rejected=Token("at-bare", 60.0, clock())) is held
+    topped = await provider.get_token(rejected=Token("at-alien", 60.0, clock(), 1000))
+    assert topped.generation > 1000
+    assert login.attempts == 2
+
+
+# --- cancelled callers ------------------------------------------------------------------------------------------------
+
+
+async def test_cancelling_nineteen_of_twenty_leaves_the_twentieth_its_token(clock: Clock, store: SpyStore) -> None:
+    """Also the one whose call began the login."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 20)
+    await settle()
+    for call in calls[:19]:
+        call.cancel()
+    await settle()
+    assert all(call.cancelled() for call in calls[:19])
+    await login.release()
+    assert (await calls[19]).generation == 1
+    assert login.attempts == 1
+
+
+@pytest.mark.parametrize("outcome", [HOUR, refused(), transient()])
+async def test_cancelling_all_lets_the_login_end(clock: Clock, store: SpyStore, outcome: float | TokenError) -> None:
+    """The attempt was made: its token serves the next caller, its failure is noted; nobody is left to be told."""
+    login = Login(clock, outcome, gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 20)
+    await settle()
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    await login.release()
+    assert not provider.state().refreshing
+    if isinstance(outcome, TokenError):
+        await failure_of(provider.get_token())
+    else:
+        assert (await provider.get_token()).generation == 1
+    assert login.attempts == 1
+
+
+async def test_a_caller_with_a_deadline_leaves_alone(clock: Clock, store: SpyStore) -> None:
+    """`asyncio.timeout` cancels just its own waiting."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    patient = asyncio.create_task(provider.get_token())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await provider.get_token()
+    await login.release()
+    assert (await patient).generation == 1
+    assert login.attempts == 1
+
+
+async def test_a_login_carries_nobodys_context(clock: Clock, store: SpyStore) -> None:
+    """It is everybody's: the variables of the caller who began it, such as a request id, are not its own."""
+    variable = contextvars.ContextVar("variable", default="nobody")
+    seen: list[str] = []
+
+    class Looking(Login):
+        async def fetch_token(self) -> Token:
+            seen.append(variable.get())
+            return await super().fetch_token()
+
+    variable.set("the first caller")
+    await provider_of(Looking(clock), store, clock).get_token()
+    assert seen == ["nobody"]
+
+
+async def test_whoever_cancels_the_login_itself_disturbs_nobody(clock: Clock, store: SpyStore) -> None:
+    """Some programs cancel every task at the end of something; whoever still waits makes the next login, at once."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 5)
+    await settle()
+    for task in asyncio.all_tasks() - {asyncio.current_task(), *calls}:
+        task.cancel()
+    login.gated = False
+    assert {token.generation for token in await asyncio.gather(*calls)} == {2}
+    assert store.calls.count("fail abandoned") == 1
+    assert login.attempts == 2
+
+
+async def test_a_login_that_is_cancelled_before_it_began_leaves_nobody_waiting(clock: Clock, store: SpyStore) -> None:
+    """A task that never ran cannot say goodbye; the loop goes on, and later callers must not wait for it."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    await provider.get_token()
+    clock.now += HOUR - AHEAD
+    await provider.get_token()  # returns at once, with the renewal not yet begun
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await settle()
+    clock.now += AHEAD
+    async with asyncio.timeout(1):
+        await provider.get_token()
+    assert login.attempts == 2
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+async def test_closing_wakes_whoever_waits(clock: Clock, store: SpyStore) -> None:
+    """With an error that says so; the login is broken off and noted as unclear."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    calls = calls_of(provider, 20)
+    await settle()
+    await provider.aclose()
+    failures = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(failure) for failure in failures} == {TokenError}
+    assert all("closed" in str(failure) for failure in failures)
+    assert store.calls[-1] == "fail abandoned"
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_closing_twice_is_harmless(clock: Clock, store: SpyStore) -> None:
+    """Also before anything was begun."""
+    provider = provider_of(Login(clock), store, clock)
+    await provider.aclose()
+    await provider.aclose()
+    used = provider_of(Login(clock), store, clock)
+    await used.get_token()
+    await asyncio.gather(used.aclose(), used.aclose())
+    await used.aclose()
+
+
+async def test_a_closed_provider_hands_nothing_out(clock: Clock, store: SpyStore) -> None:
+    """Not even the token that it had."""
+    login = Login(clock)
+    provider = provider_of(login, store, clock)
+    token = await provider.get_token()
+    await provider.aclose()
+    for call in (provider.get_token(), provider.get_token(rejected=token)):
+        assert "closed" in str(await failure_of(call))
+    assert login.attempts == 1
+    assert provider.state().generation is None
+
+
+async def test_closing_does_not_take_the_token_from_others(clock: Clock, store: SpyStore) -> None:
+    """It stays in the store that they share."""
+    token = await (first := provider_of(Login(clock), store, clock)).get_token()
+    await first.aclose()
+    login = Login(clock)
+    assert await provider_of(login, store, clock).get_token() == token
+    assert login.attempts == 0
+
+
+# --- several providers on one store -----------------------------------------------------------------------------------
+
+
+async def test_providers_of_one_store_share_a_login(clock: Clock, store: SpyStore) -> None:
+    """The second looks again every tenth of a second."""
+    login, other = Login(clock, gated=True), Login(clock)
+    leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
+    calls = [*calls_of(leader, 5), *calls_of(follower, 5)]
+    await clock.advance(0.3)
+    await login.release()
+    await clock.advance(0.1)
+    tokens = await asyncio.gather(*calls)
+    assert len({token.reveal() for token in tokens}) == 1
+    assert (login.attempts, other.attempts) == (1, 0)
+    assert 4 <= store.calls.count("claim") <= 6
+
+
+async def test_a_slow_login_stays_the_only_one(clock: Clock, store: SpyStore) -> None:
+    """Its heart beats every two seconds, so that nobody takes it for dead."""
+    login, other = Login(clock, gated=True), Login(clock)
+    leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
+    first, second = asyncio.create_task(leader.get_token()), asyncio.create_task(follower.get_token())
+    await clock.advance(31)
+    assert store.calls.count("beat") == 15
+    await login.release()
+    await clock.advance(0.1)
+    assert await first == await second
+    assert (login.attempts, other.attempts) == (1, 0)
+
+
+@pytest.mark.parametrize("problem", [TokenStoreError("away"), ConnectionResetError("away")])
+async def test_a_heart_that_misses_a_beat_goes_on(clock: Clock, problem: Exception) -> None:
+    """A store of any kind may be away for a moment; the login is not harmed, and nothing is said behind its back."""
+
+    class Skipping(SpyStore):
+        async def beat(self, identity: Identity, owner: str) -> bool:
+            await super().beat(identity, owner)
+            if self.calls.count("beat") == 1:
+                raise problem
+            return True
+
+    login, store = Login(clock, gated=True), Skipping(clock=clock)
+    provider = provider_of(login, store, clock)
+    call = asyncio.create_task(provider.get_token())
+    await clock.advance(7)
+    await login.release()
+    assert (await call).generation == 1
+    assert store.calls.count("beat") == 3
+
+
+async def test_a_leader_that_was_paused_comes_back_with_the_newer_token(clock: Clock, store: SpyStore) -> None:
+    """Its own is refused by the store, having been fetched first."""
+    slow, quick = Login(clock, gated=True), Login(clock, fingerprint="the same, faster")
+    paused, other = provider_of(slow, store, clock), provider_of(quick, store, clock)
+    call = asyncio.create_task(paused.get_token())
+    await settle()
+    clock.now += 6.1  # without a heartbeat
+    newer = await other.get_token()
+    await slow.release()
+    assert await call == newer
+    assert await paused.get_token() == newer
+    assert (slow.attempts, quick.attempts) == (1, 1)
+
+
+async def test_a_renewal_finds_the_token_that_another_provider_fetched(clock: Clock, store: SpyStore) -> None:
+    """No login is needed then."""
+    login, other = Login(clock), Login(clock)
+    early, late = provider_of(login, store, clock), provider_of(other, store, clock, share=0.99)
+    assert await early.get_token() == await late.get_token()
+    clock.now += HOUR - AHEAD
+    await early.get_token()
+    await settle()
+    clock.now += AHEAD - WAIT
+    await late.get_token()
+    await settle()
+    assert await early.get_token() == await late.get_token()
+    assert (login.attempts, other.attempts) == (2, 0)
+
+
+async def test_a_store_that_is_away_is_said_to_be(clock: Clock) -> None:
+    """Its own error arrives as it is; no login is made."""
+
+    class Away(SpyStore):
+        async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+            raise TokenStoreError("the store is away")
+
+    login = Login(clock)
+    failure = await failure_of(provider_of(login, Away(clock=clock), clock).get_token())
+    assert type(failure) is TokenStoreError
+    assert login.attempts == 0
+
+
+@pytest.mark.parametrize("answer", [ConnectionResetError("rediss://user:hunter2@host"), Refused("no such reason")])
+async def test_a_store_that_breaks_is_a_token_error(clock: Clock, answer: Exception | Refused) -> None:
+    """Without its words, which may hold its own password."""
+
+    class Broken(SpyStore):
+        async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    login = Login(clock)
+    failure = await failure_of(provider_of(login, Broken(clock=clock), clock).get_token())
+    assert "store failed" in str(failure)
+    assert "hunter2" not in f"{failure!r}{failure.__cause__!r}{failure.__context__!r}"
+    assert login.attempts == 0
+
+
+# --- state ------------------------------------------------------------------------------------------------------------
+
+
+async def test_state_says_what_is_known(clock: Clock, store: SpyStore) -> None:
+    """Before, during and after a login, and without asking the store."""
+    login = Login(clock, gated=True)
+    provider = provider_of(login, store, clock)
+    state = provider.state()
+    assert (state.generation, state.remaining, state.refreshing, state.logins, state.barred) == (
+        None, None, False, 0, None
+    )  # fmt: skip
+    call = asyncio.create_task(provider.get_token())
+    await settle()
+    assert provider.state().refreshing
+    await login.release()
+    token = await call
+    clock.now += 10
+    asked = len(store.calls)
+    state = provider.state()
+    assert (state.generation, state.remaining, state.refreshing, state.logins) == (
+        token.generation, HOUR - 10, False, 1
+    )  # fmt: skip
+    assert (state.barred, state.cooling, state.failures) == (None, 0, 0)
+    assert token.reveal() not in repr(state)
+    assert len(store.calls) == asked
+
+
+async def test_state_tells_a_pause_from_a_closed_guard(clock: Clock, store: SpyStore) -> None:
+    """The one passes, the other does not."""
+    provider = provider_of(Login(clock, transient(retry_after=30), refused()), store, clock)
+    await failure_of(provider.get_token())
+    clock.now += 10
+    state = provider.state()
+    assert state.cooling == pytest.approx(20)
+    assert (state.barred, state.failures) == (None, 1)
+    clock.now += 20.1
+    assert provider.state().cooling == 0
+    await failure_of(provider.get_token())
+    assert await guard_of(provider) == "rejected"
+    state = provider.state()
+    assert (state.cooling, state.barred) == (0, "rejected")
+    assert state.failures >= 2
+    await provider.reset_guard()
+    assert provider.state().barred is None
+
+
+async def test_a_failed_refresh_is_logged_by_its_kind(
+    clock: Clock, store: SpyStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, since nobody may be waiting who could hear of it."""
+    provider = provider_of(Login(clock, transient()), store, clock)
+    await asyncio.gather(*calls_of(provider, 10), return_exceptions=True)
+    said = [record.getMessage() for record in caplog.records if record.name == "enkash_async.tokens"]
+    assert said == ["no new token: TokenEndpointError"]
+
+
+async def test_the_guard_is_told_what_kind_of_failure_it_was(clock: Clock) -> None:
+    """Five kinds of failure, four meanings."""
+    kinds = {}
+    for failure in (refused(), locked(), transient(), ambiguous(), unreadable()):
+        store = SpyStore(clock=clock)
+        await failure_of(provider_of(Login(clock, failure), store, clock).get_token())
+        kinds[str(failure)] = store.calls[-1]
+    assert kinds == {
+        "refused": f"fail {Failure.REJECTED.value}",
+        "locked": f"fail {Failure.LOCKED.value}",
+        "busy": f"fail {Failure.TRANSIENT.value}",
+        "no answer": f"fail {Failure.AMBIGUOUS.value}",
+        "a page": f"fail {Failure.REJECTED.value}",
+    }
+
+
+async def test_nothing_is_left_running(clock: Clock, store: SpyStore) -> None:
+    """After a login neither its task nor its heartbeat."""
+    provider = provider_of(Login(clock, refused(), HOUR), store, clock)
+    await failure_of(provider.get_token())
+    await provider.reset_guard()
+    await provider.get_token()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+# --- a store that fails -----------------------------------------------------------------------------------------------
+
+
+class Failing(SpyStore):
+    """A store that cannot be told how a login ended."""
+
+    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
+        raise OSError("gone")
+
+    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
+        raise OSError("gone")
+
+
+async def test_a_refusal_that_the_store_cannot_note_bars_this_process(clock: Clock) -> None:
+    """The caller hears of the credentials, not of the store, and there is no second attempt."""
+    login = Login(clock, CredentialsRejectedError("no", status=401))
+    provider = provider_of(login, Failing(clock=clock), clock)
+    assert isinstance(await failure_of(provider.get_token()), CredentialsRejectedError)
+    clock.now += 3600
+    failure = await failure_of(provider.get_token())
+    assert isinstance(failure, LoginGuardError)
+    assert failure.reason == "rejected"
+    assert login.attempts == 1
+
+
+async def test_a_passing_failure_that_the_store_cannot_note_is_followed_by_a_pause(clock: Clock) -> None:
+    """Five seconds, since nobody can say how long it should be."""
+    login = Login(clock, transient())
+    provider = provider_of(login, Failing(clock=clock), clock)
+    await failure_of(provider.get_token())
+    assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
+    assert login.attempts == 1
+    clock.now += 10
+    await provider.get_token()
+    assert login.attempts == 2
+
+
+async def test_a_token_that_the_store_does_not_take_serves_this_process(clock: Clock) -> None:
+    """Throwing it away would be one more login."""
+    login = Login(clock)
+    provider = provider_of(login, Failing(clock=clock), clock)
+    token = await provider.get_token()
+    assert await provider.get_token() is token
+    assert login.attempts == 1
+
+
+async def test_a_login_that_hangs_for_ever_gives_up_its_lease(clock: Clock, store: SpyStore) -> None:
+    """Its heart stops after a minute, far beyond any time-out, so that others can try."""
+    login = Login(clock, gated=True)
+    call = asyncio.create_task(provider_of(login, store, clock).get_token())
+    await clock.advance(100)
+    assert store.calls.count("beat") == 30
+    other = Login(clock)
+    assert (await provider_of(other, store, clock).get_token()).generation == 2
+    await login.release()
+    await call
