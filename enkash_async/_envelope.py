@@ -126,10 +126,13 @@ def _success(
     operation: Operation[T], response: Response, document: Any, envelope: _Envelope, mute: tuple[str, ...]
 ) -> T | ApiError | ResponseDecodeError:
     bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
-    if bare and not (operation.result is object or isinstance(document, list)):
+    is_read = operation.effect is Effect.READ
+    if bare and not (operation.result is object or (is_read and isinstance(document, list))):
         return _undecodable(response, mute, "the body is not an envelope with response_code")
     if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
         return _error(operation, response, envelope, mute)
+    if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
+        return _undecodable(response, mute, "response_code and response_message contradict each other", "response_code")
     if not bare and envelope.code is None and not _tells(envelope, "success"):
         return _undecodable(response, mute, "the envelope has no response_code", "response_code")
     payload = document if bare else envelope.payload

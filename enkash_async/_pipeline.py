@@ -22,6 +22,7 @@ from enkash_async.errors import (
     RateLimitError,
     ServerError,
     TokenEndpointError,
+    TokenError,
 )
 from enkash_async.retry import RetryPolicy, Verdict, decide
 from enkash_async.tokens._types import Token, TokenProvider
@@ -92,12 +93,12 @@ class Pipeline:
         """Make one attempt; after a 401, once more with a token that is newer than the refused one."""
         try:
             async with self._transport.slot():
-                token = await self._tokens.get_token()
+                token = await self._token(None)
                 result = await self._exchange(operation, token)
                 if not isinstance(result, AuthenticationError):
                     return result
                 try:
-                    renewed = await self._tokens.get_token(rejected=token)
+                    renewed = await self._token(token)
                 except LoginGuardError as guard:
                     if guard.reason == "renewal":
                         return result
@@ -105,6 +106,15 @@ class Pipeline:
                 return await self._exchange(operation, renewed)
         except EnkashError as failure:
             return failure
+
+    async def _token(self, rejected: Token | None) -> Token:
+        try:
+            return await self._tokens.get_token(rejected=rejected)
+        except EnkashError:
+            raise
+        except Exception as problem:
+            # A provider of the user's own; a bulk call must not lose the account of what was done before.
+            raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token) -> T | EnkashError:
         response = await self._transport.send(

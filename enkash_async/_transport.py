@@ -164,7 +164,7 @@ class Transport:
         self._given = session
         self._opened: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots = asyncio.Semaphore(_SLOTS)
+        self._slots: asyncio.Semaphore  # made upon entering a loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
         self._max_response_bytes = max_response_bytes
         self._closed = False
@@ -227,7 +227,7 @@ class Transport:
             # Without aiohttp's frames, whose locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (the same exception goes on)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
-            return self._failure(problem, begun=body is None or body.begun)
+            return self._failure(problem, body)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
         body = bytearray()
@@ -243,12 +243,18 @@ class Transport:
         headers = {name.lower(): value for name, value in reply.headers.items()}
         return Response(status=reply.status, headers=headers, body=bytes(body))
 
-    def _failure(self, problem: Exception, *, begun: bool) -> TransportError:
-        """Describe a failure; it was provably not sent when no connection came about or the body was never begun."""
+    def _failure(self, problem: Exception, body: _OneShot | None) -> TransportError:
+        """Describe a failure; it was provably not sent when no connection came about or the body was never begun.
+
+        A failed connection alone proves nothing once the body was begun: aiohttp may have been at its second attempt.
+        """
+        begun = body is None or body.begun
+        never_begun = body is None or not body.begun
         reason = getattr(problem, "strerror", None)
         what = type(problem).__name__ + (f" ({reason})" if isinstance(reason, str) else "")
         host = URL(self._base_url).host
-        if isinstance(problem, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)):
+        unconnected = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+        if never_begun and isinstance(problem, unconnected):
             kind = RequestTimeoutError if isinstance(problem, TimeoutError) else TransportError
             return kind(f"no connection to {host}: {what}; nothing was sent", sent=False)
         state = "the request may have arrived" if begun else "nothing was sent"

@@ -147,7 +147,7 @@ class Bills:
             raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
         reference = self._reference(reference_id)
         net = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
-        if fetched.company_biller_id is None or (net is None and fetched.bill_amount is None):
+        if fetched.company_biller_id is None or net is None:
             said = f" (the biller said: {fetched.status_message})" if fetched.status_message else ""
             raise InvalidRequestError(f"the fetched bill has no amount to pay or no company_biller_id{said}")
         due = net if amount is None else amount

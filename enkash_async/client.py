@@ -108,6 +108,9 @@ class EnkashClient:
     ) -> Self:
         """Return a client that logs in by itself and keeps its token in the memory of this process.
 
+        Each client made like this logs in for itself and guards its own attempts: make one, not one for each request.
+        Several clients share a login through one provider in `tokens`.
+
         Args:
             base_url: As for the class, like every argument but this one:
             credentials: What EnKash gave you.

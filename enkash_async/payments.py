@@ -11,10 +11,12 @@ from enkash_async._wire import Effect, Operation, Send, json_request, path
 from enkash_async.bulk import BulkItem, BulkResult
 from enkash_async.errors import (
     AuthenticationError,
+    ConfigurationError,
     EnkashError,
     InvalidRequestError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    RateLimitError,
     TokenError,
     TransportError,
 )
@@ -25,6 +27,9 @@ __all__ = ["Payments"]
 
 _log = getLogger("enkash_async")
 
+# Failures before anything left, and failures that would meet every later call as well.
+_UNSENT = (ConfigurationError, InvalidRequestError, TokenError, TransportError)
+_LASTING = (AuthenticationError, ConfigurationError, PermissionDeniedError, RateLimitError, TokenError)
 _LARGEST_CHUNK = 1000  # ids; EnKash's limit for one approval call
 _APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
 
@@ -164,7 +169,7 @@ class Payments:
 def _tell(on_progress: Callable[[int, int], None], done: int, total: int) -> None:
     try:
         on_progress(done, total)
-    except Exception:
+    except Exception:  # noqa: BLE001 (the user's own)
         # Money has moved: an error in a progress display must not take away the account of it.
         _log.exception("on_progress failed; the job goes on")
 
@@ -195,12 +200,12 @@ class _Groups:
             group = self._succeeded
         elif isinstance(failure, OutcomeUnknownError):
             group = self._unknown
-        elif self.stopped_by is not None or isinstance(failure, (TokenError, TransportError)):
+        elif self.stopped_by is not None or isinstance(failure, _UNSENT):
             group = self._not_sent
         else:
             group = self._failed
         group.extend(BulkItem(key, error=failure) for key in chunk)
-        if isinstance(failure, (TokenError, AuthenticationError, PermissionDeniedError)):
+        if isinstance(failure, _LASTING):
             self.stopped_by = failure
 
     def result(self) -> BulkResult[None]:

@@ -28,6 +28,8 @@ __all__ = ["PollPolicy", "RetryPolicy", "Verdict", "decide", "parse_retry_after"
 
 Random = Callable[[], float]
 
+#: The documented values of `response_code` that mean «not done».
+_REFUSALS = frozenset({1, 36, 37, 38})
 #: Statuses of a gateway, an overload or a time-out; a plain 500 is EnKash's own word and would come again.
 _PASSING = frozenset({408, 502, 503, 504})
 
@@ -120,6 +122,7 @@ def decide(effect: Effect, failure: EnkashError) -> Verdict:
     408, 502, 503, 504                            again  unknown
     500 and other 5xx                             raise  unknown
     a reply that cannot be read                   raise  unknown
+    a 2xx with an undocumented response_code      raise  unknown
     any other answer                              raise  raise
     ============================================  =====  =====================
     """
@@ -135,7 +138,21 @@ def decide(effect: Effect, failure: EnkashError) -> Verdict:
         again = passing or isinstance(failure, (TransportError, RateLimitError))
         return Verdict.AGAIN if again else Verdict.RAISE
     unclear = passing or isinstance(failure, (TransportError, ServerError, ResponseDecodeError))
+    if isinstance(failure, ApiError) and not _is_plain(failure):
+        unclear = True
     return Verdict.UNKNOWN if unclear else Verdict.RAISE
+
+
+def _is_plain(answer: ApiError) -> bool:
+    """Whether an error in a successful HTTP reply says plainly that nothing was done.
+
+    Only a few codes are documented. A sister product sends HTTP statuses as codes, of which 4xx but 408 are refusals;
+    any other code, 200 or 202 among them, may stand for work that was done or goes on.
+    """
+    code = answer.response_code
+    if answer.status >= 300 or code is None or code in _REFUSALS:
+        return True
+    return 400 <= code < 500 and code not in _PASSING
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

@@ -15,6 +15,7 @@ from enkash_async import (
     BadRequestError,
     BulkError,
     BulkResult,
+    ConfigurationError,
     EnkashClient,
     InvalidRequestError,
     NotFoundError,
@@ -94,7 +95,7 @@ async def test_a_chunk_that_fails_does_not_stop_the_rest() -> None:
     assert caught.value.result is result
 
 
-@pytest.mark.parametrize("stop", [TokenError("no token"), AuthenticationError("401")])
+@pytest.mark.parametrize("stop", [TokenError("no token"), AuthenticationError("401"), ConfigurationError("closed")])
 async def test_a_failure_that_would_meet_every_chunk_stops_the_job(stop: EnkashError) -> None:
     """Without a token there is no use in going on; what is left was not sent."""
     sent = Sent(None, stop)

@@ -32,6 +32,7 @@ from enkash_async import (
     Timeouts,
     Token,
     TokenEndpointError,
+    TokenError,
     TransportError,
 )
 from enkash_async._pipeline import Pipeline
@@ -39,7 +40,7 @@ from enkash_async._transport import Transport
 from enkash_async._wire import Effect, Operation, Request
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER
+from support import EAGER, RawServer, Reader, Writer, raw_server, reply
 
 CN = {"cn": "CN123456789"}
 BRIEF = Timeouts(total=0.3)
@@ -421,6 +422,54 @@ async def test_no_dead_token_is_sent_under_load() -> None:
         assert set(statuses) == {200}
         assert len(statuses) == 800
         assert 10 <= sandbox.counts["token"] <= 40 / 2 + 1  # a renewal begins two seconds before the end
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b'[{"error":"upstream refused"}]',
+        b'{"response_code":0,"response_message":"FAILURE"}',
+        b'{"response_code":202,"response_message":"Accepted"}',
+        b'{"response_code":2,"response_message":"PENDING"}',
+        b'{"response_code":408}',
+        b'{"response_code":503}',
+        b'{"ok":true}',
+    ],
+)
+async def test_a_strange_success_of_a_write_is_unknown(body: bytes) -> None:
+    """Neither done nor refused: only what EnKash documents counts as one or the other."""
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await server.read_request(reader)
+            writer.write(reply(body))
+
+    async with raw_server(answer) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
+            for call in (
+                client.payments.confirm_debit(["U-1"]),
+                client.payments.initiate(["U-1"]),
+                client.bills.create(2001, CN, bill_amount=10),
+            ):
+                assert isinstance(await _error(call), OutcomeUnknownError)
+    assert len(server.requests) == 3
+
+
+async def test_a_provider_that_fails_in_its_own_way_is_a_token_error() -> None:
+    """Its exception is the cause; nothing was sent."""
+
+    class Broken:
+        async def get_token(self, *, rejected: Token | None = None) -> Token:
+            raise KeyError("vault")
+
+        async def aclose(self) -> None:
+            return None
+
+    async with EnkashClient("https://127.0.0.1:9", tokens=Broken()) as client:
+        problem = await _error(client.bills.get("U-1"))
+    assert type(problem) is TokenError
+    assert isinstance(problem.__cause__, KeyError)
 
 
 async def test_a_call_of_a_closed_client_says_so(sandbox: Sandbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -102,7 +103,7 @@ def test_mypy_infers_a_users_types_without_a_cast(tmp_path: Path) -> None:
         check=False,
     )
     revealed = [line.split('"')[1] for line in done.stdout.splitlines() if "Revealed type" in line]
-    assert [kind.replace("enkash_async.models._bills.", "") for kind in revealed] == [
+    assert [re.sub(r"enkash_async\.models\._bills\.|builtins\.", "", kind) for kind in revealed] == [
         "FetchedBill",
         "enkash_async.bulk.BulkResult[None]",
         "Bill",

@@ -7,7 +7,7 @@ import gc
 import gzip
 import pickle
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any
 
 import aiohttp
@@ -49,7 +49,7 @@ async def _silence(server: RawServer, reader: Reader, writer: Writer) -> None:
     await asyncio.sleep(30)
 
 
-async def _fail(call: Coroutine[Any, Any, object]) -> TransportError:
+async def _fail(call: Awaitable[object]) -> TransportError:
     with pytest.raises(TransportError) as caught:
         await call
     return caught.value
@@ -205,6 +205,28 @@ def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
     """Before they fail somewhere inside."""
     with pytest.raises(ConfigurationError, match=next(iter(how))):
         Transport("https://api.example", **how)
+
+
+async def test_a_put_is_maybe_sent_when_its_second_connection_is_refused() -> None:
+    """With a session of the user's own, aiohttp tries again; that nobody listens by then proves nothing."""
+    gone = asyncio.Event()
+
+    async def answer_once_then_die(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(b"{}"))
+        await server.read_request(reader)
+        gone.set()
+        await asyncio.sleep(0.05)  # until nobody listens any more
+
+    async with aiohttp.ClientSession() as session:
+        async with raw_server(answer_once_then_die) as server:
+            transport = Transport(server.base_url, session=session)
+            await transport.send(GET)
+            call = asyncio.create_task(transport.send(PUT))
+            await gone.wait()
+        problem = await _fail(call)
+    assert problem.sent is True
+    assert sum(request.startswith(b"PUT") for request in server.requests) == 1
 
 
 async def test_a_put_without_a_body_is_sent_once_too() -> None:

@@ -39,7 +39,9 @@ _MAX_REPLY = 1024 * 1024  # bytes; a token reply has a few hundred
 
 _REFUSING = frozenset({401, 403, 423})
 # A 400 with one of these words is about the request, and no password was looked at.
-_HARMLESS = frozenset({"invalid_request", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable"})
+_HARMLESS = frozenset(
+    {"invalid_request", "invalid_scope", "server_error", "temporarily_unavailable", "unsupported_grant_type"}
+)
 # Only words that are known are repeated: this member of the reply could as well hold what was sent.
 _OAUTH_ERRORS = _HARMLESS | {
     "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_token", "server_error",
@@ -247,7 +249,7 @@ def _says_locked(response: Response) -> bool:
 
 def _without_token(response: Response, error: str | None) -> TokenError:
     if error is not None or _says_locked(response):
-        return _refusal(response, 401, error)
+        return _refusal(response, 400 if error in _HARMLESS else 401, error)
     kind = response.content_type or "no content type"
     return TokenReplyError(
         f"the login was answered HTTP {response.status} ({kind}) without a token that can be read; check the base URL",

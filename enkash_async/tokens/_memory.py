@@ -19,6 +19,7 @@ __all__ = ["BUDGET", "MemoryTokenStore"]
 #: neighbouring products lock the account after three wrong ones in a row; one is left for a person.
 BUDGET = 2
 
+_REFUSED = (Failure.REJECTED, Failure.LOCKED)
 _LEASE = 6.0  # seconds without a heartbeat after which a login counts as abandoned
 _COOLDOWN = 0.5  # seconds, doubled with every failure in a row, of which a random part is waited
 _LONGEST_COOLDOWN = 30.0
@@ -112,13 +113,16 @@ class MemoryTokenStore:
             # Even a leader that lost its lease meanwhile made its attempt: EnKash counts it, so it is counted here.
             account.reporter = owner
             _drop_lease(account, owner)
-            if failure in (Failure.REJECTED, Failure.LOCKED):
+            if failure in _REFUSED:
                 account.barred.add(identity.fingerprint)
-            if failure is not Failure.TRANSIENT and identity.fingerprint not in account.proven:
-                account.spent += 1
-            if failure in (Failure.REJECTED, Failure.LOCKED):
                 account.proven.discard(identity.fingerprint)
                 account.locked = account.locked or failure is Failure.LOCKED
+                # Charged to proven credentials as well: EnKash counts a password that was changed there like any other.
+                account.spent += 1
+                return 0.0
+            if failure is not Failure.TRANSIENT and identity.fingerprint not in account.proven:
+                account.spent += 1
+            if failure is Failure.ABANDONED:
                 return 0.0
             account.failures += 1
             pause = self._cooldown(account.failures, retry_after)

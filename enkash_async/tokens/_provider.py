@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import random
 import threading
 import time
@@ -43,6 +44,8 @@ _log = getLogger("enkash_async.tokens")
 
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
 _HEARTBEAT = 2.0  # seconds between signs of life of a login
+_BEATS = 30  # signs of life of one login; far more than its time-out leaves time for
+_BLIND_PAUSE = 5.0  # seconds between logins while a store cannot say how long to wait
 _LOOK = 0.1  # longest pause in seconds between looks at somebody else's login
 _GUARD_LOOK = 1.0  # seconds for which a closed guard is believed without asking the store again
 _YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be refused again
@@ -145,6 +148,7 @@ class CachingTokenProvider:
         self._watermark = -1  # the highest generation that a caller saw refused
         self._reported = -1  # the highest of these that the store knows of
         self._renewed: int | None = None  # the generation that the last forced renewal brought
+        self._renewed_at = -math.inf
         self._logins = 0
         self._failures = 0
         self._warned = False
@@ -212,7 +216,7 @@ class CachingTokenProvider:
     def _note_rejection(self, rejected: Token) -> int:
         """Drop a refused token and return the generation that the caller's next token must exceed."""
         with self._lock:
-            young = rejected.requested_at + _YOUNG > self._clock()
+            young = self._renewed_at + _YOUNG > self._clock()
             if rejected.generation == self._renewed and young and not self._is_newer(rejected.generation):
                 raise LoginGuardError(_REASONS["renewal"], reason="renewal")
             self._watermark = max(self._watermark, rejected.generation)
@@ -306,14 +310,17 @@ class CachingTokenProvider:
                 return
             if self._flight is flight:
                 self._flight = None
-            self._settle(flight, outcome)
+            if not self._closed:  # a loop that stood still may go on after the end
+                self._settle(flight, outcome)
             waiters = flight.land(outcome)
         wake(waiters)
 
     def _settle(self, flight: Flight, outcome: Token | TokenError | None) -> None:
         if isinstance(outcome, Token):
             self._adopt(outcome)
-            self._renewed = outcome.generation if flight.forced else self._renewed
+            if flight.forced:
+                # Its age counts from here, since the login itself may have taken longer than that.
+                self._renewed, self._renewed_at = outcome.generation, self._clock()
         elif outcome is not None:
             self._failures += 1
             _log.warning("no new token: %s", type(outcome).__name__)
@@ -362,7 +369,13 @@ class CachingTokenProvider:
             self._warned = True
             _log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
         token = attrs.evolve(fetched, generation=fence, expires_in=lifetime)
-        return token if await self._store.publish(self._source.identity, flight.owner, token) else None
+        try:
+            is_newest = await self._store.publish(self._source.identity, flight.owner, token)
+        except Exception as problem:  # noqa: BLE001 (a store of any kind)
+            # Throwing away a good token would be one more login for the next caller.
+            _log.warning("the token store failed with %s; the new token stays in this process", type(problem).__name__)
+            return token
+        return token if is_newest else None
 
     async def _log_in(self, owner: str) -> Token:
         """Make one login attempt; a failure is noted in the store before it is raised."""
@@ -370,7 +383,7 @@ class CachingTokenProvider:
         try:
             return await self._source.fetch_token()
         except asyncio.CancelledError:
-            await self._store.fail(self._source.identity, owner, Failure.AMBIGUOUS)
+            await self._store.fail(self._source.identity, owner, Failure.ABANDONED)
             raise
         except TokenError as problem:
             failure = problem
@@ -384,7 +397,15 @@ class CachingTokenProvider:
 
     async def _note_failure(self, owner: str, failure: TokenError) -> None:
         retry_after = failure.retry_after if isinstance(failure, TokenEndpointError) else None
-        pause = await self._store.fail(self._source.identity, owner, _guard_view(failure), retry_after)
+        view = _guard_view(failure)
+        try:
+            pause = await self._store.fail(self._source.identity, owner, view, retry_after)
+        except Exception as problem:  # noqa: BLE001 (a store of any kind)
+            _log.warning("the token store failed with %s; the guard holds in this process", type(problem).__name__)
+            is_final = view in {Failure.REJECTED, Failure.LOCKED}
+            guard = LoginGuardError(_REASONS[view.value], reason=view.value) if is_final else _cooling(_BLIND_PAUSE)
+            self._hold(math.inf if is_final else _BLIND_PAUSE, guard)
+            return
         if pause > 0:
             self._hold(pause, _cooling(pause))
             if isinstance(failure, TokenEndpointError):
@@ -392,7 +413,7 @@ class CachingTokenProvider:
 
     async def _beat(self, owner: str) -> None:
         """Extend the lease for as long as a login takes; losing it costs one login at most, thanks to the fence."""
-        while True:
+        for _ in range(_BEATS):  # a login that hangs for ever must not keep everybody else from trying
             await self._sleep(_HEARTBEAT)
             with contextlib.suppress(Exception):  # a store of the user's own; the login goes on without it
                 await self._store.beat(self._source.identity, owner)
@@ -421,8 +442,9 @@ def _closed() -> TokenError:
 class InMemoryTokenProvider(CachingTokenProvider):
     """Hands out tokens from a source, kept in the memory of this process.
 
-    It cannot see other processes: each worker of a fleet logs in for itself and guards only its own attempts, so
-    several workers with a wrong password can together lock the account. Share tokens where there are many.
+    It cannot see other processes, nor other providers in this one: each logs in for itself and guards only its own
+    attempts, so several workers with a wrong password can together lock the account. Make one and share it among the
+    clients of a process.
 
     Args:
         source: Logs in, such as a `PasswordGrant`.

@@ -223,6 +223,7 @@ class Failure(enum.Enum):
     LOCKED = "locked"  # EnKash said that the account is locked: stop altogether
     TRANSIENT = "transient"  # not counted by EnKash: cool down, then try again
     AMBIGUOUS = "ambiguous"  # may have been counted: charge it against unproven credentials, then cool down
+    ABANDONED = "abandoned"  # cut off from this side: charged likewise, but no reason for others to wait
 
 
 @attrs.frozen
