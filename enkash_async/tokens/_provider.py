@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from logging import getLogger
+from typing import assert_never
 
 import attrs
 
@@ -278,7 +279,7 @@ class CachingTokenProvider:
             raise self._pause.failure_at(now)
         covers = max(floor, self._watermark)
         held = -1 if self._held is None else self._held.token.generation
-        flight = Flight(loop, above=max(covers, held), covers=covers, forced=floor >= 0)
+        flight = Flight(loop, above=max(covers, held), covers=covers, forced=floor >= 0 or covers > self._reported)
         self._flight = flight
         return flight, True
 
@@ -354,6 +355,8 @@ class CachingTokenProvider:
                     raise self._hold(seconds, _cooling(seconds))
                 case Refused(reason):
                     raise self._hold(_GUARD_LOOK, LoginGuardError(_REASONS[reason], reason=reason))
+                case _:
+                    assert_never(claim)
 
     def _hold(self, seconds: float, failure: TokenError) -> TokenError:
         """Answer callers with a failure from memory for so many seconds, and return it."""

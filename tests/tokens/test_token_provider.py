@@ -1209,6 +1209,17 @@ async def test_a_token_that_the_store_does_not_take_serves_this_process(clock: C
     assert login.attempts == 1
 
 
+async def test_a_store_with_an_answer_of_its_own_is_a_token_error(clock: Clock) -> None:
+    """Not an endless round of questions."""
+
+    class Odd(SpyStore):
+        async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+            return "later"  # type: ignore[return-value]
+
+    failure = await failure_of(provider_of(Login(clock), Odd(clock=clock), clock).get_token())
+    assert type(failure) is TokenError
+
+
 async def test_a_login_that_hangs_for_ever_gives_up_its_lease(clock: Clock, store: SpyStore) -> None:
     """Its heart stops after a minute, far beyond any time-out, so that others can try."""
     login = Login(clock, gated=True)
