@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         absent = str(missing.name).partition(".")[0]
         if absent not in {"click", "rich"}:
             raise
-        print(f"enkash: {absent} is not installed; run: pip install 'enkash-async[cli]'", file=sys.stderr)
+        print(
+            f"enkash: {absent} is not installed; in a checkout, run: pip install '.[cli]'",
+            file=sys.stderr,
+        )
         return 2
     return run(argv)
 

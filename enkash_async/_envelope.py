@@ -111,14 +111,14 @@ def read(
         envelope = _envelope(document, is_json)
     except UnreadableError as problem:
         if response.is_success:
-            return _undecodable(response, mute, f"{problem.where} is not {problem.expected}", problem.where)
+            return _undecodable(operation, response, mute, f"{problem.where} is not {problem.expected}", problem.where)
         envelope = _Envelope(None, _message(document), document.get("payload"), _reason(document))
     if not response.is_success:
         return _error(operation, response, envelope, mute)
     if operation.result is object and not response.body:
         return structure(None, operation.result)
     if not is_json:
-        return _undecodable(response, mute, "the body is not JSON")
+        return _undecodable(operation, response, mute, "the body is not JSON")
     return _success(operation, response, document, envelope, mute)
 
 
@@ -128,13 +128,15 @@ def _success(
     bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
     is_read = operation.effect is Effect.READ
     if bare and not (operation.result is object or (is_read and isinstance(document, list))):
-        return _undecodable(response, mute, "the body is not an envelope with response_code")
+        return _undecodable(operation, response, mute, "the body is not an envelope with response_code")
     if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
         return _error(operation, response, envelope, mute)
     if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
-        return _undecodable(response, mute, "response_code and response_message contradict each other", "response_code")
+        return _undecodable(
+            operation, response, mute, "response_code and response_message contradict each other", "response_code"
+        )
     if not bare and envelope.code is None and not _tells(envelope, "success"):
-        return _undecodable(response, mute, "the envelope has no response_code", "response_code")
+        return _undecodable(operation, response, mute, "the envelope has no response_code", "response_code")
     payload = document if bare else envelope.payload
     if payload is None and operation.effect is Effect.CREATES:
         payload = {}  # the reply of a create is not documented; code 0 alone says that the bill exists
@@ -142,7 +144,7 @@ def _success(
         return structure(payload, operation.result)
     except UnreadableError as problem:
         found = problem.under("payload")
-        return _undecodable(response, mute, f"{found.where} is not {problem.expected}", found.where)
+        return _undecodable(operation, response, mute, f"{found.where} is not {problem.expected}", found.where)
 
 
 def _tells(envelope: _Envelope, *words: str) -> bool:
@@ -150,11 +152,13 @@ def _tells(envelope: _Envelope, *words: str) -> bool:
     return envelope.message is not None and envelope.message.strip().lower() in words
 
 
-def _undecodable(response: Response, mute: tuple[str, ...], what: str, where: str | None = None) -> ResponseDecodeError:
+def _undecodable(
+    operation: Operation[T], response: Response, mute: tuple[str, ...], what: str, where: str | None = None
+) -> ResponseDecodeError:
     content_type = _muted(response.content_type, mute)
     kind = content_type or "no content type"
     return ResponseDecodeError(
-        f"EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
+        f"{operation.name}: EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
         status=response.status,
         content_type=content_type,
         where=where,

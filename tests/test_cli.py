@@ -206,7 +206,7 @@ class TestEveryCommand:
         monkeypatch.setitem(sys.modules, "click", None)
         run = await cli("--version")
         assert (run.code, run.out) == (2, "")
-        assert run.err == "enkash: click is not installed; run: pip install 'enkash-async[cli]'\n"
+        assert run.err == "enkash: click is not installed; in a checkout, run: pip install '.[cli]'\n"
 
 
 class TestToken:
@@ -319,6 +319,12 @@ class TestBillCreate:
         """The amount goes out as it was written."""
         run = await enkash("bill", "create", "2001", *CONSUMER, "--amount", "10.50", "--json")
         assert '"amount":10.50,' in run.out
+
+    async def test_without_a_fetch_an_amount_is_needed(self, enkash: Any) -> None:
+        """Nobody is to pay a sum that was never shown."""
+        run = await enkash("bill", "create", "2003", *CONSUMER, "--no-fetch")
+        assert run.code == 2
+        assert "--no-fetch needs an amount: --amount 2450.75" in run.err
 
     async def test_a_bill_can_be_created_without_fetching(self, enkash: Enkash, sandbox: Sandbox) -> None:
         """With the amount that is given."""

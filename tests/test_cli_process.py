@@ -137,4 +137,8 @@ async def test_without_the_extra_it_says_what_to_install() -> None:
     program = "import sys; sys.modules['rich'] = None; from enkash_async.__main__ import main; sys.exit(main(['demo']))"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=BARE, stdout=PIPE, stderr=PIPE)
     ended = await end(process)
-    assert ended == Ended(2, "", "enkash: rich is not installed; run: pip install 'enkash-async[cli]'\n")
+    assert ended == Ended(
+        2,
+        "",
+        "enkash: rich is not installed; in a checkout, run: pip install '.[cli]'\n",
+    )

@@ -72,7 +72,7 @@ def fetch(biller_id: int, params: Mapping[str, str], circle: str | None, as_json
 @click.option(
     "--amount", metavar="RUPEES", callback=as_rupees, help="What to pay, where it differs from what was fetched."
 )
-@click.option("--no-fetch", is_flag=True, help="Do not fetch first; give the --amount.")
+@click.option("--no-fetch", is_flag=True, help="Do not fetch first; needs --amount.")
 @json_option
 def create(
     biller_id: int,
@@ -86,8 +86,10 @@ def create(
     """Fetch what is due and hand it to EnKash to be paid.
 
     The debit is left to `enkash bill confirm`, except where your account is set to debit on creation. The reference is
-    printed on standard error before anything is sent: it finds the bill again, whatever happens.
+    printed on standard error before EnKash is asked to create anything: it finds the bill again, whatever happens.
     """
+    if no_fetch and amount is None:
+        raise click.UsageError("--no-fetch needs an amount: --amount 2450.75")
     known = uuid.uuid4().hex if reference is None else reference
 
     async def create_unfetched(client: EnkashClient) -> Bill:

@@ -47,6 +47,9 @@ _OAUTH_ERRORS = _HARMLESS | {
     "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_token", "server_error",
     "unauthorized", "unauthorized_client",
 }  # fmt: skip
+_UNLOCK = "have the account unlocked"
+_CHECK_CLIENT = "check client id, client secret and form client id"
+_CHECK_ALL = "check client id, client secret, form client id, username and password"
 # "ACCOUNT_LOCKED", "has been locked"; not "blocked", "unlocked", "deadlocked", nor Spring's "accountNonLocked".
 _LOCKED = re.compile(rb"(?<!un)(?<!non)(?<!dead)(?<![bcf])locked", re.IGNORECASE)
 _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
@@ -229,15 +232,17 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
     locked = status == 423 or _says_locked(response)
     said = f"HTTP {response.status}" + (f", {error}" if error else "")
     if locked or status in _REFUSING or (status == 400 and error not in _HARMLESS):
-        advice = "have the account unlocked" if locked else "check client id, client secret, username and password"
+        advice = _UNLOCK if locked else _CHECK_CLIENT if error == "invalid_client" else _CHECK_ALL
         return CredentialsRejectedError(
-            f"EnKash refused the login ({said}): {advice}; these credentials are not tried again",
+            f"EnKash refused the login ({said}): {advice}. This process does not try them again; a new one would, and "
+            "several wrong logins may lock the account",
             status=response.status,
             error=error,
             locked=locked,
         )
+    where = "; is the base URL right?" if status in {404, 405} else ""
     return TokenEndpointError(
-        f"the login failed ({said})",
+        f"the login failed ({said}){where}",
         retry_after=parse_retry_after(response.headers.get("retry-after"), response.headers.get("date")),
     )
 

@@ -51,10 +51,13 @@ _LOOK = 0.1  # longest pause in seconds between looks at somebody else's login
 _GUARD_LOOK = 1.0  # seconds for which a closed guard is believed without asking the store again
 _YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be refused again
 
+_RESET = "call reset_guard() of the token provider"
 _REASONS = {
-    "rejected": "EnKash refused these credentials, or gave no token for them: correct them, or call reset_guard()",
-    "budget": "too many logins failed that may have counted: check the credentials, then call reset_guard()",
-    "locked": "EnKash says that the account is locked: have it unlocked, then call reset_guard()",
+    "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct them, "
+    f"or, once the account is put right, {_RESET}",
+    "budget": "no login was attempted, since too many failed that EnKash may have counted: check the credentials, then "
+    f"{_RESET}",
+    "locked": f"no login was attempted, since EnKash says that the account is locked: have it unlocked, then {_RESET}",
     "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
 }
 

@@ -82,7 +82,7 @@ def run_script() -> Callable[[str], str]:
 
     def run(script: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _PRELUDE + textwrap.dedent(script)],
+            [sys.executable, "-u", "-W", "ignore::DeprecationWarning", "-c", _PRELUDE + textwrap.dedent(script)],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             capture_output=True,
             text=True,
