@@ -53,8 +53,8 @@ _YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be re
 
 _RESET = "call reset_guard() of the token provider"
 _REASONS = {
-    "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct them, "
-    f"or, once the account is put right, {_RESET}",
+    "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct "
+    f"them, or, once the account is put right, {_RESET}",
     "budget": "no login was attempted, since too many failed that EnKash may have counted: check the credentials, then "
     f"{_RESET}",
     "locked": f"no login was attempted, since EnKash says that the account is locked: have it unlocked, then {_RESET}",
