@@ -16,7 +16,7 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 FLOORS: list[set[str]] = [
     {"_forks", "_json", "_secret", "_version", "errors", "models._base", "models._enums", "paging", "tokens._windows"},
     {"_checks", "_wire", "bulk", "models._billers", "models._filters", "routes", "tokens._types"},
-    {"_transport", "models._bills", "retry", "tokens._flight", "tokens._memory", "tokens._static"},
+    {"_transport", "models._bills", "retry", "tokens._flight", "tokens._memory", "tokens._states", "tokens._static"},
     {"models", "tokens._grant", "tokens._provider"},
     {"_codec", "_search", "tokens"},
     {"_envelope", "billers", "bills", "payments"},

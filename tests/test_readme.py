@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import enkash_async
 from enkash_async import Routes, errors
 from enkash_async.sandbox import FaultKind, Sandbox
 
@@ -73,12 +72,3 @@ def test_the_unverified_routes_are_named() -> None:
     """Whoever relies on them has been told."""
     for name in Routes.unverified():
         assert f"{name}=…" in README
-
-
-def test_the_package_has_no_secret_of_its_own() -> None:
-    """The documentation pages print an address and keys; none of them is here."""
-    assert Path(str(enkash_async.__file__)).exists()
-    pages = ("saquib", "Password@", "CEKFOW", "CEK1GZ", "ZW5rYXNo")
-    for path in Path(str(enkash_async.__file__)).parent.rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        assert not [word for word in pages if word in text], path

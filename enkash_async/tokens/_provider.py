@@ -18,14 +18,13 @@ import attrs
 from enkash_async._forks import reset_after_fork
 from enkash_async.errors import (
     ConfigurationError,
-    CredentialsRejectedError,
     LoginGuardError,
     TokenEndpointError,
     TokenError,
-    TokenReplyError,
 )
 from enkash_async.tokens._flight import Flight, wake
 from enkash_async.tokens._memory import MemoryTokenStore
+from enkash_async.tokens._states import Held, Pause, ProviderState, closed, cooling, guard_closed, guard_view
 from enkash_async.tokens._types import (
     Cooling,
     Failure,
@@ -50,62 +49,6 @@ _BLIND_PAUSE = 5.0  # seconds between logins while a store cannot say how long t
 _LOOK = 0.1  # longest pause in seconds between looks at somebody else's login
 _GUARD_LOOK = 1.0  # seconds for which a closed guard is believed without asking the store again
 _YOUNG = 5.0  # seconds: a renewed token that is refused at this age would be refused again
-
-_RESET = "call reset_guard() of the token provider"
-_REASONS = {
-    "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct "
-    f"them, or, once the account is put right, {_RESET}",
-    "budget": "no login was attempted, since too many failed that EnKash may have counted: check the credentials, then "
-    f"{_RESET}",
-    "locked": f"no login was attempted, since EnKash says that the account is locked: have it unlocked, then {_RESET}",
-    "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
-}
-
-
-@attrs.frozen
-class ProviderState:
-    """What a provider knows at the moment; cheap, and without secrets.
-
-    Attributes:
-        generation: Of the token in hand, or None.
-        remaining: Its seconds left to live, or None.
-        refreshing: Whether a login is under way in this process.
-        logins: Logins made by this process that worked.
-        failures: Refreshes of this process that did not.
-        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
-        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
-    """
-
-    generation: int | None
-    remaining: float | None
-    refreshing: bool
-    logins: int
-    failures: int
-    barred: str | None
-    cooling: float
-
-
-@attrs.frozen
-class _Held:
-    """The token in hand with the instants at which its windows begin."""
-
-    token: Token
-    ahead_at: float
-    wait_at: float
-    hold_at: float
-
-
-@attrs.frozen
-class _Pause:
-    """A failure that is answered from memory until an instant, without asking the store again."""
-
-    until: float
-    failure: TokenError
-
-    def failure_at(self, now: float) -> TokenError:
-        """Return the failure as it stands at an instant, for one caller alone."""
-        is_passing = isinstance(self.failure, TokenEndpointError)
-        return _cooling(self.until - now) if is_passing else self.failure.copy()
 
 
 class CachingTokenProvider:
@@ -146,9 +89,9 @@ class CachingTokenProvider:
         self._patience = patience
         # Re-entrant: under it, the garbage collector may come to end a refresh that a closed loop left behind.
         self._lock = threading.RLock()
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._flight: Flight | None = None
-        self._pause: _Pause | None = None
+        self._pause: Pause | None = None
         self._watermark = -1  # the highest generation that a caller saw refused
         self._reported = -1  # the highest of these that the store knows of
         self._renewed: int | None = None  # the generation that the last forced renewal brought
@@ -179,7 +122,7 @@ class CachingTokenProvider:
             self._closed = True
             self._held = None
             flight, self._flight = self._flight, None
-            waiters = [] if flight is None else flight.land(_closed())
+            waiters = [] if flight is None else flight.land(closed())
         wake(waiters)
         if flight is None or flight.task is None:
             return
@@ -222,7 +165,7 @@ class CachingTokenProvider:
         with self._lock:
             young = self._renewed_at + _YOUNG > self._clock()
             if rejected.generation == self._renewed and young and not self._is_newer(rejected.generation):
-                raise LoginGuardError(_REASONS["renewal"], reason="renewal")
+                raise guard_closed("renewal")
             self._watermark = max(self._watermark, rejected.generation)
             if self._held is not None and self._held.token.generation <= self._watermark:
                 self._held = None
@@ -262,7 +205,7 @@ class CachingTokenProvider:
                 # It began before the rejection, so its token may have been revoked by the same stroke.
                 floor = max(floor, flight.outcome.generation) if stale else floor
 
-    def _usable(self, floor: int) -> _Held | None:
+    def _usable(self, floor: int) -> Held | None:
         held = self._held
         if held is None or held.token.generation <= floor or self._clock() >= held.hold_at:
             return None
@@ -274,7 +217,7 @@ class CachingTokenProvider:
     def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
         """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""
         if self._closed:
-            raise _closed()
+            raise closed()
         flight = self._flight
         if flight is not None and not flight.is_adrift(loop):
             return flight, False
@@ -335,7 +278,7 @@ class CachingTokenProvider:
             return
         windows = Windows.of(token.expires_in, self._share)
         end = token.requested_at + token.expires_in
-        self._held = _Held(token, end - windows.ahead, end - windows.wait, end - windows.hold)
+        self._held = Held(token, end - windows.ahead, end - windows.wait, end - windows.hold)
         self._pause = None
 
     async def _refresh(self, flight: Flight) -> Token:
@@ -355,15 +298,15 @@ class CachingTokenProvider:
                 case Wait(seconds):
                     await self._sleep(min(seconds, _LOOK))
                 case Cooling(seconds):
-                    raise self._hold(seconds, _cooling(seconds))
+                    raise self._hold(seconds, cooling(seconds))
                 case Refused(reason):
-                    raise self._hold(_GUARD_LOOK, LoginGuardError(_REASONS[reason], reason=reason))
+                    raise self._hold(_GUARD_LOOK, guard_closed(reason))
                 case _:
                     assert_never(claim)
 
     def _hold(self, seconds: float, failure: TokenError) -> TokenError:
         """Answer callers with a failure from memory for so many seconds, and return it."""
-        self._pause = _Pause(self._clock() + seconds, failure)
+        self._pause = Pause(self._clock() + seconds, failure)
         return failure
 
     async def _lead(self, flight: Flight, fence: int) -> Token | None:
@@ -403,17 +346,17 @@ class CachingTokenProvider:
 
     async def _note_failure(self, owner: str, failure: TokenError) -> None:
         retry_after = failure.retry_after if isinstance(failure, TokenEndpointError) else None
-        view = _guard_view(failure)
+        view = guard_view(failure)
         try:
             pause = await self._store.fail(self._source.identity, owner, view, retry_after)
         except Exception as problem:  # noqa: BLE001 (a store of any kind)
             _log.warning("the token store failed with %s; the guard holds in this process", type(problem).__name__)
             is_final = view in {Failure.REJECTED, Failure.LOCKED}
-            guard = LoginGuardError(_REASONS[view.value], reason=view.value) if is_final else _cooling(_BLIND_PAUSE)
+            guard = guard_closed(view.value) if is_final else cooling(_BLIND_PAUSE)
             self._hold(math.inf if is_final else _BLIND_PAUSE, guard)
             return
         if pause > 0:
-            self._hold(pause, _cooling(pause))
+            self._hold(pause, cooling(pause))
             if isinstance(failure, TokenEndpointError):
                 failure.retry_after = pause
 
@@ -423,26 +366,6 @@ class CachingTokenProvider:
             await self._sleep(_HEARTBEAT)
             with contextlib.suppress(Exception):  # a store of the user's own; the login goes on without it
                 await self._store.beat(self._source.identity, owner)
-
-
-def _guard_view(failure: TokenError) -> Failure:
-    """Return what a failed login means for the guard."""
-    if isinstance(failure, CredentialsRejectedError):
-        return Failure.LOCKED if failure.locked else Failure.REJECTED
-    if isinstance(failure, TokenReplyError):
-        return Failure.REJECTED  # success without a token: the attempt may have counted, and the next one will too
-    counted = isinstance(failure, TokenEndpointError) and failure.counted
-    return Failure.AMBIGUOUS if counted else Failure.TRANSIENT
-
-
-def _cooling(seconds: float) -> TokenEndpointError:
-    return TokenEndpointError(
-        f"the last login failed for a passing reason; the next attempt is due in {seconds:.1f} s", retry_after=seconds
-    )
-
-
-def _closed() -> TokenError:
-    return TokenError("the token provider is closed; make a new one")
 
 
 class InMemoryTokenProvider(CachingTokenProvider):

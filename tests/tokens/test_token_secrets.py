@@ -22,8 +22,8 @@ from enkash_async.tokens import CachingTokenProvider, Token
 from support import RawServer, Reader, Writer, raw_server, reply
 
 # These stand here and not in a test, since a rendered traceback shows the locals of the test as well.
-OURS = Credentials("enkash-client", "cl1ent+s3cret&", "ap-team@example.com", "p4ss w0rd%é", "CEKDEMO123")
-BASIC = base64.b64encode(b"enkash-client:cl1ent+s3cret&").decode()
+OURS = Credentials("demo-client", "cl1ent+s3cret&", "ap-team@example.com", "p4ss w0rd%é", "CEKDEMO123")
+BASIC = base64.b64encode(b"demo-client:cl1ent+s3cret&").decode()
 TOKEN = "at-s3cr3t-t0ken"
 SECRETS = (
     OURS.client_secret,

@@ -24,7 +24,7 @@ from enkash_async.tokens import (
 )
 
 HOST = "https://enkash.example"
-OURS = Credentials("enkash-client", "enkash-secret", "ap-team@example.com", "correct horse", "CEKDEMO123")
+OURS = Credentials("demo-client", "demo-secret", "ap-team@example.com", "correct horse", "CEKDEMO123")
 
 
 class TestToken:
@@ -128,9 +128,9 @@ class TestCredentials:
     def test_they_do_not_show_secrets(self, show: Callable[[Credentials], str]) -> None:
         """The two names may be seen."""
         shown = show(OURS)
-        assert "enkash-client" in shown
+        assert "demo-client" in shown
         assert "ap-team@example.com" in shown
-        assert "enkash-secret" not in shown
+        assert "demo-secret" not in shown
         assert "correct horse" not in shown
 
     @pytest.mark.parametrize("name", ["client_id", "client_secret", "username", "password", "form_client_id"])
@@ -194,7 +194,7 @@ class TestIdentity:
     def test_it_names_nobody(self) -> None:
         """Neither part holds a piece of what it was made from; a store's keys may be seen."""
         shown = repr(Identity.of(HOST, OURS))
-        for said in ("enkash-client", "enkash-secret", "ap-team", "example", "correct", "CEKDEMO123"):
+        for said in ("demo-client", "demo-secret", "ap-team", "example", "correct", "CEKDEMO123"):
             assert said not in shown
 
 

@@ -1,0 +1,99 @@
+"""What a provider holds, says of itself, and tells its callers when there is no token."""
+
+from __future__ import annotations
+
+import attrs
+
+from enkash_async.errors import (
+    CredentialsRejectedError,
+    LoginGuardError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
+)
+from enkash_async.tokens._types import Failure, Token
+
+__all__ = ["Held", "Pause", "ProviderState", "closed", "cooling", "guard_closed", "guard_view"]
+
+_RESET = "call reset_guard() of the token provider"
+_REASONS = {
+    "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct "
+    f"them, or, once the account is put right, {_RESET}",
+    "budget": "no login was attempted, since too many failed that EnKash may have counted: check the credentials, then "
+    f"{_RESET}",
+    "locked": f"no login was attempted, since EnKash says that the account is locked: have it unlocked, then {_RESET}",
+    "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
+}
+
+
+@attrs.frozen
+class ProviderState:
+    """What a provider knows at the moment; cheap, and without secrets.
+
+    Attributes:
+        generation: Of the token in hand, or None.
+        remaining: Its seconds left to live, or None.
+        refreshing: Whether a login is under way in this process.
+        logins: Logins made by this process that worked.
+        failures: Refreshes of this process that did not.
+        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
+        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
+    """
+
+    generation: int | None
+    remaining: float | None
+    refreshing: bool
+    logins: int
+    failures: int
+    barred: str | None
+    cooling: float
+
+
+@attrs.frozen
+class Held:
+    """The token in hand with the instants at which its windows begin."""
+
+    token: Token
+    ahead_at: float
+    wait_at: float
+    hold_at: float
+
+
+@attrs.frozen
+class Pause:
+    """A failure that is answered from memory until an instant, without asking the store again."""
+
+    until: float
+    failure: TokenError
+
+    def failure_at(self, now: float) -> TokenError:
+        """Return the failure as it stands at an instant, for one caller alone."""
+        is_passing = isinstance(self.failure, TokenEndpointError)
+        return cooling(self.until - now) if is_passing else self.failure.copy()
+
+
+def guard_view(failure: TokenError) -> Failure:
+    """Return what a failed login means for the guard."""
+    if isinstance(failure, CredentialsRejectedError):
+        return Failure.LOCKED if failure.locked else Failure.REJECTED
+    if isinstance(failure, TokenReplyError):
+        return Failure.REJECTED  # success without a token: the attempt may have counted, and the next one will too
+    counted = isinstance(failure, TokenEndpointError) and failure.counted
+    return Failure.AMBIGUOUS if counted else Failure.TRANSIENT
+
+
+def cooling(seconds: float) -> TokenEndpointError:
+    """Return the error of a pause of so many seconds after a passing failure."""
+    return TokenEndpointError(
+        f"the last login failed for a passing reason; the next attempt is due in {seconds:.1f} s", retry_after=seconds
+    )
+
+
+def closed() -> TokenError:
+    """Return the error of a provider that was closed."""
+    return TokenError("the token provider is closed; make a new one")
+
+
+def guard_closed(reason: str) -> LoginGuardError:
+    """Return the error of an attempt that is not made; the reason as in `LoginGuardError.reason`."""
+    return LoginGuardError(_REASONS[reason], reason=reason)
