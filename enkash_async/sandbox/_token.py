@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import urllib.parse
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
 from enkash_async.sandbox._accounts import Accounts, IssuedToken, LoginRefusal, LoginRefusedError, TokenState
@@ -15,6 +15,7 @@ __all__ = ["TokenStyle", "bearer_refusal", "log_in"]
 
 TokenStyle: TypeAlias = Literal["camel", "snake", "legacy"]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = "application/x-www-form-urlencoded"
 
 # The error words of RFC 6749, which a sister product's replies use; EnKash documents no error body of this call.
@@ -87,7 +88,7 @@ def _token(token: IssuedToken, style: TokenStyle) -> dict[str, object]:
     expiry = token.issued_at + timedelta(seconds=token.lifetime)
     return {
         "token": token.access_token,
-        "expiry": int(expiry.timestamp() * 1000),
+        "expiry": (expiry - _EPOCH) // timedelta(milliseconds=1),
         "resultCode": 200,
         "resultMessage": "Success",
     }

@@ -8,6 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, get_args
 from urllib.parse import quote
@@ -168,7 +169,8 @@ class TestLogin:
         server = await start(token_style="legacy")
         answer = await server.log_in()
         assert set(answer.body) == {"token", "expiry", "resultCode", "resultMessage"}
-        assert answer.body["expiry"] == int(server.ledger.opened_at.timestamp() * 1000) + 3_600_000
+        since_1970 = server.ledger.opened_at - datetime(1970, 1, 1, tzinfo=UTC)
+        assert answer.body["expiry"] == since_1970 // timedelta(milliseconds=1) + 3_600_000
 
     @pytest.mark.parametrize("style", [{"token_style": "pascal"}, {"fetch_style": "shouted"}])
     async def test_an_unknown_style_is_refused(self, start: Start, style: dict[str, str]) -> None:
