@@ -148,7 +148,7 @@ def _success(
 
 
 def _tells(envelope: _Envelope, *words: str) -> bool:
-    """Whether an envelope without a code still says plainly how the call ended."""
+    """Whether an envelope says in so many words how the call ended."""
     return envelope.message is not None and envelope.message.strip().lower() in words
 
 
