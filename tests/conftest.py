@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from enkash_async import EnkashClient
+from enkash_async.__main__ import main
 from enkash_async.sandbox import Sandbox
 
-from support import EAGER
+from servers import FLAVOURS, MISSING, Server, running
+from support import EAGER, Enkash, Run
 
 # Machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,3 +30,62 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def client(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as made:
         yield made
+
+
+_KINDS = [pytest.param(kind) for kind in FLAVOURS] or [pytest.param("none", marks=pytest.mark.skip(MISSING))]
+
+
+@pytest.fixture(scope="session", params=_KINDS)
+def lasting_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server for the whole run, of each kind in turn."""
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(lasting_server: Server) -> Server:
+    """The same, empty; whoever stops or freezes a server starts one of its own."""
+    with lasting_server.admin() as admin:
+        admin.flushall()
+        admin.script_flush()
+    return lasting_server
+
+
+_VARIABLES = (
+    *("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD"),
+    *("ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "ENKASH_TOKEN_KEYS", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"),
+)
+
+
+@pytest.fixture
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cli(bare_environment: None, capsys: pytest.CaptureFixture[str]) -> Enkash:
+    """Runs commands where the variables lead to nothing."""
+
+    async def call(*argv: str) -> Run:
+        code = await asyncio.to_thread(main, argv)
+        printed = capsys.readouterr()
+        return Run(code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def enkash(sandbox: Sandbox, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> Enkash:
+    """Runs commands whose variables lead to the sandbox, and sees to it that none of them prints a secret."""
+    for name, value in sandbox.environ().items():
+        monkeypatch.setenv(name, value)
+
+    async def call(*argv: str) -> Run:
+        run = await cli(*argv)
+        tokens = sandbox.ledger.accounts._tokens
+        for secret in (sandbox.credentials.client_secret, sandbox.credentials.password, *tokens):
+            assert secret not in run.out + run.err
+        return run
+
+    return call

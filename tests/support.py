@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from enkash_async import EnkashError, RetryPolicy
+import attrs
+
+from enkash_async import EnkashError, RetryPolicy, _json
 from enkash_async._wire import Operation
 
 #: Repeats at once, so that no test waits for a pause.
@@ -95,3 +100,46 @@ def reply(body: bytes, status: str = "200 OK", *headers: str, length: int | None
     """Return an HTTP reply; `length` announces another length than the body has."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception with everything that hangs on it."""
+    while error is not None:
+        yield error
+        yield from _chain(error.__context__ if error.__cause__ is not None else None)
+        error = error.__cause__ or error.__context__
+
+
+def _frames(trace: TracebackType | None) -> Iterator[str]:
+    """Yield the locals of every frame of the package and of its libraries; the test's own hold what it made up."""
+    while trace is not None:
+        if "/tests/" not in trace.tb_frame.f_code.co_filename.replace("\\", "/"):
+            summary = traceback.StackSummary.extract([(trace.tb_frame, trace.tb_lineno)], capture_locals=True)
+            yield repr(summary[0].locals)
+        trace = trace.tb_next
+
+
+def shown(error: BaseException, *, frames: bool = True) -> str:
+    """Return everything that could come to light of an error; the callers' own arguments are in its frames."""
+    parts: list[str] = []
+    for one in _chain(error):
+        parts += [str(one), repr(one), repr(vars(one)), *(_frames(one.__traceback__) if frames else ())]
+        if isinstance(one, EnkashError):
+            parts.append(repr(pickle.dumps(one)))
+    return "\n".join(parts)
+
+
+@attrs.frozen
+class Run:
+    """What a command ended with and printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return _json.loads(self.out.encode())
+
+
+Enkash = Callable[..., Awaitable[Run]]

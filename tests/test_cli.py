@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
@@ -15,70 +14,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
-import attrs
 import pytest
 
-from enkash_async import _json
 from enkash_async.__main__ import main
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import RawServer, Reader, Writer, raw_server, reply
+from support import Enkash, RawServer, Reader, Run, Writer, raw_server, reply
 
 CONSUMER = ("-p", "cn=123456789")
-NAMES = (
-    *("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD"),
-    *("ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"),
-)
-
-
-@attrs.frozen
-class Run:
-    """What a command ended with and printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return _json.loads(self.out.encode())
-
-
-Enkash = Callable[..., Awaitable[Run]]
-
-
-@pytest.fixture(autouse=True)
-def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Enkash:
-    """Runs commands where the variables lead to nothing."""
-
-    async def call(*argv: str) -> Run:
-        code = await asyncio.to_thread(main, argv)
-        printed = capsys.readouterr()
-        return Run(code, printed.out, printed.err)
-
-    return call
-
-
-@pytest.fixture
-def enkash(sandbox: Sandbox, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> Enkash:
-    """Runs commands whose variables lead to the sandbox, and sees to it that none of them prints a secret."""
-    for name, value in sandbox.environ().items():
-        monkeypatch.setenv(name, value)
-
-    async def call(*argv: str) -> Run:
-        run = await cli(*argv)
-        tokens = sandbox.ledger.accounts._tokens
-        for secret in (sandbox.credentials.client_secret, sandbox.credentials.password, *tokens):
-            assert secret not in run.out + run.err
-        return run
-
-    return call
 
 
 async def created(enkash: Enkash, reference: str = "inv-1", *, biller: str = "2001") -> str:

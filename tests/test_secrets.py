@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import pickle
 import traceback
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterator
-from types import TracebackType
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -20,7 +18,7 @@ import pytest
 
 from enkash_async import ConfigurationError, Credentials, EnkashClient, EnkashError, RetryPolicy, Timeouts
 
-from support import EAGER, RawServer, Reader, Writer, raw_server, reply
+from support import EAGER, RawServer, Reader, Writer, raw_server, reply, shown
 
 CREDENTIALS = Credentials("my-client", "s3cret&client+", "ap-team@example.com", "pässwörd 4711%")
 TOKEN = "tok-3f9a77c1d2"
@@ -71,33 +69,6 @@ CALLS: dict[str, Callable[[EnkashClient], Awaitable[object]]] = {
 }
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception with everything that hangs on it."""
-    while error is not None:
-        yield error
-        yield from _chain(error.__context__ if error.__cause__ is not None else None)
-        error = error.__cause__ or error.__context__
-
-
-def _frames(trace: TracebackType | None) -> Iterator[str]:
-    """Yield the locals of every frame of the package and of its libraries; the test's own hold what it made up."""
-    while trace is not None:
-        if "/tests/" not in trace.tb_frame.f_code.co_filename.replace("\\", "/"):
-            summary = traceback.StackSummary.extract([(trace.tb_frame, trace.tb_lineno)], capture_locals=True)
-            yield repr(summary[0].locals)
-        trace = trace.tb_next
-
-
-def _shown(error: BaseException, *, frames: bool = True) -> str:
-    """Return everything that could come to light of an error; the callers' own arguments are in its frames."""
-    parts: list[str] = []
-    for one in _chain(error):
-        parts += [str(one), repr(one), repr(vars(one)), *(_frames(one.__traceback__) if frames else ())]
-        if isinstance(one, EnkashError):
-            parts.append(repr(pickle.dumps(one)))
-    return "\n".join(parts)
-
-
 def _assert_clean(text: str, *more: str) -> None:
     found = [secret for secret in (*SECRETS, *more) if secret in text]
     assert not found
@@ -118,8 +89,8 @@ async def test_a_failing_call_shows_no_secret(
             with pytest.raises(EnkashError) as caught:
                 await CALLS[call](client)
     personal = (CONSUMER,) if call in {"fetch", "create"} else ()
-    _assert_clean(_shown(caught.value))
-    _assert_clean(_shown(caught.value, frames=False), *personal)
+    _assert_clean(shown(caught.value))
+    _assert_clean(shown(caught.value, frames=False), *personal)
     _assert_clean(caplog.text, *personal)
     _assert_clean("".join(traceback.TracebackException.from_exception(caught.value).format()), *personal)
 
@@ -138,7 +109,7 @@ async def test_a_failing_login_shows_no_secret(status: str, way: str, caplog: py
                 await client.bills.get("U-1")
     for failure in (*failures, caught.value):
         assert isinstance(failure, EnkashError)
-        _assert_clean(_shown(failure), CREDENTIALS.username)
+        _assert_clean(shown(failure), CREDENTIALS.username)
     _assert_clean(caplog.text, CREDENTIALS.username)
 
 
@@ -157,8 +128,8 @@ async def test_a_time_out_and_a_cancellation_show_no_secret() -> None:
         async with brief as client:
             with pytest.raises(EnkashError) as caught:
                 await client.bills.create(2001, {"cn": CONSUMER})
-        _assert_clean(_shown(caught.value))
-        _assert_clean(_shown(caught.value, frames=False), CONSUMER)
+        _assert_clean(shown(caught.value))
+        _assert_clean(shown(caught.value, frames=False), CONSUMER)
         async with EnkashClient.from_credentials(server.base_url, CREDENTIALS) as client:
             task = asyncio.create_task(client.bills.get("U-1"))
             count = len(server.requests)
@@ -167,7 +138,7 @@ async def test_a_time_out_and_a_cancellation_show_no_secret() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as stopped:
                 await task
-        _assert_clean(_shown(stopped.value))
+        _assert_clean(shown(stopped.value))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +157,7 @@ def test_a_wrong_set_up_shows_no_secret(wrong: Callable[[], Any]) -> None:
     """Configuration errors are the ones that people paste into tickets."""
     with pytest.raises(ConfigurationError) as caught:
         wrong()
-    _assert_clean(_shown(caught.value))
+    _assert_clean(shown(caught.value))
 
 
 def test_credentials_and_client_show_no_secret() -> None:
