@@ -97,6 +97,8 @@ async def _envelope_http_errors(request: web.Request, handler: Handler) -> web.S
         return await handler(request)
     except web.HTTPException as error:
         return _response(_failure(error.status, error.reason))
+    except ConnectionResetError:
+        return _hang_up(request)  # the caller left in the middle of its request, and nobody is there to be answered
 
 
 def _handler(name: str, work: Work) -> Handler:
@@ -152,6 +154,7 @@ async def _handle_with(fault: Fault, request: web.Request, work: Work) -> web.St
     if refusal is not None:
         return _response(refusal)
     if fault.kind is FaultKind.SLOW:
+        await request.read()  # what has arrived is done, also when the caller does not wait for it
         await request.app[_DESK].sleep(fault.delay)
     return await _send_with(fault.kind, request, await work(request))
 
