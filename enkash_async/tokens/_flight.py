@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 
 from enkash_async.errors import TokenError
 from enkash_async.tokens._types import Token
@@ -23,15 +22,16 @@ class Flight:
         loop: The loop that the refresh runs in.
         above: Only a token of a higher generation ends it.
         covers: The rejection that was known when it began; it cannot answer a later one.
-        forced: Whether a rejection caused it.
+        offer: A token that the store does not know of yet, after the owner that fetched it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, above: int, covers: int, forced: bool) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, above: int, covers: int, offer: tuple[str, Token] | None = None
+    ) -> None:
         self.loop = loop
         self.above = above
         self.covers = covers
-        self.forced = forced
-        self.owner = uuid.uuid4().hex
+        self.offer = offer
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | TokenError | None = None  # None once done: cut off, and nothing is known

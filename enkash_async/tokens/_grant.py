@@ -234,8 +234,8 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
     if locked or status in _REFUSING or (status == 400 and error not in _HARMLESS):
         advice = _UNLOCK if locked else _CHECK_CLIENT if error == "invalid_client" else _CHECK_ALL
         return CredentialsRejectedError(
-            f"EnKash refused the login ({said}): {advice}. This process does not try them again; a new one would, and "
-            "several wrong logins may lock the account",
+            f"EnKash refused the login ({said}): {advice}. They are not tried again here; a process that shares no "
+            "token store would, and several wrong logins may lock the account",
             status=response.status,
             error=error,
             locked=locked,

@@ -5,32 +5,39 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 import attrs
 
 from enkash_async._forks import reset_after_fork
+from enkash_async.tokens._limits import (
+    BUDGET,
+    LEASE,
+    REMEMBERED,
+    RENEWAL_PAUSE,
+    cooldown_ceiling,
+    kept_retry_after,
+)
 from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Identity, Lead, Refused, Token, Wait
 from enkash_async.tokens._windows import hold_back
 
-__all__ = ["BUDGET", "MemoryTokenStore"]
-
-#: Login attempts that credentials get before they have worked once, whatever the number of fingerprints. EnKash's
-#: neighbouring products lock the account after three wrong ones in a row; one is left for a person.
-BUDGET = 2
+__all__ = ["MemoryTokenStore"]
 
 _REFUSED = (Failure.REJECTED, Failure.LOCKED)
-_LEASE = 6.0  # seconds without a heartbeat after which a login counts as abandoned
-_COOLDOWN = 0.5  # seconds, doubled with every failure in a row, of which a random part is waited
-_LONGEST_COOLDOWN = 30.0
-_LONGEST_RETRY_AFTER = 300.0
+_NEVER = float("-inf")
 
 
 @attrs.define
 class _Lease:
     owner: str
     fence: int
+    fingerprint: str
     until: float
+
+
+def _owners() -> deque[str]:
+    return deque(maxlen=REMEMBERED)
 
 
 @attrs.define
@@ -38,14 +45,19 @@ class _Account:
     token: Token | None = None
     fence: int = 0
     watermark: int = -1  # the highest generation that EnKash refused
+    refused: bool = False  # and no login has come since
+    renewed_at: float = _NEVER  # when a login last came in the place of a refused token
     lease: _Lease | None = None
+    published: int = -1  # the highest generation that was ever stored
+    failed: int = -1  # the highest number of an attempt that failed
     spent: int = 0  # attempts of unproven credentials since the last login that worked
     locked: bool = False
-    barred: set[str] = attrs.field(factory=set)
+    barred: dict[str, int] = attrs.field(factory=dict)  # fingerprints, with the number of the attempt
     proven: set[str] = attrs.field(factory=set)
     failures: int = 0
-    reporter: str | None = None  # the owner whose failure was noted last
-    cool_until: float = float("-inf")
+    heard: deque[str] = attrs.field(factory=_owners)  # whose failure was noted
+    abandoned: deque[str] = attrs.field(factory=_owners)  # whose attempt was charged when the lease ran out
+    cool_until: float = _NEVER
 
 
 class MemoryTokenStore:
@@ -73,20 +85,22 @@ class MemoryTokenStore:
             account, now = self._account(identity), self._clock()
             token = account.token
             if token is not None and token.generation > max(above, account.watermark) and _lives(token, now):
-                return Found(token)
+                settled = max(0.0, account.renewed_at + RENEWAL_PAUSE - now)
+                return Found(token, identity.fingerprint in account.proven, settled)
+            _charge_abandoned(account, owner, now)
             if reason := _refusal(account, identity):
                 return Refused(reason)
             if account.cool_until > now:
                 return Cooling(account.cool_until - now)
-            return self._lease(account, owner, above, now)
+            return _take_lease(account, identity, owner, above, now)
 
     async def beat(self, identity: Identity, owner: str) -> bool:
         """Extend the owner's lease; as in `TokenStore.beat`."""
         with self._lock:
-            lease = self._account(identity).lease
-            if lease is None or lease.owner != owner:
+            lease, now = self._account(identity).lease, self._clock()
+            if lease is None or lease.owner != owner or lease.until <= now:
                 return False
-            lease.until = self._clock() + _LEASE
+            lease.until = now + LEASE
             return True
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
@@ -94,47 +108,74 @@ class MemoryTokenStore:
         with self._lock:
             account = self._account(identity)
             _drop_lease(account, owner)
-            account.proven.add(identity.fingerprint)
-            account.barred.discard(identity.fingerprint)
-            account.spent, account.locked = 0, False
-            account.failures, account.cool_until = 0, float("-inf")
-            stored = account.token.generation if account.token is not None else -1
-            if token.generation <= max(stored, account.watermark):
+            now, held = self._clock(), account.token
+            if token.remaining(now) <= 0:
                 return False
+            if held == token:
+                return True  # the same publication again
+            newest = -1 if held is None or held.remaining(now) <= 0 else held.generation
+            if token.generation <= max(newest, account.watermark):
+                return False
+            if account.refused:
+                account.refused, account.renewed_at = False, now
             account.token = token
+            account.published = max(account.published, token.generation)
+            account.fence = max(account.fence, token.generation)
+            # A charge of the same number was for this very login, whose leader had vanished.
+            if token.generation > account.failed - (owner in account.abandoned):
+                account.spent, account.locked = 0, False
+                account.failures, account.cool_until = 0, _NEVER
+            if token.generation > account.barred.get(identity.fingerprint, -1):
+                account.barred.pop(identity.fingerprint, None)
+                account.proven.add(identity.fingerprint)
             return True
 
-    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
+    async def fail(
+        self,
+        identity: Identity,
+        owner: str,
+        failure: Failure,
+        retry_after: float | None = None,
+        *,
+        fence: int | None = None,
+    ) -> float:
         """Note a failed login; as in `TokenStore.fail`."""
         with self._lock:
             account, now = self._account(identity), self._clock()
-            if account.reporter == owner:
+            if owner in account.heard:
                 return max(0.0, account.cool_until - now)  # the same report again
-            # Even a leader that lost its lease meanwhile made its attempt: EnKash counts it, so it is counted here.
-            account.reporter = owner
+            account.heard.appendleft(owner)
             _drop_lease(account, owner)
-            if failure in _REFUSED:
-                account.barred.add(identity.fingerprint)
+            number = account.fence if fence is None else fence
+            if number < account.published:
+                return max(0.0, account.cool_until - now)  # a login has worked since
+            # Even a leader that lost its lease meanwhile made its attempt: EnKash counts it, so it is counted here,
+            # unless whoever found the lease run out has done so.
+            is_final = failure in _REFUSED
+            if is_final:
+                account.barred[identity.fingerprint] = number
                 account.proven.discard(identity.fingerprint)
                 account.locked = account.locked or failure is Failure.LOCKED
-                # Charged to proven credentials as well: EnKash counts a password that was changed there like any other.
-                account.spent += 1
-                return 0.0
-            if failure is not Failure.TRANSIENT and identity.fingerprint not in account.proven:
-                account.spent += 1
-            if failure is Failure.ABANDONED:
+            # A refusal is charged to proven credentials as well: EnKash counts a password that was changed there.
+            if is_final or (failure is not Failure.TRANSIENT and identity.fingerprint not in account.proven):
+                account.spent += owner not in account.abandoned
+            account.failed = max(account.failed, number)
+            if is_final or failure is Failure.ABANDONED:
                 return 0.0
             account.failures += 1
-            pause = self._cooldown(account.failures, retry_after)
-            account.cool_until = now + pause
-            return pause
+            pause = max(self._random() * cooldown_ceiling(account.failures), kept_retry_after(retry_after))
+            account.cool_until = max(account.cool_until, now + pause)  # a late report knows less than the one before it
+            return account.cool_until - now
 
     async def reject(self, identity: Identity, generation: int) -> None:
         """Note that EnKash refused a generation; as in `TokenStore.reject`."""
         with self._lock:
             account = self._account(identity)
-            account.watermark = max(account.watermark, generation)
-            if account.token is not None and account.token.generation <= account.watermark:
+            held = -1 if account.token is None else account.token.generation
+            if generation > account.watermark:
+                account.watermark = generation
+                account.refused = account.refused or generation >= account.published
+            if held <= account.watermark:
                 account.token = None
 
     async def reset(self, identity: Identity) -> None:
@@ -143,7 +184,15 @@ class MemoryTokenStore:
             account = self._account(identity)
             account.barred.clear()
             account.spent, account.locked = 0, False
-            account.failures, account.cool_until = 0, float("-inf")
+            account.failures, account.cool_until = 0, _NEVER
+
+    def trust(self, identity: Identity) -> None:
+        """Take credentials as proven on the word of another store."""
+        with self._lock:
+            account = self._account(identity)
+            account.proven.add(identity.fingerprint)
+            account.barred.pop(identity.fingerprint, None)
+            account.spent, account.locked = 0, False
 
     def after_fork(self) -> None:
         """Drop locks and leases of the parent: its logins do not end in this process."""
@@ -154,17 +203,26 @@ class MemoryTokenStore:
     def _account(self, identity: Identity) -> _Account:
         return self._accounts.setdefault(identity.account, _Account())
 
-    def _lease(self, account: _Account, owner: str, above: int, now: float) -> Lead | Wait:
-        lease = account.lease
-        if lease is not None and lease.until > now:
-            return Lead(lease.fence) if lease.owner == owner else Wait(lease.until - now)
-        account.fence = max(account.fence, above, account.watermark) + 1
-        account.lease = _Lease(owner, account.fence, now + _LEASE)
-        return Lead(account.fence)
 
-    def _cooldown(self, failures: int, retry_after: float | None) -> float:
-        ceiling = min(_LONGEST_COOLDOWN, _COOLDOWN * 2.0 ** min(failures - 1, 60))
-        return max(self._random() * ceiling, min(retry_after or 0.0, _LONGEST_RETRY_AFTER))
+def _take_lease(account: _Account, identity: Identity, owner: str, above: int, now: float) -> Lead | Wait:
+    lease = account.lease
+    if lease is not None and lease.until > now:
+        return Lead(lease.fence, account.refused) if lease.owner == owner else Wait(lease.until - now)
+    account.fence = max(account.fence, above, account.watermark) + 1
+    account.lease = _Lease(owner, account.fence, identity.fingerprint, now + LEASE)
+    return Lead(account.fence, account.refused)
+
+
+def _charge_abandoned(account: _Account, owner: str, now: float) -> None:
+    """Charge the attempt of a leader that vanished; like a login without an answer, it may have been sent."""
+    lease = account.lease
+    if lease is None or lease.until > now or lease.owner == owner:
+        return
+    account.lease = None
+    if lease.fingerprint not in account.proven:
+        account.spent += 1
+        account.failed = max(account.failed, lease.fence)
+        account.abandoned.appendleft(lease.owner)
 
 
 def _lives(token: Token, now: float) -> bool:

@@ -10,12 +10,23 @@ from enkash_async.errors import (
     TokenEndpointError,
     TokenError,
     TokenReplyError,
+    TokenStoreError,
 )
 from enkash_async.tokens._types import Failure, Token
 
-__all__ = ["Held", "Pause", "ProviderState", "closed", "cooling", "guard_closed", "guard_view"]
+__all__ = [
+    "Gain",
+    "Held",
+    "Pause",
+    "ProviderState",
+    "closed",
+    "cooling",
+    "guard_closed",
+    "guard_view",
+    "store_away",
+]
 
-_RESET = "call reset_guard() of the token provider"
+_RESET = "call reset_guard() of the token provider (for tokens shared through Redis: enkash token reset-guard)"
 _REASONS = {
     "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct "
     f"them, or, once the account is put right, {_RESET}",
@@ -38,6 +49,7 @@ class ProviderState:
         failures: Refreshes of this process that did not.
         barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
         cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
+        store_away: Whether the shared store could not be reached when it was last needed.
     """
 
     generation: int | None
@@ -47,29 +59,59 @@ class ProviderState:
     failures: int
     barred: str | None
     cooling: float
+    store_away: bool
+
+
+@attrs.frozen
+class Gain:
+    """What a refresh brought.
+
+    Attributes:
+        token: The new token.
+        settled: Seconds for which a refusal of it brings no other login.
+        unshared: The owner that fetched it, where the store does not know of it yet; None where it does.
+    """
+
+    token: Token
+    settled: float = 0.0
+    unshared: str | None = None
 
 
 @attrs.frozen
 class Held:
-    """The token in hand with the instants at which its windows begin."""
+    """The token in hand with the instants at which its windows begin.
+
+    Attributes:
+        renewable_at: Until then a refusal of it brings no other login.
+        unshared: As in `Gain`.
+    """
 
     token: Token
     ahead_at: float
     wait_at: float
     hold_at: float
+    renewable_at: float
+    unshared: str | None
 
 
 @attrs.frozen
 class Pause:
-    """A failure that is answered from memory until an instant, without asking the store again."""
+    """A failure that is answered from memory until an instant, without asking the store again.
+
+    Attributes:
+        until: That instant.
+        due: When the next login may be tried, as far as is known; not before `until`.
+        failure: What callers are told.
+    """
 
     until: float
+    due: float
     failure: TokenError
 
     def failure_at(self, now: float) -> TokenError:
         """Return the failure as it stands at an instant, for one caller alone."""
         is_passing = isinstance(self.failure, TokenEndpointError)
-        return cooling(self.until - now) if is_passing else self.failure.copy()
+        return cooling(self.due - now) if is_passing else self.failure.copy()
 
 
 def guard_view(failure: TokenError) -> Failure:
@@ -97,3 +139,13 @@ def closed() -> TokenError:
 def guard_closed(reason: str) -> LoginGuardError:
     """Return the error of an attempt that is not made; the reason as in `LoginGuardError.reason`."""
     return LoginGuardError(_REASONS[reason], reason=reason)
+
+
+def store_away(problem: TokenStoreError, policy: str) -> TokenStoreError:
+    """Return the error of a token that is needed while the store is away, and of a login that is not made."""
+    why = (
+        "on_store_down='serve' makes no login"
+        if policy == "serve"
+        else "these credentials have not been seen to work, and several workers trying them could lock the account"
+    )
+    return TokenStoreError(f"{problem}; no token is in hand, and none was fetched: {why}")

@@ -228,16 +228,31 @@ class Failure(enum.Enum):
 
 @attrs.frozen
 class Found:
-    """A claim's answer: the store has a token that is good enough."""
+    """A claim's answer: the store has a token that is good enough.
+
+    Attributes:
+        token: The token.
+        proven: Whether the credentials of the one who asks have worked.
+        settled: Seconds for which a refusal of this token brings no other login, since it came in the place of a
+            refused one just now.
+    """
 
     token: Token
+    proven: bool = False
+    settled: float = 0.0
 
 
 @attrs.frozen
 class Lead:
-    """A claim's answer: log in, and publish the token under this generation."""
+    """A claim's answer: log in, and publish the token under this generation.
+
+    Attributes:
+        fence: The generation.
+        forced: Whether the token will come in the place of one that EnKash refused.
+    """
 
     fence: int
+    forced: bool = False
 
 
 @attrs.frozen
@@ -269,7 +284,8 @@ class TokenStore(Protocol):
     """What the workers of one account share: the token, the right to log in, the guard.
 
     Every method is atomic, and harmless when it is repeated with the same owner, since a lost reply is sent again.
-    Instants never leave a process: lifetimes are given as what remains of them.
+    Instants never leave a process: lifetimes are given as what remains of them. A store that cannot be reached raises
+    `TokenStoreError` from any method.
     """
 
     async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
@@ -279,6 +295,9 @@ class TokenStore(Protocol):
             identity: Whose token.
             owner: Nonce of this refresh; the lease is held in its name.
             above: Only a token of a higher generation will do; a new one gets a higher number than this.
+
+        A lease that ran out without a word from its owner is charged to unproven credentials: the login may have been
+        sent.
 
         Returns:
             The first that applies: `Found`, `Refused`, `Cooling`, `Wait`, `Lead`.
@@ -292,16 +311,29 @@ class TokenStore(Protocol):
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
         """Store a token under its generation and drop the owner's lease; clears cooldown and budget.
 
+        The credentials count as proven from here on. What was refused or charged under a higher number than the
+        token's stays so: a token that was fetched while the store was away says nothing about what came after it.
+
         Returns:
             False, and nothing stored, when a token of this generation or a newer one was stored or rejected meanwhile.
         """
         ...
 
-    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
+    async def fail(
+        self,
+        identity: Identity,
+        owner: str,
+        failure: Failure,
+        retry_after: float | None = None,
+        *,
+        fence: int | None = None,
+    ) -> float:
         """Drop the owner's lease and note how the login failed.
 
         Args:
             retry_after: Seconds that EnKash asked to wait, or None.
+            fence: The number that the attempt was made under. A report from before the newest token is not held
+                against the credentials; None is not known to be from before.
 
         Returns:
             Seconds of cooldown that now hold for everybody.

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import pytest
-from tokens.doubles import Clock
+from tokens.benches import Bench, memory_bench, redis_bench
+from tokens.doubles import AwayStore, Clock
+from tokens.outages import Outage
+
+from servers import FLAVOURS, Server, running
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +42,30 @@ def no_hanging() -> Iterator[None]:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def outage(clock: Clock) -> Outage:
+    return Outage(clock, AwayStore(clock=clock))
+
+
+@pytest.fixture(scope="module", params=["memory", *FLAVOURS])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server | None]:
+    """Where a store keeps things: in this process (None), or on a server of each kind."""
+    if request.param == "memory":
+        yield None
+        return
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+async def bench(place: Server | None, clock: Clock) -> AsyncIterator[Bench]:
+    if place is None:
+        yield memory_bench(clock)
+        return
+    async with redis_bench(clock, place) as made:
+        yield made
 
 
 @pytest.fixture

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from enkash_async.errors import CredentialsRejectedError, TokenEndpointError, TokenReplyError
+from enkash_async.errors import CredentialsRejectedError, TokenEndpointError, TokenReplyError, TokenStoreError
 from enkash_async.tokens import Claim, Failure, Identity, MemoryTokenStore, Token
 
-__all__ = ["Clock", "Login", "SpyStore", "ambiguous", "locked", "refused", "settle", "transient", "unreadable", "until"]
+__all__ = [
+    "AwayStore",
+    "Clock",
+    "Login",
+    "SpyStore",
+    "ambiguous",
+    "locked",
+    "refused",
+    "settle",
+    "transient",
+    "unreadable",
+    "until",
+]
 
 
 def refused() -> CredentialsRejectedError:
@@ -153,10 +165,84 @@ class SpyStore(MemoryTokenStore):
         self.calls.append("publish")
         return await super().publish(identity, owner, token)
 
-    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
+    async def fail(
+        self,
+        identity: Identity,
+        owner: str,
+        failure: Failure,
+        retry_after: float | None = None,
+        *,
+        fence: int | None = None,
+    ) -> float:
         self.calls.append(f"fail {failure.value}")
-        return await super().fail(identity, owner, failure, retry_after)
+        return await super().fail(identity, owner, failure, retry_after, fence=fence)
 
     async def reject(self, identity: Identity, generation: int) -> None:
         self.calls.append(f"reject {generation}")
         await super().reject(identity, generation)
+
+    async def reset(self, identity: Identity) -> None:
+        self.calls.append("reset")
+        await super().reset(identity)
+
+
+EVERYTHING = frozenset({"claim", "beat", "publish", "fail", "reject", "reset"})
+
+
+class AwayStore(SpyStore):
+    """A memory store that can be cut off; it keeps the names of the calls that reach it.
+
+    Attributes:
+        cut_off: The methods that do not reach it.
+        problem: What these raise.
+        tries: How many of them there were.
+    """
+
+    def __init__(self, *, clock: Callable[[], float], random: Callable[[], float] = lambda: 1.0) -> None:
+        super().__init__(clock=clock, random=random)
+        self.cut_off: Collection[str] = ()
+        self.problem: Exception = TokenStoreError("nobody answers at store.example")
+        self.tries = 0
+
+    def leave(self) -> None:
+        self.cut_off = EVERYTHING
+
+    def come_back(self) -> None:
+        self.cut_off = ()
+
+    def _reach(self, name: str) -> None:
+        if name in self.cut_off:
+            self.tries += 1
+            raise self.problem
+
+    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+        self._reach("claim")
+        return await super().claim(identity, owner, above=above)
+
+    async def beat(self, identity: Identity, owner: str) -> bool:
+        self._reach("beat")
+        return await super().beat(identity, owner)
+
+    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
+        self._reach("publish")
+        return await super().publish(identity, owner, token)
+
+    async def fail(
+        self,
+        identity: Identity,
+        owner: str,
+        failure: Failure,
+        retry_after: float | None = None,
+        *,
+        fence: int | None = None,
+    ) -> float:
+        self._reach("fail")
+        return await super().fail(identity, owner, failure, retry_after, fence=fence)
+
+    async def reject(self, identity: Identity, generation: int) -> None:
+        self._reach("reject")
+        await super().reject(identity, generation)
+
+    async def reset(self, identity: Identity) -> None:
+        self._reach("reset")
+        await super().reset(identity)

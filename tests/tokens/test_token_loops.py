@@ -396,6 +396,25 @@ def test_a_loop_that_goes_on_after_the_end_does_not_open_the_provider_again(cloc
         standing.close()
 
 
+@pytest.mark.usefixtures("silent_asyncio")
+def test_a_login_that_a_standing_loop_has_yet_to_begin_is_not_made_after_the_end(clock: Clock) -> None:
+    """Its task was made and never ran; it finds the provider closed."""
+    login = Login(clock)
+    provider = provider_of(login, clock)
+    standing = asyncio.new_event_loop()
+    try:
+        call = standing.create_task(provider.get_token())
+        standing.call_soon(standing.stop)
+        standing.run_forever()
+        assert provider.state().refreshing
+        asyncio.run(provider.aclose())
+        with pytest.raises(TokenError, match="closed"):
+            standing.run_until_complete(call)
+        assert login.attempts == 0
+    finally:
+        standing.close()
+
+
 def test_a_provider_can_be_closed_after_its_loop(clock: Clock) -> None:
     """There is nothing left to break off."""
     login = Login(clock, gated=True)

@@ -322,18 +322,20 @@ async def test_callers_keep_a_living_token_when_the_renewal_fails(
 
 
 async def test_a_failed_renewal_is_tried_again_after_its_pause(clock: Clock, store: SpyStore) -> None:
-    """During it neither source nor store are asked."""
+    """During it the source is not asked, and the store not within 5 s: somebody may have ended the pause there."""
     login = Login(clock, HOUR, transient(retry_after=100))
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
     clock.now += HOUR - AHEAD
     await provider.get_token()
     await settle()
-    asked = len(store.calls)
-    clock.now += 99.9
-    assert await provider.get_token() is old
-    await settle()
-    assert len(store.calls) == asked
+    store.calls.clear()
+    for passed, asked in ((4.9, []), (95.0, ["claim"])):
+        clock.now += passed
+        assert await provider.get_token() is old
+        await settle()
+        assert store.calls == asked
+    assert login.attempts == 2
     clock.now += 0.2
     assert await provider.get_token() is old
     await settle()
@@ -516,14 +518,18 @@ async def test_a_failed_login_says_when_the_next_one_is_due(clock: Clock, store:
     failure = await failure_of(provider.get_token())
     assert isinstance(failure, TokenEndpointError)
     assert failure.retry_after == 20
-    clock.now += 12
-    asked = len(store.calls)
-    for _ in range(10):
-        failure = await failure_of(provider.get_token())
-        assert isinstance(failure, TokenEndpointError)
-        assert not failure.counted
-    assert (login.attempts, len(store.calls)) == (1, asked)
-    clock.now += 8.1
+    store.calls.clear()
+    # Within 5 s the store is not asked again; then once, and what it says is believed for as long.
+    for passed, left, asked in ((4.9, 15.1, []), (7.1, 8.0, ["claim"]), (4.9, 3.1, ["claim"])):
+        clock.now += passed
+        for _ in range(10):
+            failure = await failure_of(provider.get_token())
+            assert isinstance(failure, TokenEndpointError)
+            assert failure.retry_after == pytest.approx(left)
+            assert not failure.counted
+        assert store.calls == asked
+    assert login.attempts == 1
+    clock.now += 3.2
     await provider.get_token()
     assert login.attempts == 2
 
@@ -539,16 +545,19 @@ async def test_a_caller_during_a_pause_is_told_what_is_left_of_it(clock: Clock, 
 
 
 async def test_a_pause_holds_for_other_providers_of_the_store(clock: Clock, store: SpyStore) -> None:
-    """Which learn of it from the store, once, and keep to it."""
+    """Which learn of it from the store, keep to it, and ask again after 5 s."""
     login = Login(clock)
     await failure_of(provider_of(Login(clock, transient(retry_after=20)), store, clock).get_token())
     provider = provider_of(login, store, clock)
-    for passed in (5.0, 10.0):
+    store.calls.clear()
+    for passed, left, asked in ((2.0, 18.0, 1), (4.9, 13.1, 1), (0.2, 12.9, 2), (4.9, 8.0, 2)):
         clock.now += passed
         failure = await failure_of(provider.get_token())
         assert isinstance(failure, TokenEndpointError)
-    assert store.calls.count("claim") == 2
-    clock.now += 5.1
+        assert failure.retry_after == pytest.approx(left)
+        assert provider.state().cooling == pytest.approx(left)
+        assert store.calls == ["claim"] * asked
+    clock.now += 8.1
     await provider.get_token()
     assert login.attempts == 1
 
@@ -780,14 +789,15 @@ async def test_a_caller_without_a_refusal_takes_what_the_earlier_renewal_brings(
 
 
 async def test_a_renewed_token_that_is_refused_at_once_is_not_renewed_again(clock: Clock, store: SpyStore) -> None:
-    """For five seconds: something other than the token is wrong, and logins would go in circles."""
+    """For 30 s: something other than the token is wrong, and logins would go in circles. Others keep the token."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     renewed = await provider.get_token(rejected=await provider.get_token())
-    clock.now += 4.9
+    clock.now += 29.9
     failures = await asyncio.gather(*calls_of(provider, 50, renewed), return_exceptions=True)
     assert {failure.reason for failure in failures if isinstance(failure, LoginGuardError)} == {"renewal"}
     assert {type(failure) for failure in failures} == {LoginGuardError}
+    assert await provider.get_token() is renewed
     assert login.attempts == 2
     clock.now += 0.2
     tokens = await asyncio.gather(*calls_of(provider, 50, renewed))
@@ -811,7 +821,7 @@ async def test_a_refusal_that_a_newer_token_has_answered_is_served(clock: Clock,
     provider, other = provider_of(login, store, clock), provider_of(elsewhere, store, clock)
     login_first = await provider.get_token()
     renewed = await provider.get_token(rejected=login_first)
-    clock.now += 5.1
+    clock.now += 30.1
     newest = await provider.get_token(rejected=renewed)
     assert await provider.get_token(rejected=renewed) is newest
     assert await other.get_token() == newest
@@ -977,7 +987,7 @@ async def test_closing_does_not_take_the_token_from_others(clock: Clock, store: 
 
 
 async def test_providers_of_one_store_share_a_login(clock: Clock, store: SpyStore) -> None:
-    """The second looks again every tenth of a second."""
+    """The second looks again and again, at first every twentieth of a second."""
     login, other = Login(clock, gated=True), Login(clock)
     leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
     calls = [*calls_of(leader, 5), *calls_of(follower, 5)]
@@ -991,14 +1001,15 @@ async def test_providers_of_one_store_share_a_login(clock: Clock, store: SpyStor
 
 
 async def test_a_slow_login_stays_the_only_one(clock: Clock, store: SpyStore) -> None:
-    """Its heart beats every two seconds, so that nobody takes it for dead."""
+    """Its heart beats every two seconds, so that nobody takes it for dead; who waits looks ever more rarely."""
     login, other = Login(clock, gated=True), Login(clock)
     leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
     first, second = asyncio.create_task(leader.get_token()), asyncio.create_task(follower.get_token())
     await clock.advance(31)
     assert store.calls.count("beat") == 15
+    assert store.calls.count("claim") <= 31 / 0.375 + 8
     await login.release()
-    await clock.advance(0.1)
+    await clock.advance(0.5)
     assert await first == await second
     assert (login.attempts, other.attempts) == (1, 0)
 
@@ -1163,50 +1174,7 @@ async def test_nothing_is_left_running(clock: Clock, store: SpyStore) -> None:
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
-# --- a store that fails -----------------------------------------------------------------------------------------------
-
-
-class Failing(SpyStore):
-    """A store that cannot be told how a login ended."""
-
-    async def fail(self, identity: Identity, owner: str, failure: Failure, retry_after: float | None = None) -> float:
-        raise OSError("gone")
-
-    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
-        raise OSError("gone")
-
-
-async def test_a_refusal_that_the_store_cannot_note_bars_this_process(clock: Clock) -> None:
-    """The caller hears of the credentials, not of the store, and there is no second attempt."""
-    login = Login(clock, CredentialsRejectedError("no", status=401))
-    provider = provider_of(login, Failing(clock=clock), clock)
-    assert isinstance(await failure_of(provider.get_token()), CredentialsRejectedError)
-    clock.now += 3600
-    failure = await failure_of(provider.get_token())
-    assert isinstance(failure, LoginGuardError)
-    assert failure.reason == "rejected"
-    assert login.attempts == 1
-
-
-async def test_a_passing_failure_that_the_store_cannot_note_is_followed_by_a_pause(clock: Clock) -> None:
-    """Five seconds, since nobody can say how long it should be."""
-    login = Login(clock, transient())
-    provider = provider_of(login, Failing(clock=clock), clock)
-    await failure_of(provider.get_token())
-    assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
-    assert login.attempts == 1
-    clock.now += 10
-    await provider.get_token()
-    assert login.attempts == 2
-
-
-async def test_a_token_that_the_store_does_not_take_serves_this_process(clock: Clock) -> None:
-    """Throwing it away would be one more login."""
-    login = Login(clock)
-    provider = provider_of(login, Failing(clock=clock), clock)
-    token = await provider.get_token()
-    assert await provider.get_token() is token
-    assert login.attempts == 1
+# --- odd stores and sources -------------------------------------------------------------------------------------------
 
 
 async def test_a_store_with_an_answer_of_its_own_is_a_token_error(clock: Clock) -> None:

@@ -1,0 +1,445 @@
+"""While the store is away: who is served, who logs in, and who must not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from tokens.doubles import Login, ambiguous, locked, refused, settle, transient
+from tokens.outages import AHEAD, HOLD, HOUR, POLICIES, WAIT, Outage
+
+from enkash_async.errors import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    LoginGuardError,
+    TokenEndpointError,
+    TokenError,
+    TokenStoreError,
+)
+from enkash_async.tokens import CachingTokenProvider, OnStoreDown, Token
+
+pytestmark = pytest.mark.usefixtures("silent_asyncio")
+
+# Those under which credentials that have worked log in without the store.
+TRUSTING: list[OnStoreDown] = ["login_if_proven", "login"]
+
+
+def test_a_policy_has_a_name(outage: Outage) -> None:
+    """A wrong one is said at once, with the right ones."""
+    with pytest.raises(ConfigurationError, match="'serve', 'login_if_proven', 'login'"):
+        outage.provider(Login(outage.clock), "serve_stale")  # type: ignore[arg-type]
+
+
+def test_a_store_is_a_store(outage: Outage) -> None:
+    """A Redis client, say, is not one; that is said at once."""
+    with pytest.raises(ConfigurationError, match="store must be a TokenStore, not object"):
+        CachingTokenProvider(Login(outage.clock), object())  # type: ignore[arg-type]
+
+
+class TestInHand:
+    """A token in hand."""
+
+    @pytest.mark.parametrize("policy", POLICIES)
+    async def test_it_serves_to_its_end(self, outage: Outage, policy: OnStoreDown) -> None:
+        """Up to 30 s before an hour is over, without a login and without an error."""
+        login = Login(outage.clock)
+        provider = outage.provider(login, policy)
+        token = await provider.get_token()
+        outage.store.leave()
+        for left in (HOUR, AHEAD, WAIT, HOLD + 0.1):
+            outage.clock.now = 1000.0 + HOUR - left
+            assert [await provider.get_token() for _ in range(10)] == [token] * 10
+            await settle()
+        assert login.attempts == 1
+        assert provider.state().store_away
+        assert provider.state().failures == 0
+
+    async def test_the_store_is_looked_for_once_a_second(self, outage: Outage) -> None:
+        """However many callers there are, and they do not wait for it."""
+        provider = await outage.proven(Login(outage.clock))
+        outage.clock.now += HOUR - WAIT
+        for passed, tries in ((0.0, 1), (0.9, 1), (0.2, 2), (0.9, 2), (0.2, 3)):
+            outage.clock.now += passed
+            for _ in range(20):
+                await provider.get_token()
+            await settle()
+            assert outage.store.tries == tries
+
+    async def test_its_renewal_goes_on_once_the_store_is_back(self, outage: Outage) -> None:
+        """As if nothing had been."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login)
+        outage.clock.now += HOUR - AHEAD
+        token = await outage.ask(provider)
+        outage.store.come_back()
+        outage.clock.now += 0.1
+        assert await outage.ask(provider) is token
+        assert (await provider.get_token()).generation > token.generation
+        assert login.attempts == 2
+        assert not provider.state().store_away
+
+    async def test_the_log_tells_of_going_and_coming_once(
+        self, outage: Outage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not of every try."""
+        caplog.set_level(logging.INFO)
+        provider = await outage.proven(Login(outage.clock))
+        outage.clock.now += HOUR - AHEAD
+        for _ in range(10):
+            await outage.ask(provider)
+        outage.store.come_back()
+        for _ in range(3):
+            await outage.ask(provider)
+        assert [record.getMessage() for record in caplog.records] == [
+            "the token store is away: nobody answers at store.example",
+            "the token store is back",
+        ]
+
+
+class TestProven:
+    """Nothing usable in hand, and credentials that are known to work."""
+
+    @pytest.mark.parametrize("policy", TRUSTING)
+    async def test_a_process_logs_in_once(self, outage: Outage, policy: OnStoreDown) -> None:
+        """For all its callers; what it gets serves as long as it lives."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login, policy)
+        outage.clock.now += HOUR - HOLD
+        calls = [asyncio.create_task(provider.get_token()) for _ in range(50)]
+        await outage.clock.advance(1)
+        tokens = await asyncio.gather(*calls)
+        assert {token.reveal() for token in tokens} == {"at-first-password-2"}
+        for _ in range(30):
+            outage.clock.now += 100
+            assert await outage.ask(provider) is tokens[0]
+        assert login.attempts == 2
+
+    async def test_a_fleet_spreads_its_logins_over_a_second(self, outage: Outage) -> None:
+        """Each process waits for a random part of it."""
+        login = Login(outage.clock)
+        provider = outage.provider(login, chance=0.8)
+        await provider.get_token()
+        outage.store.leave()
+        outage.clock.now += HOUR
+        call = asyncio.create_task(provider.get_token())
+        await outage.clock.advance(0.7)
+        assert login.attempts == 1
+        await outage.clock.advance(0.2)
+        assert login.attempts == 2
+        await call
+
+    async def test_serve_makes_no_login(self, outage: Outage) -> None:
+        """That is what it is for."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login, "serve")
+        outage.clock.now += HOUR
+        failure = await outage.failure(provider)
+        assert type(failure) is TokenStoreError
+        assert str(failure) == (
+            "nobody answers at store.example; no token is in hand, and none was fetched: on_store_down='serve' makes "
+            "no login"
+        )
+        assert login.attempts == 1
+
+    async def test_the_store_says_so_of_credentials_that_another_worker_used(self, outage: Outage) -> None:
+        """This process has never logged in itself."""
+        login = Login(outage.clock)
+        await outage.provider(Login(outage.clock)).get_token()
+        provider = outage.provider(login)
+        await provider.get_token()
+        outage.store.leave()
+        outage.clock.now += HOUR
+        assert (await outage.ask(provider)).reveal() == "at-first-password-1"
+        assert login.attempts == 1
+
+    async def test_each_outage_finds_the_latest_token(self, outage: Outage) -> None:
+        """The guard of the process remembers the token of the last outage, which was refused since, or is dead."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login)
+        for attempts in (2, 4, 6):
+            outage.clock.now += HOUR
+            alone = await outage.ask(provider)
+            assert login.attempts == attempts
+            outage.store.come_back()
+            outage.clock.now += 31
+            fleets = await outage.ask(provider, rejected=alone)
+            assert fleets.generation > alone.generation
+            assert login.attempts == attempts + 1
+            outage.store.leave()
+
+    async def test_a_refusal_before_the_outage_is_not_held_against_its_token(self, outage: Outage) -> None:
+        """That refusal was answered; the token of an ordinary login may be refused once, also when it is young."""
+        login = Login(outage.clock)
+        provider = outage.provider(login)
+        await outage.ask(provider, rejected=await provider.get_token())
+        outage.store.leave()
+        outage.clock.now += HOUR
+        alone = await outage.ask(provider)
+        assert (await outage.ask(provider, rejected=alone)).generation > alone.generation
+        assert login.attempts == 4
+
+    async def test_a_token_that_enkash_refuses_is_replaced(self, outage: Outage) -> None:
+        """Once; when the new one is refused as well, something else is wrong."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login)
+        token = await provider.get_token()
+        new = await outage.ask(provider, rejected=token)
+        assert new.generation > token.generation
+        assert await outage.ask(provider, rejected=token) is new
+        assert await outage.guard(provider, rejected=new) == "renewal"
+        assert await outage.ask(provider) is new
+        assert login.attempts == 2
+        outage.clock.now += 30
+        assert (await outage.ask(provider, rejected=new)).generation > new.generation
+        assert login.attempts == 3
+
+    async def test_a_late_refusal_of_the_old_token_leaves_the_new_one_alone(self, outage: Outage) -> None:
+        """The new one was fetched without the store, and is numbered all the same."""
+        login = Login(outage.clock)
+        provider = await outage.proven(login)
+        old = await provider.get_token()
+        outage.clock.now += HOUR
+        new = await outage.ask(provider)
+        assert await outage.ask(provider, rejected=old) is new
+        assert login.attempts == 2
+
+    @pytest.mark.parametrize("policy", TRUSTING)
+    async def test_a_refusal_ends_the_trust(self, outage: Outage, policy: OnStoreDown) -> None:
+        """The password was changed: the one attempt is not repeated as long as the store is away."""
+        login = Login(outage.clock, HOUR, refused())
+        provider = await outage.proven(login, policy)
+        outage.clock.now += HOUR
+        assert isinstance(await outage.failure(provider), CredentialsRejectedError)
+        for _ in range(3):
+            outage.clock.now += HOUR
+            assert isinstance(await outage.failure(provider), (TokenStoreError, LoginGuardError))
+        assert login.attempts == 2
+
+    @pytest.mark.parametrize("policy", TRUSTING)
+    async def test_a_passing_failure_is_followed_by_a_pause(self, outage: Outage, policy: OnStoreDown) -> None:
+        """As with the store."""
+        login = Login(outage.clock, HOUR, transient(retry_after=100))
+        provider = await outage.proven(login, policy)
+        outage.clock.now += HOUR
+        assert isinstance(await outage.failure(provider), TokenEndpointError)
+        for _ in range(9):
+            outage.clock.now += 10
+            failure = await outage.failure(provider)
+            assert isinstance(failure, TokenEndpointError)
+            assert not failure.counted
+        assert login.attempts == 2
+        outage.clock.now += 10
+        await outage.ask(provider)
+        assert login.attempts == 3
+
+
+class TestUnproven:
+    """Nothing in hand, and credentials of which nothing is known."""
+
+    @pytest.mark.parametrize("policy", ["serve", "login_if_proven"])
+    async def test_they_are_not_tried(self, outage: Outage, policy: OnStoreDown) -> None:
+        """A fleet of workers would lock the account."""
+        login = Login(outage.clock)
+        provider = outage.provider(login, policy)
+        outage.store.leave()
+        failures = {str(await outage.failure(provider)) for _ in range(20)}
+        assert len(failures) == 1
+        assert "nobody answers at store.example; no token is in hand" in failures.pop()
+        assert login.attempts == 0
+
+    async def test_a_token_that_other_credentials_brought_proves_nothing(self, outage: Outage) -> None:
+        """It is used, and at its end there is no other."""
+        login = Login(outage.clock, fingerprint="corrected password")
+        await outage.provider(Login(outage.clock)).get_token()
+        provider = outage.provider(login)
+        token = await provider.get_token()
+        outage.store.leave()
+        outage.clock.now += HOUR - HOLD - 1
+        assert await provider.get_token() is token
+        outage.clock.now += 1
+        assert isinstance(await outage.failure(provider), TokenStoreError)
+        assert login.attempts == 0
+
+    async def test_a_token_that_enkash_refuses_is_gone(self, outage: Outage) -> None:
+        """An error is better than a token that is known to be worthless."""
+        await outage.provider(Login(outage.clock)).get_token()
+        login = Login(outage.clock, fingerprint="corrected password")
+        provider = outage.provider(login)
+        token = await provider.get_token()
+        outage.store.leave()
+        for rejected in (token, None, token):
+            assert isinstance(await outage.failure(provider, rejected=rejected), TokenStoreError)
+        assert login.attempts == 0
+
+    async def test_login_tries_them(self, outage: Outage) -> None:
+        """Who chooses it has one worker, or knows the password to be right."""
+        login = Login(outage.clock)
+        provider = outage.provider(login, "login")
+        outage.store.leave()
+        token = await outage.ask(provider)
+        assert await provider.get_token() is token
+        assert login.attempts == 1
+
+    async def test_login_keeps_to_the_budget(self, outage: Outage) -> None:
+        """Two attempts that EnKash may have counted."""
+        login = Login(outage.clock, ambiguous(), ambiguous())
+        provider = outage.provider(login, "login")
+        outage.store.leave()
+        for _ in range(2):
+            assert isinstance(await outage.failure(provider), TokenEndpointError)
+            outage.clock.now += 60
+        assert await outage.guard(provider) == "budget"
+        assert login.attempts == 2
+
+    async def test_login_counts_what_was_tried_before(self, outage: Outage) -> None:
+        """One attempt with the store and one without are two."""
+        login = Login(outage.clock, ambiguous(), ambiguous())
+        provider = outage.provider(login, "login")
+        await outage.failure(provider)
+        outage.store.leave()
+        outage.clock.now += 60
+        await outage.failure(provider)
+        outage.clock.now += 60
+        assert await outage.guard(provider) == "budget"
+        assert login.attempts == 2
+
+    @pytest.mark.parametrize(("failure", "reason"), [(refused, "rejected"), (locked, "locked")])
+    async def test_login_keeps_to_the_bars(self, outage: Outage, failure: type[TokenError], reason: str) -> None:
+        """One attempt, and that is that."""
+        login = Login(outage.clock, failure())
+        provider = outage.provider(login, "login")
+        outage.store.leave()
+        assert isinstance(await outage.failure(provider), CredentialsRejectedError)
+        for _ in range(3):
+            outage.clock.now += HOUR
+            assert await outage.guard(provider) == reason
+        assert login.attempts == 1
+
+
+class TestBarred:
+    """Credentials that the store would not let log in."""
+
+    @pytest.mark.parametrize("policy", POLICIES)
+    @pytest.mark.parametrize(
+        ("script", "reason"),
+        [((refused(),), "rejected"), ((locked(),), "locked"), ((ambiguous(), ambiguous()), "budget")],
+    )
+    async def test_they_are_not_tried_without_it(
+        self, outage: Outage, policy: OnStoreDown, script: tuple[TokenError, ...], reason: str
+    ) -> None:
+        """What the store said last holds for as long as it is away."""
+        login = Login(outage.clock, *script)
+        provider = outage.provider(login, policy)
+        for _ in script:
+            await outage.failure(provider)
+            outage.clock.now += 60
+        assert await outage.guard(provider) == reason
+        outage.store.leave()
+        for _ in range(3):
+            outage.clock.now += HOUR
+            assert await outage.guard(provider) == reason
+        assert login.attempts == len(script)
+
+    @pytest.mark.parametrize("policy", POLICIES)
+    async def test_the_refusal_itself_is_word_enough(self, outage: Outage, policy: OnStoreDown) -> None:
+        """The store went away before it was asked again."""
+        login = Login(outage.clock, refused())
+        provider = outage.provider(login, policy)
+        assert isinstance(await outage.failure(provider), CredentialsRejectedError)
+        outage.store.leave()
+        for _ in range(3):
+            outage.clock.now += HOUR
+            assert isinstance(await outage.failure(provider), (LoginGuardError, TokenStoreError))
+        assert login.attempts == 1
+
+    async def test_a_token_of_a_corrected_password_does_not_unbar_the_wrong_one(self, outage: Outage) -> None:
+        """The password was changed: one worker was refused, another has the new one; a third still has the old."""
+        stale = Login(outage.clock)
+        third = await outage.proven(stale)
+        outage.store.come_back()
+        outage.clock.now += HOUR
+        await outage.failure(outage.provider(Login(outage.clock, refused())))
+        await outage.provider(Login(outage.clock, fingerprint="corrected password")).get_token()
+        assert (await outage.ask(third)).reveal() == "at-corrected-password-1"
+        outage.store.leave()
+        outage.clock.now += HOUR
+        assert isinstance(await outage.failure(third), (LoginGuardError, TokenStoreError))
+        assert stale.attempts == 1
+
+
+class TestTheEnd:
+    """Closing while the store is away."""
+
+    async def _close(self, outage: Outage, provider: CachingTokenProvider, *calls: asyncio.Task[Token]) -> None:
+        await provider.aclose()
+        for failure in await asyncio.gather(*calls, return_exceptions=True):
+            assert type(failure) is TokenError
+            assert "closed" in str(failure)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def test_during_a_login_without_the_store(self, outage: Outage) -> None:
+        """Whoever waits is told."""
+        login = Login(outage.clock, HOUR)
+        provider = await outage.proven(login)
+        login.gated = True
+        outage.clock.now += HOUR
+        calls = [asyncio.create_task(provider.get_token()) for _ in range(5)]
+        await outage.clock.advance(3)
+        assert login.attempts == 2
+        await self._close(outage, provider, *calls)
+
+    async def test_before_a_login_without_the_store(self, outage: Outage) -> None:
+        """In the second over which logins are spread; there is none then."""
+        login = Login(outage.clock)
+        provider = outage.provider(login, "login", chance=0.9)
+        outage.store.leave()
+        call = asyncio.create_task(provider.get_token())
+        await outage.clock.advance(0.1)
+        await self._close(outage, provider, call)
+        assert login.attempts == 0
+
+    async def test_during_a_login_whose_store_has_gone(self, outage: Outage) -> None:
+        """It cannot be told; who finds the lease run out counts the attempt, and one more is the last."""
+        login = Login(outage.clock, gated=True)
+        provider = outage.provider(login)
+        call = asyncio.create_task(provider.get_token())
+        await settle()
+        outage.store.leave()
+        await self._close(outage, provider, call)
+        outage.store.come_back()
+        outage.clock.now += 7
+        other = outage.provider(Login(outage.clock, ambiguous()))
+        assert isinstance(await outage.failure(other), TokenEndpointError)
+        outage.clock.now += 60
+        assert await outage.guard(other) == "budget"
+
+
+class _VaultError(TokenStoreError):
+    """A source's own trouble with a store of its own."""
+
+
+async def test_a_source_that_speaks_of_a_store_has_made_its_attempt(outage: Outage) -> None:
+    """Its error is not taken for one of the token store: there is no second login."""
+    login = Login(outage.clock, HOUR, _VaultError("the vault is sealed"))
+    provider = outage.provider(login)
+    await provider.get_token()
+    outage.clock.now += HOUR
+    assert type(await outage.failure(provider)) is _VaultError
+    assert login.attempts == 2
+
+
+@pytest.mark.parametrize("lifetime", [0.2, 4.0])
+async def test_a_login_that_outlasts_its_token_is_not_made_over_and_over(outage: Outage, lifetime: float) -> None:
+    """Neither is the dead token handed out: callers hear of it, and the next attempt waits for its pause."""
+
+    class Slow(Login):
+        async def fetch_token(self) -> Token:
+            token = await super().fetch_token()
+            outage.clock.now += 5
+            return token
+
+    login = Slow(outage.clock, lifetime=lifetime)
+    provider = outage.provider(login, chance=0.5)
+    assert isinstance(await outage.failure(provider), TokenEndpointError)
+    assert login.attempts <= 3
