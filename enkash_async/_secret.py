@@ -1,11 +1,11 @@
-"""A string that does not show itself."""
+"""Strings that do not show themselves."""
 
 from __future__ import annotations
 
 import hmac
 from typing import NoReturn, final
 
-__all__ = ["Secret"]
+__all__ = ["Mute", "Secret"]
 
 
 @final
@@ -46,3 +46,15 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not pickled; load it again where it is needed")
+
+
+class Mute(str):
+    """A text that works like any other and does not show itself in `repr`, such as a URL that may hold a password.
+
+    A rendered traceback shows the locals of every frame by their `repr`.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"

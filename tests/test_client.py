@@ -87,12 +87,6 @@ def test_all_missing_variables_are_named_at_once() -> None:
     assert all(name in str(caught.value) for name in SETTINGS)
 
 
-def test_a_redis_url_is_not_ignored() -> None:
-    """An operator who sets it believes that the workers share a login."""
-    with pytest.raises(ConfigurationError, match="ENKASH_REDIS_URL"):
-        EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": "redis://127.0.0.1"})
-
-
 @pytest.mark.parametrize("how", [{"retry": 3}, {"routes": {}}, {"timeout": 5}])
 def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
     """The message names the argument."""

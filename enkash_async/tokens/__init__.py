@@ -3,6 +3,9 @@
 from enkash_async.tokens._grant import PasswordGrant
 from enkash_async.tokens._memory import MemoryTokenStore
 from enkash_async.tokens._provider import CachingTokenProvider, InMemoryTokenProvider, ProviderState
+from enkash_async.tokens._redis import RedisTokenProvider, RedisTokenStore, StoreStatus
+from enkash_async.tokens._renewal import OnStoreDown
+from enkash_async.tokens._sealer import TokenSealer
 from enkash_async.tokens._static import StaticTokenProvider
 from enkash_async.tokens._types import (
     Claim,
@@ -31,12 +34,17 @@ __all__ = [
     "InMemoryTokenProvider",
     "Lead",
     "MemoryTokenStore",
+    "OnStoreDown",
     "PasswordGrant",
     "ProviderState",
+    "RedisTokenProvider",
+    "RedisTokenStore",
     "Refused",
     "StaticTokenProvider",
+    "StoreStatus",
     "Token",
     "TokenProvider",
+    "TokenSealer",
     "TokenSource",
     "TokenStore",
     "Wait",

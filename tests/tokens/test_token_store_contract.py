@@ -1,83 +1,11 @@
-"""What every token store keeps; another implementation joins by one more parameter of `bench`."""
+"""What every token store keeps: tokens, leases and refusals. Another one joins by a parameter of `place`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import attrs
 import pytest
-from tokens.doubles import Clock
+from tokens.benches import LEASE, OTHERS, OURS, WRONG, Bench
 
-from enkash_async.tokens import (
-    Claim,
-    Cooling,
-    Failure,
-    Found,
-    Identity,
-    Lead,
-    MemoryTokenStore,
-    Refused,
-    Token,
-    TokenStore,
-    Wait,
-)
-
-OURS = Identity("account", "right password")
-WRONG = Identity("account", "wrong password")
-WORSE = Identity("account", "worse password")
-OTHERS = Identity("another account", "right password")
-
-LEASE = 6.0
-
-
-@attrs.frozen
-class Bench:
-    """A fresh store, with its clock and its chance in the hands of the test."""
-
-    store: TokenStore
-    clock: Clock
-    chance: list[float]
-
-    async def claim(self, owner: str, who: Identity = OURS, above: int = -1) -> Claim:
-        return await self.store.claim(who, owner, above=above)
-
-    async def lead(self, owner: str, who: Identity = OURS, above: int = -1) -> int:
-        claim = await self.claim(owner, who, above)
-        assert isinstance(claim, Lead)
-        return claim.fence
-
-    async def cooling(self, owner: str = "asker", who: Identity = OURS) -> float:
-        claim = await self.claim(owner, who)
-        assert isinstance(claim, Cooling)
-        return claim.seconds
-
-    async def found(self, who: Identity = OURS) -> Token:
-        claim = await self.claim("reader", who)
-        assert isinstance(claim, Found)
-        return claim.token
-
-    def token(self, generation: int, lifetime: float = 3600.0) -> Token:
-        return Token(f"at-{generation}", lifetime, self.clock(), generation)
-
-    async def log_in(self, owner: str, who: Identity = OURS, above: int = -1) -> Token:
-        """Make a login that works."""
-        token = self.token(await self.lead(owner, who, above))
-        assert await self.store.publish(who, owner, token)
-        return token
-
-    async def log_in_badly(self, owner: str, failure: Failure, who: Identity = OURS) -> float:
-        await self.lead(owner, who)
-        return await self.store.fail(who, owner, failure)
-
-
-def _memory(clock: Clock, chance: Callable[[], float]) -> TokenStore:
-    return MemoryTokenStore(clock=clock, random=chance)
-
-
-@pytest.fixture(params=[_memory])
-def bench(request: pytest.FixtureRequest, clock: Clock) -> Bench:
-    chance = [1.0]
-    return Bench(request.param(clock, lambda: chance[0]), clock, chance)
+from enkash_async.tokens import Claim, Failure, Found, Lead, Refused, Wait
 
 
 class TestToken:
@@ -89,8 +17,8 @@ class TestToken:
     async def test_a_published_token_is_found(self, bench: Bench) -> None:
         """By everybody of the account, whatever the password they would have used; nobody leads any more."""
         token = await bench.log_in("a")
-        assert (await bench.found()) == token
-        assert (await bench.found(WRONG)).reveal() == token.reveal()
+        await bench.assert_found(token)
+        await bench.assert_found(token, WRONG)
 
     async def test_accounts_are_apart(self, bench: Bench) -> None:
         """Token, lease and guard of one are nothing to the other."""
@@ -106,29 +34,53 @@ class TestToken:
         assert isinstance(await bench.claim("b", above=token.generation - 1), Found)
         assert await bench.lead("b", above=token.generation) > token.generation
 
-    @pytest.mark.parametrize(("passed", "found"), [(3569.0, True), (3570.0, False), (4000.0, False)])
+    @pytest.mark.parametrize(("passed", "found"), [(3565.0, True), (3570.0, False), (4000.0, False)])
     async def test_a_token_in_its_last_stretch_is_not_handed_out(
         self, bench: Bench, passed: float, found: bool
     ) -> None:
         """30 s of an hour are held back."""
         await bench.log_in("a")
-        bench.clock.now += passed
+        await bench.passes(passed)
         assert isinstance(await bench.claim("b"), Found if found else Lead)
+
+    async def test_a_login_tops_a_token_that_was_offered(self, bench: Bench) -> None:
+        """Which was fetched while the store was away, and got its number elsewhere."""
+        known = await bench.log_in("a")
+        offered = bench.token(known.generation + 1)
+        assert await bench.store.publish(OURS, "offerer", offered)
+        await bench.assert_found(offered)
+        await bench.passes(3600)
+        assert (await bench.log_in("b")).generation > offered.generation
 
     async def test_generations_only_grow(self, bench: Bench) -> None:
         """Also after failures, rejections and abandoned leases."""
         seen = [(await bench.log_in("a")).generation]
         await bench.store.reject(OURS, seen[-1])
         seen.append(await bench.lead("b"))
-        bench.clock.now += LEASE + 0.1
+        await bench.passes(LEASE + 0.1)
         seen.append(await bench.lead("c"))
         await bench.store.fail(OURS, "c", Failure.TRANSIENT)
-        bench.clock.now += 60
+        await bench.passes(60)
         seen.append((await bench.log_in("d")).generation)
         await bench.store.reject(OURS, seen[-1] + 100)
         seen.append(await bench.lead("e"))
         assert seen == sorted(set(seen))
         assert seen[-1] > seen[-2] + 100
+
+    async def test_a_token_comes_with_what_is_known_of_the_askers_credentials(self, bench: Bench) -> None:
+        """Those that brought it work; of others nothing is known, although they may use it."""
+        await bench.log_in("a")
+        assert (await bench.find(OURS)).proven
+        assert not (await bench.find(WRONG)).proven
+        assert isinstance(await bench.claim("x", OTHERS), Lead)
+
+    async def test_credentials_that_were_refused_are_proven_no_more(self, bench: Bench) -> None:
+        """The token that they brought serves on."""
+        token = await bench.log_in("a")
+        await bench.lead("b", above=token.generation)
+        await bench.store.fail(OURS, "b", Failure.REJECTED)
+        assert not (await bench.find(OURS)).proven
+        await bench.assert_found(token)
 
 
 class TestLease:
@@ -141,29 +93,37 @@ class TestLease:
     async def test_an_abandoned_login_is_taken_over(self, bench: Bench) -> None:
         """After six seconds without a sign of life, under a higher number."""
         first = await bench.lead("a")
-        bench.clock.now += LEASE - 0.1
+        await bench.passes(LEASE - 2)
         assert isinstance(await bench.claim("b"), Wait)
-        bench.clock.now += 0.2
+        await bench.passes(2.1)
         assert await bench.lead("b") > first
 
     async def test_a_sign_of_life_keeps_the_lease(self, bench: Bench) -> None:
         """For as long as a login takes."""
         await bench.lead("a")
         for _ in range(5):
-            bench.clock.now += LEASE - 1
+            await bench.passes(LEASE - 2)
             assert await bench.store.beat(OURS, "a")
             assert isinstance(await bench.claim("b"), Wait)
 
     async def test_a_lost_lease_is_not_extended(self, bench: Bench) -> None:
         """Neither by its former owner nor by one who never had it."""
+        await bench.store.reject(OURS, (await bench.log_in("proof")).generation)
         await bench.lead("a")
-        bench.clock.now += LEASE + 0.1
+        await bench.passes(LEASE + 0.1)
         await bench.lead("b")
-        bench.clock.now += LEASE - 1
+        await bench.passes(LEASE - 2)
         assert not await bench.store.beat(OURS, "a")
         assert not await bench.store.beat(OURS, "stranger")
-        bench.clock.now += 1.1
+        await bench.passes(2.1)
         await bench.lead("c")
+
+    async def test_a_lease_that_ran_out_is_not_extended(self, bench: Bench) -> None:
+        """Also when nobody has taken it yet: whoever comes next may."""
+        await bench.lead("a")
+        await bench.passes(LEASE + 0.1)
+        assert not await bench.store.beat(OURS, "a")
+        await bench.lead("b")
 
     async def test_there_is_no_lease_where_nobody_leads(self, bench: Bench) -> None:
         """A heart that beats on after its login changes nothing."""
@@ -175,7 +135,7 @@ class TestLease:
     async def test_only_the_owner_ends_a_lease(self, bench: Bench, failure: Failure) -> None:
         """A leader that was paused past its lease must not throw its successor out."""
         await bench.lead("a")
-        bench.clock.now += LEASE + 0.1
+        await bench.passes(LEASE + 0.1)
         await bench.lead("b")
         await bench.store.fail(OURS, "a", failure)
         assert await bench.store.beat(OURS, "b")
@@ -183,21 +143,38 @@ class TestLease:
     async def test_a_leader_that_was_paused_cannot_overwrite_a_newer_token(self, bench: Bench) -> None:
         """Its token came first, whenever it is written."""
         late = bench.token(await bench.lead("a"))
-        bench.clock.now += LEASE + 0.1
+        await bench.passes(LEASE + 0.1)
         newer = await bench.log_in("b")
         assert not await bench.store.publish(OURS, "a", late)
-        assert await bench.found() == newer
+        await bench.assert_found(newer)
+
+    async def test_a_stale_publication_says_nothing_about_its_credentials(self, bench: Bench) -> None:
+        """Whatever they were when it logged in, others have led since."""
+        late = bench.token(await bench.lead("a", WRONG))
+        await bench.passes(LEASE + 0.1)
+        newer = await bench.log_in("b")
+        assert not (await bench.find(WRONG)).proven
+        assert not await bench.store.publish(WRONG, "a", late)
+        assert not (await bench.find(WRONG)).proven
+        await bench.assert_found(newer, WRONG)
+
+    async def test_a_token_that_died_before_it_is_written_is_nobodys(self, bench: Bench) -> None:
+        """A process was stopped for long between its login and this."""
+        dead = bench.token(await bench.lead("a"), lifetime=5.0)
+        await bench.passes(5.1)
+        assert not await bench.store.publish(OURS, "a", dead)
+        assert await bench.lead("b") > dead.generation
 
     async def test_a_leader_that_was_paused_does_not_end_its_successors_lease(self, bench: Bench) -> None:
         """Its token is stored, being the newest so far; the other login goes on and replaces it."""
         late = bench.token(await bench.lead("a"))
-        bench.clock.now += LEASE + 0.1
+        await bench.passes(LEASE + 0.1)
         newer = bench.token(await bench.lead("b"))
         assert await bench.store.publish(OURS, "a", late)
-        assert await bench.found() == late
+        await bench.assert_found(late)
         assert await bench.store.beat(OURS, "b")
         assert await bench.store.publish(OURS, "b", newer)
-        assert await bench.found() == newer
+        await bench.assert_found(newer)
 
 
 class TestRejection:
@@ -212,7 +189,7 @@ class TestRejection:
         old = await bench.log_in("a")
         current = await bench.log_in("b", above=old.generation)
         await bench.store.reject(OURS, old.generation)
-        assert await bench.found() == current
+        await bench.assert_found(current)
 
     async def test_refusals_come_in_any_order(self, bench: Bench) -> None:
         """The highest holds."""
@@ -229,224 +206,76 @@ class TestRejection:
         assert not await bench.store.publish(OURS, "a", late)
         assert isinstance(await bench.claim("b"), Lead)
 
-
-class TestGuard:
-    async def test_refused_credentials_are_barred(self, bench: Bench) -> None:
-        """There is nothing to wait for."""
-        assert await bench.log_in_badly("a", Failure.REJECTED, WRONG) == 0
-        assert await bench.claim("b", WRONG) == Refused("rejected")
-        bench.clock.now += 1e6
-        assert await bench.claim("c", WRONG) == Refused("rejected")
-
-    async def test_corrected_credentials_are_tried_at_once(self, bench: Bench) -> None:
-        """While the wrong ones stay barred for new logins."""
-        await bench.log_in_badly("a", Failure.REJECTED, WRONG)
-        token = await bench.log_in("b")
-        assert await bench.claim("c", WRONG, above=token.generation) == Refused("rejected")
-
-    @pytest.mark.parametrize("failure", [Failure.REJECTED, Failure.AMBIGUOUS])
-    async def test_unproven_credentials_get_two_attempts_in_all(self, bench: Bench, failure: Failure) -> None:
-        """Whatever the number of passwords: a third wrong one would lock the account."""
-        for owner, who in (("a", WRONG), ("b", WORSE)):
-            await bench.log_in_badly(owner, failure, who)
-            bench.clock.now += 60
-        assert await bench.claim("c", OURS) == Refused("budget")
-        bench.clock.now += 1e6
-        assert await bench.claim("d", OURS) == Refused("budget")
-
-    async def test_credentials_that_worked_are_not_charged(self, bench: Bench) -> None:
-        """A login that gets no answer is no wrong password then."""
-        token = await bench.log_in("a")
-        await bench.store.reject(OURS, token.generation)
-        for attempt in range(6):
-            await bench.log_in_badly(f"b{attempt}", Failure.AMBIGUOUS)
-            bench.clock.now += 60
-        await bench.log_in("c")
-
-    async def test_a_login_that_works_gives_the_budget_back(self, bench: Bench) -> None:
-        """EnKash starts counting anew as well."""
-        await bench.log_in_badly("a", Failure.REJECTED, WRONG)
-        token = await bench.log_in("b")
-        await bench.store.reject(OURS, token.generation)
-        await bench.log_in_badly("c", Failure.REJECTED, WORSE)
-        await bench.log_in("d")
-
-    async def test_credentials_that_worked_before_can_be_barred(self, bench: Bench) -> None:
-        """The password was changed at EnKash; from then on the old one counts as unproven."""
-        token = await bench.log_in("a")
-        await bench.store.reject(OURS, token.generation)
-        await bench.log_in_badly("b", Failure.REJECTED)
-        assert await bench.claim("c") == Refused("rejected")
-
-    async def test_a_refusal_of_proven_credentials_is_charged(self, bench: Bench) -> None:
-        """Old password, two wrong corrections: the third would be EnKash's third in a row."""
-        token = await bench.log_in("a")
-        await bench.store.reject(OURS, token.generation)
-        await bench.log_in_badly("b", Failure.REJECTED)
-        await bench.log_in_badly("c", Failure.REJECTED, WRONG)
-        assert await bench.claim("d", WORSE) == Refused("budget")
-
-    async def test_a_login_that_was_cut_off_is_charged_and_keeps_nobody_waiting(self, bench: Bench) -> None:
-        """EnKash may have counted it, but there is no reason to pause."""
-        assert await bench.log_in_badly("a", Failure.ABANDONED) == 0
-        await bench.log_in_badly("b", Failure.ABANDONED)
-        assert await bench.claim("c") == Refused("budget")
-
-    async def test_credentials_that_were_refused_have_to_prove_themselves_again(self, bench: Bench) -> None:
-        """An operator's word gives them two attempts, not the trust that they had."""
-        token = await bench.log_in("a")
-        await bench.store.reject(OURS, token.generation)
-        await bench.log_in_badly("b", Failure.REJECTED)
-        await bench.store.reset(OURS)
-        for owner in ("c", "d"):
-            await bench.log_in_badly(owner, Failure.AMBIGUOUS)
-            bench.clock.now += 60
-        assert await bench.claim("e") == Refused("budget")
-
-    async def test_a_login_that_works_lifts_the_bar(self, bench: Bench) -> None:
-        """It was refused to a second leader, and the first one, paused past its lease, got through with the same."""
-        late = bench.token(await bench.lead("a"))
-        bench.clock.now += LEASE + 0.1
-        await bench.log_in_badly("b", Failure.REJECTED)
-        assert await bench.store.publish(OURS, "a", late)
-        await bench.lead("c", above=late.generation)
-
-    async def test_a_locked_account_stops_everybody(self, bench: Bench) -> None:
-        """Also the right password, which could only prolong it."""
-        await bench.log_in_badly("a", Failure.LOCKED, WRONG)
-        assert await bench.claim("b", WRONG) == Refused("locked")
-        assert await bench.claim("c", OURS) == Refused("locked")
-
-    async def test_a_token_in_the_store_serves_behind_the_guard(self, bench: Bench) -> None:
-        """The guard is about logins."""
-        token = await bench.log_in("a")
-        await bench.lead("b", WRONG, above=token.generation)
-        await bench.store.fail(WRONG, "b", Failure.LOCKED)
-        assert await bench.found(WRONG) == token
-
-    @pytest.mark.parametrize("failure", list(Failure))
-    async def test_an_operator_puts_everything_back(self, bench: Bench, failure: Failure) -> None:
-        """Bars, budget, lock and cooldown."""
-        for owner, who in (("a", OURS), ("b", WRONG)):
-            if isinstance(await bench.claim(owner, who), Lead):
-                await bench.store.fail(who, owner, failure)
-            bench.clock.now += 60
-        await bench.store.reset(OURS)
-        await bench.log_in("c")
-
-    async def test_a_reset_forgets_the_cooldown_and_the_failures_before(self, bench: Bench) -> None:
-        """The next pause is the first one again."""
-        first = await bench.log_in_badly("a", Failure.TRANSIENT)
-        bench.clock.now += first
-        assert await bench.log_in_badly("b", Failure.TRANSIENT) > first
-        await bench.store.reset(OURS)
-        assert await bench.log_in_badly("c", Failure.TRANSIENT) == first
-
-    async def test_the_failure_of_a_leader_without_lease_counts(self, bench: Bench) -> None:
-        """It made its attempt, and EnKash has counted it."""
-        await bench.lead("a", WRONG)
-        bench.clock.now += LEASE + 0.1
-        await bench.log_in_badly("b", Failure.REJECTED, WORSE)
-        await bench.store.fail(WRONG, "a", Failure.REJECTED)
-        assert await bench.claim("c", WRONG) == Refused("rejected")
-        assert await bench.claim("c", OURS) == Refused("budget")
+    async def test_a_late_refusal_of_an_older_token_deletes_nothing(self, bench: Bench) -> None:
+        """Nor does it make the next login a forced one."""
+        oldest = await bench.log_in("a")
+        old = await bench.log_in("b", above=oldest.generation)
+        current = await bench.log_in("c", above=old.generation)
+        for late in (oldest, old, oldest):
+            await bench.store.reject(OURS, late.generation)
+            await bench.assert_found(current)
+        assert not _forced(await bench.claim("d", above=current.generation))
 
 
-class TestCooldown:
-    @pytest.mark.parametrize("failure", [Failure.TRANSIENT, Failure.AMBIGUOUS])
-    async def test_a_passing_failure_holds_everybody_back(self, bench: Bench, failure: Failure) -> None:
-        """For a moment, the first time half a second at most; then somebody may try."""
-        assert await bench.log_in_badly("a", failure) == pytest.approx(0.5)
-        bench.clock.now += 0.4
-        assert await bench.cooling(who=WORSE) == pytest.approx(0.1)
-        bench.clock.now += 0.11
-        await bench.lead("b")
+class TestForcedRenewal:
+    """A token that comes in the place of a refused one is not replaced again at once."""
 
-    async def test_it_doubles_up_to_half_a_minute(self, bench: Bench) -> None:
-        """With every failure in a row."""
-        pauses = []
-        for attempt in range(70):
-            pauses.append(await bench.log_in_badly(f"a{attempt}", Failure.TRANSIENT))
-            bench.clock.now += pauses[-1] + 0.01
-        assert pauses[:8] == pytest.approx([0.5, 1, 2, 4, 8, 16, 30, 30])
-        assert pauses[-1] == pytest.approx(30)
+    async def test_a_login_after_a_refusal_is_forced(self, bench: Bench) -> None:
+        """And only the one: what follows it is not."""
+        assert not _forced(await bench.claim("a"))
+        first = bench.token(await bench.lead("a"))
+        await bench.store.publish(OURS, "a", first)
+        await bench.store.reject(OURS, first.generation)
+        assert _forced(await bench.claim("b"))
+        assert _forced(await bench.claim("b"))
+        second = await bench.log_in("b")
+        assert not _forced(await bench.claim("c", above=second.generation))
 
-    async def test_a_random_part_of_it_is_waited(self, bench: Bench) -> None:
-        """So that a fleet does not come back in step."""
-        bench.chance[0] = 0.25
-        assert await bench.log_in_badly("a", Failure.TRANSIENT) == pytest.approx(0.125)
+    async def test_it_stays_forced_until_a_login_works(self, bench: Bench) -> None:
+        """However many fail before."""
+        await bench.store.reject(OURS, (await bench.log_in("a")).generation)
+        await bench.log_in_badly("b", Failure.TRANSIENT)
+        await bench.passes(60)
+        assert _forced(await bench.claim("c"))
+        await bench.passes(LEASE + 0.1)
+        assert _forced(await bench.claim("d"))
 
-    async def test_a_login_that_works_starts_it_anew(self, bench: Bench) -> None:
-        """The next failure is a first one."""
-        for attempt in range(4):
-            await bench.log_in_badly(f"a{attempt}", Failure.TRANSIENT)
-            bench.clock.now += 60
-        token = await bench.log_in("b")
-        await bench.store.reject(OURS, token.generation)
-        assert await bench.log_in_badly("c", Failure.TRANSIENT) == pytest.approx(0.5)
+    async def test_its_token_is_settled_for_half_a_minute(self, bench: Bench) -> None:
+        """Everybody who finds it is told how much of that is left."""
+        await bench.store.reject(OURS, (await bench.log_in("a")).generation)
+        await bench.passes(100)
+        await bench.log_in("b")
+        for who in (OURS, WRONG):
+            assert (await bench.find(who)).settled == pytest.approx(30, abs=4)
+        await bench.passes(20)
+        assert (await bench.find()).settled == pytest.approx(10, abs=4)
+        await bench.passes(10.1)
+        assert (await bench.find()).settled == 0
 
-    @pytest.mark.parametrize(("asked", "kept"), [(0.1, 0.5), (20.0, 20.0), (300.0, 300.0), (86_400.0, 300.0)])
-    async def test_enkash_may_ask_for_more(self, bench: Bench, asked: float, kept: float) -> None:
-        """Up to five minutes; never for less than the pause itself."""
-        await bench.lead("a")
-        assert await bench.store.fail(OURS, "a", Failure.TRANSIENT, asked) == pytest.approx(kept)
-        assert await bench.cooling() == pytest.approx(kept)
+    async def test_the_token_of_an_ordinary_login_is_not_settled(self, bench: Bench) -> None:
+        """Neither the first one nor that of a renewal ahead of time."""
+        first = await bench.log_in("a")
+        assert (await bench.find()).settled == 0
+        await bench.log_in("b", above=first.generation)
+        assert (await bench.find()).settled == 0
 
-    async def test_a_token_in_the_store_serves_meanwhile(self, bench: Bench) -> None:
-        """A renewal that failed is nobody's trouble yet."""
-        token = await bench.log_in("a")
-        await bench.lead("b", above=token.generation)
-        await bench.store.fail(OURS, "b", Failure.TRANSIENT, 100.0)
-        assert await bench.found() == token
+    async def test_a_refusal_that_a_newer_token_has_answered_forces_nothing(self, bench: Bench) -> None:
+        """The newer one was fetched for another reason."""
+        old = await bench.log_in("a")
+        current = await bench.log_in("b", above=old.generation)
+        await bench.store.reject(OURS, old.generation)
+        assert (await bench.find()).settled == 0
+        assert not _forced(await bench.claim("c", above=current.generation))
+
+    async def test_a_late_refusal_of_an_older_token_forces_nothing(self, bench: Bench) -> None:
+        """Although the newer one has died meanwhile."""
+        old = await bench.log_in("a")
+        await bench.log_in("b", above=old.generation)
+        await bench.passes(3600)
+        await bench.store.reject(OURS, old.generation)
+        assert not _forced(await bench.claim("c"))
 
 
-class TestRepetition:
-    """A lost reply is sent again, so every call is harmless when it is repeated with the same owner."""
-
-    async def test_a_claim(self, bench: Bench) -> None:
-        """The leader stays the leader, under the same number."""
-        assert len({await bench.lead("a") for _ in range(3)}) == 1
-
-    async def test_a_publication(self, bench: Bench) -> None:
-        """The token is there, whatever the second answer is, and a claim finds it."""
-        token = await bench.log_in("a")
-        await bench.store.publish(OURS, "a", token)
-        assert await bench.claim("a", above=token.generation - 1) == Found(token)
-
-    @pytest.mark.parametrize("failure", [Failure.REJECTED, Failure.AMBIGUOUS])
-    async def test_a_failure_is_charged_once(self, bench: Bench, failure: Failure) -> None:
-        """Two attempts means two."""
-        await bench.log_in_badly("a", failure, WRONG)
-        await bench.store.fail(WRONG, "a", failure)
-        bench.clock.now += 60
-        await bench.lead("b", WORSE)
-
-    async def test_a_failure_cools_once(self, bench: Bench) -> None:
-        """The second answer is what is left of the pause."""
-        pause = await bench.log_in_badly("a", Failure.TRANSIENT)
-        bench.clock.now += pause / 4
-        assert await bench.store.fail(OURS, "a", Failure.TRANSIENT) == pytest.approx(pause * 3 / 4)
-        assert await bench.cooling() == pytest.approx(pause * 3 / 4)
-        bench.clock.now += pause
-        assert await bench.store.fail(OURS, "a", Failure.TRANSIENT) == 0
-
-    async def test_a_failure_that_is_repeated_late_leaves_the_next_leader_alone(self, bench: Bench) -> None:
-        """Its lease is not the reporter's."""
-        pause = await bench.log_in_badly("a", Failure.TRANSIENT)
-        bench.clock.now += pause + 0.01
-        await bench.lead("b")
-        await bench.store.fail(OURS, "a", Failure.TRANSIENT)
-        assert await bench.store.beat(OURS, "b")
-
-    async def test_a_sign_of_life(self, bench: Bench) -> None:
-        """Two at once are as good as one."""
-        await bench.lead("a")
-        assert [await bench.store.beat(OURS, "a") for _ in range(2)] == [True, True]
-
-    async def test_a_rejection_and_a_reset(self, bench: Bench) -> None:
-        """Twice is once."""
-        token = await bench.log_in("a")
-        for _ in range(2):
-            await bench.store.reject(OURS, token.generation)
-            await bench.store.reset(OURS)
-        assert isinstance(await bench.claim("b"), Lead)
+def _forced(claim: Claim) -> bool:
+    assert isinstance(claim, Lead), claim
+    return claim.forced

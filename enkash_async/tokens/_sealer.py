@@ -1,0 +1,156 @@
+"""Tokens at rest: sealed before they are written, so that whoever reads the store reads nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import attrs
+
+from enkash_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+__all__ = ["TokenSealer"]
+
+_FORM = "s1"  # the format of what is written; part of what is authenticated
+_SEALED = re.compile(r"s1:([0-9a-f]{8}):([A-Za-z0-9_=-]+)")
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_WHAT = "must be 32 bytes, or those in base64 or hexadecimal: TokenSealer.generate_key() makes one"
+
+
+class TokenSealer:
+    """Seals tokens with AES-256-GCM before they are written to a store; needs the extra `crypto`.
+
+    What is sealed for one account and generation opens for no other. To change keys without a new login: add the new
+    key behind the old one everywhere, then put it first everywhere, then drop the old one.
+
+    Args:
+        keys: The keys, the writing one first; the others only read. Each is 32 random bytes, or those in base64 or
+            hexadecimal. One text may hold several, with commas between them.
+
+    Raises:
+        ConfigurationError: There is no key, one is unusable, or the extra `crypto` is not installed.
+    """
+
+    def __init__(self, keys: Sequence[str | bytes] | str | bytes) -> None:
+        self._ciphers: dict[str, AESGCM] = {}  # at once, since an error reporter may ask for our `repr`
+        crypto = _crypto()
+        kind, listed = type(keys).__name__, _listed(keys)
+        parsed = [_parsed(key) for key in listed or ()]
+        flaws = [number for number, key in enumerate(parsed) if key is None]
+        ciphers = {} if crypto is None else {_key_id(key): crypto.cipher(key) for key in parsed if key is not None}
+        is_list = listed is not None
+        del keys, listed, parsed  # a rendered traceback shows the locals of this frame
+        if not is_list:
+            raise ConfigurationError(f"keys must be a list of keys, not {kind}; each {_WHAT}")
+        if flaws:
+            raise ConfigurationError(f"keys[{flaws[0]}] {_WHAT}")
+        if crypto is None:
+            raise ConfigurationError("sealing tokens needs the extra: pip install 'enkash-async[crypto]'")
+        if not ciphers:
+            raise ConfigurationError(f"keys must hold at least one key; each {_WHAT}")
+        self._ciphers = ciphers
+        self._writing = next(iter(ciphers))
+        self._unfit = crypto.unfit
+
+    def __repr__(self) -> str:
+        return f"TokenSealer(key_ids={self.key_ids!r})"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a TokenSealer is not pickled; make one from the keys in each process")
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Names of the keys, the writing one first; they tell nothing about the keys."""
+        return tuple(self._ciphers)
+
+    @staticmethod
+    def generate_key() -> str:
+        """Return a new random key in base64, such as `ENKASH_TOKEN_KEYS` takes."""
+        return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
+
+    def seal(self, access_token: str, *, account: str, generation: int) -> str:
+        """Return a token in a form that shows nothing of it.
+
+        Args:
+            account: Whose it is, as in `Identity.account`.
+            generation: Its number.
+        """
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._ciphers[self._writing].encrypt(nonce, access_token.encode(), _context(account, generation))
+        return f"{_FORM}:{self._writing}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+
+    def unseal(self, value: str, *, account: str, generation: int) -> str | None:
+        """Return the token, or None when it was sealed with another key, for another account, or not by us."""
+        found = _SEALED.fullmatch(value)
+        cipher = None if found is None else self._ciphers.get(found[1])
+        if found is None or cipher is None:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(found[2])
+            if base64.urlsafe_b64encode(raw).decode() != found[2]:
+                return None  # Python decodes more than one spelling
+            opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, generation))
+        except (self._unfit, ValueError):  # ValueError: not base64, or too short to hold a nonce
+            return None
+        return opened.decode()
+
+
+@attrs.frozen
+class _Crypto:
+    """What is used of `cryptography`: the cipher, and the error of a text that it does not open."""
+
+    cipher: type[AESGCM]
+    unfit: type[Exception]
+
+
+def _crypto() -> _Crypto | None:
+    """Return what the extra `crypto` brings, or None where it is not installed."""
+    try:
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 (an optional package, loaded at this one place)
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+    except ImportError:
+        return None
+    return _Crypto(AESGCM, InvalidTag)
+
+
+def _listed(keys: object) -> list[object] | None:
+    if isinstance(keys, str):
+        return [part for part in (piece.strip() for piece in keys.split(",")) if part]
+    if isinstance(keys, bytes):
+        return [keys]
+    return list(keys) if isinstance(keys, Sequence) else None
+
+
+def _parsed(key: object) -> bytes | None:
+    """Return the 32 bytes of a key, or None when it is none."""
+    if isinstance(key, bytes):
+        return key if len(key) == _KEY_BYTES else None
+    if not isinstance(key, str):
+        return None
+    text = key.strip()
+    try:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", text):
+            return bytes.fromhex(text)
+        plain = text.rstrip("=").replace("+", "-").replace("/", "_")
+        raw = base64.b64decode(plain + "=" * (-len(plain) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == _KEY_BYTES else None
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.blake2b(key, digest_size=4, person=b"enkash-key-id").hexdigest()
+
+
+def _context(account: str, generation: int) -> bytes:
+    """Return what is authenticated along with a token: it must not pass for another account's, nor for a newer one."""
+    return f"enkash-async {_FORM} {len(account)} {account} {generation}".encode("utf-8", "surrogatepass")

@@ -1,0 +1,331 @@
+"""Tokens at rest: sealed for one account and generation, opened by whoever has the key, and by nobody else."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import pickle
+import string
+import subprocess
+import sys
+from collections.abc import Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from tokens.doubles import Clock, Login
+
+from enkash_async.errors import ConfigurationError
+from enkash_async.tokens import Lead, RedisTokenProvider, RedisTokenStore, TokenSealer
+
+from servers import Server
+from support import shown
+
+# Module level, since the locals of a test stand in the tracebacks that are searched for them.
+KEYS = [bytes(range(start, start + 32)) for start in (10, 60, 110)]
+OLD, NEW, STRANGE = (base64.urlsafe_b64encode(key).decode() for key in KEYS)
+
+TOKENS = st.text(string.ascii_letters + string.digits + "-._~+/=!", min_size=1, max_size=2000)
+ACCOUNTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+GENERATIONS = st.integers(0, 2**53)
+
+
+def sealed_by(*keys: str, generation: int = 7) -> str:
+    return TokenSealer(keys).seal("at-secret", account="account", generation=generation)
+
+
+# --- sealing ----------------------------------------------------------------------------------------------------------
+
+
+@given(TOKENS, ACCOUNTS, GENERATIONS)
+def test_what_is_sealed_is_opened(token: str, account: str, generation: int) -> None:
+    """Whatever the token, the account and the generation; what lies between shows nothing."""
+    sealer = TokenSealer([OLD])
+    value = sealer.seal(token, account=account, generation=generation)
+    assert sealer.unseal(value, account=account, generation=generation) == token
+    assert len(token) < 8 or token not in value
+
+
+@given(TOKENS, st.tuples(ACCOUNTS, GENERATIONS), st.tuples(ACCOUNTS, GENERATIONS))
+def test_it_is_opened_for_its_own_place_only(token: str, here: tuple[str, int], there: tuple[str, int]) -> None:
+    """Who can write to Redis cannot pass an old token for a new one, nor one account's for another's."""
+    sealer = TokenSealer([OLD])
+    value = sealer.seal(token, account=here[0], generation=here[1])
+    opened = sealer.unseal(value, account=there[0], generation=there[1])
+    assert (opened == token) if here == there else opened is None
+
+
+def test_places_are_told_apart_by_their_parts() -> None:
+    """Not by the text that they make together."""
+    value = TokenSealer([OLD]).seal("at-secret", account="a 1", generation=2)
+    for account, generation in (("a", 12), ("a 1 2", 0), ("a 12", 2), ("a 1", 3)):
+        assert TokenSealer([OLD]).unseal(value, account=account, generation=generation) is None
+
+
+def test_no_two_sealings_are_alike() -> None:
+    """A nonce that comes again would give the key away."""
+    assert len({sealed_by(OLD) for _ in range(1000)}) == 1000
+
+
+def test_every_byte_counts() -> None:
+    """A bit that is flipped anywhere in nonce, token or tag is noticed."""
+    sealer = TokenSealer([OLD])
+    head, _, body = sealed_by(OLD).rpartition(":")
+    raw = base64.urlsafe_b64decode(body)
+    for place in range(len(raw)):
+        for bit in range(8):
+            changed = bytearray(raw)
+            changed[place] ^= 1 << bit
+            value = f"{head}:{base64.urlsafe_b64encode(changed).decode()}"
+            assert sealer.unseal(value, account="account", generation=7) is None
+
+
+def test_every_character_counts() -> None:
+    """Also those that decode to the same bytes: one token is written in one way."""
+    sealer, value = TokenSealer([OLD]), sealed_by(OLD)
+    for place in range(len(value)):
+        for other in "Aa0_-=:. \n":
+            changed = value[:place] + other + value[place + 1 :]
+            assert changed == value or sealer.unseal(changed, account="account", generation=7) is None
+        assert sealer.unseal(value[:place] + value[place + 1 :], account="account", generation=7) is None
+        assert sealer.unseal(value[:place], account="account", generation=7) is None
+    for tail in "=", "==", "A", "AAAA", "\n":
+        assert sealer.unseal(value + tail, account="account", generation=7) is None
+
+
+@given(st.one_of(st.text(max_size=200), st.text("s1:0123456789abcdefAZ_-=", max_size=80).map("s1:".__add__)))
+def test_what_was_not_sealed_is_not_opened(value: str) -> None:
+    """Whatever somebody has written there, it is a miss and no crash."""
+    assert TokenSealer([OLD]).unseal(value, account="account", generation=7) is None
+    value = f"{sealed_by(OLD)[:12]}{value}"
+    assert TokenSealer([OLD]).unseal(value, account="account", generation=7) is None
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_keys_rotate_without_a_gap() -> None:
+    """At each step every worker reads what any worker of this step or the one before has written."""
+    steps = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
+    for before, after in itertools.pairwise(steps):
+        for writer in (before, after):
+            for reader in (before, after):
+                value = sealed_by(*writer)
+                assert TokenSealer(reader).unseal(value, account="account", generation=7) == "at-secret"
+
+
+def test_a_key_that_is_gone_opens_nothing() -> None:
+    """Nor does one that was never there."""
+    for writer, reader in ((OLD, NEW), (NEW, OLD), (STRANGE, f"{OLD},{NEW}")):
+        assert TokenSealer(reader).unseal(sealed_by(writer), account="account", generation=7) is None
+
+
+def test_the_first_key_writes() -> None:
+    """Its id stands before what is sealed, so that a reader knows its key."""
+    sealer = TokenSealer([NEW, OLD])
+    assert sealer.key_ids == (*TokenSealer(NEW).key_ids, *TokenSealer(OLD).key_ids)
+    assert sealed_by(NEW, OLD).startswith(f"s1:{sealer.key_ids[0]}:")
+
+
+FORMS: dict[str, Callable[[bytes], str | bytes]] = {
+    "bytes": lambda key: key,
+    "hex": lambda key: key.hex(),
+    "capital hex": lambda key: key.hex().upper(),
+    "base64": lambda key: base64.b64encode(key).decode(),
+    "base64 without padding": lambda key: base64.b64encode(key).decode().rstrip("="),
+    "urlsafe": lambda key: base64.urlsafe_b64encode(key).decode(),
+    "urlsafe without padding": lambda key: base64.urlsafe_b64encode(key).decode().rstrip("="),
+    "with blanks around": lambda key: f" {key.hex()}\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_has_many_forms(form: str) -> None:
+    """All of the same bytes; alone, or in a list."""
+    key = b"\xfb\xff" * 16  # whose base64 has the two characters in which the alphabets differ
+    plain, written = TokenSealer([key]), FORMS[form](key)
+    for keys in (written, [written], (written,), [written, OLD]):
+        assert TokenSealer(keys).key_ids[0] == plain.key_ids[0]
+
+
+def test_a_text_may_hold_several_keys() -> None:
+    """As an environment variable does; blanks and a comma at the end do no harm."""
+    text = f" {OLD} , {KEYS[1].hex()},{base64.b64encode(KEYS[2]).decode()}, "
+    assert TokenSealer(text).key_ids == TokenSealer(KEYS).key_ids
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_any_32_bytes_are_a_key(key: bytes) -> None:
+    """In whatever form they are written."""
+    assert {TokenSealer(form(key)).key_ids for form in FORMS.values()} == {TokenSealer(key).key_ids}
+
+
+def test_a_key_is_made() -> None:
+    """Each time another, in a form that is taken."""
+    keys = {TokenSealer.generate_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert len(TokenSealer(sorted(keys)).key_ids) == 100
+
+
+BAD = {
+    "too short": OLD[:-4],
+    "too long": OLD + "AAAA",
+    "bytes of base64": OLD.encode(),
+    "31 bytes": KEYS[0][:31],
+    "33 bytes": KEYS[0] + b"x",
+    "32 characters": "s3cret-key-of-just-32-characters",
+    "a passphrase": "correct horse battery staple, s3cret",
+    "half of hex": KEYS[0].hex()[:63],
+    "no text": 12345678901234567890,
+    "nothing": None,
+    "not ascii": "é" * 43,
+    "padding inside": f"{OLD[:20]}={OLD[21:]}",
+}
+
+
+@pytest.mark.parametrize("flaw", BAD)
+def test_a_bad_key_is_named_by_its_place(flaw: str) -> None:
+    """Not by itself: neither the error nor the frames that it passed through show any key."""
+    with pytest.raises(ConfigurationError, match=r"^keys\[1\] must be 32 bytes") as caught:
+        TokenSealer([OLD, BAD[flaw], NEW])  # type: ignore[list-item]
+    text = shown(caught.value)
+    for key in (OLD, NEW, BAD[flaw], *KEYS):
+        for form in (str(key), repr(key)[1:-1], key.hex() if isinstance(key, bytes) else str(key)):
+            assert len(form) < 5 or form not in text
+
+
+@pytest.mark.parametrize("keys", [[], (), "", " , ", ","])
+def test_there_must_be_a_key(keys: str | list[str]) -> None:
+    """An empty variable is a mistake, not a wish for plain text."""
+    with pytest.raises(ConfigurationError, match="at least one key"):
+        TokenSealer(keys)
+
+
+@pytest.mark.parametrize("keys", [None, 5, {OLD}, {OLD: NEW}, object()])
+def test_keys_are_a_list(keys: object) -> None:
+    """A set has no first one."""
+    with pytest.raises(ConfigurationError, match=f"must be a list of keys, not {type(keys).__name__}") as caught:
+        TokenSealer(keys)  # type: ignore[arg-type]
+    assert OLD not in shown(caught.value)
+
+
+def test_a_sealer_is_mute() -> None:
+    """Whatever looks into it, keys do not come out."""
+    sealer = TokenSealer([OLD, NEW])
+    texts = [repr(sealer), str(sealer), f"{sealer}", repr(vars(sealer)), repr(sealer._ciphers)]
+    for key in KEYS:
+        for form in FORMS.values():
+            assert not any(str(form(key)).strip() in text for text in texts)
+    assert repr(sealer) == f"TokenSealer(key_ids={sealer.key_ids!r})"
+    assert not attrs.has(TokenSealer)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(sealer, protocol)
+
+
+_BARE = """
+import sys, traceback
+sys.modules["cryptography"] = None
+from enkash_async.errors import ConfigurationError
+from enkash_async.tokens import RedisTokenStore, TokenSealer
+RedisTokenStore("redis://localhost")
+for keys in (sys.argv[1], []):
+    try:
+        TokenSealer(keys)
+    except ConfigurationError as error:
+        frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+        ours = repr([frame.locals for frame in frames if "enkash_async" in frame.filename])
+        print(error, sys.argv[1] in ours)
+"""
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    """And shows no key; what needs no sealer works."""
+    done = subprocess.run([sys.executable, "-c", _BARE, OLD], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["sealing tokens needs the extra: pip install 'enkash-async[crypto]' False"] * 2
+    assert done.stderr == ""
+
+
+# --- in Redis ---------------------------------------------------------------------------------------------------------
+
+
+def provider_of(redis: Redis, login: Login, sealer: TokenSealer | None) -> RedisTokenProvider:
+    clock = login._clock
+    assert isinstance(clock, Clock)
+    return RedisTokenProvider(login, redis, sealer=sealer, clock=clock, sleep=clock.hurry, random=lambda: 0.5)
+
+
+@pytest.mark.parametrize(("writer", "reader"), [((OLD,), (NEW,)), ((OLD,), ()), ((), (OLD,)), ((STRANGE,), (OLD, NEW))])
+async def test_a_worker_that_cannot_read_logs_in_once(
+    redis_server: Server,
+    clock: Clock,
+    writer: tuple[str, ...],
+    reader: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another key, or none on one side: a miss and not a crash, and a plain token is not taken for a sealed one."""
+    writes, reads = (TokenSealer(keys) if keys else None for keys in (writer, reader))
+    async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
+        first, second = Login(clock), Login(clock, fingerprint="the same, elsewhere")
+        token = await provider_of(redis, first, writes).get_token()
+        provider = provider_of(redis, second, reads)
+        own = await provider.get_token()
+        assert own.reveal() == "at-the-same,-elsewhere-1"
+        assert own.generation > token.generation
+        clock.now += 60
+        assert [await provider.get_token() for _ in range(10)] == [own] * 10
+        assert (first.attempts, second.attempts) == (1, 1)
+        # Its own it can read, and so can others with its keys.
+        assert (await provider_of(redis, third := Login(clock), reads).get_token()).reveal() == own.reveal()
+        assert third.attempts == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "the token in Redis cannot be read with the keys of this process; it fetches one of its own"
+    ]
+
+
+async def test_that_it_cannot_be_read_is_said_once(
+    redis_server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store may find it again and again."""
+    async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
+        await provider_of(redis, login := Login(clock), None).get_token()
+        store = RedisTokenStore(redis, sealer=TokenSealer(OLD))
+        for _ in range(3):
+            assert isinstance(await store.claim(login.identity, "a", above=-1), Lead)
+    assert len(caplog.records) == 1
+
+
+async def test_keys_rotate_in_a_fleet_without_a_login(redis_server: Server, clock: Clock) -> None:
+    """Through all steps, with the token that was sealed before the first."""
+    async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
+        logins = [Login(clock) for _ in range(3)]
+        for login, keys in zip(logins, ([OLD], [OLD, NEW], [NEW, OLD]), strict=True):
+            assert (await provider_of(redis, login, TokenSealer(keys)).get_token()).reveal() == "at-first-password-1"
+        assert [login.attempts for login in logins] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("planted", ["p1:at-planted", "s1:00000000:AAAA", "", "s2:at-planted", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("sealed", [True, False])
+async def test_what_somebody_planted_is_a_miss(
+    redis_server: Server, clock: Clock, planted: str | bytes, sealed: bool
+) -> None:
+    """Whatever stands in the place of the token, in whatever encoding."""
+    if planted == "p1:at-planted" and not sealed:
+        planted = "p1:at planted\r\nX-Header: no"  # which cannot stand in a header
+    async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
+        sealer = TokenSealer(OLD) if sealed else None
+        await provider_of(redis, Login(clock), sealer).get_token()
+        key = next(iter([name async for name in redis.scan_iter("*:tok")]))
+        await redis.hset(key, "value", planted)
+        login = Login(clock)
+        assert (await provider_of(redis, login, sealer).get_token()).reveal() == "at-first-password-1"
+        assert login.attempts == 1
+
+
+async def test_a_sealer_is_a_sealer(redis_server: Server) -> None:
+    """A key in its place is not one, and is not shown."""
+    with pytest.raises(ConfigurationError, match="sealer must be a TokenSealer, not str") as caught:
+        RedisTokenStore(redis_server.url, sealer=OLD)  # type: ignore[arg-type]
+    assert OLD not in str(caught.value)
