@@ -12,6 +12,7 @@ import attrs
 
 from enkash_async import _checks as checks
 from enkash_async._envelope import personal_values
+from enkash_async._environment import Environment
 from enkash_async._pipeline import Pipeline
 from enkash_async._transport import MAX_RESPONSE_BYTES, Timeouts, Transport, checked_base_url
 from enkash_async._wire import Effect, Operation, Request, json_request
@@ -32,7 +33,6 @@ __all__ = ["EnkashClient"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _READING = frozenset({"GET", "HEAD"})
-_NEEDED = ("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
 
 
 class EnkashClient:
@@ -148,7 +148,10 @@ class EnkashClient:
         """Return a client that is set up by environment variables, and logs in by itself.
 
         Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
-        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id.
+        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id; `ENKASH_REDIS_URL`,
+        through which all workers share one token (`redis://`, `rediss://`, `unix://`,
+        `redis+sentinel://host,host/service`, `redis+cluster://host,host`); `ENKASH_TOKEN_KEYS`, which seals the token
+        there (see `TokenSealer`).
 
         Args:
             environ: Where to look; None looks into `os.environ`. The other arguments are those of the class.
@@ -156,12 +159,14 @@ class EnkashClient:
         Raises:
             ConfigurationError: A variable is missing or unusable; the message names every missing one.
         """
-        variables = _Variables(os.environ if environ is None else environ)
-        environ = None  # a rendered traceback shows the locals of this frame
-        base_url, credentials = variables.settings()
-        return cls.from_credentials(
-            base_url,
-            credentials,
+        environment = Environment(os.environ if environ is None else environ)
+        del environ  # a rendered traceback shows the locals of this frame
+        provider = environment.provider(
+            environment.grant(session=session, path=routes.token, allow_insecure=allow_insecure)
+        )
+        client = cls(
+            environment.base_url,
+            tokens=provider,
             session=session,
             retry=retry,
             timeout=timeout,
@@ -169,6 +174,8 @@ class EnkashClient:
             max_response_bytes=max_response_bytes,
             allow_insecure=allow_insecure,
         )
+        client._own_tokens = provider
+        return client
 
     async def request(
         self, method: str, *segments: str, params: Mapping[str, str | int] | None = None, json: Any = None
@@ -237,31 +244,3 @@ def _query(params: Mapping[str, str | int] | None) -> tuple[tuple[str, str], ...
             raise InvalidRequestError(f"params[{name!r}] must be a str or an int, not {type(value).__name__}")
         found.append((checks.text(name, "a name in params"), str(checks.wire(value, f"params[{name!r}]"))))
     return tuple(found)
-
-
-class _Variables:
-    """Environment variables that do not show their values."""
-
-    __slots__ = ("_environ",)
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def settings(self) -> tuple[str, Credentials]:
-        """Return base URL and credentials."""
-        if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
-            raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
-        if self._environ.get("ENKASH_REDIS_URL"):
-            # Ignored, it would leave every worker with a login of its own while its operator believes they share one.
-            raise ConfigurationError(
-                "ENKASH_REDIS_URL is set, but this version does not share tokens through Redis: unset it"
-            )
-        form_client_id = self._environ.get("ENKASH_FORM_CLIENT_ID") or None
-        base_url = self._environ["ENKASH_BASE_URL"]
-        return base_url, Credentials(
-            self._environ["ENKASH_CLIENT_ID"],
-            self._environ["ENKASH_CLIENT_SECRET"],
-            self._environ["ENKASH_USERNAME"],
-            self._environ["ENKASH_PASSWORD"],
-            form_client_id,
-        )

@@ -1,0 +1,131 @@
+"""`enkash token` with a Redis behind it: one login for all commands, how the account stands, and opening the guard."""
+
+from __future__ import annotations
+
+import pytest
+
+from enkash_async import TokenSealer
+from enkash_async.sandbox import Sandbox
+
+from servers import Server
+from support import Enkash
+
+KEY = TokenSealer.generate_key()
+
+
+@pytest.fixture
+def shared(enkash: Enkash, redis_server: Server, monkeypatch: pytest.MonkeyPatch) -> Enkash:
+    """Runs commands that share their tokens."""
+    monkeypatch.setenv("ENKASH_REDIS_URL", redis_server.url)
+    return enkash
+
+
+async def test_commands_share_one_login(shared: Enkash, sandbox: Sandbox) -> None:
+    """The second says whose token it is."""
+    first, second = await shared("token"), await shared("token")
+    assert first.out.startswith(f"Login works: {sandbox.base_url}\n")
+    assert second.out.startswith(f"A shared token serves: {sandbox.base_url}\nThe token is good for 3")
+    assert (await shared("billers")).code == 0
+    assert sandbox.counts["token"] == 1
+
+
+async def test_status_makes_no_login(shared: Enkash, sandbox: Sandbox) -> None:
+    """Of an account that nobody has used yet."""
+    run = await shared("token", "status")
+    assert (run.code, run.err) == (0, "")
+    assert run.out == (
+        "No token is stored.\nLogins are open: these credentials have not worked yet; attempts: 0 of 2.\n"
+    )
+    assert sandbox.counts["token"] == 0
+
+
+async def test_status_tells_of_the_token(shared: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it is kept, and whether this process could use it."""
+    await shared("token")
+    plain = await shared("token", "status")
+    assert ", in plain text (generation " in plain.out
+    assert plain.out.endswith("Logins are open: these credentials have worked.\n")
+    monkeypatch.setenv("ENKASH_TOKEN_KEYS", KEY)
+    assert "cannot read it" in (await shared("token", "status")).out
+    await shared("token")
+    sealed = await shared("token", "status")
+    assert f", sealed with key {TokenSealer(KEY).key_ids[0]} (generation " in sealed.out
+    assert "cannot read it" not in sealed.out
+
+
+async def test_status_as_json(shared: Enkash) -> None:
+    """Every member, by its name."""
+    await shared("token")
+    run = await shared("token", "status", "--json")
+    assert run.json["remaining"] > 3500
+    assert run.json["attempts"] == 0
+    assert run.json["proven"] is True
+
+
+async def test_refused_credentials_are_tried_once(
+    shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By any number of commands; a corrected password works at once."""
+    right = sandbox.credentials.password
+    monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
+    runs = [await shared("token") for _ in range(3)]
+    assert [run.code for run in runs] == [1, 1, 1]
+    assert "enkash token reset-guard" in runs[-1].err
+    assert sandbox.counts["token"] == 1
+    assert "EnKash refused them" in (await shared("token", "status")).out
+    monkeypatch.setenv("ENKASH_PASSWORD", right)
+    assert "attempts: 1 of 2" in (await shared("token", "status")).out
+    assert (await shared("token")).code == 0
+
+
+async def test_two_wrong_passwords_close_the_guard_and_a_reset_opens_it(
+    shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the right one has its turn."""
+    right = sandbox.credentials.password
+    for wrong in ("wrong-one", "wrong-two", "wrong-three"):
+        monkeypatch.setenv("ENKASH_PASSWORD", wrong)
+        assert (await shared("token")).code == 1
+    monkeypatch.setenv("ENKASH_PASSWORD", right)
+    assert (await shared("token")).code == 1
+    assert sandbox.counts["token"] == 2
+    assert "No login is made: 2 attempts may have counted" in (await shared("token", "status")).out
+    assert "is open again" in (await shared("token", "reset-guard")).out
+    assert "was open already" in (await shared("token", "reset-guard")).out
+    assert (await shared("token")).code == 0
+
+
+async def test_a_locked_account_is_said_to_be_locked(
+    shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tries any more, until an operator says so."""
+    for _ in range(3):
+        with pytest.raises(Exception, match="wrong"):
+            sandbox.ledger.accounts.log_in(sandbox.credentials.username, "wrong")
+    assert (await shared("token")).code == 1
+    assert "the account is locked" in (await shared("token", "status")).out
+    sandbox.ledger.accounts.unlock()
+    await shared("token", "reset-guard")
+    assert (await shared("token")).code == 0
+
+
+@pytest.mark.parametrize("command", ["status", "reset-guard"])
+async def test_without_redis_there_is_nothing_to_look_at(enkash: Enkash, command: str) -> None:
+    """The message names the variable."""
+    run = await enkash("token", command)
+    assert (run.code, run.out) == (2, "")
+    assert "ENKASH_REDIS_URL" in run.err
+
+
+@pytest.mark.parametrize("command", [(), ("status",), ("reset-guard",)])
+async def test_an_unreachable_redis_is_one_line(
+    enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """And no login is made behind its back; the password of the URL is not shown."""
+    monkeypatch.setenv("ENKASH_REDIS_URL", "redis://me:s3cret-redis@127.0.0.1:1/0")
+    run = await enkash("token", *command)
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith("enkash: Redis at 127.0.0.1:1 cannot be reached")
+    assert run.err.count("\n") == 1
+    assert "s3cret" not in run.err
+    assert sandbox.counts["token"] == 0
