@@ -165,12 +165,19 @@ class RedisLink:
         self, client: Client, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
     ) -> tuple[Any, _Trouble | None]:
         self._reach.enter()
+        outcome: tuple[Any, _Trouble | None]
+        before = _cancellations()
         try:
             # redis-py closes a connection whose reply was not waited for, so nobody reads another one's reply.
             async with asyncio.timeout(self._limit):
-                return await _evaluate(client, what, keys, arguments()), None
+                outcome = await _evaluate(client, what, keys, arguments()), None
         except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families, and RuntimeError)
-            return None, _Trouble.of(problem)
+            outcome = None, _Trouble.of(problem)
+        if _cancellations() > before:
+            # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just
+            # as it ends.
+            raise asyncio.CancelledError
+        return outcome
 
     async def _own(self) -> _Own:
         """Return the client of the running event loop; a URL has been given."""
@@ -212,6 +219,12 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
         yield
     finally:
         await close(client)
+
+
+def _cancellations() -> int:
+    """Return how often the running task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 async def _evaluate(client: Client, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:

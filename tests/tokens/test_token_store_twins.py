@@ -89,7 +89,8 @@ class Twin:
                 self.generations.append(max(self.generations) + 1)
                 return [await store.publish(who, self._attempt("offer"), self.bench.token(self.generations[-1]))]
             case "fail" if self.ended.setdefault(attempt, "badly") == "badly":
-                return [await store.fail(who, attempt, step.failure, 20.0)]
+                fence = self.led[attempt].generation if attempt in self.led else None
+                return [await store.fail(who, attempt, step.failure, 20.0, fence=fence)]
             case "reject":
                 await store.reject(who, self._named(step.rank))
             case "reset":
