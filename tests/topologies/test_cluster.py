@@ -12,6 +12,7 @@ from tokens.doubles import until
 from topologies.lives import (
     CLUSTER_COMMANDS,
     Callers,
+    Skip,
     account_of,
     becomes,
     cluster_url,
@@ -172,13 +173,15 @@ async def test_while_a_slot_is_stuck_the_token_in_hand_serves(cluster: Cluster, 
     """A worker without one is told within a bounded time that Redis is away, and is served when that is over."""
     tag = f"{{{account_of(sandbox).account}}}"
     slot, target = cluster.slot_of(tag), cluster.other_than(cluster.owner_of(tag))
-    warm, cold = [provider(sandbox, cluster_url(cluster)) for _ in range(2)]
+    clock = Skip()
+    warm, cold = [provider(sandbox, cluster_url(cluster), clock=clock) for _ in range(2)]
     token = await warm.get_token()
     async with Callers(warm) as callers:
         with cluster.migrating(slot, target):
             outcome, took = await timed(cold.get_token)
             assert isinstance(outcome, TokenStoreError)
             assert took < 5
+        clock.ahead += 1.5
         await becomes(lambda: _has(cold, token))
     assert callers.errors == []
     assert sandbox.counts["token"] == 1

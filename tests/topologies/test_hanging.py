@@ -33,7 +33,7 @@ class Bench:
     clock: Skip
 
     def hang(self, how: str) -> None:
-        {"frozen": self.server.freeze, "swallowing": self.between.blackhole, "mute": self.between.hold}[how]()
+        {"frozen": self.server.freeze, "swallowing": self.between.blackhole}[how]()
 
     def go_on(self) -> None:
         self.server.thaw()
@@ -60,7 +60,7 @@ async def bench(any_server: Server) -> AsyncIterator[Bench]:
         made.go_on()
 
 
-@pytest.mark.parametrize("how", ["frozen", "swallowing", "mute"])
+@pytest.mark.parametrize("how", ["frozen", "swallowing"])
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
 async def test_only_the_first_caller_waits(bench: Bench, sandbox: Sandbox, how: str, whose: str) -> None:
     """And for a bounded time; those after are told at once, until it is over."""
@@ -83,16 +83,16 @@ async def test_only_the_first_caller_waits(bench: Bench, sandbox: Sandbox, how: 
 
 @pytest.mark.parametrize("url", ["redis+sentinel://{}/enkash", "redis+cluster://{}"])
 async def test_hosts_that_are_all_out_of_reach_keep_nobody_waiting_for_long(url: str) -> None:
-    """With three of them, and the usual time-out, the first caller is told within five seconds."""
-    usual = 0.25
+    """With three of them, the first caller is told within twenty times the time-out, which is 5 s by default."""
+    timeout = 0.05
     with ExitStack() as stack:
         ports = [stack.enter_context(out_of_reach()) for _ in range(3)]
         hosts = ",".join(f"{HOST}:{port}" for port in ports)
-        store = RedisTokenStore.from_url(url.format(hosts), timeout=TIMEOUT)
+        store = RedisTokenStore.from_url(url.format(hosts), timeout=timeout)
         outcome, took = await timed(lambda: full_life(store))
         await store.aclose()
     assert isinstance(outcome, TokenStoreError)
-    assert took < 5 * TIMEOUT / usual
+    assert took < 20 * timeout + 0.5  # the pauses between, and the noise of a busy machine
 
 
 async def test_one_at_a_time_looks_whether_it_is_over(bench: Bench, sandbox: Sandbox) -> None:
