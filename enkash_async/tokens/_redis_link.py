@@ -24,7 +24,7 @@ __all__ = ["RedisLink", "Script", "script"]
 
 _AT_ONCE = 4  # scripts on connections of our own; one refresh runs one, and its heartbeat another
 _FIRST_PAUSE = 0.02  # seconds before a command is sent again, doubled each time
-_ADDRESS = re.compile(r"connecting to (\S+?)\.?(?:\s|$)")
+_ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
 
 # What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
 _PASSING = (
@@ -37,6 +37,8 @@ _PASSING = (
     redis_errors.TryAgainError,
     OSError,
     TimeoutError,
+    # A cluster client that learns its nodes anew closes connections that others are just writing to.
+    AttributeError,
 )
 _LASTING = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
 

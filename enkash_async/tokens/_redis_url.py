@@ -64,6 +64,8 @@ def way_to(url: str, timeout: float) -> Way:
     way: Way | None = None
     try:
         scheme, _, kind = urlsplit(url).scheme.partition("+")
+        if scheme == "rediss":
+            options["ssl_check_hostname"] = True  # what redis-py does by itself from version 6 on
         if scheme in _SINGLE and not kind:
             way = _single(url, options)
         elif scheme in {"redis", "rediss"} and kind == "sentinel":

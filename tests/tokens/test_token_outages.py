@@ -142,7 +142,7 @@ class Person(Login):
         return token
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=200)
 @given(policy=st.sampled_from(["serve", "login_if_proven"]), steps=STEPS)
 def test_the_fleet_stays_within_its_bounds(policy: OnStoreDown, steps: list[Step]) -> None:
     """With the store a refused password is tried once by all; without it, never by a worker that knows of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from topologies.lives import COMMANDS, full_life, provider
@@ -12,6 +13,8 @@ from enkash_async.sandbox import Sandbox
 from enkash_async.tokens import RedisTokenStore
 
 from servers import HOST, Server
+
+PAGE = Path(__file__).parents[2] / "docs" / "redis.md"
 
 _USER = "enkash"
 _PASSWORD = "made-up"
@@ -49,6 +52,16 @@ async def test_one_more_keeps_the_log_of_the_acl_empty(server: Server) -> None:
     await full_life(store)
     await store.aclose()
     assert server.ask("ACL", "LOG") == []
+
+
+async def test_the_line_of_the_page_for_operators_works(server: Server) -> None:
+    """As it stands, but for the password; it allows these commands and no others."""
+    [line] = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("ACL SETUSER")]
+    server.ask(*line.replace(">password", f">{_PASSWORD}").split())
+    store = RedisTokenStore.from_url(_url(server, 3))
+    await full_life(store)
+    await store.aclose()
+    assert {word[1:] for word in line.split() if word[0] == "+"} == {*COMMANDS, "client|setinfo"}
 
 
 @pytest.mark.parametrize("missing", COMMANDS)
