@@ -34,6 +34,7 @@ class _Lease:
     fence: int
     fingerprint: str
     until: float
+    begun: bool = False  # whether its login was about to be sent
 
 
 def _owners() -> deque[str]:
@@ -53,7 +54,7 @@ class _Account:
     spent: int = 0  # attempts of unproven credentials since the last login that worked
     locked: bool = False
     barred: dict[str, int] = attrs.field(factory=dict)  # fingerprints, with the number of the attempt
-    proven: set[str] = attrs.field(factory=set)
+    proven: dict[str, int] = attrs.field(factory=dict)  # fingerprints, with the generation that they last brought
     failures: int = 0
     heard: deque[str] = attrs.field(factory=_owners)  # whose failure was noted
     abandoned: deque[str] = attrs.field(factory=_owners)  # whose attempt was charged when the lease ran out
@@ -100,7 +101,7 @@ class MemoryTokenStore:
             lease, now = self._account(identity).lease, self._clock()
             if lease is None or lease.owner != owner or lease.until <= now:
                 return False
-            lease.until = now + LEASE
+            lease.until, lease.begun = now + LEASE, True
             return True
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
@@ -127,7 +128,7 @@ class MemoryTokenStore:
                 account.failures, account.cool_until = 0, _NEVER
             if token.generation > account.barred.get(identity.fingerprint, -1):
                 account.barred.pop(identity.fingerprint, None)
-                account.proven.add(identity.fingerprint)
+                account.proven[identity.fingerprint] = token.generation
             return True
 
     async def fail(
@@ -147,18 +148,20 @@ class MemoryTokenStore:
             account.heard.appendleft(owner)
             _drop_lease(account, owner)
             number = account.fence if fence is None else fence
-            if number < account.published:
-                return max(0.0, account.cool_until - now)  # a login has worked since
+            is_final = failure in _REFUSED
+            # EnKash counts anew after a login that worked, with any password.
+            is_forgiven = number < account.published
+            if number < account.proven.get(identity.fingerprint, -1) or (is_forgiven and not is_final):
+                return max(0.0, account.cool_until - now)
             # Even a leader that lost its lease meanwhile made its attempt: EnKash counts it, so it is counted here,
             # unless whoever found the lease run out has done so.
-            is_final = failure in _REFUSED
             if is_final:
                 account.barred[identity.fingerprint] = number
-                account.proven.discard(identity.fingerprint)
+                account.proven.pop(identity.fingerprint, None)
                 account.locked = account.locked or failure is Failure.LOCKED
             # A refusal is charged to proven credentials as well: EnKash counts a password that was changed there.
             if is_final or (failure is not Failure.TRANSIENT and identity.fingerprint not in account.proven):
-                account.spent += owner not in account.abandoned
+                account.spent += not is_forgiven and owner not in account.abandoned
             account.failed = max(account.failed, number)
             if is_final or failure is Failure.ABANDONED:
                 return 0.0
@@ -183,6 +186,7 @@ class MemoryTokenStore:
         with self._lock:
             account = self._account(identity)
             account.barred.clear()
+            account.abandoned.clear()
             account.spent, account.locked = 0, False
             account.failures, account.cool_until = 0, _NEVER
 
@@ -190,7 +194,7 @@ class MemoryTokenStore:
         """Take credentials as proven on the word of another store."""
         with self._lock:
             account = self._account(identity)
-            account.proven.add(identity.fingerprint)
+            account.proven.setdefault(identity.fingerprint, -1)
             account.barred.pop(identity.fingerprint, None)
             account.spent, account.locked = 0, False
 
@@ -208,7 +212,7 @@ def _take_lease(account: _Account, identity: Identity, owner: str, above: int, n
     lease = account.lease
     if lease is not None and lease.until > now:
         return Lead(lease.fence, account.refused) if lease.owner == owner else Wait(lease.until - now)
-    account.fence = max(account.fence, above, account.watermark) + 1
+    account.fence = max(account.fence, above, account.watermark, account.published) + 1
     account.lease = _Lease(owner, account.fence, identity.fingerprint, now + LEASE)
     return Lead(account.fence, account.refused)
 
@@ -219,7 +223,7 @@ def _charge_abandoned(account: _Account, owner: str, now: float) -> None:
     if lease is None or lease.until > now or lease.owner == owner:
         return
     account.lease = None
-    if lease.fingerprint not in account.proven:
+    if lease.begun and lease.fingerprint not in account.proven:
         account.spent += 1
         account.failed = max(account.failed, lease.fence)
         account.abandoned.appendleft(lease.owner)

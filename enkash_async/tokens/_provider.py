@@ -23,6 +23,7 @@ __all__ = ["CachingTokenProvider", "InMemoryTokenProvider", "ProviderState"]
 
 _log = getLogger("enkash_async.tokens")
 
+_HIGHEST = 2**52  # no store numbers tokens beyond; microseconds since 1970 come near it in the year 2112
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
 
 
@@ -144,11 +145,16 @@ class CachingTokenProvider:
 
     def _note_rejection(self, rejected: Token) -> int:
         """Drop a refused token and return the generation that the caller's next token must exceed."""
+        if not -1 < rejected.generation < _HIGHEST:
+            raise ConfigurationError("rejected must be a token that this provider has handed out")
         with self._lock:
             held = self._held
-            if held is not None and rejected.generation == held.token.generation and self._clock() < held.renewable_at:
-                # It came in the place of a refused one just now. It is kept: this refusal may be the odd one out.
-                raise guard_closed("renewal")
+            if held is not None and rejected.generation == held.token.generation:
+                if rejected.reveal() != held.token.reveal():
+                    return -1  # fetched alone during an outage, under a number that the fleet's token has as well
+                if self._clock() < held.renewable_at:
+                    # It came in the place of a refused one just now. It is kept: this refusal may be the odd one out.
+                    raise guard_closed("renewal")
             self._watermark = max(self._watermark, rejected.generation)
             if held is not None and held.token.generation <= self._watermark:
                 self._held = None
@@ -157,33 +163,38 @@ class CachingTokenProvider:
     async def _get_slowly(self, floor: int) -> Token:
         """Return a token of a generation above the floor, refreshing as the windows say."""
         loop = asyncio.get_running_loop()
+        asked_at, above = self._clock(), floor
         while True:
             with self._lock:
-                held, now = self._usable(floor), self._clock()
+                held, now = self._usable(above), self._clock()
                 if held is not None and now < held.ahead_at:
                     return held.token
                 if held is not None and (self._paused(now) or now < self._renewals.postponed_until):
                     return held.token
-                flight, is_new = self._join_or_start(loop, floor)
-                waiter = flight.join(loop)
+                flight, is_new = self._join_or_start(loop, floor, above)
                 stale = flight.covers < floor
+                # Nobody waits for a store that is away while the token in hand serves.
+                serves = held is not None and (now < held.wait_at or self._renewals.is_away)
+                waiter = loop.create_future() if serves else flight.join(loop)
             if is_new:
                 self._launch(flight)
-            if held is not None and now < held.wait_at:
+            if held is not None and serves:
                 return held.token
             patience = None if held is None else min(self._patience, held.hold_at - now)
             await flight.wait(waiter, patience)
             if held is not None:
-                if (best := self._usable(floor)) is not None:
+                if (best := self._usable(above)) is not None:
                     return best.token
                 continue
             if isinstance(flight.outcome, TokenError):
                 raise flight.outcome.copy() from flight.outcome.__cause__
             if isinstance(flight.outcome, Token):
-                if not stale and flight.outcome.generation > floor:
-                    return flight.outcome
-                # It began before the rejection, so its token may have been revoked by the same stroke.
-                floor = max(floor, flight.outcome.generation) if stale else floor
+                token = flight.outcome
+                if token.generation > above and (not stale or token.requested_at > asked_at):
+                    return token
+                # Its login was sent before the rejection, so it may have been revoked by the same stroke. EnKash has
+                # not refused it, though: the fleet keeps it.
+                above = max(above, token.generation) if stale else above
 
     def _usable(self, floor: int) -> Held | None:
         held = self._held
@@ -194,7 +205,7 @@ class CachingTokenProvider:
     def _paused(self, now: float) -> bool:
         return self._renewals.pause is not None and now < self._renewals.pause.until
 
-    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
+    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int, above: int) -> tuple[Flight, bool]:
         """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""
         if self._closed:
             raise closed()
@@ -205,11 +216,11 @@ class CachingTokenProvider:
             raise self._renewals.pause.failure_at(now)
         covers, held = max(floor, self._watermark), self._held
         if held is None:
-            flight = Flight(loop, above=covers, covers=covers)
+            flight = Flight(loop, above=max(covers, above), covers=covers)
         elif held.unshared is None:
-            flight = Flight(loop, above=max(covers, held.token.generation), covers=covers)
+            flight = Flight(loop, above=max(covers, above, held.token.generation), covers=covers)
         else:  # the fleet's token will do, whatever its number: ours was numbered without asking
-            flight = Flight(loop, above=covers, covers=covers, offer=(held.unshared, held.token))
+            flight = Flight(loop, above=max(covers, above), covers=covers, offer=(held.unshared, held.token))
         self._flight = flight
         return flight, True
 

@@ -199,7 +199,8 @@ class RedisTokenStore:
 
     async def beat(self, identity: Identity, owner: str) -> bool:
         """Extend the owner's lease; as in `TokenStore.beat`."""
-        return bool(await self._run("beat", identity, lambda: (owner, _ms(LEASE))))
+        fingerprint = _name(identity.fingerprint)
+        return bool(await self._run("beat", identity, lambda: (owner, _ms(LEASE), fingerprint, _ms(_KEEP))))
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
         """Store a token; as in `TokenStore.publish`."""

@@ -103,6 +103,7 @@ class RedisLink:
         self._random = random
         self._ours: dict[asyncio.AbstractEventLoop, _Own] = {}
         self._parents: list[_Own] = []
+        self._closed = False
         self._prepare()
         reset_after_fork(self)
 
@@ -145,6 +146,7 @@ class RedisLink:
     async def aclose(self) -> None:
         """Close what this opened; a second call does nothing."""
         with self._lock:
+            self._closed = True
             ours, self._ours = self._ours, {}
         here = asyncio.get_running_loop()
         for loop, own in ours.items():
@@ -167,17 +169,19 @@ class RedisLink:
         self, client: Client, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
     ) -> tuple[Any, _Trouble | None]:
         self._reach.enter()
-        outcome: tuple[Any, _Trouble | None]
-        before = _cancellations()
+        outcome: tuple[Any, _Trouble | None] = None, None
+        before, is_cancelled = _cancellations(), False
         try:
             # redis-py closes a connection whose reply was not waited for, so nobody reads another one's reply.
             async with asyncio.timeout(self._limit):
                 outcome = await _evaluate(client, what, keys, arguments()), None
+        except asyncio.CancelledError:
+            is_cancelled = True
         except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families, and RuntimeError)
             outcome = None, _Trouble.of(problem)
-        if _cancellations() > before:
-            # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just
-            # as it ends.
+        # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just as it
+        # ends. A new exception has no frames in which the arguments lie.
+        if is_cancelled or _cancellations() > before:
             raise asyncio.CancelledError
         return outcome
 
@@ -188,6 +192,8 @@ class RedisLink:
             own = self._ours.get(loop)
             if own is not None:
                 return own
+            if self._closed:
+                raise TokenStoreError("the token store is closed; make a new one")
             for ended in [known for known in self._ours if known.is_closed()]:
                 del self._ours[ended]
             assert self._way is not None  # noqa: S101 (there is either a client or a way to open one)

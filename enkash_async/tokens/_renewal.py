@@ -189,7 +189,7 @@ class Renewals:
                     raise
 
     async def _pursue(self, store: TokenStore, flight: Flight) -> Gain:
-        owner, look = _nonce(), _FIRST_LOOK
+        owner, look, overtaken = _nonce(), _FIRST_LOOK, 0
         if store is self._store and self._unanswered is not None:
             owner = self._unanswered
         while True:
@@ -203,12 +203,15 @@ class Renewals:
                 case Found(token, _, settled):
                     self._answered = flight.covers
                     return Gain(token, settled)
-                case Lead(fence, forced):
-                    gain = await self._lead(store, owner, fence, forced)
+                case Lead():
+                    gain = await self._lead(store, owner, claim)
                     if gain is not None:
                         self._answered = flight.covers
                         return gain
                     owner = _nonce()  # what the store noted of the last attempt must not be taken for the next one's
+                    overtaken += 1
+                    if overtaken > 1:  # a store that takes no token must not cost login after login
+                        raise self._hold(_COOL_LOOK, TokenError("the token store takes no token"))
                 case Wait(seconds):
                     await self._sleep(min(seconds, look * (0.75 + self._random() / 2)))
                     look = min(look * 1.5, _LONGEST_LOOK)
@@ -218,6 +221,15 @@ class Renewals:
                     raise self._hold(_GUARD_LOOK, guard_closed(reason))
                 case _:
                     assert_never(claim)
+
+    async def _begin(self, store: TokenStore, owner: str) -> bool:
+        """Say that a login is sent now, from where on it counts; False when the lease is somebody else's meanwhile."""
+        if store is self._store:
+            self._unanswered = owner  # nothing is sent if the store goes away now: the lease is to be found again
+        with _asking():
+            is_ours = await store.beat(self._source.identity, owner)
+        self._unanswered = None
+        return is_ours
 
     def _note_answer(self, claim: Claim) -> None:
         self._unanswered = None
@@ -252,16 +264,18 @@ class Renewals:
 
     # --- the login ----------------------------------------------------------------------------------------------------
 
-    async def _lead(self, store: TokenStore, owner: str, fence: int, forced: bool) -> Gain | None:
-        """Log in and publish the token; None when a newer one overtook it."""
+    async def _lead(self, store: TokenStore, owner: str, lead: Lead) -> Gain | None:
+        """Log in and publish the token; None when somebody overtook it."""
         if store is not self._store:
             await self._sleep(self._random() * _SPREAD)
-        token = await self._log_in(store, owner, fence)
+        if not await self._begin(store, owner):
+            return None
+        token = await self._log_in(store, owner, lead.fence)
         self.logins += 1
         self._proven = True
         self._alone.trust(self._source.identity)
         self._owed.clear()  # what failed before does not matter any more
-        gain = Gain(token, RENEWAL_PAUSE if forced else 0.0, None if store is self._store else owner)
+        gain = Gain(token, RENEWAL_PAUSE if lead.forced else 0.0, None if store is self._store else owner)
         try:
             is_newest = await store.publish(self._source.identity, owner, token)
         except Exception as problem:  # noqa: BLE001 (a store of any kind)
@@ -310,6 +324,8 @@ class Renewals:
         """Tell of a failure, and return the seconds of cooldown; the guard of this process hears of each."""
         if report.failure in {Failure.REJECTED, Failure.LOCKED}:
             self._proven = False
+        elif self._proven:  # also where the store has been emptied and does not know: no answer is no wrong password
+            report = attrs.evolve(report, failure=Failure.TRANSIENT)
         pause = await report.to(self._alone, self._source.identity)
         if store is self._alone:
             if report.failure is not Failure.TRANSIENT:  # nobody else has to wait for what has passed since

@@ -102,7 +102,8 @@ class Identity:
         The account part must not depend on a secret: workers with different wrong passwords have to share one guard.
         The fingerprint is keyed with the client secret, so that the password cannot be guessed from it alone.
         """
-        who = _joined(base_url, credentials.client_id, credentials.form_client_id or "", credentials.username)
+        form_client_id = credentials.form_client_id or credentials.client_id  # the same login, however it is spelt
+        who = _joined(base_url, credentials.client_id, form_client_id, credentials.username)
         account = hashlib.blake2b(who, digest_size=16, person=b"enkash-account").hexdigest()
         key = _joined("fingerprint", credentials.client_secret)
         fingerprint = hmac.new(key, account.encode() + _joined(credentials.password), "sha256").hexdigest()[:32]
@@ -296,8 +297,8 @@ class TokenStore(Protocol):
             owner: Nonce of this refresh; the lease is held in its name.
             above: Only a token of a higher generation will do; a new one gets a higher number than this.
 
-        A lease that ran out without a word from its owner is charged to unproven credentials: the login may have been
-        sent.
+        A login that has begun, and whose lease ran out without a word from its owner, is charged to unproven
+        credentials: it may have been sent.
 
         Returns:
             The first that applies: `Found`, `Refused`, `Cooling`, `Wait`, `Lead`.
@@ -305,7 +306,10 @@ class TokenStore(Protocol):
         ...
 
     async def beat(self, identity: Identity, owner: str) -> bool:
-        """Extend the owner's lease; False when it is not the owner's any more."""
+        """Begin a login, and extend its lease while it lasts; False when it is not the owner's any more.
+
+        Asked once before the login is sent: from then on a leader that vanishes is charged.
+        """
         ...
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
@@ -332,8 +336,8 @@ class TokenStore(Protocol):
 
         Args:
             retry_after: Seconds that EnKash asked to wait, or None.
-            fence: The number that the attempt was made under. A report from before the newest token is not held
-                against the credentials; None is not known to be from before.
+            fence: The number that the attempt was made under. A report from before a login that worked is not charged,
+                and does not bar credentials that have worked since; None is not known to be from before.
 
         Returns:
             Seconds of cooldown that now hold for everybody.

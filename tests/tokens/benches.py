@@ -80,8 +80,10 @@ class Bench:
         return await self.store.claim(who, owner, above=above)
 
     async def lead(self, owner: str, who: Identity = OURS, above: int = -1) -> int:
+        """Claim the lease and begin the login."""
         claim = await self.claim(owner, who, above)
         assert isinstance(claim, Lead), claim
+        assert await self.store.beat(who, owner)
         return claim.fence
 
     async def cooling(self, owner: str = "asker", who: Identity = OURS) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from redis.crc import key_slot
 from tokens.benches import OTHERS, OURS, WORSE, WRONG, assert_same
 from tokens.doubles import Clock, Login, refused
 
-from enkash_async.errors import CredentialsRejectedError, TokenStoreError
+from enkash_async.errors import ConfigurationError, CredentialsRejectedError, TokenError, TokenStoreError
 from enkash_async.tokens import (
     Cooling,
     Failure,
@@ -330,6 +331,23 @@ async def test_an_answer_that_no_script_gives_is_an_error(redis: Redis, clock: C
         await store_of(redis, clock).claim(OURS, "a", above=-1)
 
 
+@pytest.mark.parametrize("number", [2**53 - 1, 2**53, 2**53 + 1, 10**18])
+async def test_a_number_that_redis_cannot_count_to_brings_no_endless_logins(
+    redis: Redis, clock: Clock, number: int
+) -> None:
+    """Scripts count in doubles; a refused token with a larger number is a mistake, and harms nobody else."""
+    login, other = Login(clock), Login(clock)
+    with suppress(ConfigurationError, TokenError):
+        async with asyncio.timeout(3):
+            provider = RedisTokenProvider(login, redis, clock=clock, sleep=clock.hurry)
+            await provider.get_token(rejected=Token("at-alien", 60.0, clock(), number))
+    assert login.attempts <= 3
+    clock.now += 60
+    async with asyncio.timeout(3):
+        await RedisTokenProvider(other, redis, clock=clock, sleep=clock.hurry).get_token()
+    assert other.attempts <= 3
+
+
 # --- what it is asked -------------------------------------------------------------------------------------------------
 
 
@@ -350,10 +368,10 @@ async def test_a_fresh_token_costs_no_command(redis: Redis, redis_server: Server
     assert _commands(redis_server) - before == own
 
 
-async def test_a_first_token_costs_two_scripts(redis: Redis, redis_server: Server, clock: Clock) -> None:
-    """For whoever logs in; for everybody else one."""
+async def test_a_first_token_costs_three_scripts(redis: Redis, redis_server: Server, clock: Clock) -> None:
+    """For whoever logs in: the question, a sign of life, and the token; for everybody else one."""
     await RedisTokenProvider(Login(clock), redis, clock=clock, prefix="warm").get_token()
-    for scripts in (2, 1, 1):
+    for scripts in (3, 1, 1):
         redis_server.ask("CONFIG", "RESETSTAT")
         await RedisTokenProvider(Login(clock), redis, clock=clock).get_token()
         assert redis_server.commandstats()["evalsha"] == scripts

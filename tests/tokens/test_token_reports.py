@@ -209,7 +209,7 @@ class TestReset:
         outage.store.come_back()
         await provider.reset_guard()
         await outage.ask(provider)
-        assert outage.store.calls == ["reset", "claim", "publish"]
+        assert outage.store.calls == ["reset", "claim", "beat", "publish"]
         assert login.attempts == 2
 
     async def test_it_is_heard_by_the_store_or_not_at_all(self, outage: Outage) -> None:

@@ -159,7 +159,7 @@ class TestOffer:
         outage.store.come_back()
         outage.store.calls.clear()
         await outage.ask(provider)
-        assert outage.store.calls == ["publish", "claim", "publish"]
+        assert outage.store.calls == ["publish", "claim", "beat", "publish"]
         assert login.attempts == 3
 
     async def test_a_refused_one_is_not_offered(self, outage: Outage) -> None:
@@ -169,7 +169,7 @@ class TestOffer:
         outage.store.come_back()
         outage.store.calls.clear()
         assert (await outage.ask(provider, rejected=token)).generation > token.generation
-        assert outage.store.calls == [f"reject {token.generation}", "claim", "publish"]
+        assert outage.store.calls == [f"reject {token.generation}", "claim", "beat", "publish"]
 
     @pytest.mark.parametrize(("failure", "reason"), [(Failure.REJECTED, "rejected"), (Failure.LOCKED, "locked")])
     async def test_it_does_not_lift_a_bar(self, outage: Outage, failure: Failure, reason: str) -> None:
@@ -200,7 +200,7 @@ class TestRefusals:
         outage.store.come_back()
         outage.store.calls.clear()
         assert (await outage.ask(provider)).generation > token.generation
-        assert outage.store.calls == [f"reject {token.generation}", "claim", "publish"]
+        assert outage.store.calls == [f"reject {token.generation}", "claim", "beat", "publish"]
         assert login.attempts == 2
 
     async def test_it_is_told_by_who_has_another_token_already(self, outage: Outage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tokens.benches import OURS, WORSE, WRONG, Bench
 
-from enkash_async.tokens import Failure, Lead
+from enkash_async.tokens import Failure, Lead, Refused
 
 
 class TestRepetition:
@@ -35,6 +35,17 @@ class TestRepetition:
         await bench.store.reject(OURS, token.generation)
         assert not await bench.store.publish(OURS, "a", token)
         assert isinstance(await bench.claim("b"), Lead)
+
+    async def test_a_publication_does_not_undo_what_was_said_since(self, bench: Bench) -> None:
+        """Its leader had been taken for gone; when it is sent again, the account is locked."""
+        await bench.log_in_badly("a", Failure.REJECTED)
+        late = bench.token(await bench.lead("b", WRONG))
+        await bench.passes(7)
+        assert await bench.claim("c") == Refused("rejected")
+        assert await bench.store.publish(WRONG, "b", late)
+        await bench.store.fail(OURS, "d", Failure.LOCKED)
+        assert await bench.store.publish(WRONG, "b", late)
+        assert await bench.claim("e", WRONG, above=late.generation) == Refused("locked")
 
     async def test_a_publication_of_a_forced_renewal(self, bench: Bench) -> None:
         """The half minute counts from the first."""

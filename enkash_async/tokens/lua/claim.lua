@@ -47,7 +47,8 @@ if holder then
   if name == owner then mine = number end
 end
 
--- A leader that vanished may have sent its login: like one without an answer, it is charged to unproven credentials.
+-- A leader that vanished after it began may have sent its login: like one without an answer, it is charged to unproven
+-- credentials.
 local trying = marks[3]
 if trying and not holder then
   local name, print = string.match(trying, '^(.*):([^:]*)$')
@@ -77,10 +78,10 @@ local forced = marks[5] and 1 or 0
 if mine then return {'LEAD', tonumber(mine), forced} end
 if holder then return {'WAIT', math.max(redis.call('PTTL', lease), 1)} end
 
-fence = math.max(fence + 1, now, above + 1, watermark + 1)
+fence = math.max(fence + 1, now, above + 1, watermark + 1, tonumber(held[1] or -1) + 1)
 -- Lua would write a number of this size as 1.7e+15.
 local number = string.format('%.0f', fence)
 redis.call('SET', lease, owner .. ':' .. number, 'PX', lease_ms)
-redis.call('HSET', meta, 'fence', number, 'trying', owner .. ':' .. fingerprint)
+redis.call('HSET', meta, 'fence', number)
 redis.call('PEXPIRE', meta, keep_ms)
 return {'LEAD', fence, forced}

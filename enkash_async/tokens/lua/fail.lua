@@ -12,8 +12,8 @@
 --        fence         the number that the attempt was made under, '' where it is not known
 -- Reply  milliseconds of cooldown that now hold for everybody
 --
--- A report that is sent again is known by its owner, and changes nothing. One from before the newest token is not held
--- against the credentials.
+-- A report that is sent again is known by its owner, and changes nothing. One from before a login that worked is not
+-- charged, and does not bar credentials that have worked since.
 
 local lease, meta, guard, cool = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local owner, fingerprint, kind = ARGV[1], ARGV[2], ARGV[3]
@@ -40,9 +40,11 @@ local listed, heard = names(marks[1], owner)
 if listed then return cooling end
 redis.call('HSET', meta, 'heard', heard)
 redis.call('PEXPIRE', meta, ARGV[9])
-if number < tonumber(marks[5] or -1) then return cooling end -- a login has worked since
-
+if number < tonumber(redis.call('HGET', guard, 'proven:' .. fingerprint) or -1) then return cooling end
 local final = kind == 'rejected' or kind == 'locked'
+local forgiven = number < tonumber(marks[5] or -1) -- EnKash counts anew after a login that worked, with any password
+if forgiven and not final then return cooling end
+
 local text = string.format('%.0f', number)
 if final then
   redis.call('HSET', guard, 'barred:' .. fingerprint, text)
@@ -52,7 +54,7 @@ end
 -- A refusal is charged to proven credentials as well: EnKash counts a password that was changed there like any other.
 if final or (kind ~= 'transient' and redis.call('HEXISTS', guard, 'proven:' .. fingerprint) == 0) then
   -- Whoever found its lease run out has charged the attempt already.
-  if not names(marks[2]) then redis.call('HINCRBY', guard, 'spent', 1) end
+  if not forgiven and not names(marks[2]) then redis.call('HINCRBY', guard, 'spent', 1) end
 end
 if number > tonumber(redis.call('HGET', guard, 'failed') or -1) then redis.call('HSET', guard, 'failed', text) end
 if final or kind == 'abandoned' then return 0 end

@@ -29,6 +29,7 @@ if px <= 0 or generation <= tonumber(marks[1] or -1) or (generation <= newest an
 
 redis.call('HSET', tok, 'generation', ARGV[3], 'value', ARGV[4], 'lifetime', ARGV[5], 'hold', ARGV[7], 'owner', owner)
 redis.call('PEXPIRE', tok, px)
+if again then return 1 end -- what has been said since stays
 if redis.call('HDEL', meta, 'refused') == 1 then
   local time = redis.call('TIME')
   redis.call('HSET', meta, 'renewed', string.format('%.0f', tonumber(time[1]) * 1000000 + tonumber(time[2])))
@@ -48,6 +49,6 @@ if generation > failed or (generation == failed and mine) then
 end
 if generation > tonumber(against[2] or -1) then
   redis.call('HDEL', guard, 'barred:' .. fingerprint)
-  redis.call('HSET', guard, 'proven:' .. fingerprint, 1)
+  redis.call('HSET', guard, 'proven:' .. fingerprint, ARGV[3])
 end
 return 1
