@@ -175,7 +175,8 @@ class CachingTokenProvider:
                 stale = flight.covers < floor
                 # Nobody waits for a store that is away while the token in hand serves.
                 serves = held is not None and (now < held.wait_at or self._renewals.is_away)
-                waiter = loop.create_future() if serves else flight.join(loop)
+                if not serves:
+                    waiter = flight.join(loop)
             if is_new:
                 self._launch(flight)
             if held is not None and serves:

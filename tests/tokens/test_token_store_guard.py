@@ -217,6 +217,32 @@ class TestAbandoned:
         await bench.passes(60)
         await bench.lead("c")
 
+    async def test_it_is_not_charged_before_it_began(self, bench: Bench) -> None:
+        """A claim whose answer was lost: nobody heard that it might log in, and so nobody did."""
+        for number in range(4):
+            assert isinstance(await bench.claim(f"a{number}", WRONG), Lead)
+            await bench.passes(LEASE + 0.1)
+        await bench.lead("b")
+
+    async def test_a_beginning_that_was_given_up_is_not_charged(self, bench: Bench) -> None:
+        """Its answer was lost, and the same owner asked again before anything was sent."""
+        await bench.lead("a", WRONG)
+        await bench.passes(LEASE + 0.1)
+        assert isinstance(await bench.claim("a", WRONG), Lead)
+        await bench.passes(LEASE + 0.1)
+        await bench.log_in_badly("b", Failure.AMBIGUOUS, WORSE)
+        await bench.passes(60)
+        await bench.lead("c")
+
+    async def test_it_is_charged_although_the_account_was_reset_meanwhile(self, bench: Bench) -> None:
+        """An operator forgives what has been, not what is under way: with two more, there would be three in a row."""
+        await bench.lead("a", WRONG)
+        await bench.store.reset(OURS)
+        await bench.passes(LEASE + 0.1)
+        await bench.log_in_badly("b", Failure.AMBIGUOUS, WORSE)
+        await bench.passes(60)
+        assert await bench.claim("c") == Refused("budget")
+
     async def test_it_is_charged_once_however_many_ask(self, bench: Bench) -> None:
         """The first who finds it does."""
         await bench.lead("a", WRONG)

@@ -6,7 +6,7 @@
 
 local meta, guard, cool = KEYS[3], KEYS[4], KEYS[5]
 
-local wiped = redis.call('DEL', cool) + redis.call('HDEL', meta, 'failures', 'abandoned', 'trying')
+local wiped = redis.call('DEL', cool) + redis.call('HDEL', meta, 'failures', 'abandoned')
 wiped = wiped + redis.call('HDEL', guard, 'spent', 'locked', 'failed')
 for _, field in ipairs(redis.call('HKEYS', guard)) do
   if string.sub(field, 1, 7) == 'barred:' then wiped = wiped + redis.call('HDEL', guard, field) end
