@@ -83,5 +83,6 @@ fence = math.max(fence + 1, now, above + 1, watermark + 1, tonumber(held[1] or -
 local number = string.format('%.0f', fence)
 redis.call('SET', lease, owner .. ':' .. number, 'PX', lease_ms)
 redis.call('HSET', meta, 'fence', number)
+redis.call('HDEL', meta, 'trying') -- it is the owner's own, of a login that was given up before it was sent
 redis.call('PEXPIRE', meta, keep_ms)
 return {'LEAD', fence, forced}

@@ -1,0 +1,89 @@
+"""A leader that others overtook, and a store that takes nothing: no login is made that serves nobody."""
+
+from __future__ import annotations
+
+import pytest
+from tokens.doubles import AwayStore, Clock, Login
+from tokens.outages import HOUR, Outage
+
+from enkash_async.errors import TokenError
+from enkash_async.tokens import Claim, Identity, Lead, Token
+
+pytestmark = pytest.mark.usefixtures("silent_asyncio")
+
+
+class Forgetful(AwayStore):
+    """It lets go of a lease at once, as if the one who got it had stood still for long.
+
+    Attributes:
+        lapses: How often it will.
+    """
+
+    def __init__(self, clock: Clock, lapses: int) -> None:
+        super().__init__(clock=clock)
+        self.lapses = lapses
+
+    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+        claim = await super().claim(identity, owner, above=above)
+        if isinstance(claim, Lead) and self.lapses:
+            self.lapses -= 1
+            self._account(identity).lease = None
+        return claim
+
+
+async def test_a_leader_that_lost_its_lease_before_it_began_asks_again(clock: Clock) -> None:
+    """Somebody else may be logging in by now."""
+    outage = Outage(clock, Forgetful(clock, lapses=1))
+    login = Login(clock)
+    await outage.ask(outage.provider(login))
+    assert login.attempts == 1
+    assert outage.store.calls == ["claim", "beat", "claim", "beat", "publish"]
+
+
+async def test_a_leader_that_loses_every_lease_gives_up_for_a_while(clock: Clock) -> None:
+    """It has made no login, and is charged for none."""
+    store, login = Forgetful(clock, lapses=2), Login(clock)
+    outage = Outage(clock, store)
+    provider = outage.provider(login)
+    assert type(await outage.failure(provider)) is TokenError
+    assert login.attempts == 0
+    assert type(await outage.failure(provider)) is TokenError
+    clock.now += 5
+    await outage.ask(provider)
+    assert login.attempts == 1
+
+
+async def test_a_store_that_takes_no_token_is_not_fed_with_logins(clock: Clock) -> None:
+    """It says that it has a newer one, and has none: two logins, and then a pause for all callers."""
+
+    class Greedy(AwayStore):
+        async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
+            self._account(identity).lease = None
+            return False
+
+    outage = Outage(clock, Greedy(clock=clock))
+    login = Login(clock)
+    provider = outage.provider(login)
+    for _ in range(4):
+        assert type(await outage.failure(provider)) is TokenError
+    assert login.attempts == 2
+
+
+async def test_a_refusal_of_a_token_with_the_same_number_is_not_held_against_the_fleets(outage: Outage) -> None:
+    """Two workers fetched one each during an outage; callers of the one that was given up may still have it."""
+    logins = [Login(outage.clock), Login(outage.clock)]
+    providers = [outage.provider(login) for login in logins]
+    for provider in providers:
+        await provider.get_token()
+    outage.store.leave()
+    outage.clock.now += HOUR
+    alone = [await outage.ask(provider) for provider in providers]
+    assert alone[0].generation == alone[1].generation
+    outage.store.come_back()
+    for provider in providers:
+        outage.clock.now += 1
+        await outage.ask(provider)
+    fleets = await providers[1].get_token()
+    assert fleets.reveal() == alone[0].reveal()
+    assert await providers[1].get_token(rejected=alone[1]) is fleets
+    assert [login.attempts for login in logins] == [2, 1]
