@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from enkash_async import TokenSealer
@@ -33,9 +35,9 @@ async def test_status_makes_no_login(shared: Enkash, sandbox: Sandbox) -> None:
     """Of an account that nobody has used yet."""
     run = await shared("token", "status")
     assert (run.code, run.err) == (0, "")
-    assert run.out == (
-        "No token is stored.\nLogins are open: these credentials have not worked yet; attempts: 0 of 2.\n"
-    )
+    account, _, told = run.out.partition("\n")
+    assert re.fullmatch(re.escape(sandbox.base_url) + r", keys enkash:v1:\{[0-9a-f]{32}\}:\*", account)
+    assert told == ("No token is stored.\nLogins are open: these credentials have not worked yet; attempts: 0 of 2.\n")
     assert sandbox.counts["token"] == 0
 
 

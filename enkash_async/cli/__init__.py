@@ -32,7 +32,7 @@ def enkash(ctx: click.Context) -> None:
 
     `enkash demo` needs nothing and shows the whole road in a sandbox. `token`, `billers` and `bill` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
-    ENKASH_FORM_CLIENT_ID where the form's clientId differs.
+    ENKASH_FORM_CLIENT_ID where the form's clientId differs; ENKASH_REDIS_URL and ENKASH_TOKEN_KEYS share one token.
 
     Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 130 stopped by Ctrl-C.
     """

@@ -55,6 +55,7 @@ def status(as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    print_line(_looked_at())
     for line in _told(found):
         print_line(line)
 
@@ -63,10 +64,17 @@ def status(as_json: bool) -> None:
 def reset_guard() -> None:
     """Let credentials be tried again that were refused, in the whole fleet; first make sure that they are right."""
     before = finish(_reset())
+    print_line(_looked_at())
     if before.locked or before.barred_in_all or before.attempts or before.cooling:
         print_line("The guard is open again: the next worker that needs a token logs in.")
     else:
         print_line("The guard was open already; nothing has changed.")
+
+
+def _looked_at() -> str:
+    """Return which account it is about: a mistyped user name is another one, of which nothing is known."""
+    environment = Environment(os.environ)
+    return f"{environment.base_url}, keys enkash:v1:{{{environment.grant().identity.account}}}:*"
 
 
 async def _log_in() -> _Login:

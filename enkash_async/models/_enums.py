@@ -45,6 +45,16 @@ class OpenEnum(enum.StrEnum):
         """Whether EnKash's pages list this word."""
         return self._value_ in type(self)._value2member_map_
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
+        # By value: Python 3.11 up to 3.11.3 goes by name, which a word outside the list does not have in its class.
+        return type(self), (self._value_,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __repr__(self) -> str:
         mark = "" if self.is_known else " (not a documented word)"
         return f"<{type(self).__name__} {self._value_!r}{mark}>"

@@ -262,6 +262,8 @@ class _Trouble:
             where = _ADDRESS.search(words)
             at = f" at {where[1]}" if where else ""
             return cls(f"Redis{at} cannot be reached ({kind})", is_lasting=False)
+        if isinstance(problem, _LASTING):
+            return cls("Redis refuses the user or the password that it was given", is_lasting=True)
         # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
         code = words.partition(" ")[0]
         said = f" {code}" if code.isupper() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -63,7 +64,7 @@ def way_to(url: str, timeout: float) -> Way:
     }
     way: Way | None = None
     try:
-        scheme, _, kind = urlsplit(url).scheme.partition("+")
+        scheme, _, kind = url.partition("://")[0].lower().partition("+")
         if scheme == "rediss":
             options["ssl_check_hostname"] = True  # what redis-py does by itself from version 6 on
         if scheme in _SINGLE and not kind:
@@ -106,7 +107,7 @@ def _single(url: str, options: dict[str, Any]) -> Way:
 
 
 def _sentinel(url: str, options: dict[str, Any]) -> Way:
-    parts = urlsplit(url)
+    parts = _Parts.of(url)
     service = parts.path.strip("/")
     if not service or "/" in service:
         raise ValueError("no service")
@@ -126,7 +127,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Way:
 
 
 def _cluster(url: str, options: dict[str, Any]) -> Way:
-    parts = urlsplit(url)
+    parts = _Parts.of(url)
     if parts.path.strip("/"):
         raise ValueError("a cluster has no databases")
     hosts = _hosts(parts.netloc, 6379)
@@ -136,6 +137,23 @@ def _cluster(url: str, options: dict[str, Any]) -> Way:
         return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in hosts], **{**options, **given})
 
     return Way(connect, len(hosts))
+
+
+@attrs.frozen
+class _Parts:
+    """A URL of several hosts; `urlsplit` of early Pythons refuses an IPv6 address that is not the first."""
+
+    scheme: str
+    netloc: str
+    path: str
+    query: str
+
+    @classmethod
+    def of(cls, url: str) -> _Parts:
+        found = re.fullmatch(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", url)
+        if found is None:
+            raise ValueError("not a URL")
+        return cls(found[1].lower(), found[2], found[3], found[4] or "")
 
 
 def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:

@@ -232,7 +232,8 @@ class Renewals:
         return is_ours
 
     def _note_answer(self, claim: Claim) -> None:
-        self._unanswered = None
+        if not isinstance(claim, Found):  # an earlier claim of the same owner may have left a lease
+            self._unanswered = None
         self._barred = claim.reason if isinstance(claim, Refused) else None
         self._has_number = self._has_number or isinstance(claim, (Found, Lead))
         if isinstance(claim, Found):

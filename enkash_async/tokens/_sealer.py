@@ -127,7 +127,10 @@ def _listed(keys: object) -> list[object] | None:
         return [part for part in (piece.strip() for piece in keys.split(",")) if part]
     if isinstance(keys, bytes):
         return [keys]
-    return list(keys) if isinstance(keys, Sequence) else None
+    if not isinstance(keys, Sequence):
+        return None
+    # A list around the text of ENKASH_TOKEN_KEYS works with one key, and must go on to work with two.
+    return [part for key in keys for part in (_listed(key) or [key] if isinstance(key, str) else [key])]
 
 
 def _parsed(key: object) -> bytes | None:

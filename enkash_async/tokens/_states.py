@@ -146,6 +146,6 @@ def store_away(problem: TokenStoreError, policy: str) -> TokenStoreError:
     why = (
         "on_store_down='serve' makes no login"
         if policy == "serve"
-        else "these credentials have not been seen to work, and several workers trying them could lock the account"
+        else "the EnKash credentials have not been seen to work, and several workers trying them could lock the account"
     )
     return TokenStoreError(f"{problem}; no token is in hand, and none was fetched: {why}")

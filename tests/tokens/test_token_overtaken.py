@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tokens.doubles import AwayStore, Clock, Login
-from tokens.outages import HOUR, Outage
+from tokens.doubles import AwayStore, Clock, Login, settle
+from tokens.outages import AHEAD, HOLD, HOUR, Outage
 
 from enkash_async.errors import TokenError
 from enkash_async.tokens import Claim, Identity, Lead, Token
+from enkash_async.tokens._renewal import OFFER_PAUSE
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
@@ -87,3 +88,49 @@ async def test_a_refusal_of_a_token_with_the_same_number_is_not_held_against_the
     assert fleets.reveal() == alone[0].reveal()
     assert await providers[1].get_token(rejected=alone[1]) is fleets
     assert [login.attempts for login in logins] == [2, 1]
+
+
+class Dawdling(AwayStore):
+    """It carries a claim out long after its caller has given it up, as a server does that was stopped.
+
+    Attributes:
+        late: The claims that are yet to be carried out; None carries them out at once.
+    """
+
+    late: list[tuple[Identity, str, int]] | None = None
+
+    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
+        if self.late is not None:
+            self.late.append((identity, owner, above))
+            raise self.problem
+        return await super().claim(identity, owner, above=above)
+
+    async def wake(self) -> None:
+        """Do what there was to do."""
+        late, self.late = self.late or [], None
+        for identity, owner, above in late:
+            await super().claim(identity, owner, above=above)
+
+
+async def test_a_lease_of_a_claim_that_was_given_up_is_found_again(clock: Clock) -> None:
+    """By its own worker, although that one has been served by another's token meanwhile."""
+    outage = Outage(clock, Dawdling(clock=clock))
+    store = outage.store
+    assert isinstance(store, Dawdling)
+    login = Login(clock)
+    ours, theirs = outage.provider(login), outage.provider(login)
+    old = await ours.get_token()
+    clock.now += HOUR - AHEAD + 1
+    store.late = []
+    assert await ours.get_token() is old
+    await settle()
+    dawdling, store.late = store.late, None
+    newer = await outage.ask(theirs, rejected=old)
+    clock.now += OFFER_PAUSE + 1
+    assert await outage.ask(ours, rejected=old) == newer
+    clock.now += HOUR - HOLD - 2
+    store.late = dawdling
+    await store.wake()
+    store.calls.clear()
+    assert (await outage.ask(ours)).generation > newer.generation
+    assert store.calls == ["claim", "beat", "publish"]
