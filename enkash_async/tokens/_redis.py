@@ -387,8 +387,10 @@ class RedisTokenProvider(CachingTokenProvider):
 
     async def aclose(self) -> None:
         """Stop a refresh under way and close the connections that were opened for a URL."""
-        await super().aclose()
-        await self._redis_store.aclose()
+        try:
+            await super().aclose()
+        finally:  # also when the one who closes is cancelled
+            await self._redis_store.aclose()
 
     async def status(self) -> StoreStatus:
         """Return how the account stands in Redis; as in `RedisTokenStore.status`."""
