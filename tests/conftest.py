@@ -12,8 +12,8 @@ from enkash_async import EnkashClient
 from enkash_async.__main__ import main
 from enkash_async.sandbox import Sandbox
 
-from servers import FLAVOURS, MISSING, Server, running
-from support import EAGER, Enkash, Run
+from servers import Server, running
+from support import EAGER, SERVER_KINDS, Enkash, Run
 
 # Machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,10 +32,7 @@ async def client(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
         yield made
 
 
-_KINDS = [pytest.param(kind) for kind in FLAVOURS] or [pytest.param("none", marks=pytest.mark.skip(MISSING))]
-
-
-@pytest.fixture(scope="session", params=_KINDS)
+@pytest.fixture(scope="session", params=SERVER_KINDS)
 def lasting_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server for the whole run, of each kind in turn."""
     with running(request.param, tmp_path_factory.mktemp(request.param)) as server:

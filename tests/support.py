@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import signal
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
-from types import TracebackType
-from typing import Any, TypeVar, cast
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, TypeVar, cast
 
 import attrs
+import pytest
 
 from enkash_async import EnkashError, RetryPolicy, _json
 from enkash_async._wire import Operation
+
+from servers import FLAVOURS, MISSING
 
 #: Repeats at once, so that no test waits for a pause.
 EAGER = RetryPolicy(attempts=3, backoff=0)
@@ -143,3 +147,26 @@ class Run:
 
 
 Enkash = Callable[..., Awaitable[Run]]
+
+
+#: Each kind of server as a parameter of a fixture; where there is none, the tests skip and say why.
+SERVER_KINDS = [pytest.param(kind) for kind in FLAVOURS] or [pytest.param("none", marks=pytest.mark.skip(MISSING))]
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """End what hangs inside the context with an error."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+
+    def give_up(number: int, frame: FrameType | None) -> NoReturn:
+        raise TimeoutError("the test hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

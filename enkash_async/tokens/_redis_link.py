@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import importlib.resources
 import re
@@ -53,6 +54,7 @@ class Script:
     sha: str
 
 
+@functools.cache  # every store needs the same seven
 def script(name: str) -> Script:
     """Return a script of the folder `lua`."""
     text = importlib.resources.files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

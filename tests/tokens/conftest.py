@@ -5,14 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import pytest
 from tokens.benches import Bench, memory_bench, redis_bench
@@ -20,23 +17,14 @@ from tokens.doubles import AwayStore, Clock
 from tokens.outages import Outage
 
 from servers import FLAVOURS, Server, running
+from support import alarm
 
 
 @pytest.fixture(autouse=True)
 def no_hanging() -> Iterator[None]:
     """Fail a test that hangs: waiters who are forgotten are what may go wrong here."""
-    if not hasattr(signal, "setitimer"):  # Windows
+    with alarm(30):
         yield
-        return
-
-    def give_up(number: int, frame: FrameType | None) -> NoReturn:
-        raise TimeoutError("the test hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, 30)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

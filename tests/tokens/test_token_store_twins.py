@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 
 import attrs
 import pytest
@@ -15,14 +14,7 @@ from tokens.doubles import Clock
 
 from enkash_async.tokens import Claim, Cooling, Failure, Found, Lead, Refused, Token, Wait
 
-from servers import FLAVOURS, MISSING, Server, running
-
-
-@pytest.fixture(scope="module", params=FLAVOURS or [pytest.param("none", marks=pytest.mark.skip(MISSING))])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
-        yield server
-
+from servers import Server
 
 # Nobody shares an owner's name, and who reports an attempt has made it with the credentials that it claimed with.
 OWNERS = {"a": OURS, "b": OURS, "c": WRONG, "d": WORSE}
@@ -130,12 +122,12 @@ def alike(ours: list[object], theirs: list[object]) -> bool:
     return near == theirs
 
 
-def test_they_answer_alike(server: Server) -> None:
+def test_they_answer_alike(lasting_server: Server) -> None:
     """Claims, leases, publications, failures, refusals and resets by four owners with three passwords."""
 
     async def compare(steps: list[Step]) -> None:
         memory = Twin(memory_bench(Clock()))
-        async with redis_bench(Clock(), server) as bench:
+        async with redis_bench(Clock(), lasting_server) as bench:
             redis = Twin(bench)
             for number, step in enumerate(steps):
                 ours, theirs = await memory.take(step), await redis.take(step)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import pytest
 
-from servers import FLAVOURS, MISSING, Server, running
+from servers import Server, running
+from support import SERVER_KINDS, alarm
 
-_NONE = [pytest.param("none", marks=pytest.mark.skip(MISSING))]
 
-
-@pytest.fixture(params=[*FLAVOURS] or _NONE, scope="module")
+@pytest.fixture(params=SERVER_KINDS, scope="module")
 def flavour(request: pytest.FixtureRequest) -> str:
     """Each kind of server in turn."""
     return str(request.param)
 
 
-@pytest.fixture(params=[*FLAVOURS][:1] or _NONE)
+@pytest.fixture(params=SERVER_KINDS[:1])
 def any_flavour(request: pytest.FixtureRequest) -> str:
     """One kind of server, where they do not differ."""
     return str(request.param)
@@ -37,15 +33,5 @@ def any_server(any_flavour: str, tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def no_hanging() -> Iterator[None]:
     """Fail a test that hangs: bounds of time are what may be missing here."""
-    if not hasattr(signal, "setitimer"):  # Windows
+    with alarm(60):
         yield
-        return
-
-    def give_up(number: int, frame: FrameType | None) -> NoReturn:
-        raise TimeoutError("the test hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, 60)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
