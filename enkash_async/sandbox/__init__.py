@@ -18,6 +18,13 @@ create is lost::
 Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`), 2102 is inactive, 2202 fails every
 fetch, 2302 sends every payment back. Amounts follow from the consumer number.
 
+The worst that can happen to a create: the look-up says that there is no bill, and then there is one::
+
+    sandbox.faults.add("create_bill", FaultKind.LATE, delay=2.5)
+    ...
+    await sandbox.late_work()
+    assert len(sandbox.ledger.search()) == 1
+
 Where EnKash documents nothing (biller list, biller categories, payment through the gateway, the reply of the bulk
 search) the sandbox has a reading of its own: passing here proves nothing about EnKash for those.
 """
@@ -34,7 +41,7 @@ from aiohttp import web
 from yarl import URL
 
 from enkash_async.routes import Routes
-from enkash_async.sandbox._app import create_app
+from enkash_async.sandbox._app import create_app, late_work
 from enkash_async.sandbox._faults import FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._reply import FetchStyle
@@ -69,6 +76,7 @@ class Sandbox:
         token_style: Login reply: `camel` as documented, `snake` as in RFC 6749, `legacy` with `token` and `expiry`.
         fetch_style: Fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
         settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; `math.inf` settles nothing.
+        repeat_debits: Whether a bill that is confirmed again by a later call is debited again; see `Ledger`.
         routes: Paths of the calls.
         credentials: What a login has to bring; None makes some up.
         clock: Gives seconds that only grow, for token lifetimes and settlement.
@@ -94,6 +102,7 @@ class Sandbox:
         token_style: TokenStyle = "camel",
         fetch_style: FetchStyle = "odd",
         settle_after: float = 0.5,
+        repeat_debits: bool = False,
         routes: Routes = _DOCUMENTED,
         credentials: Credentials | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -102,10 +111,14 @@ class Sandbox:
         self.faults: Faults = Faults()
         self.counts: Counter[str] = Counter()
         self.ledger: Ledger = Ledger(
-            credentials=self.credentials, token_lifetime=token_lifetime, settle_after=settle_after, clock=clock
+            credentials=self.credentials,
+            token_lifetime=token_lifetime,
+            settle_after=settle_after,
+            repeat_debits=repeat_debits,
+            clock=clock,
         )
         self._host, self._port = host, port
-        app = create_app(
+        self._app = create_app(
             self.ledger,
             faults=self.faults,
             counts=self.counts,
@@ -113,7 +126,7 @@ class Sandbox:
             token_style=token_style,
             fetch_style=fetch_style,
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
+        self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         self._base_url: str | None = None
         self._used = False
 
@@ -162,6 +175,10 @@ class Sandbox:
             "ENKASH_PASSWORD": ours.password,
             "ENKASH_FORM_CLIENT_ID": ours.form_client_id or ours.client_id,
         }
+
+    async def late_work(self) -> None:
+        """Return as soon as no work is outstanding that `FaultKind.LATE` put off; the end of the sandbox drops it."""
+        await late_work(self._app)
 
     def revoke_tokens(self) -> None:
         """Make every token issued so far unknown: the next call with one is answered with 401."""

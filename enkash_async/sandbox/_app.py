@@ -21,10 +21,12 @@ from enkash_async.sandbox._ledger import Ledger, Refusal, RefusedError
 from enkash_async.sandbox._reply import FetchStyle, Reply, enveloped
 from enkash_async.sandbox._token import TokenStyle, bearer_refusal, log_in
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "late_work"]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
-Work: TypeAlias = Callable[[web.Request], Awaitable[Reply]]
+# What is left to do once a request has been read and let in; it needs the connection no more.
+Deed: TypeAlias = Callable[[], Reply]
+Work: TypeAlias = Callable[[web.Request], Awaitable[Deed]]
 
 # HTTP status and response_code. EnKash documents no status for 36 and 38; 400 is what its guide gives to hard failures.
 _REFUSALS = {
@@ -37,6 +39,39 @@ _REFUSALS = {
 }
 
 
+class _LateWork:
+    """What is still to be done for callers who were hung up on.
+
+    Args:
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(self, sleep: Sleep) -> None:
+        self._sleep = sleep
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def put_off(self, deed: Deed, delay: float) -> None:
+        """Do the work after so many seconds; nobody is told how it ends."""
+        task = asyncio.create_task(self._do(deed, delay))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _do(self, deed: Deed, delay: float) -> None:
+        await self._sleep(delay)
+        deed()
+
+    async def done(self) -> None:
+        """Wait until nothing is left, also of what is put off in the meantime."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def cancel(self) -> None:
+        """Leave undone what is left."""
+        for task in self._tasks:
+            task.cancel()
+        await self.done()
+
+
 @attrs.frozen(kw_only=True)
 class _Desk:
     """What every handler works with."""
@@ -47,6 +82,7 @@ class _Desk:
     token_style: TokenStyle
     fetch_style: FetchStyle
     sleep: Sleep
+    late: _LateWork
 
 
 _DESK = web.AppKey("enkash_sandbox_desk", _Desk)
@@ -71,7 +107,7 @@ def create_app(
         routes: Where the calls are found.
         token_style: `camel`, `snake` or `legacy`, the shape of the login reply.
         fetch_style: `odd` or `regular`, the casing of the fetch reply.
-        sleep: Waits for so many seconds, for `FaultKind.SLOW`.
+        sleep: Waits for so many seconds, for `FaultKind.SLOW` and `FaultKind.LATE`.
 
     Raises:
         ValueError: A style is unknown.
@@ -81,14 +117,34 @@ def create_app(
             raise ValueError(f"unknown style {style!r}; use one of {', '.join(known)}")
     app = web.Application(middlewares=[_envelope_http_errors])
     app[_DESK] = _Desk(
-        ledger=ledger, faults=faults, counts=counts, token_style=token_style, fetch_style=fetch_style, sleep=sleep
+        ledger=ledger,
+        faults=faults,
+        counts=counts,
+        token_style=token_style,
+        fetch_style=fetch_style,
+        sleep=sleep,
+        late=_LateWork(sleep),
     )
+    app.on_cleanup.append(_cancel_late_work)  # comes after the last request, which may have put work off
     app.router.add_route("POST", routes.token, _handler("token", _login))
     for name, (method, endpoint) in ENDPOINTS.items():
         # The stock placeholder refuses braces, which a referenceId may contain.
         path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", getattr(routes, name))
         app.router.add_route(method, path, _handler(name, functools.partial(_answer, endpoint)))
     return app
+
+
+async def late_work(app: web.Application) -> None:
+    """Return as soon as an application has no work outstanding that `FaultKind.LATE` put off.
+
+    Args:
+        app: Comes from `create_app`.
+    """
+    await app[_DESK].late.done()
+
+
+async def _cancel_late_work(app: web.Application) -> None:
+    await app[_DESK].late.cancel()
 
 
 @web.middleware
@@ -107,25 +163,30 @@ def _handler(name: str, work: Work) -> Handler:
         desk.counts[name] += 1
         fault = desk.faults.take(name)
         if fault is None:
-            return _response(await work(request))
+            return _response((await work(request))())
         return await _handle_with(fault, request, work)
 
     return handle
 
 
-async def _login(request: web.Request) -> Reply:
+async def _login(request: web.Request) -> Deed:
     desk, raw = request.app[_DESK], await request.read()
     authorization = request.headers.get("Authorization", "")
-    return log_in(desk.ledger.accounts, authorization, request.content_type, raw, desk.token_style)
+    return functools.partial(log_in, desk.ledger.accounts, authorization, request.content_type, raw, desk.token_style)
 
 
-async def _answer(endpoint: Endpoint, request: web.Request) -> Reply:
+async def _answer(endpoint: Endpoint, request: web.Request) -> Deed:
     desk, raw = request.app[_DESK], await request.read()
     refusal = bearer_refusal(desk.ledger.accounts, request.headers.get("Authorization", ""))
     if refusal is not None:
-        return _failure(401, refusal)
+        return functools.partial(_failure, 401, refusal)
     if request.method != "GET" and request.content_type != "application/json":
-        return _failure(415, "the body must be application/json")
+        return functools.partial(_failure, 415, "the body must be application/json")
+    return functools.partial(_carry_out, endpoint, request, raw)
+
+
+def _carry_out(endpoint: Endpoint, request: web.Request, raw: bytes) -> Reply:
+    desk = request.app[_DESK]
     try:
         body = Body({}) if request.method == "GET" else Body.parse(raw)
         call = Call(
@@ -153,10 +214,15 @@ async def _handle_with(fault: Fault, request: web.Request, work: Work) -> web.St
     refusal = _refusal(fault)
     if refusal is not None:
         return _response(refusal)
+    desk = request.app[_DESK]
     if fault.kind is FaultKind.SLOW:
         await request.read()  # what has arrived is done, also when the caller does not wait for it
-        await request.app[_DESK].sleep(fault.delay)
-    return await _send_with(fault.kind, request, await work(request))
+        await desk.sleep(fault.delay)
+    deed = await work(request)
+    if fault.kind is FaultKind.LATE:
+        desk.late.put_off(deed, fault.delay)
+        return _hang_up(request)
+    return await _send_with(fault.kind, request, deed())
 
 
 async def _send_with(kind: FaultKind, request: web.Request, reply: Reply) -> web.StreamResponse:

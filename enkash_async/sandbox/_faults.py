@@ -30,6 +30,7 @@ class FaultKind(enum.StrEnum):
     TRUNCATED = enum.auto()  # after: half of the announced body, then the connection is closed
     SERVER_ERROR_AFTER = enum.auto()  # after: 502 with an HTML body
     NOT_JSON = enum.auto()  # after: 200 with an HTML body
+    LATE = enum.auto()  # after a while: the connection is closed at once, and the work is done `delay` seconds later
 
     @classmethod
     def _missing_(cls, value: object) -> FaultKind | None:
@@ -42,7 +43,7 @@ class Fault:
 
     Args:
         kind: What happens.
-        delay: Seconds that SLOW waits.
+        delay: Seconds that SLOW waits, and that LATE puts the work off.
         retry_after: Text of the Retry-After header, or None.
     """
 
@@ -93,7 +94,7 @@ class Faults:
             kind: What happens.
             times: How many requests are hit; None means all until `clear()`.
             after: How many requests are let through first; a request that an earlier fault took is not one of them.
-            delay: Seconds that `SLOW` waits; the other kinds do not use it.
+            delay: Seconds that `SLOW` waits, and that `LATE` puts the work off; the other kinds do not use it.
             retry_after: Seconds, or a text such as an HTTP date, for the Retry-After header of `RATE_LIMITED` (None: 1)
                 and of `UNAVAILABLE` (None: no header); the other kinds do not use it.
 
@@ -102,7 +103,7 @@ class Faults:
         """
         if route not in _ROUTES:
             raise ValueError(f"unknown route {route!r}; use one of {', '.join(_ROUTES)}")
-        if (times is not None and times < 1) or after < 0 or delay < 0:
+        if (times is not None and times < 1) or after < 0 or not delay >= 0:
             raise ValueError("times must be None or 1 and more, after and delay must be 0 and more")
         known = _kind(kind)
         if retry_after is None and known is FaultKind.RATE_LIMITED:

@@ -79,6 +79,9 @@ class Ledger:
         refund_after: Seconds from FAILED to REFUNDED.
         max_amount: Most rupees of a single bill; more is refused with response_code 36.
         max_creates: Most bills in all; one more is refused with response_code 36. None sets no limit.
+        repeat_debits: Whether a later call that confirms a bill again debits it again. EnKash does not document what
+            happens then: False passes it over, True is the worst case, for tests that have to see a confirmation that
+            was sent twice. A bill that one call names twice is debited once either way.
         billers: The catalogue.
         clock: Gives seconds that only grow; every instant of the ledger follows from it.
         opened_at: The instant, aware, that the clock's first reading stands for.
@@ -86,7 +89,8 @@ class Ledger:
 
     Attributes:
         company_name: Whose account it is.
-        debits: Money taken from the account, one entry for each bill that was confirmed.
+        debits: Money taken from the account, one entry for each bill that was confirmed, and with `repeat_debits` one
+            for each further confirmation.
         accounts: The user, the lock and the tokens.
 
     Raises:
@@ -99,6 +103,7 @@ class Ledger:
     refund_after: float = attrs.field(default=0.0, validator=_delay)
     max_amount: Decimal = Decimal(200_000)
     max_creates: int | None = None
+    repeat_debits: bool = False
     billers: Sequence[Biller] = BILLERS
     clock: Callable[[], float] = time.monotonic
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
@@ -110,6 +115,7 @@ class Ledger:
     _enrolled: dict[str, CompanyBiller] = attrs.field(factory=dict, init=False, repr=False)
     _payments: dict[str, UtilityPayment] = attrs.field(factory=dict, init=False, repr=False)
     _by_reference: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+    _positions: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = self.clock()
@@ -210,6 +216,7 @@ class Ledger:
             remarks=remarks,
             created_at=self.now(),
         )
+        self._positions[payment.utility_enkash_id] = len(self._payments)
         self._payments[payment.utility_enkash_id] = payment
         self._by_reference[payment.reference_id] = payment.utility_enkash_id
         return payment
@@ -243,10 +250,17 @@ class Ledger:
 
     def search(self, query: Query | None = None) -> list[UtilityPayment]:
         """Return the payments that a query selects, oldest first, as they stand now; None selects all up to 5,000."""
-        return (query or Query()).select(self.get(key) for key in list(self._payments))
+        query = query or Query()
+        return query.select(self.get(key) for key in self._candidates(query))
+
+    def _candidates(self, query: Query) -> list[str]:
+        # A poller asks for a hundred bills among ten thousand, again and again.
+        if query.ids is None:
+            return list(self._payments)
+        return sorted((key for key in query.ids if key in self._positions), key=self._positions.__getitem__)
 
     def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> list[UtilityPayment]:
-        """Confirm the debits of payments, each once however often it is asked for.
+        """Confirm the debits of payments, each once however often it is asked for, unless `repeat_debits` is set.
 
         Args:
             utility_enkash_ids: Which payments.
@@ -256,10 +270,13 @@ class Ledger:
             RefusedError: One of them does not exist; none is confirmed then.
         """
         payments = [self.get(key) for key in dict.fromkeys(utility_enkash_ids)]
-        return [self._debit(payment, remarks) if payment.stage is Stage.CREATED else payment for payment in payments]
+        return [self._confirm(payment, remarks) for payment in payments]
 
-    def _debit(self, payment: UtilityPayment, remarks: str | None) -> UtilityPayment:
-        confirmed = payment.confirmed(self.now(), remarks)
-        self.debits.append(Debit(payment.utility_enkash_id, payment.reference_id, payment.amount, self.now()))
-        self._payments[payment.utility_enkash_id] = confirmed
-        return confirmed
+    def _confirm(self, payment: UtilityPayment, remarks: str | None) -> UtilityPayment:
+        first = payment.stage is Stage.CREATED
+        if first or self.repeat_debits:
+            self.debits.append(Debit(payment.utility_enkash_id, payment.reference_id, payment.amount, self.now()))
+        if first:
+            payment = payment.confirmed(self.now(), remarks)
+            self._payments[payment.utility_enkash_id] = payment
+        return payment

@@ -37,6 +37,8 @@ _REGULAR_NAMES = {
     "billEnddate": "billEndDate",
 }
 
+_plain = json.JSONEncoder().encode
+
 
 @attrs.frozen
 class Reply:
@@ -62,15 +64,22 @@ class Reply:
 
 def dumps(value: object) -> str:
     """Return JSON in which a `Decimal` is a number with exactly its digits, which `json` cannot write."""
+    # The commonest come first: writing replies is most of what the sandbox does for a request.
     match value:
+        case str():
+            return _plain(value)
+        case None:
+            return "null"
+        case int() if not isinstance(value, bool):
+            return str(value)
         case Decimal():
             return format(value, "f")
         case Mapping():
-            return "{" + ",".join(f"{json.dumps(name)}:{dumps(member)}" for name, member in value.items()) + "}"
+            return "{" + ",".join([f"{_plain(name)}:{dumps(member)}" for name, member in value.items()]) + "}"
         case list() | tuple():
-            return "[" + ",".join(dumps(item) for item in value) + "]"
+            return "[" + ",".join([dumps(item) for item in value]) + "]"
         case _:
-            return json.dumps(value)
+            return _plain(value)
 
 
 def json_reply(status: int, value: object) -> Reply:

@@ -75,6 +75,12 @@ class Query:
     offset: int = 0
     limit: int = MAX_RECORDS
 
+    @property
+    def ids(self) -> frozenset[str] | None:
+        """The only payments that can be found, among them some that other conditions rule out; None: any."""
+        one = self.equal.get("utilityEnkashId")
+        return self.one_of.get("utilityEnkashIds") if one is None else frozenset({one})
+
     def select(self, payments: Iterable[UtilityPayment]) -> list[UtilityPayment]:
         """Return the records of the page that is asked for, in the order given."""
         found = [payment for payment in payments if self.matches(payment)]
@@ -85,7 +91,7 @@ class Query:
         return (
             all(EQUAL[word](payment) == text for word, text in self.equal.items())
             and all(ONE_OF[word](payment) in texts for word, texts in self.one_of.items())
-            and all(self._within(pair, day_of(payment)) for pair, day_of in DAYS.items())
+            and (not self.days or all(self._within(pair, day_of(payment)) for pair, day_of in DAYS.items()))
             and (self.amount_from is None or payment.amount >= self.amount_from)
             and (self.amount_to is None or payment.amount <= self.amount_to)
         )

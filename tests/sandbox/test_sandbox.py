@@ -48,6 +48,13 @@ async def status_of(sandbox: Sandbox, session: aiohttp.ClientSession, token: str
         return reply.status
 
 
+async def create_late(sandbox: Sandbox, session: aiohttp.ClientSession, token: str, delay: float) -> None:
+    sandbox.faults.add("add_bill", FaultKind.LATE, delay=delay)
+    headers, body = {"Authorization": f"Bearer {token}"}, {"billerId": 2001, "billParams": {"cn": "CN123456789"}}
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await session.post(f"{sandbox.base_url}/api/v2/biller/addBill", json=body, headers=headers)
+
+
 class StopWhenAnnounced(io.StringIO):
     """Standard output that ends the program once it has said where it listens."""
 
@@ -147,6 +154,35 @@ class TestSandbox:
                 sandbox.faults.add("token", kind)
                 with pytest.raises(aiohttp.ClientError):
                     await log_in(sandbox, session)
+
+    async def test_late_work_can_be_waited_for(self) -> None:
+        """Where there is none, there is nothing to wait for."""
+        async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
+            await sandbox.late_work()
+            token = await log_in(sandbox, session)
+            for delay in (0.0, 0.05):
+                await create_late(sandbox, session, token, delay)
+            await sandbox.late_work()
+            assert len(sandbox.ledger.search()) == 2
+
+    async def test_the_end_drops_late_work(self) -> None:
+        """It is neither waited for nor left behind."""
+        async with aiohttp.ClientSession() as session:
+            async with Sandbox() as sandbox:
+                token = await log_in(sandbox, session)
+                await create_late(sandbox, session, token, delay=3600.0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            await sandbox.late_work()
+        assert sandbox.ledger.search() == []
+
+    @pytest.mark.parametrize(("sandbox", "debits"), [(Sandbox(), 1), (Sandbox(repeat_debits=True), 2)])
+    def test_a_second_confirmation_can_be_made_to_cost(self, sandbox: Sandbox, debits: int) -> None:
+        """By default it is passed over."""
+        consumer = sandbox.ledger.enrol(2001, {"cn": "CN1"})
+        key = sandbox.ledger.create(consumer, sandbox.ledger.due(consumer)).utility_enkash_id
+        for _ in range(2):
+            sandbox.ledger.confirm([key])
+        assert len(sandbox.ledger.debits) == debits
 
     def test_made_up_credentials_look_like_enkash_ones(self) -> None:
         """Every part is filled, and the secrets are not shown."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,7 +24,7 @@ from yarl import URL
 
 from enkash_async.routes import Routes
 from enkash_async.sandbox import FaultKind, Faults, Ledger
-from enkash_async.sandbox._app import create_app
+from enkash_async.sandbox._app import create_app, late_work
 from enkash_async.sandbox._reply import FetchStyle, dumps
 from enkash_async.sandbox._token import TokenStyle
 from enkash_async.tokens._types import Credentials
@@ -52,6 +53,19 @@ class Clock:
         return self.seconds
 
 
+class HeldSleep:
+    """A sleep of so many seconds, over when the test says that they are."""
+
+    def __init__(self) -> None:
+        self._over: defaultdict[float, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def __call__(self, seconds: float) -> None:
+        await self._over[seconds].wait()
+
+    def end(self, seconds: float) -> None:
+        self._over[seconds].set()
+
+
 @attrs.define
 class Answer:
     status: int
@@ -72,6 +86,7 @@ class Server:
     """A running application and a session that calls it."""
 
     url: str
+    app: web.Application
     session: aiohttp.ClientSession
     ledger: Ledger
     clock: Clock
@@ -128,13 +143,13 @@ async def start() -> AsyncIterator[Start]:
                 slept.append(seconds)
 
             faults, counts = Faults(), Counter[str]()
-            options = {"routes": Routes()} | styles
-            app = create_app(ledger, faults=faults, counts=counts, sleep=sleep, **options)
+            options: dict[str, Any] = {"routes": Routes(), "sleep": sleep} | styles
+            app = create_app(ledger, faults=faults, counts=counts, **options)
             runners.append(web.AppRunner(app, access_log=None, shutdown_timeout=0.05))
             await runners[-1].setup()
             await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
             url = f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
-            return Server(url, session, ledger, clock, faults, counts, slept, options["routes"])
+            return Server(url, app, session, ledger, clock, faults, counts, slept, options["routes"])
 
         yield start
     for runner in runners:
@@ -701,3 +716,96 @@ class TestFaults:
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await server.log_in()
         assert server.counts == {"token": 1}
+
+
+class TestLateWork:
+    """A request is read, its caller is hung up on, and the work is done after a while."""
+
+    @pytest.fixture
+    def held(self) -> HeldSleep:
+        return HeldSleep()
+
+    @pytest.fixture
+    async def server(self, start: Start, held: HeldSleep) -> Server:
+        return await start(sleep=held)
+
+    @staticmethod
+    async def add_late(server: Server, delay: float, **members: object) -> None:
+        server.faults.add("add_bill", FaultKind.LATE, delay=delay)
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await server.add(**members)
+
+    @staticmethod
+    async def look_up(server: Server, reference: str) -> Answer:
+        return await server.call("GET", f"/api/v2/utilityPayment/referenceId/{reference}")
+
+    async def test_a_look_up_finds_no_bill_and_a_later_one_finds_it(self, server: Server, held: HeldSleep) -> None:
+        """After so many seconds, whether or not anybody is still interested."""
+        await self.add_late(server, 2.5, referenceId="inv-1")
+        early = await self.look_up(server, "inv-1")
+        assert (early.status, early.payload) == (400, "No utility payment found")
+        held.end(2.5)
+        await late_work(server.app)
+        assert (await self.look_up(server, "inv-1")).payload["referenceId"] == "inv-1"
+        assert server.counts["add_bill"] == 1
+
+    async def test_a_debit_can_be_late_as_well(self, server: Server, held: HeldSleep) -> None:
+        """Every route has this fault."""
+        key = (await server.add()).payload["utilityEnkashId"]
+        server.faults.add("initiate_payment", FaultKind.LATE, delay=2.5)
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await server.call("POST", "/api/v0/payment", {"paymentIds": [key], "paymentType": "UTILITY"})
+        assert server.ledger.debits == []
+        held.end(2.5)
+        await late_work(server.app)
+        assert [debit.utility_enkash_id for debit in server.ledger.debits] == [key]
+
+    async def test_a_refusal_that_nobody_hears_is_the_end_of_it(
+        self, server: Server, held: HeldSleep, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Another create was quicker with the reference."""
+        await self.add_late(server, 2.5, referenceId="inv-1", billAmount=100)
+        assert (await server.add(referenceId="inv-1", billAmount=200)).status == 200
+        held.end(2.5)
+        await late_work(server.app)
+        assert [payment.amount for payment in server.ledger.search()] == [200]
+        assert caplog.records == []
+
+    async def test_the_token_is_checked_when_the_request_arrives(self, server: Server, held: HeldSleep) -> None:
+        """One that is revoked in the meantime was good."""
+        await self.add_late(server, 2.5)
+        server.ledger.revoke_tokens()
+        held.end(2.5)
+        await late_work(server.app)
+        assert len(server.ledger.search()) == 1
+
+    async def test_a_request_without_a_good_token_does_no_late_work(self, server: Server, held: HeldSleep) -> None:
+        """Its refusal is as silent as any."""
+        server.faults.add("add_bill", FaultKind.LATE, delay=2.5)
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await server.send("POST", "/api/v2/biller/addBill", json={"billerId": 2001, "billParams": {"cn": "CN1"}})
+        held.end(2.5)
+        await late_work(server.app)
+        assert server.ledger.search() == []
+
+    async def test_work_that_is_put_off_while_one_waits_is_waited_for(self, server: Server, held: HeldSleep) -> None:
+        """Until there is none left."""
+        await self.add_late(server, 1.0, referenceId="first")
+        waiting = asyncio.create_task(late_work(server.app))
+        await self.add_late(server, 2.0, referenceId="second")
+        held.end(1.0)
+        while (await self.look_up(server, "first")).status != 200:
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        held.end(2.0)
+        await waiting
+        assert [payment.reference_id for payment in server.ledger.search()] == ["first", "second"]
+
+    async def test_giving_up_the_wait_leaves_the_work_alone(self, server: Server, held: HeldSleep) -> None:
+        """It is done all the same."""
+        await self.add_late(server, 2.5)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(late_work(server.app), 0.01)
+        held.end(2.5)
+        await late_work(server.app)
+        assert len(server.ledger.search()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -102,7 +103,7 @@ def test_an_unknown_kind_is_refused_with_the_right_ones() -> None:
         Faults().add("bill", "slowly")
 
 
-@pytest.mark.parametrize("wrong", [{"times": 0}, {"after": -1}, {"delay": -0.1}])
+@pytest.mark.parametrize("wrong", [{"times": 0}, {"after": -1}, {"delay": -0.1}, {"delay": math.nan}])
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     """A fault that can never hit is a mistake."""
     with pytest.raises(ValueError, match="times must be None or 1"):

@@ -27,8 +27,10 @@ OPENED = datetime(2025, 6, 2, 14, 24, 14, 670_000, tzinfo=UTC)
 class Clock:
     def __init__(self) -> None:
         self.seconds = 1_000.0
+        self.readings = 0
 
     def __call__(self) -> float:
+        self.readings += 1
         return self.seconds
 
 
@@ -212,6 +214,14 @@ class TestBills:
         """Unknown and inactive billers, missing inputs, and circles that the biller does not serve."""
         assert refusal_of(lambda: ledger.enrol(biller_id, params, circle)) is refusal
 
+    def test_the_facts_of_a_consumer_follow_from_who_it_is(self, ledger: Ledger) -> None:
+        """Also of one that was made from another; and nobody can change them."""
+        consumer, other = (ledger.enrol(2001, {"cn": cn}) for cn in ("CN1", "CN2"))
+        assert other.digest != consumer.digest
+        assert attrs.evolve(consumer, params={"cn": "CN2"}).digest == other.digest
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            consumer.digest = 0  # type: ignore[misc]
+
     def test_a_circle_of_the_biller_is_accepted(self, ledger: Ledger) -> None:
         """Consumers of two circles are two."""
         agra, surat = (ledger.enrol(2003, {"cn": "1"}, circle) for circle in ("AGRA", "SURAT"))
@@ -283,6 +293,28 @@ class TestPayments:
         ledger.confirm([key])
         assert [(debit.reference_id, debit.amount) for debit in ledger.debits] == [("inv-1", Decimal("250.50"))]
         assert ledger.get(key).stage is Stage.PAID
+
+    def test_a_repeated_confirmation_can_be_made_to_debit_again(self, ledger: Ledger, clock: Clock) -> None:
+        """Each call once, before and after settlement; the payment itself stays as it is."""
+        ledger.repeat_debits = True
+        key = create(ledger, "inv-1").utility_enkash_id
+        ledger.confirm([key, key], "first")
+        clock.seconds += 5
+        ledger.confirm([key], "second")
+        clock.seconds += 5
+        ledger.confirm([key])
+        assert [(debit.reference_id, debit.amount) for debit in ledger.debits] == [("inv-1", Decimal("250.50"))] * 3
+        assert [(debit.at - OPENED).total_seconds() for debit in ledger.debits] == [0, 5, 10]
+        paid = ledger.get(key)
+        assert (paid.stage, paid.approval_remarks, paid.confirmed_at) == (Stage.PAID, "first", OPENED)
+
+    def test_repeated_debits_can_be_switched_at_any_time(self, ledger: Ledger) -> None:
+        """Off is the default."""
+        key = create(ledger).utility_enkash_id
+        for repeat, debits in ((False, 1), (True, 2), (False, 2)):
+            ledger.repeat_debits = repeat
+            ledger.confirm([key])
+            assert len(ledger.debits) == debits
 
     def test_an_unknown_id_confirms_nothing(self, ledger: Ledger) -> None:
         """The good ids beside it stay open."""
@@ -407,6 +439,37 @@ class TestSearch:
             Query(one_of={"utilityEnkashIds": frozenset({paid.utility_enkash_id, "other"})}),
         ):
             assert ledger.search(query) == [paid]
+
+    @given(st.data())
+    def test_naming_ids_finds_what_looking_at_all_bills_finds(self, data: st.DataObject) -> None:
+        """Oldest first, whatever other conditions hold, and unknown ids find nothing."""
+        ledger = Ledger(credentials=CREDENTIALS)
+        keys = [create(ledger, amount=str(100 + number % 3)).utility_enkash_id for number in range(8)]
+        ids = st.sampled_from([*keys, "UTIL-none"])
+        query = Query(
+            equal=data.draw(st.just({}) | ids.map(lambda key: {"utilityEnkashId": key})),
+            one_of=data.draw(st.just({}) | st.frozensets(ids).map(lambda some: {"utilityEnkashIds": some})),
+            amount_from=data.draw(st.none() | st.just(Decimal(101))),
+            offset=data.draw(st.integers(0, 3)),
+            limit=data.draw(st.integers(1, 8)),
+        )
+        assert ledger.search(query) == query.select(ledger.search())
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            lambda key: Query(equal={"utilityEnkashId": key}),
+            lambda key: Query(one_of={"utilityEnkashIds": frozenset({key, "UTIL-none"})}),
+        ],
+    )
+    def test_naming_an_id_looks_at_no_other_bill(
+        self, ledger: Ledger, clock: Clock, query: Callable[[str], Query]
+    ) -> None:
+        """A poller asks for a few among thousands; each bill that is looked at costs a reading of the clock."""
+        key = [create(ledger).utility_enkash_id for _ in range(50)][25]
+        before = clock.readings
+        assert [payment.utility_enkash_id for payment in ledger.search(query(key))] == [key]
+        assert clock.readings == before + 1
 
     def test_no_more_than_five_thousand_come_back(self, ledger: Ledger) -> None:
         """Whatever the limit says."""
