@@ -1,0 +1,114 @@
+"""How many requests a client has under way and how fast it begins them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+
+from enkash_async.errors import ConfigurationError
+
+__all__ = ["Gate", "Limits"]
+
+#: Bounds of the interval in seconds and of the burst, far beyond any use, so that their sums and product stay finite.
+_LONGEST, _MOST = 1e9, 10**9
+
+
+def _whole(_: Limits, attribute: attrs.Attribute[Any], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"Limits.{attribute.name} must be a whole number of at least 1, not {value!r}")
+
+
+def _positive(_: Limits, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigurationError(
+            f"Limits.{attribute.name} must be more than 0 requests per second, or None for no limit, not {value!r}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How many requests a client may have under way, and how many it may begin in a second.
+
+    Args:
+        concurrency: Requests under way at once; the default is aiohttp's own number of connections.
+        rate: Requests that may begin per second, 0.5 being one in two seconds; None sets no limit. EnKash documents
+            none.
+        burst: Requests that may begin at once after a quiet time; it means nothing without a `rate`. In any t seconds
+            at most `burst + rate * t` begin.
+    """
+
+    concurrency: int = attrs.field(default=100, validator=_whole)
+    rate: float | None = attrs.field(default=None, validator=_positive)
+    burst: int = attrs.field(default=1, validator=_whole)
+
+
+class Gate:
+    """What every request of one client passes: first a slot, then its turn.
+
+    Args:
+        limits: How many at once, and how fast.
+        clock: Monotonic seconds.
+        sleep: Waits so many seconds; to wake a little early or late does no harm.
+    """
+
+    # Semaphore and Lock of asyncio are queues here. Since Python 3.11.0 (gh-90155) both hand over in the order of
+    # arrival: who arrives while one that was woken has not yet run lines up behind it, and one that is cancelled after
+    # it was woken wakes the next. So nobody overtakes, and no place is lost or doubled.
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._places = asyncio.Semaphore(limits.concurrency)
+        self._queue = asyncio.Lock()
+        # The generic cell rate algorithm: at a steady rate the next request would be due at `_due`, and it may come
+        # early by the tolerance. One number is the whole state, so there is nothing to refill and nothing to drift.
+        self._interval = min(1 / limits.rate, _LONGEST) if limits.rate is not None else 0.0
+        self._tolerance = min(limits.burst - 1, _MOST) * self._interval
+        self._due = -math.inf
+        self._reopens = -math.inf
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one of the places for requests under way, waiting in line for it."""
+        async with self._places:
+            yield
+
+    async def turn(self) -> None:
+        """Wait until the gate is open and the rate allows one more request, first come, first served.
+
+        Who is cancelled while waiting uses nothing up and holds up nobody.
+        """
+        async with self._queue:
+            # Only the first in line sleeps. It looks again each time, since meanwhile the gate may have been closed for
+            # longer, and `sleep` may have woken it early.
+            while (wait := self._wait()) > 0:
+                await self._sleep(wait)
+            # Nothing is awaited from here on: a turn is either taken and returned, or neither.
+            self._due = max(self._due, self._clock()) + self._interval
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody begin for a while; those who already wait in `turn` are held up too.
+
+        Args:
+            seconds: From now on; it can put off the reopening and never brings it forward. What is no finite number
+                above zero changes nothing, since a gate that never reopens would be a dead client.
+        """
+        if 0 < seconds < math.inf:
+            self._reopens = max(self._reopens, self._clock() + seconds)
+
+    def _wait(self) -> float:
+        return max(self._reopens, self._due - self._tolerance) - self._clock()
