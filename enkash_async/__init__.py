@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enkash_async._transport import Timeouts
     from enkash_async._version import __version__
-    from enkash_async.bulk import BulkItem, BulkResult
+    from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
     from enkash_async.client import EnkashClient
     from enkash_async.errors import (
         ApiError,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         VelocityLimitError,
         WaitTimeoutError,
     )
+    from enkash_async.limits import Limits
     from enkash_async.models import (
         ApprovalStatus,
         Bill,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         BillerType,
         BillFilter,
         BillPayStatus,
+        BillRequest,
         Circle,
         CompanyBiller,
         FetchedBill,
@@ -59,8 +61,9 @@ if TYPE_CHECKING:
         PaymentStatus,
         PaymentType,
     )
+    from enkash_async.notifier import BillNotifier
     from enkash_async.paging import AsyncPager
-    from enkash_async.retry import PollPolicy, RetryPolicy
+    from enkash_async.retry import PollPolicy, RetryPolicy, SettlePolicy
     from enkash_async.routes import Routes
     from enkash_async.tokens import (
         CachingTokenProvider,
@@ -90,19 +93,23 @@ __all__ = [
     "Bill",
     "BillCopyStatus",
     "BillFilter",
+    "BillNotifier",
     "BillPayStatus",
+    "BillRequest",
     "Biller",
     "BillerCategory",
     "BillerInactiveError",
     "BillerParam",
     "BillerType",
     "BulkError",
+    "BulkGroup",
     "BulkItem",
     "BulkResult",
     "CachingTokenProvider",
     "Circle",
     "CompanyBiller",
     "ConfigurationError",
+    "Confirmations",
     "Credentials",
     "CredentialsRejectedError",
     "DuplicateReferenceError",
@@ -112,6 +119,7 @@ __all__ = [
     "Identity",
     "InMemoryTokenProvider",
     "InvalidRequestError",
+    "Limits",
     "LoginGuardError",
     "MemoryTokenStore",
     "NotFoundError",
@@ -133,6 +141,7 @@ __all__ = [
     "RetryPolicy",
     "Routes",
     "ServerError",
+    "SettlePolicy",
     "StaticTokenProvider",
     "StoreStatus",
     "Timeouts",
@@ -155,8 +164,10 @@ __all__ = [
 _HOMES = {
     "Timeouts": "enkash_async._transport",
     "__version__": "enkash_async._version",
+    "BulkGroup": "enkash_async.bulk",
     "BulkItem": "enkash_async.bulk",
     "BulkResult": "enkash_async.bulk",
+    "Confirmations": "enkash_async.bulk",
     "EnkashClient": "enkash_async.client",
     "ApiError": "enkash_async.errors",
     "AuthenticationError": "enkash_async.errors",
@@ -183,11 +194,13 @@ _HOMES = {
     "TransportError": "enkash_async.errors",
     "VelocityLimitError": "enkash_async.errors",
     "WaitTimeoutError": "enkash_async.errors",
+    "Limits": "enkash_async.limits",
     "ApprovalStatus": "enkash_async.models",
     "Bill": "enkash_async.models",
     "BillCopyStatus": "enkash_async.models",
     "BillFilter": "enkash_async.models",
     "BillPayStatus": "enkash_async.models",
+    "BillRequest": "enkash_async.models",
     "Biller": "enkash_async.models",
     "BillerCategory": "enkash_async.models",
     "BillerParam": "enkash_async.models",
@@ -200,9 +213,11 @@ _HOMES = {
     "PaymentMode": "enkash_async.models",
     "PaymentStatus": "enkash_async.models",
     "PaymentType": "enkash_async.models",
+    "BillNotifier": "enkash_async.notifier",
     "AsyncPager": "enkash_async.paging",
     "PollPolicy": "enkash_async.retry",
     "RetryPolicy": "enkash_async.retry",
+    "SettlePolicy": "enkash_async.retry",
     "Routes": "enkash_async.routes",
     "CachingTokenProvider": "enkash_async.tokens",
     "Credentials": "enkash_async.tokens",

@@ -1,4 +1,8 @@
-"""One call from end to end: sign, send, one re-authorisation, read, repeat or stop."""
+"""One call from end to end: sign, send, one re-authorisation, read, repeat or stop.
+
+What ended unclearly is not looked up here but by the resource that made the call, which alone knows what to compare:
+the pipeline raises `OutcomeUnknownError`, and `bills` and `payments` turn it into a result where EnKash shows one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TypeVar
 import attrs
 
 from enkash_async._envelope import read
+from enkash_async._lookout import is_cancelled
 from enkash_async._secret import Secret
 from enkash_async._transport import Transport
 from enkash_async._wire import Operation
@@ -24,6 +29,7 @@ from enkash_async.errors import (
     TokenEndpointError,
     TokenError,
 )
+from enkash_async.limits import Gate
 from enkash_async.retry import RetryPolicy, Verdict, decide
 from enkash_async.tokens._types import Token, TokenProvider
 
@@ -68,15 +74,20 @@ class Pipeline:
             EnkashError: Any other failure.
         """
         attempt = 1
+        unclear: EnkashError | None = None
         while True:
             result = await self._attempt(operation)
             if not isinstance(result, EnkashError):
                 return result
-            verdict = decide(operation.effect, result)
-            if verdict is Verdict.UNKNOWN:
-                raise _unknown(operation, result) from result
+            if decide(operation.effect, result) is Verdict.RECONCILE:
+                unclear = result
+            verdict = decide(operation.effect, result, writes=self._retry.writes)
             pause = self._pause(attempt, result) if verdict is Verdict.AGAIN else None
             if pause is None:
+                # An earlier attempt may have been done, whatever the last one says: also «used before», since that
+                # attempt may be the one that used the reference.
+                if unclear is not None:
+                    raise _unknown(operation, unclear) from unclear
                 raise result
             _log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
             await self._sleep(pause)
@@ -92,18 +103,22 @@ class Pipeline:
     async def _attempt(self, operation: Operation[T]) -> T | EnkashError:
         """Make one attempt; after a 401, once more with a token that is newer than the refused one."""
         try:
-            async with self._transport.slot():
+            gate = self._transport.gate()
+            async with gate.slot():
+                # A token is asked for last: one that was in hand before a long wait could be dead once it is sent.
+                await gate.turn()
                 token = await self._token(None)
-                result = await self._exchange(operation, token)
+                result = await self._exchange(operation, token, gate)
                 if not isinstance(result, AuthenticationError):
                     return result
+                await gate.turn()
                 try:
                     renewed = await self._token(token)
                 except LoginGuardError as guard:
                     if guard.reason == "renewal":
                         return result
                     raise
-                return await self._exchange(operation, renewed)
+                return await self._exchange(operation, renewed, gate)
         except EnkashError as failure:
             return failure
 
@@ -112,20 +127,28 @@ class Pipeline:
             return await self._tokens.get_token(rejected=rejected)
         except EnkashError:
             raise
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise TokenError("the token provider was cancelled; nothing was sent") from None
         except Exception as problem:
             # A provider of the user's own; a bulk call must not lose the account of what was done before.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
-    async def _exchange(self, operation: Operation[T], token: Token) -> T | EnkashError:
+    async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
         response = await self._transport.send(
             attrs.evolve(operation.request, authorization=Secret(token.authorization))
         )
-        return read(operation, response, secrets=(token.reveal(),))
+        result = read(operation, response, secrets=(token.reveal(),))
+        if isinstance(result, RateLimitError):
+            asked = self._retry.backoff if result.retry_after is None else result.retry_after
+            gate.pause(min(asked, self._retry.max_retry_after))
+        return result
 
 
 def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:
     if operation.reference_id is not None:
-        advice = f"look it up with bills.get_by_reference({operation.reference_id!r}) in two to three minutes"
+        advice = f"come back with bills.reconcile({operation.reference_id!r})"
     elif operation.utility_enkash_ids:
         advice = "look the bills up with bills.get() in two to three minutes"
     else:

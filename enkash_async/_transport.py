@@ -11,8 +11,6 @@ import ipaddress
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from logging import getLogger
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -31,6 +29,7 @@ from enkash_async.errors import (
     ResponseDecodeError,
     TransportError,
 )
+from enkash_async.limits import Gate, Limits
 
 __all__ = ["MAX_RESPONSE_BYTES", "Timeouts", "Transport", "checked_base_url"]
 
@@ -40,7 +39,6 @@ _log = getLogger("enkash_async")
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 _BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, which aiohttp may repeat as it likes
 _CHUNK = 64 * 1024
-_SLOTS = 100  # requests under way at once: as many as an aiohttp session opens connections by default
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
@@ -141,6 +139,7 @@ class Transport:
         base_url: As `checked_base_url` returns it.
         session: The user's own session, which is never closed; None opens one on first use.
         timeout: Bounds of each attempt.
+        limits: How many requests may be under way, and begin in a second.
         max_response_bytes: Bound of a reply's size, after decompression.
     """
 
@@ -150,12 +149,15 @@ class Transport:
         *,
         session: aiohttp.ClientSession | None = None,
         timeout: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
         if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
             raise ConfigurationError("max_response_bytes must be an int of at least 1")
         if not isinstance(timeout, Timeouts):
             raise ConfigurationError(f"timeout must be Timeouts(total=…, connect=…), not {type(timeout).__name__}")
+        if not isinstance(limits, Limits):
+            raise ConfigurationError(f"limits must be Limits(concurrency=…, rate=…), not {type(limits).__name__}")
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if getattr(session, "auth", None) is not None:
@@ -164,21 +166,20 @@ class Transport:
         self._given = session
         self._opened: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots: asyncio.Semaphore  # made upon entering a loop
+        self._limits = limits
+        self._gate: Gate  # made upon entering a loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
         self._max_response_bytes = max_response_bytes
         self._closed = False
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a place among the requests under way.
+    def gate(self) -> Gate:
+        """Return what every request passes before it is signed and sent.
 
-        A token is asked for inside a slot: one that was attached before a long wait for a connection could be dead
-        by the time it is sent.
+        Raises:
+            ConfigurationError: The client is closed, or belongs to another event loop.
         """
         self._enter_loop()
-        async with self._slots:
-            yield
+        return self._gate
 
     async def send(self, request: Request) -> Response:
         """Send a request and read its reply to the end.
@@ -270,7 +271,7 @@ class Transport:
             return self._given
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_SLOTS), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(limit=self._limits.concurrency), cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._opened
 
@@ -283,7 +284,7 @@ class Transport:
             return
         if self._loop is not None and not self._loop.is_closed():
             raise ConfigurationError("a client belongs to one event loop: make one for each, they can share `tokens`")
-        self._loop, self._opened, self._slots = loop, None, asyncio.Semaphore(_SLOTS)
+        self._loop, self._opened, self._gate = loop, None, Gate(self._limits)
 
 
 def _headers(request: Request) -> dict[str, str]:

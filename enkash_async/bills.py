@@ -1,4 +1,4 @@
-"""Bills: fetch what is due, create what is to be paid, see what became of it."""
+"""Bills: fetch what is due, create what is to be paid, see what became of it; one at a time or by the thousand."""
 
 from __future__ import annotations
 
@@ -6,47 +6,41 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import attrs
 
+from enkash_async import _bill_calls as calls
+from enkash_async import _bill_jobs as jobs
 from enkash_async import _checks as checks
-from enkash_async._search import consumers, search_body
-from enkash_async._wire import Effect, Operation, Request, Send, json_request, path
-from enkash_async.errors import (
-    EnkashError,
-    InvalidRequestError,
-    NotFoundError,
-    RateLimitError,
-    RequestTimeoutError,
-    ResponseDecodeError,
-    ServerError,
-    TokenEndpointError,
-    TransportError,
-    WaitTimeoutError,
-)
-from enkash_async.models import Bill, BillFilter, Circle, FetchedBill
-from enkash_async.paging import AsyncPager
-from enkash_async.retry import PollPolicy
+from enkash_async._bulk import Job, OnProgress, Source, checked_source, collect, items_of, stream
+from enkash_async._enquiries import Enquiries
+from enkash_async._lookout import Lookout
+from enkash_async._settling import Settling, checked_settle
+from enkash_async._waiting import checked_timeout, wait_for
+from enkash_async._wire import Send
+from enkash_async.bulk import BulkItem, BulkResult
+from enkash_async.errors import DuplicateReferenceError, NotFoundError, OutcomeUnknownError, WaitTimeoutError
+from enkash_async.models import Bill, BillRequest, Circle, FetchedBill
+from enkash_async.notifier import BillNotifier
+from enkash_async.retry import PollPolicy, SettlePolicy
 from enkash_async.routes import Routes
 
 __all__ = ["Bills"]
 
-_LARGEST_PAGE = 5000  # records; EnKash's limit for one search
-_SHORTEST_LOOK = 1.0  # seconds; less would cut off the look at the end of a wait before it can be answered
-# After these, the next look at a bill may well succeed.
-_PASSING = (TransportError, ServerError, RateLimitError, ResponseDecodeError, TokenEndpointError)
 
-
-class Bills:
+class Bills(Enquiries):
     """The calls about bills, as `client.bills`.
 
     Args:
         send: Sends operations.
         routes: Where they go.
+        settle: How long to look for a bill after a create that ended unclearly.
+        attempt_timeout: Seconds that one attempt of a call may take.
         new_reference: Makes a `reference_id` that was never used.
         clock: Monotonic seconds, for waiting.
         sleep: Waits so many seconds.
@@ -58,17 +52,17 @@ class Bills:
         send: Send,
         routes: Routes,
         *,
+        settle: SettlePolicy = SettlePolicy(),
+        attempt_timeout: float = 30.0,
         new_reference: Callable[[], str] = lambda: uuid.uuid4().hex,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._send = send
-        self._routes = routes
+        super().__init__(send, routes)
         self._new_reference = new_reference
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
+        self._lookout = Lookout(clock, sleep, random)
+        self.settling = Settling(self, settle, attempt_timeout, self._lookout)
 
     # --- fetch and create ---------------------------------------------------------------------------------------------
 
@@ -102,32 +96,30 @@ class Bills:
             BadRequestError: EnKash does not know the biller, or misses an input.
             ServerError: The fetch failed at the biller, among other reasons.
         """
-        inputs = checks.bill_params(params)
-        body = checks.dropped_none(
-            {
-                "billerId": checks.biller_id(biller_id),
-                "circle": _optional_text(circle, "circle"),
-                "billParams": inputs,
-                "remarks": _optional_text(remarks, "remarks"),
-                "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
-            }
+        return attrs.evolve(
+            await self._send(
+                calls.fetch_current(
+                    self._routes,
+                    biller_id,
+                    params,
+                    circle=circle,
+                    remarks=remarks,
+                    key_contact_email=key_contact_email,
+                )
+            ),
+            biller_id=biller_id,
+            consumer_number=str(params["cn"]),
         )
-        operation = Operation(
-            name="bills.fetch_current",
-            request=json_request("POST", path(self._routes.fetch_bill), body),
-            result=FetchedBill,
-            effect=Effect.READ,  # as far as money goes; see above
-            sensitive=tuple(inputs.values()),
-        )
-        return await self._send(operation)
 
     async def create_from_fetch(
         self, fetched: FetchedBill, *, reference_id: str | None = None, amount: Decimal | int | None = None
     ) -> Bill:
         """Create the bill that was fetched, ready for its debit to be confirmed.
 
-        Choose `reference_id` yourself and store it first: it is what finds the bill again should the call end unclearly
-        or be cancelled.
+        Choose `reference_id` yourself and store it first: it is what finds the bill again. Sent once, ever: after an
+        unclear end the bill is looked for by its reference, for as long as `RetryPolicy.settle` says. A reference that
+        was used before for the same biller, consumer and amount brings back that bill, so that a job can be run again.
+        Both come with `recovered=True`. When the call is cancelled, `reconcile` tells later what became of it.
 
         EnKash page: Create Bill After Successful Bill Fetch (api-10664803).
 
@@ -139,39 +131,13 @@ class Bills:
 
         Raises:
             InvalidRequestError: The arguments are wrong, or nothing payable was fetched; nothing was sent.
-            DuplicateReferenceError: The `reference_id` was used before.
+            DuplicateReferenceError: The `reference_id` was used before, for another bill.
             VelocityLimitError: The account's limit is reached.
-            OutcomeUnknownError: It may or may not have been created: look it up by its reference, never resend.
+            OutcomeUnknownError: It may or may not have been created; it was looked for in vain. Come back with
+                `reconcile`.
         """
-        if not isinstance(fetched, FetchedBill):
-            raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
         reference = self._reference(reference_id)
-        net = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
-        if fetched.company_biller_id is None or net is None:
-            said = f" (the biller said: {fetched.status_message})" if fetched.status_message else ""
-            raise InvalidRequestError(f"the fetched bill has no amount to pay or no company_biller_id{said}")
-        due = net if amount is None else amount
-        body = checks.dropped_none(
-            {
-                "referenceId": reference,
-                "companyBillerId": checks.text(fetched.company_biller_id, "fetched.company_biller_id"),
-                "billNetAmount": checks.amount(due, "amount"),
-                # EnKash wants this one always; a biller that names a net amount alone means the same by it.
-                "billAmount": fetched.bill_amount if fetched.bill_amount is not None else net,
-                "earlyPaymentAmount": fetched.early_payment_amount,
-                "latePaymentAmount": fetched.late_payment_amount,
-                "billDate": fetched.bill_date,
-                "earlyPaymentDate": fetched.early_payment_date,
-                "billDueDate": fetched.bill_due_date,
-                "actualDueDate": fetched.actual_due_date,
-                "billStartDate": fetched.bill_start_date,
-                "billEndDate": fetched.bill_end_date,
-                "billNumber": fetched.bill_number,
-                "validationId": fetched.validation_id,
-                "billId": fetched.bill_id,
-            }
-        )
-        return await self._create("bills.create_from_fetch", self._routes.create_bill, reference, body)
+        return await self._create(calls.create_from_fetch(self._routes, fetched, reference_id=reference, amount=amount))
 
     async def create(
         self,
@@ -190,6 +156,8 @@ class Bills:
         extra: Mapping[str, Any] | None = None,
     ) -> Bill:
         """Create a bill that was not fetched, ready for its debit to be confirmed.
+
+        After an unclear end, a cancellation, or with a reference that was used before, as `create_from_fetch`.
 
         EnKash page: Create Bill Without Bill Fetch (api-10664800).
 
@@ -211,147 +179,200 @@ class Bills:
             InvalidRequestError: The arguments are wrong; nothing was sent.
             BillerInactiveError: The biller is not active.
             BadRequestError: EnKash does not know the biller, or misses an input.
-            DuplicateReferenceError: The `reference_id` was used before.
+            DuplicateReferenceError: The `reference_id` was used before, for another bill.
             VelocityLimitError: The account's limit is reached.
-            OutcomeUnknownError: It may or may not have been created: look it up by its reference, never resend.
+            OutcomeUnknownError: It may or may not have been created; it was looked for in vain. Come back with
+                `reconcile`.
         """
-        reference = self._reference(reference_id)
-        inputs = checks.bill_params(params)
-        body = {
-            "referenceId": reference,
-            "billerId": checks.biller_id(biller_id),
-            "circle": _optional_text(circle, "circle"),
-            "billParams": inputs,
-            "billAmount": None if bill_amount is None else checks.amount(bill_amount, "bill_amount"),
-            "billDate": None if bill_date is None else checks.day(bill_date, "bill_date"),
-            "billDueDate": None if bill_due_date is None else checks.day(bill_due_date, "bill_due_date"),
-            "remarks": _optional_text(remarks, "remarks"),
-            "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
-            "name": _optional_text(name, "name"),
-            "email": _optional_text(email, "email"),
-        }
-        further = _further(extra, body)
-        return await self._create(
-            "bills.create",
-            self._routes.add_bill,
-            reference,
-            checks.dropped_none({**body, **further}),
-            sensitive=(*inputs.values(), *(word for word in further.values() if isinstance(word, str))),
-        )
-
-    async def _create(
-        self, name: str, route: str, reference: str, body: Mapping[str, Any], sensitive: tuple[str, ...] = ()
-    ) -> Bill:
-        operation = Operation(
+        create = calls.create(
+            self._routes,
+            biller_id,
+            params,
+            reference_id=self._reference(reference_id),
+            bill_amount=bill_amount,
+            circle=circle,
+            bill_date=bill_date,
+            bill_due_date=bill_due_date,
+            remarks=remarks,
+            key_contact_email=key_contact_email,
             name=name,
-            request=json_request("POST", path(route), checks.wire(body, name)),
-            result=Bill,
-            effect=Effect.CREATES,
-            reference_id=reference,
-            sensitive=sensitive,
+            email=email,
+            extra=extra,
         )
-        bill = await self._send(operation)
+        return await self._create(create)
+
+    async def _create(self, create: calls.Create) -> Bill:
+        try:
+            bill = await self._send(create.operation)
+        except OutcomeUnknownError as unclear:
+            return await self.settling.created(create.wanted, unclear)
+        except DuplicateReferenceError as refused:
+            return await self.settling.existing(create.wanted, refused)
+        if not bill.utility_enkash_id:
+            # The reply of a create is not documented; without the id the bill could not be confirmed.
+            bill = await self.settling.identified(create.wanted, bill)
         # A reply may leave the reference out; the one that was sent is the one that finds the bill again.
-        return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference)
+        return bill if bill.reference_id else attrs.evolve(bill, reference_id=create.wanted.reference_id)
 
     def _reference(self, given: str | None) -> str:
         return self._new_reference() if given is None else checks.identifier(given, "reference_id")
 
-    # --- look up ------------------------------------------------------------------------------------------------------
+    async def reconcile(self, reference_id: str, *, settle: SettlePolicy | float | None = None) -> Bill | None:
+        """Look for the bill of a create that ended unclearly, or was cancelled; nothing is created.
 
-    async def get(self, utility_enkash_id: str) -> Bill:
-        """Return a bill by EnKash's id.
+        For jobs that come back later: store the reference before the create, and come here with it.
+
+        EnKash page: Get Utility Bill By Reference ID (api-10664801).
+
+        Args:
+            reference_id: Your id of the bill.
+            settle: How long to look: seconds, or a `SettlePolicy`; 0 looks once. None takes `RetryPolicy.settle` of the
+                client.
+
+        Returns:
+            The bill, with `recovered=True`, as soon as it shows. None when EnKash said «No utility payment found» to
+            the end: by EnKash's guidance a bill that does not show two to three minutes after an unclear end was not
+            created. Create it again with the *same* reference, which EnKash takes once.
+
+        Raises:
+            InvalidRequestError: The arguments are wrong; nothing was sent.
+            EnkashError: What the last look failed with; that says nothing about the bill.
+        """
+        policy = checked_settle(settle)
+        seen = await self.settling.find(checks.identifier(reference_id, "reference_id"), policy)
+        if isinstance(seen, Bill):
+            return seen
+        if isinstance(seen, NotFoundError) and seen.bill_absent:
+            return None
+        raise seen
+
+    # --- by the thousand ----------------------------------------------------------------------------------------------
+
+    async def fetch_many(
+        self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
+    ) -> BulkResult[FetchedBill]:
+        """Ask billers what is due for many consumers; as `fetch_current` for each.
+
+        EnKash page: Fetch Current Bill (api-10664798).
+
+        Args:
+            requests: What to fetch; any iterable, asynchronous or not. The next item is taken when there is a hand free
+                for it. The same one twice is fetched once.
+            concurrency: Fetches under way at once, 1 to 1,000.
+            on_progress: Called after each item with (items dealt with, items in all; None where the source has no
+                length). What it raises is only logged.
+
+        Returns:
+            Every request in one group, in the order given. One that fails does not stop the rest.
+
+        Raises:
+            InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
+            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
+        """
+        return await collect(self._fetching(), requests, concurrency=concurrency, on_progress=on_progress)
+
+    def fetch_each(
+        self, requests: Source[BillRequest], *, concurrency: int = 16
+    ) -> AsyncIterator[BulkItem[FetchedBill]]:
+        """Yield what is due for each of many consumers as soon as it is known; as `fetch_many`, without keeping it.
+
+        Memory stays flat however many there are, but for the keys by which a request that is given twice is noticed. No
+        more than `concurrency` are under way or wait to be taken. The order is that of the answers.
+
+        Args:
+            requests: What to fetch.
+            concurrency: Fetches under way at once, 1 to 1,000.
+        """
+        return stream(self._fetching(), requests, concurrency=concurrency)
+
+    async def create_many(
+        self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
+    ) -> BulkResult[Bill]:
+        """Create many bills; as `create` for each, or as `create_from_fetch` where a request has `fetched`.
+
+        Every request needs a `reference_id`: with the same references the job can be run again after a crash, and
+        creates only what is missing. Two different requests with one reference are refused, the later one.
+
+        EnKash pages: Create Bill Without Bill Fetch (api-10664800), Create Bill After Successful Bill Fetch
+        (api-10664803).
+
+        Args:
+            requests: What to create; any iterable, asynchronous or not, as for `fetch_many`.
+            concurrency: Creates under way at once, 1 to 1,000. One that ended unclearly is under way until it is found
+                or given up, so that a failing EnKash is not sent more and more.
+            on_progress: As for `fetch_many`.
+
+        Returns:
+            Every request in one group, in the order given, under its reference.
+
+        Raises:
+            InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
+            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
+        """
+        return await collect(self._creating(), requests, concurrency=concurrency, on_progress=on_progress)
+
+    def create_each(self, requests: Source[BillRequest], *, concurrency: int = 16) -> AsyncIterator[BulkItem[Bill]]:
+        """Create many bills and yield each as soon as its end is known; as `create_many`, without keeping it.
+
+        Up to `concurrency` more are begun than you have taken. Leaving the loop early cancels what is under way; run
+        the job again with the same references to finish it.
+
+        Args:
+            requests: What to create.
+            concurrency: Creates under way at once, 1 to 1,000.
+        """
+        return stream(self._creating(), requests, concurrency=concurrency)
+
+    async def get_many(
+        self, ids: Source[str], *, concurrency: int = 16, on_progress: OnProgress | None = None
+    ) -> BulkResult[Bill]:
+        """Return many bills by EnKash's ids; as `get` for each.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
-        Raises:
-            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
-            NotFoundError: EnKash knows no such bill.
-        """
-        wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-        bill = await self._get("bills.get", path(self._routes.bill, utilityEnkashId=wanted))
-        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=wanted)
-
-    async def get_by_reference(self, reference_id: str) -> Bill:
-        """Return a bill by your own id.
-
-        EnKash page: Get Utility Bill By Reference ID (api-10664801).
-
-        Raises:
-            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
-            NotFoundError: EnKash knows no such bill. Right after an unclear create this proves nothing: the request
-                may still be on its way.
-        """
-        wanted = checks.identifier(reference_id, "reference_id")
-        bill = await self._get("bills.get_by_reference", path(self._routes.bill_by_reference, referenceId=wanted))
-        return bill if bill.reference_id else attrs.evolve(bill, reference_id=wanted)
-
-    async def find_by_reference(self, reference_id: str) -> Bill | None:
-        """Return a bill by your own id, or None where EnKash says «No utility payment found».
-
-        Any other 404 is raised: it may come from a wrong route or a gateway, and taking it for «no such bill» could
-        have the same bill paid twice.
-
-        EnKash page: Get Utility Bill By Reference ID (api-10664801).
-
-        Raises:
-            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
-            NotFoundError: A 404 in which EnKash does not say that there is no such bill.
-        """
-        try:
-            return await self.get_by_reference(reference_id)
-        except NotFoundError as problem:
-            if problem.bill_absent:
-                return None
-            raise
-
-    async def _get(self, name: str, to: str) -> Bill:
-        request = Request(method="GET", path=to)
-        return await self._send(Operation(name=name, request=request, result=Bill, effect=Effect.READ))
-
-    def search(self, bill_filter: BillFilter, *, page_size: int = 100) -> AsyncPager[Bill]:
-        """Return the bills that match a filter as a pager; nothing is sent before you iterate.
-
-        EnKash does not document whether `offset` counts bills or pages, nor the order; this sends the number of bills
-        received so far.
-
-        EnKash page: Fetch Bulk Bill Details (api-10664799), which advises pages below 100 and allows 5,000.
+        Keeps all of them, about 3 kB each; `get_each` keeps none.
 
         Args:
-            bill_filter: What a bill must match.
-            page_size: Bills a page, 1 to 5000.
+            ids: `utility_enkash_id` of each; any iterable, asynchronous or not, as for `fetch_many`.
+            concurrency: Calls under way at once, 1 to 1,000.
+            on_progress: As for `fetch_many`.
+
+        Returns:
+            Every id in one group, in the order given.
 
         Raises:
-            InvalidRequestError: A value cannot be sent, or the page size is out of bounds.
-            EnkashError: While iterating; see the tree in `enkash_async.errors`.
+            InvalidRequestError: `ids` cannot be iterated over, or the concurrency is out of bounds.
+            BulkError: The source failed; `result` has what became of the ids before, the cause is its error.
         """
-        if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= _LARGEST_PAGE:
-            raise InvalidRequestError(f"page_size must be an int from 1 to {_LARGEST_PAGE}")
-        body = search_body(bill_filter)
+        return await collect(self._getting(), ids, concurrency=concurrency, on_progress=on_progress)
 
-        async def fetch(offset: int, limit: int) -> list[Bill]:
-            operation = Operation(
-                name="bills.search",
-                request=json_request(
-                    "POST", path(self._routes.search_bills), {**body, "offset": offset, "limit": limit}
-                ),
-                result=list[Bill],
-                effect=Effect.READ,
-                sensitive=consumers(bill_filter),
-            )
-            try:
-                return await self._send(operation)
-            except NotFoundError as problem:
-                if problem.bill_absent:
-                    return []
-                raise
+    def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncIterator[BulkItem[Bill]]:
+        """Yield many bills as soon as each is read; as `get_many`, without keeping them.
 
-        return AsyncPager(fetch, page_size=page_size, key=lambda bill: bill.utility_enkash_id or None)
+        Args:
+            ids: `utility_enkash_id` of each.
+            concurrency: Calls under way at once, 1 to 1,000.
+        """
+        return stream(self._getting(), ids, concurrency=concurrency)
 
-    # --- wait ---------------------------------------------------------------------------------------------------------
+    def _fetching(self) -> Job[BillRequest, FetchedBill]:
+        return jobs.fetching(self.fetch_current)
+
+    def _creating(self) -> Job[BillRequest, Bill]:
+        return jobs.creating(self.create, self.create_from_fetch)
+
+    def _getting(self) -> Job[str, Bill]:
+        return jobs.getting(self.get)
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
 
     async def wait_until_settled(
-        self, utility_enkash_id: str, *, timeout: float = 300.0, policy: PollPolicy = PollPolicy()
+        self,
+        utility_enkash_id: str,
+        *,
+        timeout: float = 300.0,
+        policy: PollPolicy = PollPolicy(),
+        notifier: BillNotifier | None = None,
     ) -> Bill:
         """Look at a bill in growing pauses until its outcome is final, and return it.
 
@@ -364,6 +385,7 @@ class Bills:
             utility_enkash_id: EnKash's id.
             timeout: Seconds to wait in all.
             policy: How often to look.
+            notifier: Ends a pause early when there is news of the bill, such as from a webhook.
 
         Returns:
             The bill, PAID or FAILED; after FAILED, `payment_status` tells about the refund.
@@ -374,48 +396,62 @@ class Bills:
                 what the last look failed with, if it did.
             NotFoundError: EnKash knows no such bill.
         """
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-            raise InvalidRequestError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-        deadline = self._clock() + timeout
-        last: Bill | None = None
-        looks = 0
-        while True:
-            looks += 1
-            seen = await self._look(wanted, max(deadline - self._clock(), _SHORTEST_LOOK))
-            last = seen if isinstance(seen, Bill) else last
-            if last is not None and last.is_settled:
-                return last
-            left = deadline - self._clock()
-            if left <= 0:
-                cause = None if isinstance(seen, Bill) else seen
-                message = f"bill {wanted} is not settled after {timeout:g} s; it may still settle"
-                raise WaitTimeoutError(message, last=last) from cause
-            await self._sleep(min(policy.pause(looks, self._random), left))
+        result = await self._wait([wanted], timeout, policy, notifier, None)
+        (item,) = (*result.succeeded, *result.failed, *result.unknown)
+        if item.value is None:
+            raise item.error or WaitTimeoutError()
+        return item.value
 
-    async def _look(self, wanted: str, patience: float) -> Bill | EnkashError:
-        """Look at a bill once; a failure after which the next look may succeed is returned."""
-        try:
-            async with asyncio.timeout(patience):
-                return await self.get(wanted)
-        except EnkashError as problem:
-            if not isinstance(problem, _PASSING) or (isinstance(problem, TokenEndpointError) and problem.counted):
-                raise
-            return problem
-        except TimeoutError:
-            return RequestTimeoutError(f"no answer within {patience:g} s")
+    async def wait_many(
+        self,
+        ids: Source[str],
+        *,
+        timeout: float = 300.0,
+        policy: PollPolicy = PollPolicy(),
+        notifier: BillNotifier | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BulkResult[Bill]:
+        """Look at many bills in growing pauses until the outcome of each is final.
 
+        One poller looks at all of them, by search, 99 bills a call.
 
-def _optional_text(value: str | None, where: str) -> str | None:
-    return None if value is None else str(checks.text(value, where))
+        EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
+        Args:
+            ids: `utility_enkash_id` of each; any iterable, asynchronous or not. It is read to its end first.
+            timeout: Seconds to wait in all.
+            policy: How often to look.
+            notifier: Ends a pause early when there is news of one of them, which is then looked at.
+            on_progress: Called with (bills that need no more waiting, bills in all). What it raises is only logged.
 
-def _further(extra: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return members that the caller adds under EnKash's names; one that has an argument of its own is refused."""
-    if extra is None:
-        return {}
-    if not isinstance(extra, Mapping):
-        raise InvalidRequestError(f"extra must be a mapping of EnKash's names, not {type(extra).__name__}")
-    if twice := sorted(set(extra) & set(body)):
-        raise InvalidRequestError(f"extra holds {', '.join(twice)}: use the argument of that meaning")
-    return {name: checks.wire(value, f"extra[{name!r}]") for name, value in extra.items()}
+        Returns:
+            `succeeded`: settled, PAID or FAILED (see `value.outcome`). `unknown`: not in time, with a
+            `WaitTimeoutError` whose `last` is the last state seen. `failed`: EnKash does not show it.
+
+        Raises:
+            InvalidRequestError: An id is empty, or the timeout is negative; nothing was sent.
+        """
+        checked_source(ids, "ids")
+        given = [checks.identifier(one, "an id in ids") async for one in items_of(ids)]
+        repeated = [one for one, count in Counter(given).items() if count > 1]
+        result = await self._wait(list(dict.fromkeys(given)), timeout, policy, notifier, on_progress)
+        return attrs.evolve(result, duplicates=tuple(repeated))
+
+    async def _wait(
+        self,
+        ids: list[str],
+        timeout: float,
+        policy: PollPolicy,
+        notifier: BillNotifier | None,
+        on_progress: OnProgress | None,
+    ) -> BulkResult[Bill]:
+        return await wait_for(
+            self,
+            ids,
+            timeout=checked_timeout(timeout),
+            policy=policy,
+            notifier=notifier,
+            lookout=self._lookout,
+            on_progress=on_progress,
+        )

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+import enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from enkash_async.errors import BulkError, EnkashError
 
-__all__ = ["BulkItem", "BulkResult"]
+if TYPE_CHECKING:
+    from enkash_async.models import Bill
+
+__all__ = ["BulkGroup", "BulkItem", "BulkResult", "Confirmations"]
 
 T = TypeVar("T")
+
+
+class BulkGroup(enum.StrEnum):
+    """What became of one item."""
+
+    SUCCEEDED = "succeeded"  # EnKash did it
+    FAILED = "failed"  # EnKash refused it
+    UNKNOWN = "unknown"  # it may or may not have happened: look it up, never resend it
+    NOT_SENT = "not_sent"  # it provably never reached EnKash; safe to send again
 
 
 @attrs.frozen
@@ -18,14 +31,18 @@ class BulkItem(Generic[T]):
     """One item of a bulk call.
 
     Attributes:
-        key: What names the item, such as its `utility_enkash_id`.
+        key: What names the item: its `utility_enkash_id`, or `BillRequest.key`.
         value: Its result; None for a call that answers without data, and in the groups other than `succeeded`.
         error: Why it did not succeed, or None.
+        group: What became of it.
+        request: The item as it was given.
     """
 
     key: str
     value: T | None = None
     error: EnkashError | None = None
+    group: BulkGroup = BulkGroup.SUCCEEDED
+    request: Any = attrs.field(default=None, repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,12 +54,15 @@ class BulkResult(Generic[T]):
         failed: EnKash refused it.
         unknown: It may or may not have happened: look it up, never resend it.
         not_sent: It provably never reached EnKash; safe to send again.
+        duplicates: Keys that were given more than once, each named once; such an item was sent once and is in a group
+            once.
     """
 
     succeeded: tuple[BulkItem[T], ...] = ()
     failed: tuple[BulkItem[T], ...] = ()
     unknown: tuple[BulkItem[T], ...] = ()
     not_sent: tuple[BulkItem[T], ...] = ()
+    duplicates: tuple[str, ...] = ()
 
     def raise_for_failures(self) -> None:
         """Do nothing when every item succeeded.
@@ -51,8 +71,26 @@ class BulkResult(Generic[T]):
             BulkError: Some did not; its `result` is this one.
         """
         if self.failed or self.unknown or self.not_sent:
-            raise BulkError(
-                f"{len(self.failed)} failed, {len(self.unknown)} unknown, {len(self.not_sent)} not sent, "
-                f"{len(self.succeeded)} succeeded; see .result",
-                result=self,
-            )
+            raise BulkError(f"{self._counts()}; see .result", result=self)
+
+    def _counts(self) -> str:
+        return (
+            f"{len(self.failed)} failed, {len(self.unknown)} unknown, {len(self.not_sent)} not sent, "
+            f"{len(self.succeeded)} succeeded"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Confirmations:
+    """Which bills EnKash shows as confirmed, in the order asked for.
+
+    Attributes:
+        confirmed: Their debit was confirmed.
+        not_confirmed: Their debit waits to be confirmed, as EnKash showed them last.
+        unknown: They could not be read, with the reason in `error`, or what EnKash shows leaves it open, with the bill
+            in `value`.
+    """
+
+    confirmed: tuple[Bill, ...] = ()
+    not_confirmed: tuple[Bill, ...] = ()
+    unknown: tuple[BulkItem[Bill], ...] = ()

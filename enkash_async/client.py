@@ -19,6 +19,7 @@ from enkash_async._wire import Effect, Operation, Request, json_request
 from enkash_async.billers import Billers
 from enkash_async.bills import Bills
 from enkash_async.errors import ConfigurationError, InvalidRequestError
+from enkash_async.limits import Limits
 from enkash_async.payments import Payments
 from enkash_async.retry import RetryPolicy
 from enkash_async.routes import Routes
@@ -46,8 +47,9 @@ class EnkashClient:
             use the one that you were given.
         tokens: Hands out tokens; it is yours to close.
         session: Your own aiohttp session, which is never closed; None opens one.
-        retry: How often and how patiently to repeat calls that are safe to repeat.
+        retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
         timeout: Bounds of each attempt in seconds.
+        limits: How many requests may be under way, and begin in a second.
         routes: The path of every operation.
         max_response_bytes: Largest reply that is read.
         allow_insecure: Take plain `http` for hosts other than this machine.
@@ -69,6 +71,7 @@ class EnkashClient:
         session: aiohttp.ClientSession | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
         routes: Routes = Routes(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         allow_insecure: bool = False,
@@ -85,13 +88,16 @@ class EnkashClient:
             checked_base_url(base_url, allow_insecure=allow_insecure),
             session=session,
             timeout=timeout,
+            limits=limits,
             max_response_bytes=max_response_bytes,
         )
         self._own_tokens: TokenProvider | None = None
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
-        self.bills: Bills = Bills(self._send, routes)
-        self.payments: Payments = Payments(self._send, routes)
+        self.bills: Bills = Bills(self._send, routes, settle=retry.settle, attempt_timeout=timeout.total)
+        self.payments: Payments = Payments(
+            self._send, routes, self.bills, self.bills.settling, patience=timeout.total * retry.attempts
+        )
 
     @classmethod
     def from_credentials(
@@ -102,6 +108,7 @@ class EnkashClient:
         session: aiohttp.ClientSession | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
         routes: Routes = Routes(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         allow_insecure: bool = False,
@@ -126,6 +133,7 @@ class EnkashClient:
             session=session,
             retry=retry,
             timeout=timeout,
+            limits=limits,
             routes=routes,
             max_response_bytes=max_response_bytes,
             allow_insecure=allow_insecure,
@@ -141,6 +149,7 @@ class EnkashClient:
         session: aiohttp.ClientSession | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeout: Timeouts = Timeouts(),
+        limits: Limits = Limits(),
         routes: Routes = Routes(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
         allow_insecure: bool = False,
@@ -170,6 +179,7 @@ class EnkashClient:
             session=session,
             retry=retry,
             timeout=timeout,
+            limits=limits,
             routes=routes,
             max_response_bytes=max_response_bytes,
             allow_insecure=allow_insecure,

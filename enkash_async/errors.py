@@ -19,7 +19,7 @@
     │  ├─ VelocityLimitError                 response_code 36, 37
     │  └─ DuplicateReferenceError            response_code 38
     ├─ OutcomeUnknownError                   it may or may not have happened: look it up, never resend
-    ├─ BulkError                             some items of a bulk call did not succeed; `result`
+    ├─ BulkError                             some items of a bulk call did not succeed, or broke off; `result`
     ├─ WaitTimeoutError (TimeoutError)       not settled in time; `last` is the last state seen
     └─ TokenError                            no token, so nothing was sent
        ├─ CredentialsRejectedError           EnKash refused the credentials
@@ -241,18 +241,29 @@ class VelocityLimitError(ApiError):
 
 
 class DuplicateReferenceError(ApiError):
-    """`response_code` 38: this `reference_id` was used before; look the bill up with `bills.get_by_reference`."""
+    """`response_code` 38: this `reference_id` was used before, for another bill or for one that cannot be looked up.
+
+    Where it was used for the same biller, consumer and amount, a create returns that bill instead.
+
+    Attributes:
+        differences: Names of what is not the same: `biller_id`, `consumer_number`, `amount`; empty where the bill could
+            not be compared.
+    """
+
+    differences: tuple[str, ...] = ()
 
 
 class OutcomeUnknownError(EnkashError):
     """A call that moves money ended unclearly: it may or may not have happened. Look it up, never resend it.
 
-    EnKash's own guidance is to wait two to three minutes and then to enquire.
+    Where a call can be looked up, that was done, and did not settle it. EnKash's own guidance is to wait two to three
+    minutes and then to enquire.
 
     Attributes:
         operation: Name of the call, such as `bills.create`.
-        reference_id: The reference to look up with `bills.get_by_reference`, or None.
-        utility_enkash_ids: The bills to look up with `bills.get`, for calls that name bills; otherwise empty.
+        reference_id: The reference to come back with to `bills.reconcile`, or None.
+        utility_enkash_ids: The bills to come back with to `payments.reconcile`, for calls that name bills; otherwise
+            empty.
     """
 
     operation: str
@@ -274,7 +285,9 @@ class OutcomeUnknownError(EnkashError):
 
 
 class BulkError(EnkashError):
-    """Not every item of a bulk call succeeded; raised by `BulkResult.raise_for_failures()` alone.
+    """Not every item of a bulk call succeeded, or the source of the items failed in the middle.
+
+    Raised by `BulkResult.raise_for_failures()`, and by a bulk call whose source raised, with that error as its cause.
 
     Attributes:
         result: The whole `BulkResult`.

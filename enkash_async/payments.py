@@ -2,94 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from logging import getLogger
 
 from enkash_async import _checks as checks
-from enkash_async._wire import Effect, Operation, Send, json_request, path
-from enkash_async.bulk import BulkItem, BulkResult
-from enkash_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    EnkashError,
-    InvalidRequestError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitError,
-    TokenError,
-    TransportError,
+from enkash_async._bulk import (
+    OnProgress,
+    Progress,
+    Source,
+    broken_off,
+    checked_concurrency,
+    checked_source,
+    drive,
+    items_of,
 )
-from enkash_async.models import PaymentInitiation, PaymentType
+from enkash_async._confirming import Chunk, Confirming, Fate
+from enkash_async._enquiries import Enquiries
+from enkash_async._outbox import Outbox
+from enkash_async._settling import Settling, checked_settle
+from enkash_async._wire import Effect, Operation, Send, json_request, path
+from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
+from enkash_async.errors import EnkashError, InvalidRequestError
+from enkash_async.models import Bill, PaymentInitiation, PaymentType
+from enkash_async.retry import SettlePolicy
 from enkash_async.routes import Routes
 
 __all__ = ["Payments"]
 
-_log = getLogger("enkash_async")
-
-# Failures before anything left, and failures that would meet every later call as well.
-_UNSENT = (ConfigurationError, InvalidRequestError, TokenError, TransportError)
-_LASTING = (AuthenticationError, ConfigurationError, PermissionDeniedError, RateLimitError, TokenError)
-_LARGEST_CHUNK = 1000  # ids; EnKash's limit for one approval call
 _APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
 
 
 class Payments:
-    """The calls that move money, as `client.payments`."""
+    """The calls that move money, as `client.payments`.
 
-    def __init__(self, send: Send, routes: Routes) -> None:
+    Args:
+        send: Sends operations.
+        routes: Where they go.
+        enquiries: Reads bills.
+        settling: Reads bills back after an unclear end.
+        patience: Seconds for each request of a look.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        routes: Routes,
+        enquiries: Enquiries,
+        settling: Settling,
+        *,
+        patience: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._send = send
         self._routes = routes
+        self._enquiries = enquiries
+        self._settling = settling
+        self._patience = patience
+        self._outbox = Outbox(settling.window(), clock)
 
     async def confirm_debit(
         self,
-        ids: Iterable[str],
+        ids: Source[str],
         *,
         remarks: str | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
+        check_first: bool = True,
+        concurrency: int = 4,
+        on_progress: OnProgress | None = None,
     ) -> BulkResult[None]:
         """Confirm the debit of bills from your EnKash account, 1,000 to a call.
 
-        Not needed where the account is set to debit on creation. EnKash answers for a call as a whole, so the bills of
-        one call share its fate; an id given twice is sent once.
+        Not needed where the account is set to debit on creation. Bills that EnKash shows as confirmed are left out, and
+        count as succeeded: running a job again after a crash confirms nothing twice. A call that ends unclearly is
+        never sent again: its bills are read back until they show as confirmed, for as long as `RetryPolicy.settle`
+        says. When EnKash refuses a call, it is sent in smaller parts, so that one bad bill does not stop the rest.
 
-        EnKash page: Confirm Debit for Bill Payment (api-10664802).
+        One call, of 1,000 ids or fewer, that fails as a whole raises its failure, as every other call does; everything
+        else returns. After a process was killed, wait two to three minutes before another one confirms the same bills:
+        what the first one sent last may be on its way and not show yet.
+
+        EnKash pages: Confirm Debit for Bill Payment (api-10664802); what a second confirmation of a bill does is not
+        documented. Reading: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
-            ids: `utility_enkash_id` of each bill, one or more.
+            ids: `utility_enkash_id` of each bill, one or more; any iterable, asynchronous or not. A collection, such as
+                a list, is checked whole before anything is sent; of a generator, a wrong id ends up in `not_sent`. An
+                id given twice is sent once.
             remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash.
-            on_progress: Called after each call with (bills dealt with, bills in all). What it raises is only logged.
+            check_first: False confirms without looking at the bills before. Only for bills that were certainly never
+                confirmed.
+            concurrency: Calls under way at once, 1 to 1,000.
+            on_progress: Called after each call with (ids dealt with, ids in all; None for a generator). What it raises
+                is only logged.
 
         Returns:
-            Every bill in one group. With more than 1,000 bills, a call that fails does not stop the rest: look at
-            the groups or use `raise_for_failures()`.
+            Every bill in one group: look at them or use `raise_for_failures()`.
 
         Raises:
             InvalidRequestError: No ids, an empty one, or remarks that EnKash refuses; nothing was sent.
-            OutcomeUnknownError: 1,000 bills or fewer: they may or may not be confirmed. Look them up, never resend.
-            EnkashError: 1,000 bills or fewer: the failure of that one call.
+            OutcomeUnknownError: 1,000 bills or fewer, and none of them is known to be confirmed: they may or may not
+                be. Come back with `reconcile`.
+            BulkError: The generator failed; `result` has what became of the ids before.
+            EnkashError: 1,000 bills or fewer, and none of them was confirmed: the failure.
         """
-        unique = checks.identifiers(ids, "ids")
         note = None if remarks is None else checks.remarks(remarks)
-        chunks = [unique[start : start + _LARGEST_CHUNK] for start in range(0, len(unique), _LARGEST_CHUNK)]
-        groups = _Groups()
-        for chunk in chunks:
-            failure = groups.stopped_by or await self._confirm(chunk, note)
-            if failure is not None and len(chunks) == 1:
-                raise failure
-            groups.add(chunk, failure)
-            if on_progress is not None:
-                _tell(on_progress, groups.count, len(unique))
-        return groups.result()
+        checks.flag(check_first, "check_first")
+        hands = checked_concurrency(concurrency)
+        checked_source(ids, "ids")
+        if isinstance(ids, Collection):
+            checks.identifiers(ids, "ids")
 
-    async def _confirm(self, chunk: Sequence[str], remarks: str | None) -> EnkashError | None:
-        body = checks.dropped_none({"utilityPaymentIds": list(chunk), "approvalStatus": _APPROVED, "remarks": remarks})
+        async def confirm(some: Sequence[str]) -> Mapping[str, Fate]:
+            put = functools.partial(self._put, remarks=note)
+            chunk = Chunk(put, self._enquiries, self._settling, self._outbox, patience=self._patience)
+            return await chunk.confirm(some, check_first=check_first)
+
+        run = Confirming(confirm, Progress(on_progress, ids))
+        try:
+            await drive(run.portions(ids), run.confirm, hands)
+        except Exception as problem:
+            told = broken_off(problem, run.collected.result())
+            if told is problem:
+                raise
+            raise told from problem
+        return run.result()
+
+    async def reconcile(self, ids: Source[str], *, settle: SettlePolicy | float | None = None) -> Confirmations:
+        """Read bills back and sort them by whether EnKash shows their debit as confirmed; nothing is sent to confirm.
+
+        For jobs that come back after `confirm_debit` said unknown. A bill that still waits two to three minutes after
+        the unclear end was, by EnKash's guidance, not confirmed.
+
+        EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
+
+        Args:
+            ids: `utility_enkash_id` of each bill, one or more.
+            settle: How long to look until all of them are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
+                takes `RetryPolicy.settle` of the client.
+
+        Raises:
+            InvalidRequestError: No ids, or an empty one.
+        """
+        policy = checked_settle(settle)
+        checked_source(ids, "ids")
+        wanted = checks.identifiers([one async for one in items_of(ids)], "ids")
+        return _sorted_by_state(await self._settling.confirmations(wanted, policy))
+
+    async def _put(self, ids: Sequence[str], remarks: str | None) -> EnkashError | None:
+        body = checks.dropped_none({"utilityPaymentIds": list(ids), "approvalStatus": _APPROVED, "remarks": remarks})
         operation = Operation(
             name="payments.confirm_debit",
             request=json_request("PUT", path(self._routes.confirm_debit), body),
             result=type(None),
             effect=Effect.CONFIRMS,
-            utility_enkash_ids=tuple(chunk),
+            utility_enkash_ids=tuple(ids),
         )
         try:
             await self._send(operation)
@@ -166,14 +234,6 @@ class Payments:
         return await self._send(operation)
 
 
-def _tell(on_progress: Callable[[int, int], None], done: int, total: int) -> None:
-    try:
-        on_progress(done, total)
-    except Exception:  # noqa: BLE001 (the user's own)
-        # Money has moved: an error in a progress display must not take away the account of it.
-        _log.exception("on_progress failed; the job goes on")
-
-
 def _text(value: str | None, where: str) -> str | None:
     return None if value is None else checks.text(value, where)
 
@@ -182,36 +242,15 @@ def _flag(value: bool | None, where: str) -> bool | None:
     return None if value is None else checks.flag(value, where)
 
 
-class _Groups:
-    """Sorts the chunks of a confirmation; every id ends up in one group."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.stopped_by: EnkashError | None = None
-        self._succeeded: list[BulkItem[None]] = []
-        self._failed: list[BulkItem[None]] = []
-        self._unknown: list[BulkItem[None]] = []
-        self._not_sent: list[BulkItem[None]] = []
-
-    def add(self, chunk: Sequence[str], failure: EnkashError | None) -> None:
-        """File a chunk; a failure that would meet every later chunk as well stops the job."""
-        self.count += len(chunk)
-        if failure is None:
-            group = self._succeeded
-        elif isinstance(failure, OutcomeUnknownError):
-            group = self._unknown
-        elif self.stopped_by is not None or isinstance(failure, _UNSENT):
-            group = self._not_sent
+def _sorted_by_state(seen: Mapping[str, Bill | EnkashError]) -> Confirmations:
+    confirmed: list[Bill] = []
+    waiting: list[Bill] = []
+    unknown: list[BulkItem[Bill]] = []
+    for one, found in seen.items():
+        if not isinstance(found, Bill):
+            unknown.append(BulkItem[Bill](one, error=found, group=BulkGroup.UNKNOWN))
+        elif found.debit_confirmed is None:
+            unknown.append(BulkItem(one, found, group=BulkGroup.UNKNOWN))
         else:
-            group = self._failed
-        group.extend(BulkItem(key, error=failure) for key in chunk)
-        if isinstance(failure, _LASTING):
-            self.stopped_by = failure
-
-    def result(self) -> BulkResult[None]:
-        return BulkResult(
-            succeeded=tuple(self._succeeded),
-            failed=tuple(self._failed),
-            unknown=tuple(self._unknown),
-            not_sent=tuple(self._not_sent),
-        )
+            (confirmed if found.debit_confirmed else waiting).append(found)
+    return Confirmations(confirmed=tuple(confirmed), not_confirmed=tuple(waiting), unknown=tuple(unknown))

@@ -16,13 +16,13 @@ from typing import Any, NoReturn, TypeVar, cast
 import attrs
 import pytest
 
-from enkash_async import EnkashError, RetryPolicy, _json
+from enkash_async import EnkashError, PollPolicy, RetryPolicy, SettlePolicy, _json
 from enkash_async._wire import Operation
 
 from servers import FLAVOURS, MISSING
 
-#: Repeats at once, so that no test waits for a pause.
-EAGER = RetryPolicy(attempts=3, backoff=0)
+#: Repeats at once and soon stops looking for what is unclear, so that no test waits.
+EAGER = RetryPolicy(attempts=3, backoff=0, settle=SettlePolicy(window=0.1, pauses=PollPolicy(first=0.01, longest=0.05)))
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -48,6 +48,21 @@ class Sent:
     @property
     def bodies(self) -> list[Any]:
         return [json.loads(operation.request.body or b"", parse_float=Decimal) for operation in self.operations]
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(round(seconds, 6))
+        self.now += seconds
 
 
 class RawServer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from enkash_async import (
     ResponseDecodeError,
     Routes,
     ServerError,
+    SettlePolicy,
     StaticTokenProvider,
     TokenEndpointError,
     TransportError,
@@ -41,7 +43,7 @@ from enkash_async import (
 from enkash_async.bills import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, RawServer, Reader, Sent, Writer, raw_server, reply
+from support import EAGER, RawServer, Reader, Sent, Time, Writer, raw_server, reply
 
 CN = {"cn": "CN123456789"}
 REFERENCE = "ref/1 é?#%2F"
@@ -83,12 +85,12 @@ async def test_a_failed_bill_is_settled_and_refunded(client: EnkashClient) -> No
 
 
 async def test_the_sandbox_refuses_with_the_documented_errors(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Inactive biller, repeated reference, velocity limit."""
+    """Inactive biller, a reference that is used for another bill, velocity limit."""
     with pytest.raises(BillerInactiveError):
         await client.bills.fetch_current(2102, CN)
     await client.bills.create(2001, CN, bill_amount=10, reference_id="twice")
-    with pytest.raises(DuplicateReferenceError, match="get_by_reference"):
-        await client.bills.create(2001, CN, bill_amount=10, reference_id="twice")
+    with pytest.raises(DuplicateReferenceError, match="'twice' was used before, and the bill of it differs in amount"):
+        await client.bills.create(2001, CN, bill_amount=11, reference_id="twice")
     with pytest.raises(VelocityLimitError):
         await client.bills.create(2001, CN, bill_amount=10**9)
 
@@ -108,6 +110,13 @@ async def test_fetch_sends_what_was_given_and_nothing_else() -> None:
     }
     await bills.fetch_current(2001, CN, circle="A_NEW_CIRCLE", remarks="a/b.")
     assert sent.bodies[-1] == {"billerId": 2001, "circle": "A_NEW_CIRCLE", "billParams": CN, "remarks": "a/b."}
+
+
+async def test_a_fetched_bill_knows_whom_it_was_asked_for() -> None:
+    """The reply does not repeat it; a create holds the bill against it that is found under its reference."""
+    bills, _ = _bills(FetchedBill(bill_number="N-1"))
+    fetched = await bills.fetch_current(2001, {"cn": 123, "ad1": "x"})
+    assert (fetched.biller_id, fetched.consumer_number, fetched.bill_number) == (2001, "123", "N-1")
 
 
 async def test_a_failed_fetch_says_why_and_cannot_be_created(client: EnkashClient) -> None:
@@ -139,9 +148,12 @@ FETCHED = FetchedBill(
 )
 
 
+CREATED = Bill(utility_enkash_id="U-1")
+
+
 async def test_create_from_fetch_maps_every_member() -> None:
     """The names of the fetch reply differ from those of the request."""
-    bills, sent = _bills(Bill(utility_enkash_id="U-1"))
+    bills, sent = _bills(CREATED)
     bill = await bills.create_from_fetch(FETCHED, reference_id="r")
     assert sent.bodies[-1] == {
         "referenceId": "r",
@@ -167,14 +179,14 @@ async def test_create_from_fetch_maps_every_member() -> None:
 @given(st.decimals(min_value=1, max_value=10**15, places=2))
 async def test_an_amount_goes_out_with_its_own_digits(amount: Decimal) -> None:
     """No digit is lost or added on the way."""
-    bills, sent = _bills(Bill())
+    bills, sent = _bills(CREATED)
     await bills.create_from_fetch(FETCHED, amount=amount)
     assert sent.bodies[-1]["billNetAmount"].as_tuple() == amount.as_tuple()
 
 
 async def test_create_from_fetch_falls_back_on_the_amount_that_there_is() -> None:
     """Some billers name only one of the two."""
-    bills, sent = _bills(Bill())
+    bills, sent = _bills(CREATED)
     await bills.create_from_fetch(attrs.evolve(FETCHED, bill_net_amount=None))
     assert sent.bodies[-1]["billNetAmount"] == sent.bodies[-1]["billAmount"] == Decimal("2450.75")
     await bills.create_from_fetch(attrs.evolve(FETCHED, bill_amount=None))
@@ -199,7 +211,7 @@ async def test_create_from_fetch_refuses_what_cannot_be_paid(fetched: FetchedBil
 
 async def test_create_sends_every_argument_and_the_members_of_extra() -> None:
     """`extra` is for members that have no argument; its Decimals are exact as well."""
-    bills, sent = _bills(Bill(reference_id="theirs"))
+    bills, sent = _bills(Bill(utility_enkash_id="U-1", reference_id="theirs"))
     bill = await bills.create(
         2001,
         CN,
@@ -234,7 +246,7 @@ async def test_create_sends_every_argument_and_the_members_of_extra() -> None:
 
 async def test_a_reference_is_made_when_none_is_given() -> None:
     """It is new each time, and on the bill."""
-    bills, sent = _bills(Bill())
+    bills, sent = _bills(CREATED)
     first, second = await bills.create(2001, CN), await bills.create(2001, CN)
     assert first.reference_id == json.loads(sent.operations[0].request.body or b"")["referenceId"]
     assert first.reference_id != second.reference_id
@@ -249,13 +261,142 @@ async def test_a_create_that_is_answered_without_data_keeps_its_reference() -> N
     assert (bill.utility_enkash_id, bill.reference_id) == ("", "r")
 
 
+async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> None:
+    """Without the id it could not be confirmed; it was created all the same, so a look that fails changes nothing."""
+    found = Bill(utility_enkash_id="U-1", reference_id="r", amount=Decimal(10), consumer_number=CN["cn"])
+    bills, sent = _bills(Bill(), found)
+    assert (await bills.create(2001, CN, reference_id="r", bill_amount=10)).utility_enkash_id == "U-1"
+    assert [operation.name for operation in sent.operations] == ["bills.create", "bills.get_by_reference"]
+    another = attrs.evolve(found, consumer_number="CN987654321")
+    for answer in (another, NotFoundError("no"), ServerError("no", status=500)):
+        bills, sent = _bills(Bill(), answer)
+        bill = await bills.create(2001, CN, reference_id="r", bill_amount=10)
+        assert (bill.utility_enkash_id, bill.reference_id, len(sent.operations)) == ("", "r", 2)
+
+
 async def test_a_create_that_is_answered_in_an_unknown_shape_is_unknown() -> None:
     """Success with something else in it: it was done, or not; the reference tells."""
     async with raw_server(_answers(b'{"response_code":0,"payload":"queued"}')) as server:
-        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await client.bills.create(2001, CN, reference_id="r")
     assert caught.value.reference_id == "r"
+
+
+async def _fetch_and_create(client: EnkashClient, consumer: str, amount: int) -> Bill:
+    fetched = await client.bills.fetch_current(2001, {"cn": consumer})
+    return await client.bills.create_from_fetch(fetched, reference_id=REFERENCE, amount=amount)
+
+
+CREATES: list[Callable[[EnkashClient, str, int], Any]] = [
+    lambda client, consumer, amount: client.bills.create(
+        2001, {"cn": consumer}, bill_amount=amount, reference_id=REFERENCE
+    ),
+    _fetch_and_create,
+]
+
+
+@pytest.mark.parametrize("create", CREATES)
+async def test_a_repeated_reference_brings_back_the_bill(
+    sandbox: Sandbox, client: EnkashClient, create: Callable[..., Any]
+) -> None:
+    """The same biller, consumer and amount: running a job again is harmless."""
+    first = await create(client, "CN123456789", 10)
+    again = await create(client, "CN123456789", 10)
+    assert (first.recovered, again.recovered) == (False, True)
+    assert again.utility_enkash_id == first.utility_enkash_id
+    assert len(sandbox.ledger.search()) == 1
+
+
+@pytest.mark.parametrize("create", CREATES)
+@pytest.mark.parametrize(
+    ("consumer", "amount", "differences"),
+    [
+        ("CN987654321", 10, ("consumer_number",)),
+        ("CN123456789", 11, ("amount",)),
+        ("CN987654321", 11, ("consumer_number", "amount")),
+    ],
+)
+async def test_a_reference_of_another_bill_is_refused_with_what_differs(
+    sandbox: Sandbox,
+    client: EnkashClient,
+    create: Callable[..., Any],
+    consumer: str,
+    amount: int,
+    differences: tuple[str, ...],
+) -> None:
+    """Named, with no consumer number in full; nothing was created."""
+    await create(client, "CN123456789", 10)
+    with pytest.raises(DuplicateReferenceError) as caught:
+        await create(client, consumer, amount)
+    assert caught.value.differences == differences
+    assert all(name in str(caught.value) for name in differences)
+    assert not any(number in str(caught.value) for number in ("CN123456789", "CN987654321"))
+    assert len(sandbox.ledger.search()) == 1
+
+
+async def test_a_reference_of_another_biller_is_refused(sandbox: Sandbox, client: EnkashClient) -> None:
+    """The same consumer number and amount there mean nothing."""
+    await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+    with pytest.raises(DuplicateReferenceError) as caught:
+        await client.bills.create(2302, CN, bill_amount=10, reference_id="r")
+    assert caught.value.differences == ("biller_id",)
+
+
+async def test_a_used_reference_that_cannot_be_looked_up_is_refused(sandbox: Sandbox, client: EnkashClient) -> None:
+    """EnKash's own words; what the look failed with is the cause."""
+    await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+    sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR, times=None)
+    with pytest.raises(DuplicateReferenceError, match="get_by_reference") as caught:
+        await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+    assert caught.value.differences == ()
+    assert isinstance(caught.value.__cause__, ServerError)
+
+
+@pytest.mark.parametrize("payload", ["{}", '{"utilityEnkashId":""}', '{"message":"none"}'])
+async def test_a_look_up_that_shows_no_bill_is_no_proof_of_one(payload: str) -> None:
+    """Success with nothing in it: a create that ended unclearly stays unknown, and `reconcile` does not make one up."""
+    shown = reply(f'{{"response_code":0,"payload":{payload}}}'.encode())
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            request = await server.read_request(reader)
+            writer.write(shown if request.startswith(b"GET ") else reply(b"", "502 Bad Gateway"))
+
+    async with raw_server(answer) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
+            with pytest.raises(OutcomeUnknownError):
+                await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+            with pytest.raises(ResponseDecodeError):
+                await client.bills.reconcile("r")
+
+
+async def test_reconcile_finds_what_a_cancelled_create_did(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A web framework drops the request: `CancelledError` passes, and the reference is known beforehand."""
+    await client.billers.list_categories()  # so that only the create is under way
+    sandbox.faults.add("add_bill", FaultKind.SLOW, delay=0.05)
+    create = asyncio.create_task(client.bills.create(2001, CN, bill_amount=10, reference_id=REFERENCE))
+    while not sandbox.counts["add_bill"]:
+        await asyncio.sleep(0.001)
+    create.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await create
+    bill = await client.bills.reconcile(REFERENCE, settle=SettlePolicy(window=20, pauses=PollPolicy(first=0.01)))
+    assert bill is not None
+    assert (bill.reference_id, bill.amount, bill.recovered) == (REFERENCE, Decimal(10), True)
+    assert sandbox.counts["add_bill"] == 1
+
+
+async def test_reconcile_says_none_only_when_enkash_does_to_the_end(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A look that fails says nothing about the bill."""
+    assert await client.bills.reconcile("nobody") is None
+    looks = sandbox.counts["bill_by_reference"]
+    assert looks > 1
+    assert await client.bills.reconcile("nobody", settle=0) is None
+    assert sandbox.counts["bill_by_reference"] == looks + 1
+    sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR, times=None)
+    with pytest.raises(ServerError):
+        await client.bills.reconcile("nobody", settle=0)
 
 
 def _answers(body: bytes, status: str = "200 OK") -> Callable[[RawServer, Reader, Writer], Any]:
@@ -299,6 +440,13 @@ WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
     ("id as int", lambda b: b.get(5), "must be a str, not int"),
     ("half a surrogate", lambda b: b.get_by_reference("\ud800"), "surrogate"),
     ("dots to find", lambda b: b.find_by_reference(".."), "must not be '..'"),
+    ("dots to reconcile", lambda b: b.reconcile(".."), "must not be '..'"),
+    ("negative settle", lambda b: b.reconcile("r", settle=-1), "settle must be a number of seconds, 0 or more"),
+    ("settle as str", lambda b: b.reconcile("r", settle="5"), "settle must be a number of seconds, 0 or more"),
+    ("dots among those to wait for", lambda b: b.wait_many(["U", ".."]), "must not be '..'"),
+    ("one str to wait for", lambda b: b.wait_many("U"), "ids must be an iterable, not one str"),
+    ("one str to get", lambda b: b.get_many("U"), "ids must be an iterable, not one str"),
+    ("one request to create", lambda b: b.create_many(5), "requests must be an iterable, not one int"),
     ("dots to wait for", lambda b: b.wait_until_settled(".."), "must not be '..'"),
     ("timeout as str", lambda b: b.wait_until_settled("U", timeout="5"), "a number of seconds"),
     ("no fetched bill", lambda b: b.create_from_fetch({"billAmount": 5}), "what fetch_current returned, not dict"),
@@ -445,21 +593,6 @@ async def test_a_consumer_number_of_a_filter_is_not_repeated_in_an_error() -> No
 
 PENDING = Bill(utility_enkash_id="U", billpay_status=BillPayStatus.IN_PROGRESS)
 PAID = Bill(utility_enkash_id="U", billpay_status=BillPayStatus.SUCCESS)
-
-
-class Time:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 6))
-        self.now += seconds
 
 
 async def test_waiting_looks_in_growing_pauses_until_the_outcome_is_final() -> None:

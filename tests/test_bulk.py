@@ -7,8 +7,10 @@ import pickle
 import attrs
 import pytest
 
-from enkash_async.bulk import BulkItem, BulkResult
+from enkash_async import BillRequest
+from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
 from enkash_async.errors import BadRequestError, BulkError, EnkashError, OutcomeUnknownError, TransportError
+from enkash_async.models import Bill
 
 DONE = BulkItem[int]("a", value=1)
 REFUSED = BulkItem[int]("b", error=BadRequestError("no"))
@@ -56,3 +58,43 @@ def test_results_are_frozen_and_can_be_pickled(value: BulkItem[int] | BulkResult
     assert pickle.loads(pickle.dumps(value)) == value
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, attrs.fields(type(value))[0].name, "other")
+
+
+def test_the_error_of_a_result_travels_with_all_of_it() -> None:
+    """A worker raises it, and whoever collects the results still sees every item."""
+    result = BulkResult[int](succeeded=(DONE,), failed=(BulkItem("b", group=BulkGroup.FAILED),), duplicates=("a",))
+    with pytest.raises(BulkError) as caught:
+        result.raise_for_failures()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.result) == (str(caught.value), result)
+
+
+def test_duplicates_alone_are_no_failure() -> None:
+    """The one of each that was sent counts, and it succeeded."""
+    BulkResult[int](succeeded=(DONE,), duplicates=("a",)).raise_for_failures()
+
+
+def test_the_groups_are_named_as_the_members_of_a_result() -> None:
+    """So that a report can take one for the other."""
+    groups = [group.value for group in BulkGroup]
+    assert [name for name in attrs.fields_dict(BulkResult) if name != "duplicates"] == groups
+    assert attrs.fields_dict(BulkItem)["group"].default is BulkGroup.SUCCEEDED
+
+
+def test_an_item_shows_nothing_of_its_request() -> None:
+    """A request holds a consumer number; the item that carries it may be logged, and compares by what came of it."""
+    request = BillRequest(2001, {"cn": "CN123456789"}, name="A. Payer", reference_id="inv-1")
+    item = BulkItem("inv-1", value=1, request=request)
+    assert "request" not in repr(item)
+    assert "123456789" not in repr(BulkResult(succeeded=(item,)))
+    assert item == BulkItem("inv-1", value=1)
+
+
+def test_confirmations_are_frozen_and_can_be_pickled() -> None:
+    """As results are."""
+    unread = BulkItem[Bill]("U-3", error=None, group=BulkGroup.UNKNOWN)
+    sorted_bills = Confirmations(confirmed=(Bill(utility_enkash_id="U-1"),), unknown=(unread,))
+    assert pickle.loads(pickle.dumps(sorted_bills)) == sorted_bills
+    assert sorted_bills.not_confirmed == ()
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(sorted_bills, "confirmed", ())  # noqa: B010 (mypy would refuse the assignment)

@@ -283,18 +283,34 @@ class TestBillCreate:
         assert "(the biller said: Unable to fetch the bill: the biller did not answer)" in run.err
         assert "create_bill" not in sandbox.counts
 
-    async def test_a_reference_that_was_used_before(self, enkash: Enkash) -> None:
-        """Exit code 1; it is to be looked up."""
+    async def test_the_same_bill_again_is_the_bill_there_is(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Repeating the command with its reference is harmless."""
+        known = await created(enkash, "inv-1")
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
+        assert (run.code, run.json["utility_enkash_id"], run.json["recovered"]) == (0, known, True)
+        assert len(sandbox.ledger.search()) == 1
+
+    async def test_a_reference_of_another_bill(self, enkash: Enkash) -> None:
+        """Exit code 1; it says what differs."""
         await created(enkash, "inv-1")
-        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1")
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--amount", "10.50")
         assert (run.code, run.out) == (1, "")
-        assert "this reference_id was used before" in run.err
+        assert "the reference 'inv-1' was used before, and the bill of it differs in amount" in run.err
+
+    @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
+    async def test_an_unclear_end_is_looked_up(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
+        """The bill is found, and says so; it was sent once."""
+        sandbox.faults.add("create_bill", how)
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
+        assert (run.code, run.json["reference_id"], run.json["recovered"]) == (0, "inv-1", True)
+        assert sandbox.counts["create_bill"] == 1
 
     @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
     async def test_an_unclear_end_has_its_own_exit_code(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
-        """The message gives the command to look it up, which then finds the one bill there is."""
+        """Where it does not show in time; the message gives the command that later finds the one bill there is."""
         sandbox.faults.add("create_bill", how)
-        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
+        sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR)
+        run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--settle", "0", "--json")
         assert (run.code, run.out) == (3, "")
         first, second = run.err.splitlines()
         assert first == "reference inv-1 (to look it up: enkash bill get --reference inv-1)"
@@ -465,29 +481,52 @@ class TestBillConfirm:
         assert run.err.endswith("[y/N] \nenkash: stopped\n")
         assert not sandbox.counts
 
-    async def test_an_unclear_end_names_the_bills(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Exit code 3, with a command for each."""
+    async def test_confirming_again_is_harmless(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """What was confirmed before counts as confirmed, and is not sent again."""
+        known = await created(enkash)
+        for _ in range(2):
+            run = await enkash("bill", "confirm", known, "--yes", "--json")
+            assert (run.code, [item["key"] for item in run.json["succeeded"]]) == (0, [known])
+        assert sandbox.counts["confirm_debit"] == 1
+
+    async def test_an_unclear_end_is_read_back(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """The debit shows, so it was confirmed."""
+        known = await created(enkash)
         sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER)
-        run = await enkash("bill", "confirm", "U1", "U 2", "--yes", "--json")
+        run = await enkash("bill", "confirm", known, "--yes", "--json")
+        assert (run.code, [item["key"] for item in run.json["succeeded"]]) == (0, [known])
+        assert len(sandbox.ledger.debits) == 1
+
+    async def test_an_unclear_end_names_the_bills(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Where they do not show as confirmed in time: exit code 3, with a command for each."""
+        first = await created(enkash)
+        sandbox.ledger.new_id = lambda: "a b"
+        second = await created(enkash, "inv-2")
+        sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
+        run = await enkash("bill", "confirm", first, second, "--yes", "--settle", "0", "--json")
         assert (run.code, run.out) == (3, "")
-        assert "enkash bill get U1 && enkash bill get 'U 2' (cause: " in run.err
+        assert f"enkash bill get {first} && enkash bill get 'UTIL-a b' (cause: " in run.err
 
-    async def test_many_bills_end_in_groups(self, enkash: Enkash, sandbox: Sandbox) -> None:
+    async def test_bills_end_in_groups(self, enkash: Enkash, sandbox: Sandbox) -> None:
         """An unclear group outweighs a failed one; every id is told."""
-        ids = [f"U{number}" for number in range(2001)]
-        sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER, after=1)
-        run = await enkash("bill", "confirm", *ids, "--yes", "--json")
+        known = await created(enkash)
+        sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
+        run = await enkash("bill", "confirm", known, "U0", "--yes", "--settle", "0", "--json")
         assert run.code == 3
-        assert [len(run.json[group]) for group in ("succeeded", "failed", "unknown", "not_sent")] == [0, 1001, 1000, 0]
+        groups = ("succeeded", "failed", "unknown", "not_sent")
+        assert [[item["key"] for item in run.json[group]] for group in groups] == [[], ["U0"], [known], []]
         assert run.json["unknown"][0]["error"]["error"] == "OutcomeUnknownError"
-        assert sandbox.counts["confirm_debit"] == 3
+        assert sandbox.counts["confirm_debit"] == 1
 
-    async def test_many_bills_that_all_fail(self, enkash: Enkash) -> None:
-        """Exit code 1, and the reason in the table."""
-        run = await enkash("bill", "confirm", *(f"U{number}" for number in range(1001)), "--yes")
+    async def test_bills_that_all_fail(self, enkash: Enkash, sandbox: Sandbox) -> None:
+        """Exit code 1, and the reasons in the table: an unknown bill, and one that could not be looked at."""
+        sandbox.faults.add("bill", FaultKind.SERVER_ERROR)
+        run = await enkash("bill", "confirm", "U0", "U1", "--yes")
         assert run.code == 1
-        assert len(run.out.splitlines()) == 2 + 1001
-        assert re.search(r"^ *U1000 .* failed .* No utility payment found *$", run.out, re.MULTILINE)
+        assert len(run.out.splitlines()) == 2 + 2
+        assert re.search(r"^ *U\d .* failed .* No utility payment found *$", run.out, re.MULTILINE)
+        assert re.search(r"^ *U\d .* not sent .* HTTP 500", run.out, re.MULTILINE)
+        assert sandbox.counts["confirm_debit"] == 0
 
 
 class TestHostileReplies:

@@ -73,9 +73,12 @@ async def test_the_library_s_warnings_stay_out_of_the_way(sandbox: Sandbox) -> N
 
 
 async def test_an_unclear_create_ends_with_three(sandbox: Sandbox) -> None:
-    """The reference stands on standard error, and finds the bill."""
+    """Where it does not show in time: the reference stands on standard error, and finds the bill later."""
     sandbox.faults.add("create_bill", FaultKind.DROP_AFTER)
-    ended = await enkash(sandbox.environ(), "bill", "create", "2001", *CONSUMER, "--reference", "inv-7")
+    sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR)
+    ended = await enkash(
+        sandbox.environ(), "bill", "create", "2001", *CONSUMER, "--reference", "inv-7", "--settle", "0"
+    )
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.startswith("reference inv-7 (to look it up: enkash bill get --reference inv-7)\n")
     assert "may or may not have happened; do not repeat it" in ended.err

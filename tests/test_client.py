@@ -87,7 +87,7 @@ def test_all_missing_variables_are_named_at_once() -> None:
     assert all(name in str(caught.value) for name in SETTINGS)
 
 
-@pytest.mark.parametrize("how", [{"retry": 3}, {"routes": {}}, {"timeout": 5}])
+@pytest.mark.parametrize("how", [{"retry": 3}, {"routes": {}}, {"timeout": 5}, {"limits": 5}])
 def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
     """The message names the argument."""
     with pytest.raises(ConfigurationError, match=next(iter(how))):

@@ -102,6 +102,7 @@ LATER: dict[type[EnkashError], dict[str, Any]] = {
     NotFoundError: {"bill_absent": True},
     RateLimitError: {"retry_after": 7.5},
     ServerError: {"retry_after": 7.5},
+    DuplicateReferenceError: {"differences": ("consumer_number", "amount")},
 }
 #: What a caller can rely on even when nobody gave any evidence.
 DEFAULTS: dict[type[EnkashError], dict[str, Any]] = {
@@ -111,6 +112,7 @@ DEFAULTS: dict[type[EnkashError], dict[str, Any]] = {
     NotFoundError: {"bill_absent": False},
     RateLimitError: {"retry_after": None},
     ServerError: {"retry_after": None},
+    DuplicateReferenceError: {"differences": ()},
     OutcomeUnknownError: {"operation": "", "reference_id": None, "utility_enkash_ids": ()},
     WaitTimeoutError: {"last": None},
     CredentialsRejectedError: {"status": 0, "error": None, "locked": False},

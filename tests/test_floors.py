@@ -14,16 +14,18 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 
 #: From the ground up.
 FLOORS: list[set[str]] = [
-    {"_forks", "_json", "_secret", "_version", "errors", "models._base", "models._enums", "paging"},
-    {"tokens._limits", "tokens._windows"},
+    {"_forks", "_json", "_secret", "_version", "errors", "models._base", "models._enums", "notifier", "paging"},
+    {"limits", "tokens._limits", "tokens._windows"},
     {"_checks", "_wire", "bulk", "models._billers", "models._filters", "routes", "tokens._types"},
     {"tokens._flight", "tokens._memory", "tokens._reach", "tokens._sealer", "tokens._states", "tokens._static"},
     {"_transport", "models._bills", "retry", "tokens._redis_url", "tokens._renewal"},
-    {"models", "tokens._grant", "tokens._provider", "tokens._redis_link"},
-    {"tokens._redis"},
-    {"_codec", "_search", "tokens"},
-    {"_envelope", "_environment", "billers", "bills", "payments"},
-    {"_pipeline"},
+    {"_lookout", "models._requests", "tokens._grant", "tokens._provider", "tokens._redis_link"},
+    {"_bulk", "models", "tokens._redis"},
+    {"_codec", "_matching", "_search", "tokens"},
+    {"_bill_calls", "_bill_jobs", "_enquiries", "_envelope", "_environment", "_outbox", "billers"},
+    {"_settling", "_waiting"},
+    {"_confirming", "bills"},
+    {"_pipeline", "payments"},
     {"client"},
     {""},  # the package itself, which loads the others lazily
     {"sandbox._catalogue", "sandbox._faults"},
@@ -39,7 +41,10 @@ FLOORS: list[set[str]] = [
     {"cli._text"},
     {"cli._arguments", "cli._errors", "cli._output", "cli._run"},
     {"cli._billers", "cli._demo", "cli._enquiry", "cli._sandbox", "cli._token"},
-    {"cli._bill"},
+    {"cli._bill", "cli.pay._journal", "cli.pay._rows"},
+    {"cli.pay._results"},
+    {"cli.pay._job"},
+    {"cli.pay"},
     {"cli"},
     {"__main__"},
 ]
@@ -153,5 +158,5 @@ def test_third_party_imports_are_declared() -> None:
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "redis"),
-        *("click", "cryptography", "rich"),
+        *("click", "cryptography", "filelock", "rich"),
     }

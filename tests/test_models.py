@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import pickle
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from enkash_async._codec import structure
+from enkash_async.errors import InvalidRequestError
 from enkash_async.models import (
     ApprovalStatus,
     Bill,
@@ -27,6 +29,7 @@ from enkash_async.models import (
     BillerType,
     BillFilter,
     BillPayStatus,
+    BillRequest,
     Circle,
     CompanyBiller,
     FetchedBill,
@@ -235,6 +238,107 @@ def test_no_other_word_settles_a_bill(billpay: str, payment: str) -> None:
     assert bill.outcome is Outcome.PENDING
 
 
+# --- whether the debit was confirmed ----------------------------------------------------------------------------------
+
+WAITS = "MAKER_APPROVAL_PENDING"
+DAY = datetime(2026, 1, 31, tzinfo=IST)
+
+#: Approval, payment and billpay words, and what they say together; None for a word that EnKash leaves out.
+DEBITS: list[tuple[str | None, str | None, str | None, bool | None]] = [
+    # Words of waiting, and none of progress.
+    (WAITS, None, None, False),
+    (WAITS, None, "PENDING", False),
+    (WAITS, "INIT", None, False),
+    (WAITS, "INIT", "PENDING", False),
+    (WAITS, "PENDING", None, False),
+    ("CHECKER_APPROVAL_PENDING", "INIT", "PENDING", False),
+    ("PENDING", "INIT", "PENDING", False),
+    (None, "INIT", None, False),
+    (None, "INIT", "PENDING", False),
+    (" maker_approval_pending ", " init", " pending", False),
+    # An approval.
+    ("APPROVED", None, None, True),
+    ("CHECKER_APPROVED", "INIT", "PENDING", True),
+    ("checker_approved ", "PENDING", None, True),
+    ("APPROVED", "FAILED", "FAILED", True),
+    ("APPROVED", "COMPLETED", "COMPLETED", True),  # the example of the webhook's page
+    # Money that has moved.
+    *((None, word, None, True) for word in ("PROCESS", "SUCCESS", "IN_PROCESS", "PENDING_WITH_BANK", "PAID_OFFLINE")),
+    *((None, word, "FAILED", True) for word in ("REFUND_IN_PROGRESS", "REFUND_REQUESTED", "REFUNDED")),
+    (None, "PARTIAL_REFUNDED", None, True),
+    (None, "PARTIAL_PAID", None, True),
+    (WAITS, "SUCCESS", None, True),
+    (None, "success", None, True),
+    # A bill that is paid.
+    (None, None, "SUCCESS", True),
+    (WAITS, "INIT", "SUCCESS", True),  # the example of the search's page
+    (None, "FAILED", "SUCCESS", True),
+    # What may mean the one or the other, or says nothing.
+    (None, None, None, None),
+    (None, None, "PENDING", None),
+    ("APPROVAL_SKIPPED", "INIT", "PENDING", None),
+    (None, "PENDING", None, None),
+    (None, "PENDING", "PENDING", None),
+    *((None, "INIT", word, None) for word in ("FAILED", "IN_PROGRESS", "ON_HOLD", "REINITIATE", "AGENCY_FAILED")),
+    (None, None, "IN_PROGRESS", None),
+    (None, None, "in_progress", None),
+    ("REJECTED", "INIT", "PENDING", None),
+    ("A_NEW_WORD", None, None, None),
+    *((WAITS, word, None, None) for word in ("FAILED", "CANCELLED", "EXPIRED", "SWAPPED", "A_NEW_WORD")),
+    *((None, word, None, None) for word in ("FAILED", "OTP_RENDERED", "AUTHENTICATION_IN_PROCESS", "COMPLETED")),
+    *((None, "INIT", word, None) for word in ("COMPLETED", "A_NEW_WORD", "success")),
+    # Words that contradict each other: an approval that waits, and a bill that has gone on.
+    *((WAITS, "INIT", word, None) for word in ("IN_PROGRESS", "ON_HOLD", "REINITIATE", "AGENCY_FAILED", "FAILED")),
+    (WAITS, "INIT", "COMPLETED", None),
+]
+
+
+def _standing(approval: str | None, payment: str | None, billpay: str | None, **dates: datetime) -> Bill:
+    return Bill(
+        approval_status=None if approval is None else ApprovalStatus(approval),
+        payment_status=None if payment is None else PaymentStatus(payment),
+        billpay_status=None if billpay is None else BillPayStatus(billpay),
+        approved_date=dates.get("approved"),
+        payment_date=dates.get("paid"),
+    )
+
+
+@pytest.mark.parametrize(("approval", "payment", "billpay", "confirmed"), DEBITS)
+def test_three_words_tell_whether_the_debit_was_confirmed(
+    approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None
+) -> None:
+    """False only where nothing speaks against it: it is what has the debit confirmed."""
+    assert _standing(approval, payment, billpay).debit_confirmed is confirmed
+
+
+@pytest.mark.parametrize(("approval", "payment", "billpay", "confirmed"), DEBITS)
+@pytest.mark.parametrize("dates", [{"approved": DAY}, {"paid": DAY}, {"approved": DAY, "paid": DAY}])
+def test_a_date_of_approval_or_payment_is_a_confirmation(
+    approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None, dates: dict[str, datetime]
+) -> None:
+    """Whatever the words say: it has happened once."""
+    assert _standing(approval, payment, billpay, **dates).debit_confirmed is True
+
+
+def test_no_words_but_those_of_waiting_leave_a_debit_to_be_confirmed() -> None:
+    """Stated apart from the table: a second confirmation may be a second debit, so any other word is asked about."""
+    approvals = (None, WAITS, "APPROVED", "REJECTED", "A_NEW_WORD")
+    payments = (None, *PAYMENT_STATUSES, "COMPLETED", "A_NEW_WORD")
+    billpays = (None, *BILLPAY_STATUSES, "COMPLETED", "success", "A_NEW_WORD")
+    false = {
+        words
+        for words in itertools.product(approvals, payments, billpays)
+        if _standing(*words).debit_confirmed is False
+    }
+    approval_waits = set(itertools.product((WAITS,), (None, "INIT", "PENDING"), (None, "PENDING")))
+    assert false == approval_waits | {(None, "INIT", None), (None, "INIT", "PENDING")}
+
+
+def test_the_sample_bill_is_confirmed() -> None:
+    """Its words are in no list of EnKash's but for the approval."""
+    assert webhook_bill().debit_confirmed is True
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -423,3 +527,192 @@ def test_the_sample_bill_has_the_values_of_its_page() -> None:
     }
     assert str(bill.early_payment_amount) == "2400.00"
     assert bill.outcome is Outcome.PENDING
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+CN = {"cn": "CN123456789"}
+FULL = BillRequest(
+    2001,
+    {"cn": "CN123456789", "ad1": "0417"},
+    reference_id="inv-1",
+    bill_amount=Decimal("2450.75"),
+    circle=Circle.MUM,
+    bill_date=date(2026, 1, 2),
+    bill_due_date=date(2026, 1, 31),
+    remarks="January",
+    key_contact_email="ap-team@example.com",
+    name="Asha Sample",
+    email="asha@example.com",
+    extra={"walletId": "W-1", "amounts": [Decimal("0.10"), date(2026, 1, 3)]},
+)
+FETCHED = FetchedBill(
+    bill_number="N-1",
+    company_biller_id="CB-1",
+    bill_net_amount=Decimal("2450.75"),
+    user_name="Asha Sample",
+    biller_id=2001,
+    consumer_number="CN123456789",
+)
+PAYABLE = BillRequest(2001, CN, reference_id="inv-1", bill_amount=10, circle=Circle.MUM, remarks="x", fetched=FETCHED)
+
+
+def test_a_madetakes_numbers_where_they_are_exact() -> None:
+    """As `bills.create` does: whole numbers become digits, whole rupees become a Decimal."""
+    made = BillRequest(2001, {"cn": 123, "ad1": "007"}, bill_amount=25)
+    assert (made.params, made.bill_amount) == ({"cn": "123", "ad1": "007"}, Decimal(25))
+    assert isinstance(made.bill_amount, Decimal)
+    assert (made.reference_id, made.fetched) == (None, None)
+
+
+def test_a_madetakes_what_was_fetched_for_it() -> None:
+    """And what a caller made without saying for whom."""
+    assert PAYABLE.fetched is FETCHED
+    assert BillRequest(2001, {"cn": "1"}, fetched=FetchedBill(company_biller_id="CB-1")).fetched is not None
+
+
+@pytest.mark.parametrize("name", ["bill_date", "bill_due_date", "name", "email", "extra"])
+def test_what_the_create_after_a_fetch_does_not_take_is_refused(name: str) -> None:
+    """It would be left out without a word."""
+    with pytest.raises(InvalidRequestError, match=f"^{name} cannot be sent with what was fetched: leave it out"):
+        attrs.evolve(PAYABLE, **{name: getattr(FULL, name)})
+
+
+def test_a_madekeeps_its_params_when_those_given_change() -> None:
+    """It is a value; the caller's dict may be used for the next one."""
+    params = dict(CN)
+    made = BillRequest(2001, params)
+    params["cn"] = "other"
+    assert made.params == CN
+
+
+WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("biller id as str", lambda make: make("2001", CN), "biller_id must be an int such as 2001"),
+    ("biller id of nobody", lambda make: make(0, CN), "take it from billers.list"),
+    ("biller id as bool", lambda make: make(True, CN), "not bool"),
+    ("no cn", lambda make: make(2001, {"ad1": "1"}), "params needs 'cn'"),
+    ("empty cn", lambda make: make(2001, {"cn": " "}), r"params\['cn'\] is empty"),
+    ("params as list", lambda make: make(2001, ["cn"]), "params must be a mapping"),
+    ("float in params", lambda make: make(2001, {"cn": 1.5}), "must be a str, not float"),
+    ("empty reference", lambda make: make(2001, CN, reference_id=""), "reference_id is empty"),
+    ("dots as reference", lambda make: make(2001, CN, reference_id=".."), "must not be '..'"),
+    ("reference as int", lambda make: make(2001, CN, reference_id=5), "reference_id must be a str, not int"),
+    ("float amount", lambda make: make(2001, CN, bill_amount=2450.75), r"write Decimal\('2450.75'\)"),
+    ("amount as str", lambda make: make(2001, CN, bill_amount="10"), "must be a Decimal or an int"),
+    ("amount below 1", lambda make: make(2001, CN, bill_amount=0), "at least 1 rupee"),
+    ("fetched as dict", lambda make: make(2001, CN, fetched={}), "what fetch_current returned, not dict"),
+    ("fetched elsewhere", lambda make: make(2003, CN, fetched=FETCHED), "fetched for another biller or consumer"),
+    ("fetched for another", lambda make: make(2001, {"cn": "1"}, fetched=FETCHED), "belongs to another bill"),
+]
+
+
+@pytest.mark.parametrize(("call", "said"), [pytest.param(call, said, id=name) for name, call, said in WRONG])
+def test_a_wrong_madeis_refused_where_it_is_made(call: Callable[[Any], Any], said: str) -> None:
+    """Not in the middle of a job; no consumer number is in the message."""
+    with pytest.raises(InvalidRequestError, match=said) as caught:
+        call(BillRequest)
+    assert "CN123456789" not in str(caught.value)
+
+
+def test_the_order_of_the_other_arguments_may_change() -> None:
+    """They go by name."""
+    build: Callable[..., BillRequest] = BillRequest
+    with pytest.raises(TypeError, match="positional"):
+        build(2001, CN, "inv-1")
+
+
+def test_a_madeis_named_by_its_reference() -> None:
+    """Whatever else it says."""
+    assert FULL.key == "inv-1"
+
+
+def test_without_a_reference_a_madeis_named_without_the_consumer_number() -> None:
+    """By the biller, the last characters of the number, and a digest that keeps others apart."""
+    request = attrs.evolve(FULL, reference_id=None)
+    assert request.key == f"2001/…6789/{request.digest[:8]}"
+    assert BillRequest(2001, {"cn": "1234"}).key.startswith("2001/…/")
+    others = [BillRequest(2001, {"cn": f"CN{number}6789"}).key for number in range(200)]
+    assert len(set(others)) == 200
+
+
+CHANGES: dict[str, Any] = {
+    "biller_id": 2003,
+    "params": {"cn": "CN123456789", "ad1": "0418"},
+    "bill_amount": Decimal("2450.76"),
+    "circle": Circle.DEL,
+    "bill_date": date(2026, 1, 3),
+    "bill_due_date": None,
+    "remarks": "February",
+    "key_contact_email": None,
+    "name": "Other",
+    "email": "other@example.com",
+    "extra": {"walletId": "W-2"},
+}
+
+
+def test_the_digest_is_of_every_argument_but_the_reference() -> None:
+    """It tells one reference for two bills from one bill given twice."""
+    members = {field.name for field in attrs.fields(BillRequest)}
+    assert members == {*CHANGES, "reference_id", "fetched"}
+    assert attrs.evolve(FULL, reference_id="inv-2").digest == FULL.digest
+    digests = {attrs.evolve(FULL, **{name: value}).digest for name, value in CHANGES.items()}
+    assert len({FULL.digest, *digests}) == 1 + len(CHANGES)
+
+
+def test_the_digest_is_also_of_what_was_fetched() -> None:
+    """Whose bill it is, and how much: the rest of it does not make it another bill."""
+    changes: list[dict[str, Any]] = [
+        {"company_biller_id": "CB-2"},
+        {"bill_net_amount": Decimal(1)},
+        {"bill_amount": Decimal(1)},
+    ]
+    others = {attrs.evolve(PAYABLE, fetched=attrs.evolve(FETCHED, **change)).digest for change in changes}
+    assert len({PAYABLE.digest, attrs.evolve(PAYABLE, fetched=None).digest, *others}) == 2 + len(changes)
+    again = attrs.evolve(FETCHED, bill_number="N-2", status_message="due")
+    assert attrs.evolve(PAYABLE, fetched=again).digest == PAYABLE.digest
+
+
+def test_the_digest_is_the_same_on_every_machine() -> None:
+    """And however the same was written."""
+    made = BillRequest(2001, {"cn": 123, "ad1": "x"}, circle="MUM", bill_amount=25)
+    same = BillRequest(2001, {"ad1": "x", "cn": "123"}, circle=Circle.MUM, bill_amount=Decimal(25))
+    assert made == same
+    assert made.digest == same.digest
+    assert made.digest == "1dcea6f3e6c70e2adc4bc43d064151a83220c729cd3990716ea2dc32cbaa3484"
+
+
+@given(st.decimals(1, 10**6, places=2), st.integers(0, 3))
+def test_equal_requests_have_one_digest(amount: Decimal, zeros: int) -> None:
+    """Also where one amount was written with more zeros than the other."""
+    longer = Decimal(f"{amount}{'0' * zeros}")
+    one, two = (BillRequest(2001, CN, bill_amount=given) for given in (amount, longer))
+    assert one == two
+    assert one.digest == two.digest
+
+
+def test_a_madeshows_no_personal_data() -> None:
+    """It may end up in a log; the last characters of a number are enough to tell two apart."""
+    for shown in (repr(FULL), str(FULL), f"{FULL}", repr([FULL]), repr(PAYABLE)):
+        assert not any(word in shown for word in ("CN123456789", "Asha", "@example.com", "W-1", "0417"))
+        assert "'cn': '…6789'" in shown
+        assert "reference_id='inv-1'" in shown
+        assert "Decimal('2450.75')" in shown
+
+
+@pytest.mark.parametrize("made", [FULL, PAYABLE], ids=["full", "fetched"])
+def test_a_madecan_be_hashed_pickled_and_compared(made: BillRequest) -> None:
+    """It travels to workers and into sets; it cannot be changed on the way."""
+    for number in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(made, number))
+        assert (twin, twin.digest, hash(twin)) == (made, made.digest, hash(made))
+    assert copy.deepcopy(made) == made
+    assert len({made, attrs.evolve(made), attrs.evolve(made, reference_id="inv-2")}) == 2
+    assert attrs.evolve(made, params=CN | {"ad1": "x"}) != made
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(made, "biller_id", 1)  # noqa: B010 (mypy would refuse the assignment)
+
+
+def test_an_extra_that_cannot_be_sent_is_refused_when_it_is_digested() -> None:
+    """With the place of it, as `bills.create` says it."""
+    with pytest.raises(InvalidRequestError, match=r"\['extra'\]\['x'\] must not be a float"):
+        _ = BillRequest(2001, CN, extra={"x": 1.5}).digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,6 +22,7 @@ from enkash_async import (
     EnkashClient,
     EnkashError,
     InMemoryTokenProvider,
+    Limits,
     LoginGuardError,
     OutcomeUnknownError,
     PasswordGrant,
@@ -38,9 +40,10 @@ from enkash_async import (
 from enkash_async._pipeline import Pipeline
 from enkash_async._transport import Transport
 from enkash_async._wire import Effect, Operation, Request
+from enkash_async.limits import Gate
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, RawServer, Reader, Writer, raw_server, reply
+from support import EAGER, Handler, RawServer, Reader, Time, Writer, raw_server, reply
 
 CN = {"cn": "CN123456789"}
 BRIEF = Timeouts(total=0.3)
@@ -130,59 +133,111 @@ async def test_a_plain_500_is_not_repeated(sandbox: Sandbox, client: EnkashClien
 
 # --- writes -----------------------------------------------------------------------------------------------------------
 
-UNCLEAR = [
+#: Unclear ends after which EnKash shows nothing: it did nothing, or is not done yet.
+HIDDEN = [
     FaultKind.BAD_GATEWAY,
     FaultKind.UNAVAILABLE,
     FaultKind.SERVER_ERROR,
-    FaultKind.SERVER_ERROR_AFTER,
     FaultKind.SLOW,
     FaultKind.DROP_BEFORE,
-    FaultKind.DROP_AFTER,
-    FaultKind.TRUNCATED,
-    FaultKind.NOT_JSON,
+    FaultKind.LATE,
 ]
+#: Unclear ends of work that was done.
+DONE = [FaultKind.SERVER_ERROR_AFTER, FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.NOT_JSON]
+UNCLEAR = [*HIDDEN, *DONE]
 
 
-@pytest.mark.parametrize("kind", UNCLEAR)
-async def test_a_create_with_an_unclear_end_is_said_to_be_unknown(
+async def _creates(client: EnkashClient) -> dict[str, Callable[[], Any]]:
+    """Return both ways to create a bill, by the route that they take."""
+    fetched = await client.bills.fetch_current(2001, CN)
+    return {
+        "create_bill": lambda: client.bills.create_from_fetch(fetched, reference_id="ref-a"),
+        "add_bill": lambda: client.bills.create(2001, CN, bill_amount=10, reference_id="ref-b"),
+    }
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+async def test_a_create_that_is_looked_for_in_vain_is_said_to_be_unknown(
     sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once, and the reference to look it up by is on the error."""
-    fetched = await hasty.bills.fetch_current(2001, CN)
-    calls: dict[str, Callable[[], Any]] = {
-        "create_bill": lambda: hasty.bills.create_from_fetch(fetched, reference_id="ref-a"),
-        "add_bill": lambda: hasty.bills.create(2001, CN, bill_amount=10, reference_id="ref-b"),
-    }
-    for route, call in calls.items():
-        sandbox.faults.add(route, kind, times=None, delay=5)
+    """Sent once, and the reference to come back with is on the error."""
+    for route, call in (await _creates(hasty)).items():
+        sandbox.faults.add(route, kind, times=None, delay=30)
         problem = await _error(call())
         assert isinstance(problem, OutcomeUnknownError)
         assert problem.reference_id in {"ref-a", "ref-b"}
-        assert problem.reference_id in str(problem)
-        assert isinstance(problem.__cause__, (ServerError, TransportError, ResponseDecodeError))
+        assert f"bills.reconcile({problem.reference_id!r})" in str(problem)
+        assert isinstance(problem.__cause__, (ServerError, TransportError))
         assert sandbox.counts[route] == 1
+        assert sandbox.counts["bill_by_reference"] > 1  # the first look proves nothing
+    assert sandbox.ledger.search() == []
 
 
-async def test_a_reference_that_was_made_here_is_on_the_error(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Work that was done although the connection dropped is found again by it."""
-    sandbox.faults.add("add_bill", FaultKind.DROP_AFTER)
-    problem = await _error(client.bills.create(2001, CN, bill_amount=10))
-    assert isinstance(problem, OutcomeUnknownError)
-    assert problem.reference_id is not None
-    assert (await client.bills.get_by_reference(problem.reference_id)).amount == 10
-
-
-@pytest.mark.parametrize("kind", UNCLEAR)
-async def test_a_confirmation_with_an_unclear_end_is_said_to_be_unknown(
+@pytest.mark.parametrize("kind", DONE)
+async def test_a_create_that_was_done_is_found_by_its_reference(
     sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once, and the bills to look up are on the error."""
+    """Sent once; the bill says that it was looked up."""
+    for route, call in (await _creates(hasty)).items():
+        sandbox.faults.add(route, kind, times=None)
+        bill = await call()
+        assert bill.recovered
+        assert bill.reference_id in {"ref-a", "ref-b"}
+        assert sandbox.counts[route] == 1
+    assert len(sandbox.ledger.search()) == 2
+
+
+async def test_a_create_that_is_answered_was_not_looked_up(sandbox: Sandbox, client: EnkashClient) -> None:
+    """`recovered` tells the two apart, and no look is made for nothing."""
+    for call in (await _creates(client)).values():
+        assert (await call()).recovered is False
+    assert sandbox.counts["bill_by_reference"] == 0
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.DROP_BEFORE])
+async def test_a_reference_that_was_made_here_is_looked_up_and_told(
+    sandbox: Sandbox, client: EnkashClient, kind: FaultKind
+) -> None:
+    """On the bill when it is found, and on the error when it is not."""
+    sandbox.faults.add("add_bill", kind)
+    try:
+        bill = await client.bills.create(2001, CN, bill_amount=10)
+    except OutcomeUnknownError as problem:
+        assert kind is FaultKind.DROP_BEFORE
+        assert problem.reference_id is not None
+        assert await client.bills.find_by_reference(problem.reference_id) is None
+    else:
+        assert kind is FaultKind.DROP_AFTER
+        assert bill.reference_id is not None
+        assert (await client.bills.get_by_reference(bill.reference_id)).amount == 10
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+async def test_a_confirmation_that_does_not_show_is_said_to_be_unknown(
+    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+) -> None:
+    """Sent once, and the bills to come back with are on the error."""
     bill = await _bill(hasty)
-    sandbox.faults.add("confirm_debit", kind, times=None, delay=5)
+    sandbox.faults.add("confirm_debit", kind, times=None, delay=30)
     problem = await _error(hasty.payments.confirm_debit([bill.utility_enkash_id]))
     assert isinstance(problem, OutcomeUnknownError)
     assert problem.utility_enkash_ids == (bill.utility_enkash_id,)
+    assert isinstance(problem.__cause__, (ServerError, TransportError))
     assert sandbox.counts["confirm_debit"] == 1
+    assert sandbox.ledger.debits == []
+
+
+@pytest.mark.parametrize("kind", DONE)
+async def test_a_confirmation_that_was_done_is_read_back(
+    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+) -> None:
+    """Sent once, debited once."""
+    bill = await _bill(hasty)
+    sandbox.faults.add("confirm_debit", kind, times=None)
+    result = await hasty.payments.confirm_debit([bill.utility_enkash_id])
+    assert [item.key for item in result.succeeded] == [bill.utility_enkash_id]
+    assert sandbox.counts["confirm_debit"] == 1
+    assert len(sandbox.ledger.debits) == 1
 
 
 @pytest.mark.parametrize("kind", UNCLEAR)
@@ -191,7 +246,7 @@ async def test_a_gateway_payment_with_an_unclear_end_is_said_to_be_unknown(
 ) -> None:
     """Likewise for the payment through the gateway."""
     bill = await _bill(hasty)
-    sandbox.faults.add("initiate_payment", kind, times=None, delay=5)
+    sandbox.faults.add("initiate_payment", kind, times=None, delay=30)
     assert isinstance(await _error(hasty.payments.initiate([bill.utility_enkash_id])), OutcomeUnknownError)
     assert sandbox.counts["initiate_payment"] == 1
 
@@ -216,6 +271,7 @@ async def test_a_refused_write_is_refused_and_not_unknown(sandbox: Sandbox, clie
     assert isinstance(problem, RateLimitError)
     assert problem.retry_after == 7
     assert sandbox.counts["add_bill"] == 1
+    assert sandbox.counts["bill_by_reference"] == 0  # there is nothing to look for
 
 
 async def test_a_write_that_was_not_sent_is_repeated(unused_tcp_port: int) -> None:
@@ -226,6 +282,334 @@ async def test_a_write_that_was_not_sent_is_repeated(unused_tcp_port: int) -> No
         problem = await _error(client.bills.create(2001, CN, bill_amount=10))
     assert isinstance(problem, TransportError)
     assert problem.sent is False
+
+
+# --- writes that may be repeated --------------------------------------------------------------------------------------
+
+#: As EAGER, and with `writes` on.
+BOLD = attrs.evolve(EAGER, writes=True)
+
+AWAY = reply(b"", "503 Service Unavailable", "Retry-After: 0")
+SLOW_DOWN = reply(b"", "429 Too Many Requests", "Retry-After: 0")
+ABSENT = reply(b'{"response_code":1,"payload":"No utility payment found"}', "400 Bad Request")
+USED = reply(b'{"response_code":38,"response_message":"Duplicate"}', "400 Bad Request")
+MADE = reply(
+    b'{"response_code":0,"payload":{"utilityEnkashId":"U-1","referenceId":"r","amount":10,"consumerNumber":"CN123456789"'
+    b',"companyBiller":{"biller":{"billerId":2001}}}}'
+)
+
+
+def _replies(*answers: bytes, reads: bytes | None = None) -> Handler:
+    """Give the answers in turn, the last one for ever; and one of their own to requests that read."""
+    left = list(answers)
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            request = await server.read_request(reader)
+            is_read = reads is not None and request.startswith(b"GET ")
+            writer.write(reads if is_read and reads is not None else left.pop(0) if len(left) > 1 else left[0])
+
+    return answer
+
+
+def _writes(server: RawServer) -> list[bytes]:
+    return [request for request in server.requests if not request.startswith(b"GET ")]
+
+
+@pytest.fixture
+async def bold(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
+    """A client that repeats calls which change something, where the policy lets it."""
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=BOLD) as made:
+        yield made
+
+
+REFUSING = [FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE]
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+async def test_with_writes_a_call_that_was_sent_away_is_repeated(
+    sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
+) -> None:
+    """A 429, and a 503 that says when to come back: creates, confirmations, and calls of the user's own."""
+    fetched = await bold.bills.fetch_current(2001, CN)
+    for route in ("create_bill", "add_bill", "confirm_debit", "initiate_payment"):
+        sandbox.faults.add(route, kind, times=2, retry_after=0)
+    bill = await bold.bills.create_from_fetch(fetched)
+    other = await bold.bills.create(2001, CN, bill_amount=10)
+    assert (bill.recovered, other.recovered) == (False, False)
+    (await bold.payments.confirm_debit([bill.utility_enkash_id])).raise_for_failures()
+    await bold.payments.initiate([other.utility_enkash_id])
+    body = {"utilityPaymentIds": [bill.utility_enkash_id], "approvalStatus": "CHECKER_APPROVED"}
+    sandbox.faults.add("confirm_debit", kind, times=2, retry_after=0)
+    await bold.request("PUT", "api", "v0", "utilityPayment", "status", json=body)
+    routes = ("create_bill", "add_bill", "confirm_debit", "initiate_payment")
+    assert [sandbox.counts[route] for route in routes] == [3, 3, 6, 3]
+
+
+async def test_with_writes_a_503_without_a_time_is_not_repeated(sandbox: Sandbox, bold: EnkashClient) -> None:
+    """It may come from a gateway whose request went through."""
+    sandbox.faults.add("add_bill", FaultKind.UNAVAILABLE, times=None)
+    assert isinstance(await _error(bold.bills.create(2001, CN, bill_amount=10)), OutcomeUnknownError)
+    assert sandbox.counts["add_bill"] == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in UNCLEAR if kind is not FaultKind.SLOW])
+async def test_with_writes_an_unclear_end_is_not_repeated_either(
+    sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
+) -> None:
+    """The policy takes in two answers, and no more."""
+    sandbox.faults.add("confirm_debit", kind, times=None, delay=0)
+    call = bold.request("PUT", "api", "v0", "utilityPayment", "status", json={"utilityPaymentIds": []})
+    assert isinstance(await _error(call), OutcomeUnknownError)
+    assert sandbox.counts["confirm_debit"] == 1
+
+
+async def test_with_writes_a_429_to_the_end_is_a_429(sandbox: Sandbox, bold: EnkashClient) -> None:
+    """Every attempt was sent away, so nothing is unknown."""
+    sandbox.faults.add("add_bill", FaultKind.RATE_LIMITED, times=None, retry_after=0)
+    assert isinstance(await _error(bold.bills.create(2001, CN, bill_amount=10)), RateLimitError)
+    assert sandbox.counts["add_bill"] == 3
+
+
+@pytest.mark.parametrize("kind", REFUSING)
+async def test_with_writes_a_long_retry_after_is_not_waited_for(
+    sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
+) -> None:
+    """As for reads; a 503 is unknown then, and is looked up first."""
+    sandbox.faults.add("initiate_payment", kind, times=None, retry_after=3600)
+    problem = await _error(bold.payments.initiate(["U-1"]))
+    assert isinstance(problem, RateLimitError if kind is FaultKind.RATE_LIMITED else OutcomeUnknownError)
+    assert sandbox.counts["initiate_payment"] == 1
+
+
+CALLS: dict[str, Callable[[EnkashClient], Any]] = {
+    "create": lambda client: client.bills.create(2001, CN, bill_amount=10, reference_id="r"),
+    "initiate": lambda client: client.payments.initiate(["U-1"]),
+    "request": lambda client: client.request("POST", "x"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("last", "attempts"),
+    [
+        pytest.param(AWAY, 3, id="503 to the end"),
+        pytest.param(SLOW_DOWN, 3, id="429 to the end"),
+        pytest.param(reply(b"", "429 Too Many Requests", "Retry-After: 3600"), 2, id="a long 429"),
+        pytest.param(reply(b'{"response_code":1}', "400 Bad Request"), 2, id="400"),
+        pytest.param(reply(b"", "403 Forbidden"), 2, id="403"),
+        pytest.param(reply(b"", "404 Not Found"), 2, id="404"),
+        pytest.param(ABSENT, 2, id="no such bill"),
+        pytest.param(reply(b'{"response_code":1}', "422 Unprocessable"), 2, id="422"),
+        pytest.param(reply(b'{"response_code":36}', "400 Bad Request"), 2, id="velocity"),
+        pytest.param(reply(b'{"response_code":1}'), 2, id="refused in a 200"),
+    ],
+)
+async def test_with_writes_an_unclear_attempt_stays_unclear(call: str, last: bytes, attempts: int) -> None:
+    """Whatever the later ones say, the one before may have been done; its failure is the cause."""
+    async with raw_server(_replies(AWAY, last, reads=ABSENT)) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
+            problem = await _error(CALLS[call](client))
+    assert isinstance(problem, OutcomeUnknownError)
+    assert isinstance(problem.__cause__, ServerError)
+    assert len(_writes(server)) == attempts
+
+
+class Forgetful:
+    """Gives one token, and then fails."""
+
+    def __init__(self, failure: EnkashError) -> None:
+        self._failure = failure
+        self._given = 0
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        self._given += 1
+        if self._given > 1:
+            raise self._failure.copy()
+        return Token("t", math.inf)
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [TokenEndpointError("away"), TokenEndpointError("x", counted=True), CredentialsRejectedError("no")],
+    ids=repr,
+)
+async def test_with_writes_a_token_that_is_missing_later_does_not_make_it_known(failure: EnkashError) -> None:
+    """The later attempt provably never left; the one before did."""
+    async with raw_server(_replies(AWAY)) as server:
+        async with EnkashClient(server.base_url, tokens=Forgetful(failure), retry=BOLD) as client:
+            problem = await _error(client.payments.initiate(["U-1"]))
+    assert isinstance(problem, OutcomeUnknownError)
+    assert isinstance(problem.__cause__, ServerError)
+    assert len(server.requests) == 1
+
+
+async def test_with_writes_an_unclear_attempt_is_forgotten_once_a_later_one_is_done() -> None:
+    """Success is success."""
+    async with raw_server(_replies(AWAY, MADE)) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
+            bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+    assert (bill.utility_enkash_id, bill.recovered) == ("U-1", False)
+
+
+async def test_with_writes_a_bill_of_the_attempt_before_is_found_by_its_reference() -> None:
+    """It was done after all, and the second attempt is told that the reference was used."""
+    async with raw_server(_replies(AWAY, USED, reads=MADE)) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
+            bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
+    assert (bill.utility_enkash_id, bill.recovered) == ("U-1", True)
+    assert len(_writes(server)) == 2
+
+
+async def test_with_writes_a_used_reference_that_cannot_be_looked_up_is_unknown() -> None:
+    """The attempt before may be the one that used it, so «refused» would be a guess."""
+    async with raw_server(_replies(AWAY, USED, reads=reply(b"", "502 Bad Gateway"))) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
+            problem = await _error(client.bills.create(2001, CN, bill_amount=10, reference_id="r"))
+    assert isinstance(problem, OutcomeUnknownError)
+    assert problem.reference_id == "r"
+
+
+async def test_with_writes_a_used_reference_of_a_call_of_the_users_own_is_unknown() -> None:
+    """Nobody looks that up for the user, and the attempt before may have used it."""
+    async with raw_server(_replies(AWAY, USED)) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
+            assert isinstance(await _error(client.request("POST", "x")), OutcomeUnknownError)
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+
+class _Gated(Transport):
+    """A transport whose gate goes by a clock of the test's own."""
+
+    def __init__(self, base_url: str, time: Time, limits: Limits = Limits()) -> None:
+        super().__init__(base_url)
+        self._own = Gate(limits, clock=time, sleep=time.sleep)
+
+    def gate(self) -> Gate:
+        return self._own
+
+
+class Punctual:
+    """Notes when it is asked for a token."""
+
+    def __init__(self, time: Time) -> None:
+        self._time = time
+        self.asked: list[float] = []
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        self.asked.append(self._time.now)
+        return Token("t", math.inf)
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+ONCE = RetryPolicy(attempts=1, backoff=3, max_retry_after=60)
+FINE = reply(b'{"response_code":0}')
+
+
+@pytest.mark.parametrize(
+    ("header", "pause"),
+    [
+        (("Retry-After: 7",), 7),
+        (("Retry-After: 60",), 60),
+        (("Retry-After: 3600",), 60),
+        ((), 3),
+        (("Retry-After: soon",), 3),
+        (("Retry-After: 0",), 0),
+    ],
+)
+async def test_a_429_holds_up_the_other_requests_of_the_client(header: tuple[str, ...], pause: float) -> None:
+    """For as long as it asks, `max_retry_after` at most, and `backoff` where it does not say; then they go on."""
+    time = Time()
+    async with raw_server(_replies(reply(b"", "429 Too Many Requests", *header), FINE)) as server:
+        transport = _Gated(server.base_url, time)
+        pipeline = Pipeline(transport, StaticTokenProvider("t"), ONCE)
+        assert isinstance(await _error(pipeline(_read("/x"))), RateLimitError)
+        await asyncio.gather(*(pipeline(_read("/x")) for _ in range(5)))
+        assert time.slept == ([pause] if pause else [])
+        await transport.aclose()
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("answer", [AWAY, reply(b"", "502 Bad Gateway"), reply(b"", "400 Bad Request"), FINE])
+async def test_no_other_answer_holds_up_the_client(answer: bytes) -> None:
+    """A 503 is of one route, or of a gateway; the limits of the account are in a 429."""
+    time = Time()
+    async with raw_server(_replies(answer)) as server:
+        transport = _Gated(server.base_url, time)
+        pipeline = Pipeline(transport, StaticTokenProvider("t"), ONCE)
+        await asyncio.gather(*(pipeline(_read("/x")) for _ in range(3)), return_exceptions=True)
+        await transport.aclose()
+    assert len(server.requests) == 3
+    assert time.slept == []
+
+
+async def test_a_token_is_asked_for_when_the_wait_is_over() -> None:
+    """One that was in hand before a long wait could be dead once it is sent."""
+    time, limits = Time(), Limits(rate=0.01)
+    tokens = Punctual(time)
+    async with raw_server(_replies(FINE)) as server:
+        transport = _Gated(server.base_url, time, limits)
+        pipeline = Pipeline(transport, tokens, ONCE)
+        await asyncio.gather(*(pipeline(_read("/x")) for _ in range(3)))
+        await transport.aclose()
+    assert tokens.asked == [1000, 1100, 1200]
+
+
+async def test_sending_again_after_a_401_waits_for_its_turn_too() -> None:
+    """It is one more request."""
+    time = Time()
+    tokens = Punctual(time)
+    async with raw_server(_replies(reply(b"", "401 Unauthorized"), FINE)) as server:
+        transport = _Gated(server.base_url, time, Limits(rate=0.01))
+        await Pipeline(transport, tokens, ONCE)(_read("/x"))
+        await transport.aclose()
+    assert tokens.asked == [1000, 1100]
+    assert len(server.requests) == 2
+
+
+async def test_no_more_requests_are_under_way_than_the_limit_says() -> None:
+    """The others wait in line until one is answered; none is lost."""
+    under_way: list[int] = []
+    inside = 0
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        nonlocal inside
+        while True:
+            await server.read_request(reader)
+            inside += 1
+            under_way.append(inside)
+            await asyncio.sleep(0.01)
+            inside -= 1
+            writer.write(FINE)
+
+    async with raw_server(answer) as server:
+        limits = Limits(concurrency=3)
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), limits=limits) as client:
+            await asyncio.gather(*(client.request("GET", "x") for _ in range(12)))
+    assert (max(under_way), len(under_way)) == (3, 12)
+
+
+@pytest.mark.parametrize("from_env", [False, True])
+async def test_requests_begin_at_the_rate_of_the_limits(sandbox: Sandbox, from_env: bool) -> None:
+    """A burst of two, and the rest one after the other; however the client was made."""
+    limits = Limits(rate=100, burst=2)
+    made = (
+        EnkashClient.from_env(sandbox.environ(), limits=limits)
+        if from_env
+        else EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, limits=limits)
+    )
+    async with made as client:
+        began = time.monotonic()
+        await asyncio.gather(*(client.billers.list_categories() for _ in range(7)))
+        assert time.monotonic() - began >= 5 / 100
+    assert sandbox.counts["biller_categories"] == 7
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------------
@@ -438,22 +822,16 @@ async def test_no_dead_token_is_sent_under_load() -> None:
     ],
 )
 async def test_a_strange_success_of_a_write_is_unknown(body: bytes) -> None:
-    """Neither done nor refused: only what EnKash documents counts as one or the other."""
-
-    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
-        while True:
-            await server.read_request(reader)
-            writer.write(reply(body))
-
-    async with raw_server(answer) as server:
+    """Neither done nor refused: only what EnKash documents counts as one or the other, also where it is looked up."""
+    async with raw_server(_replies(reply(body))) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
             for call in (
-                client.payments.confirm_debit(["U-1"]),
+                client.payments.confirm_debit(["U-1"], check_first=False),
                 client.payments.initiate(["U-1"]),
                 client.bills.create(2001, CN, bill_amount=10),
             ):
                 assert isinstance(await _error(call), OutcomeUnknownError)
-    assert len(server.requests) == 3
+    assert len(_writes(server)) == 3
 
 
 async def test_a_provider_that_fails_in_its_own_way_is_a_token_error() -> None:

@@ -7,8 +7,8 @@ import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +17,16 @@ import enkash_async
 USER_FILE = """
 import asyncio
 from decimal import Decimal
-from enkash_async import Bill, BillFilter, EnkashClient, FetchedBill, BulkResult
+from enkash_async import (
+    Bill, BillFilter, BillNotifier, BillRequest, BulkGroup, BulkItem, BulkResult, Confirmations, EnkashClient,
+    FetchedBill, Limits, PollPolicy, RetryPolicy, SettlePolicy,
+)
 
 async def main() -> None:
-    async with EnkashClient.from_env() as client:
+    retry = RetryPolicy(settle=5, writes=True)
+    reveal_type(retry.settle)
+    patient = RetryPolicy(settle=SettlePolicy(window=60, pauses=PollPolicy(first=0.5)))
+    async with EnkashClient.from_env(retry=retry, limits=Limits(concurrency=8, rate=20, burst=4)) as client:
         async for biller in client.billers.list(category="ELECTRICITY"):
             print(biller.biller_id, biller.name)
             reveal_type(await client.bills.fetch_current(biller.biller_id, {"cn": "1"}))
@@ -33,9 +39,62 @@ async def main() -> None:
         reveal_type(bill.amount)
         async for page in client.bills.search(BillFilter(consumer_number="1")).pages():
             reveal_type(page)
+        reveal_type(await client.bills.reconcile("inv-2026-000481", settle=0))
+
+        # Bills by the thousand.
+        requests = [BillRequest(2001, {"cn": 1, "ad1": "x"}, reference_id="inv-1", bill_amount=10, fetched=fetched)]
+        reveal_type(requests[0].params)
+        reveal_type(await client.bills.fetch_many(requests, concurrency=4))
+        created = await client.bills.create_many((one for one in requests), on_progress=lambda done, total: None)
+        reveal_type(created)
+        ids = [item.value.utility_enkash_id for item in created.succeeded if item.value is not None]
+        reveal_type(created.failed[0].error)
+        reveal_type(created.failed[0].group)
+        async for read in client.bills.get_each(ids):
+            reveal_type(read)
+        async for item in client.bills.fetch_each(requests):
+            reveal_type(item.value)
+        async for made in client.bills.create_each(requests):
+            reveal_type(made.value)
+        reveal_type(await client.bills.get_many(ids))
+        reveal_type(await client.bills.wait_many(ids, notifier=BillNotifier()))
+        reveal_type(await client.payments.reconcile(ids, settle=SettlePolicy(window=0)))
 
 asyncio.run(main())
 """
+#: What mypy says of each `reveal_type` in it.
+REVEALED = [
+    "SettlePolicy",
+    "FetchedBill",
+    "BulkResult[None]",
+    "Bill",
+    "decimal.Decimal | None",
+    "list[Bill]",
+    "Bill | None",
+    "typing.Mapping[str, str]",
+    "BulkResult[FetchedBill]",
+    "BulkResult[Bill]",
+    "EnkashError | None",
+    "BulkGroup",
+    "BulkItem[Bill]",
+    "FetchedBill | None",
+    "Bill | None",
+    "BulkResult[Bill]",
+    "BulkResult[Bill]",
+    "Confirmations",
+]
+#: What a user may get wrong, and what mypy says about it before EnKash does.
+MISTAKES = {
+    'await client.bills.fetch_many(["CN1"])': "list-item",
+    "await client.payments.confirm_debit([5])": "list-item",
+    "RetryPolicy(writes=1)": "arg-type",
+    'Limits(rate="fast")': "arg-type",
+    'BillRequest(2001, {"cn": "1"}, "inv-1")': "call-arg",
+    'BillRequest("2001", {"cn": "1"})': "arg-type",
+    'BillRequest(2001, ["cn"])': "arg-type",
+    'BillRequest(2001, {"cn": "1"}, reference_id=5)': "arg-type",
+    'BillRequest(2001, {"cn": "1"}, bill_amount=10.5)': "arg-type",
+}
 
 
 def test_every_public_name_is_there_and_none_is_private() -> None:
@@ -54,6 +113,16 @@ def test_every_error_is_public() -> None:
     kinds = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert kinds == set(errors.__all__)
     assert kinds <= set(enkash_async.__all__)
+
+
+@pytest.mark.parametrize("module", ["bulk", "errors", "limits", "models", "notifier", "retry"])
+def test_the_names_of_the_public_modules_can_be_imported_from_the_package(module: str) -> None:
+    """But for what only the package itself uses, or only its tests."""
+    found = importlib.import_module(f"enkash_async.{module}")
+    inner = {"Gate", "News", "Verdict", "decide", "parse_retry_after", "OpenEnum", "Reply"}
+    left_out = set(found.__all__) - inner - set(enkash_async.__all__)
+    assert not left_out
+    assert all(getattr(enkash_async, name) is getattr(found, name) for name in set(found.__all__) - inner)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -82,6 +151,8 @@ def test_every_public_thing_has_a_docstring() -> None:
     [
         ("import enkash_async", ["aiohttp", "cattrs", "redis", "click", "rich", "enkash_async.sandbox"]),
         ("from enkash_async import Bill, NotFoundError, PaymentStatus", ["aiohttp", "cattrs", "redis"]),
+        ("from enkash_async import BillNotifier, BillRequest, BulkResult, Limits", ["aiohttp", "cattrs", "redis"]),
+        ("from enkash_async import RetryPolicy, SettlePolicy", ["aiohttp", "cattrs", "redis"]),
         ("from enkash_async import EnkashClient", ["redis", "click", "rich", "enkash_async.sandbox", "aiohttp.web"]),
     ],
 )
@@ -91,23 +162,37 @@ def test_a_name_loads_what_it_needs_and_no_more(statement: str, absent: list[str
     subprocess.run([sys.executable, "-W", "error", "-c", check], check=True)
 
 
-def test_mypy_infers_a_users_types_without_a_cast(tmp_path: Path) -> None:
-    """The example of the README, under --strict."""
-    file = tmp_path / "user.py"
-    file.write_text(USER_FILE)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs mypy over a program; what it learns of the package is kept for the next one."""
+    folder = tmp_path_factory.mktemp("mypy")
+
+    def run(program: str) -> subprocess.CompletedProcess[str]:
+        file = folder / "user.py"
+        file.write_text(program)
+        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), str(file)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+    return run
+
+
+def test_mypy_infers_a_users_types_without_a_cast(
+    check: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    """The example of the README and the bulk calls, under --strict."""
+    done = check(USER_FILE)
     revealed = [line.split('"')[1] for line in done.stdout.splitlines() if "Revealed type" in line]
-    assert [re.sub(r"enkash_async\.models\._bills\.|builtins\.", "", kind) for kind in revealed] == [
-        "FetchedBill",
-        "enkash_async.bulk.BulkResult[None]",
-        "Bill",
-        "decimal.Decimal | None",
-        "list[Bill]",
-    ], done.stdout
+    assert [re.sub(r"enkash_async\.[\w.]*\.|builtins\.", "", kind) for kind in revealed] == REVEALED, done.stdout
     assert done.returncode == 0, done.stdout
+
+
+def test_mypy_sees_what_the_package_would_refuse(check: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
+    """Line by line."""
+    names = "from enkash_async import BillRequest, EnkashClient, Limits, RetryPolicy\n"
+    lines = "".join(f"    {mistake}\n" for mistake in MISTAKES)
+    done = check(f"{names}async def main(client: EnkashClient) -> None:\n{lines}")
+    said = re.findall(r"^user\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    missed = [
+        mistake for number, (mistake, kind) in enumerate(MISTAKES.items(), start=3) if (str(number), kind) not in said
+    ]
+    assert missed == [], done.stdout

@@ -36,53 +36,89 @@ from enkash_async.errors import (
     TransportError,
     VelocityLimitError,
 )
-from enkash_async.retry import PollPolicy, RetryPolicy, Verdict, decide, parse_retry_after
+from enkash_async.retry import PollPolicy, RetryPolicy, SettlePolicy, Verdict, decide, parse_retry_after
 
-AGAIN, RAISE, UNKNOWN = Verdict.AGAIN, Verdict.RAISE, Verdict.UNKNOWN
+AGAIN, RAISE, RECONCILE = Verdict.AGAIN, Verdict.RAISE, Verdict.RECONCILE
 OTHERS = [effect for effect in Effect if effect is not Effect.READ]
 CHANCES = st.floats(0, 1, exclude_max=True)
 
-#: Failure, verdict for a call that only reads, verdict for every other one.
-DECISIONS: list[tuple[EnkashError, Verdict, Verdict]] = [
-    (TransportError("refused", sent=False), AGAIN, AGAIN),
-    (RequestTimeoutError("connecting", sent=False), AGAIN, AGAIN),
-    (TokenEndpointError("login failed", counted=False), AGAIN, AGAIN),
-    (TokenEndpointError("login dropped", counted=True), RAISE, RAISE),
-    (TokenReplyError("login unreadable"), RAISE, RAISE),
-    (TransportError("dropped", sent=True), AGAIN, UNKNOWN),
-    (RequestTimeoutError("answering", sent=True), AGAIN, UNKNOWN),
-    (RateLimitError("slow down", status=429), AGAIN, RAISE),
-    (ServerError("bad gateway", status=502), AGAIN, UNKNOWN),
-    (ServerError("unavailable", status=503), AGAIN, UNKNOWN),
-    (ServerError("gateway time-out", status=504), AGAIN, UNKNOWN),
-    (ServerError("error", status=500), RAISE, UNKNOWN),
-    (ServerError("other", status=501), RAISE, UNKNOWN),
-    (ServerError("other", status=599), RAISE, UNKNOWN),
-    (ServerError("a code within a 200", status=200, response_code=503), RAISE, UNKNOWN),
-    (ResponseDecodeError("HTML", status=200), RAISE, UNKNOWN),
-    (BadRequestError("no", status=400), RAISE, RAISE),
-    (AuthenticationError("no", status=401), RAISE, RAISE),
-    (PermissionDeniedError("no", status=403), RAISE, RAISE),
-    (NotFoundError("no", status=404), RAISE, RAISE),
-    (BillerInactiveError("no", status=422), RAISE, RAISE),
-    (VelocityLimitError("no", status=200, response_code=36), RAISE, RAISE),
-    (DuplicateReferenceError("no", status=200, response_code=38), RAISE, RAISE),
-    (ApiError("no", status=409), RAISE, RAISE),
-    (CredentialsRejectedError("no", status=401), RAISE, RAISE),
-    (LoginGuardError("no"), RAISE, RAISE),
-    (TokenStoreError("no"), RAISE, RAISE),
-    (InvalidRequestError("no"), RAISE, RAISE),
+
+def _unavailable(retry_after: float) -> ServerError:
+    error = ServerError(f"unavailable, come back in {retry_after:g} s", status=503)
+    error.retry_after = retry_after
+    return error
+
+
+def _asking(status: int, **evidence: Any) -> ServerError:
+    """Return a failure that asks to come back, but does not say that nothing was done."""
+    error = ServerError(f"{status} with Retry-After", status=status, **evidence)
+    error.retry_after = 1.0
+    return error
+
+
+#: Failure, verdict for a call that only reads, verdict for every other one, and with `writes`; in the order of the
+#: table in the docstring.
+DECISIONS: list[tuple[EnkashError, Verdict, Verdict, Verdict]] = [
+    (TransportError("refused", sent=False), AGAIN, AGAIN, AGAIN),
+    (RequestTimeoutError("connecting", sent=False), AGAIN, AGAIN, AGAIN),
+    (TokenEndpointError("login failed", counted=False), AGAIN, AGAIN, AGAIN),
+    (TransportError("dropped", sent=True), AGAIN, RECONCILE, RECONCILE),
+    (RequestTimeoutError("answering", sent=True), AGAIN, RECONCILE, RECONCILE),
+    (RateLimitError("slow down", status=429), AGAIN, RAISE, AGAIN),
+    (_unavailable(7.0), AGAIN, RECONCILE, AGAIN),
+    (_unavailable(0.0), AGAIN, RECONCILE, AGAIN),
+    (ApiError("time-out", status=408), AGAIN, RECONCILE, RECONCILE),
+    (ServerError("bad gateway", status=502), AGAIN, RECONCILE, RECONCILE),
+    (ServerError("unavailable", status=503), AGAIN, RECONCILE, RECONCILE),
+    (ServerError("gateway time-out", status=504), AGAIN, RECONCILE, RECONCILE),
+    (_asking(502), AGAIN, RECONCILE, RECONCILE),
+    (_asking(504), AGAIN, RECONCILE, RECONCILE),
+    (ServerError("error", status=500), RAISE, RECONCILE, RECONCILE),
+    (ServerError("other", status=501), RAISE, RECONCILE, RECONCILE),
+    (ServerError("other", status=599), RAISE, RECONCILE, RECONCILE),
+    (_asking(500), RAISE, RECONCILE, RECONCILE),
+    (_asking(200, response_code=503), RAISE, RECONCILE, RECONCILE),
+    (ServerError("a code within a 200", status=200, response_code=503), RAISE, RECONCILE, RECONCILE),
+    (ResponseDecodeError("HTML", status=200), RAISE, RECONCILE, RECONCILE),
+    *(
+        (ApiError(f"code {code}", status=200, response_code=code), RAISE, RECONCILE, RECONCILE)
+        for code in (2, 202, 408)
+    ),
+    (BadRequestError("no", status=400), RAISE, RAISE, RAISE),
+    (AuthenticationError("no", status=401), RAISE, RAISE, RAISE),
+    (PermissionDeniedError("no", status=403), RAISE, RAISE, RAISE),
+    (NotFoundError("no", status=404), RAISE, RAISE, RAISE),
+    (BillerInactiveError("no", status=422), RAISE, RAISE, RAISE),
+    (VelocityLimitError("no", status=200, response_code=36), RAISE, RAISE, RAISE),
+    (VelocityLimitError("no", status=500, response_code=37), RAISE, RAISE, RAISE),
+    (DuplicateReferenceError("no", status=200, response_code=38), RAISE, RAISE, RAISE),
+    (DuplicateReferenceError("no", status=503, response_code=38), RAISE, RAISE, RAISE),
+    (ApiError("refused in a 200", status=200, response_code=1), RAISE, RAISE, RAISE),
+    (ApiError("a status for a code", status=200, response_code=404), RAISE, RAISE, RAISE),
+    (ApiError("no code", status=200), RAISE, RAISE, RAISE),
+    (ApiError("no", status=409), RAISE, RAISE, RAISE),
+    (ApiError("moved", status=302, response_code=2), RAISE, RAISE, RAISE),
+    (TokenEndpointError("login dropped", counted=True), RAISE, RAISE, RAISE),
+    (TokenReplyError("login unreadable"), RAISE, RAISE, RAISE),
+    (CredentialsRejectedError("no", status=401), RAISE, RAISE, RAISE),
+    (LoginGuardError("no"), RAISE, RAISE, RAISE),
+    (TokenStoreError("no"), RAISE, RAISE, RAISE),
+    (InvalidRequestError("no"), RAISE, RAISE, RAISE),
 ]
 
 
 # --- decide -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("failure", "reading", "changing"), DECISIONS, ids=str)
-def test_a_failure_has_its_verdict(failure: EnkashError, reading: Verdict, changing: Verdict) -> None:
-    """What reads is repeated where that can help; what changes something is never resent after it may have arrived."""
-    assert decide(Effect.READ, failure) is reading
+@pytest.mark.parametrize(("failure", "reading", "changing", "with_writes"), DECISIONS, ids=str)
+def test_a_failure_has_its_verdict(
+    failure: EnkashError, reading: Verdict, changing: Verdict, with_writes: Verdict
+) -> None:
+    """What reads is repeated where that can help; what changes something is not resent after it may have arrived."""
+    assert {decide(Effect.READ, failure, writes=writes) for writes in (False, True)} == {reading}
     assert {decide(effect, failure) for effect in OTHERS} == {changing}
+    assert {decide(effect, failure, writes=False) for effect in OTHERS} == {changing}
+    assert {decide(effect, failure, writes=True) for effect in OTHERS} == {with_writes}
 
 
 def test_the_table_covers_every_effect() -> None:
@@ -91,12 +127,32 @@ def test_the_table_covers_every_effect() -> None:
 
 
 @pytest.mark.parametrize("effect", OTHERS)
-@pytest.mark.parametrize("failure", [failure for failure, _, _ in DECISIONS], ids=str)
+@pytest.mark.parametrize("failure", [failure for failure, *_ in DECISIONS], ids=str)
 def test_what_may_have_arrived_is_never_resent(effect: Effect, failure: EnkashError) -> None:
     """The one rule that keeps money from moving twice, stated apart from the table."""
     if decide(effect, failure) is AGAIN:
         never_left = isinstance(failure, TransportError) and not failure.sent
         assert never_left or (isinstance(failure, TokenEndpointError) and not failure.counted)
+
+
+@given(
+    st.sampled_from(Effect),
+    st.sampled_from([ApiError, ServerError]),
+    st.integers(100, 599),
+    st.none() | st.integers(0, 600),
+    st.none() | st.floats(0, 1e6),
+    st.booleans(),
+)
+def test_writes_repeats_a_503_that_names_a_time_and_no_other_answer(
+    effect: Effect, kind: type[ApiError], status: int, code: int | None, retry_after: float | None, writes: bool
+) -> None:
+    """Whatever the status, the code and the header."""
+    failure = kind("x", status=status, response_code=code)
+    if isinstance(failure, ServerError):
+        failure.retry_after = retry_after
+    asked = kind is ServerError and status == 503 and retry_after is not None
+    again = decide(effect, failure, writes=writes) is AGAIN
+    assert again is (status in {408, 502, 503, 504} if effect is Effect.READ else writes and asked)
 
 
 # --- RetryPolicy ------------------------------------------------------------------------------------------------------
@@ -132,6 +188,8 @@ def test_the_defaults_are_three_patient_attempts() -> None:
     """As documented."""
     policy = RetryPolicy()
     assert (policy.attempts, policy.backoff, policy.max_backoff, policy.max_retry_after) == (3, 0.5, 8.0, 60.0)
+    assert policy.writes is False
+    assert policy.settle == SettlePolicy()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +205,18 @@ def test_the_defaults_are_three_patient_attempts() -> None:
         (lambda: PollPolicy(factor=0.9), "PollPolicy.factor must be at least 1, not 0.9"),
         (lambda: PollPolicy(longest=0), "PollPolicy.longest must be at least 0.001, not 0"),
         (lambda: PollPolicy(jitter=-0.1), "PollPolicy.jitter must be at least 0, not -0.1"),
+        (lambda: PollPolicy(jitter=1.1), "PollPolicy.jitter must be at most 1, not 1.1"),
+        (lambda: PollPolicy(first=True), "PollPolicy.first must be at least 0.001, not True"),
+        (lambda: RetryPolicy(attempts="3"), "RetryPolicy.attempts must be at least 1, not '3'"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(backoff=None), "RetryPolicy.backoff must be at least 0, not None"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(writes=1), "RetryPolicy.writes must be True or False, not 1"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(writes=None), "RetryPolicy.writes must be True or False, not None"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(settle=-1), "SettlePolicy.window must be at least 0, not -1"),
+        (lambda: RetryPolicy(settle="5"), "SettlePolicy.window must be at least 0, not '5'"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(settle=True), "SettlePolicy.window must be at least 0, not True"),
+        (lambda: SettlePolicy(window=-0.1), "SettlePolicy.window must be at least 0, not -0.1"),
+        (lambda: SettlePolicy(window=math.nan), "SettlePolicy.window must be at least 0, not nan"),
+        (lambda: SettlePolicy(pauses=1.0), "SettlePolicy.pauses must be PollPolicy(…), not float"),  # type: ignore[arg-type]
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(make: Callable[[], Any], message: str) -> None:
@@ -157,11 +227,57 @@ def test_a_policy_that_makes_no_sense_is_refused(make: Callable[[], Any], messag
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: RetryPolicy(attempts=1, backoff=0, max_backoff=0, max_retry_after=0), lambda: PollPolicy(jitter=0)]
+    "make",
+    [
+        lambda: RetryPolicy(attempts=1, backoff=0, max_backoff=0, max_retry_after=0, settle=0),
+        lambda: PollPolicy(jitter=0),
+        lambda: PollPolicy(first=0.001, factor=1, longest=0.001, jitter=1),
+        lambda: SettlePolicy(window=0),
+    ],
 )
 def test_the_bounds_themselves_are_allowed(make: Callable[[], Any]) -> None:
     """One attempt switches repeating off; zero switches pauses off."""
     make()
+
+
+# --- SettlePolicy -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 0.5])
+def test_a_number_is_the_window_in_seconds(seconds: float) -> None:
+    """As an argument of `RetryPolicy` and by itself; the pauses are those of the default."""
+    policy = SettlePolicy(window=seconds)
+    assert RetryPolicy(settle=seconds).settle == SettlePolicy.of(seconds) == policy
+    assert policy.pauses == SettlePolicy().pauses
+
+
+def test_a_settle_policy_is_taken_as_it_is() -> None:
+    """With its own pauses."""
+    policy = SettlePolicy(window=1, pauses=PollPolicy(first=0.01))
+    assert RetryPolicy(settle=policy).settle is SettlePolicy.of(policy) is policy
+
+
+@pytest.mark.parametrize(
+    ("window", "timeout", "seconds"),
+    [
+        (None, 0.1, 120.0),
+        (None, 30.0, 120.0),
+        (None, 31.0, 124.0),
+        (None, 300.0, 1200.0),
+        (0.0, 300.0, 0.0),
+        (0.5, 300.0, 0.5),
+    ],
+)
+def test_the_window_is_well_above_what_a_request_may_take(window: float | None, timeout: float, seconds: float) -> None:
+    """Two minutes at least, four time-outs at least; a window that was named is kept, however short."""
+    policy = SettlePolicy(window=window, pauses=PollPolicy(first=0.5)).within(timeout)
+    assert policy == SettlePolicy(window=seconds, pauses=PollPolicy(first=0.5))
+
+
+def test_looks_after_an_unclear_end_double_their_pauses() -> None:
+    """A quarter of a second at first, since most bills show at once; never more than 15 seconds."""
+    pauses = SettlePolicy().pauses
+    assert [pauses.pause(look, lambda: 0.5) for look in (1, 2, 3, 6, 7, 5000)] == [0.25, 0.5, 1.0, 8.0, 15.0, 15.0]
 
 
 # --- PollPolicy -------------------------------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ CALLS: dict[str, Callable[[EnkashClient], Awaitable[object]]] = {
     "fetch": lambda client: client.bills.fetch_current(2001, {"cn": CONSUMER}),
     "create": lambda client: client.bills.create(2001, {"cn": CONSUMER}, bill_amount=10),
     "confirm": lambda client: client.payments.confirm_debit(["U-1"]),
+    "confirm unseen": lambda client: client.payments.confirm_debit(["U-1"], check_first=False),
     "request": lambda client: client.request("POST", "x", json={"a": 1}),
 }
 

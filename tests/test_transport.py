@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enkash_async import ConfigurationError, RequestTimeoutError, ResponseDecodeError, Timeouts, TransportError
+from enkash_async import ConfigurationError, Limits, RequestTimeoutError, ResponseDecodeError, Timeouts, TransportError
 from enkash_async._secret import Secret
 from enkash_async._transport import Transport, checked_base_url
 from enkash_async._wire import Request
+from enkash_async.limits import Gate
 
 from support import RawServer, Reader, Writer, raw_server, reply
 
@@ -377,20 +378,51 @@ async def test_slots_bound_the_requests_under_way() -> None:
     """The 101st waits until one of the hundred before it is done."""
     transport = Transport("http://127.0.0.1:9")
     inside = 0
-    gate = asyncio.Event()
+    leave = asyncio.Event()
 
     async def enter() -> None:
         nonlocal inside
-        async with transport.slot():
+        async with transport.gate().slot():
             inside += 1
-            await gate.wait()
+            await leave.wait()
 
     tasks = [asyncio.create_task(enter()) for _ in range(101)]
-    await asyncio.sleep(0.01)
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert inside == 100
-    gate.set()
+    leave.set()
     await asyncio.gather(*tasks)
     assert inside == 101
+
+
+async def test_the_gate_is_one_for_the_whole_client() -> None:
+    """With the limits that were given; there is none once the transport is closed."""
+    transport = Transport("http://127.0.0.1:9", limits=Limits(concurrency=1))
+    async with transport.gate().slot():
+        second = asyncio.create_task(_pass(transport))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not second.done()
+    await second
+    await transport.aclose()
+    with pytest.raises(ConfigurationError, match="closed"):
+        transport.gate()
+
+
+async def _pass(transport: Transport) -> None:
+    async with transport.gate().slot():
+        return
+
+
+def test_a_second_loop_gets_a_gate_of_its_own() -> None:
+    """Somebody may have been left inside the one before, or it may be closed for a time of the other loop's clock."""
+    transport = Transport("http://127.0.0.1:9")
+
+    async def gate() -> Gate:
+        assert transport.gate() is transport.gate()
+        return transport.gate()
+
+    assert asyncio.run(gate()) is not asyncio.run(gate())
 
 
 async def test_cancellation_passes_and_holds_no_header() -> None:

@@ -16,6 +16,7 @@ from enkash_async.models._enums import (
     PaymentType,
 )
 from enkash_async.models._filters import BillFilter
+from enkash_async.models._requests import BillRequest
 
 __all__ = [
     "ApprovalStatus",
@@ -23,6 +24,7 @@ __all__ = [
     "BillCopyStatus",
     "BillFilter",
     "BillPayStatus",
+    "BillRequest",
     "Biller",
     "BillerCategory",
     "BillerParam",

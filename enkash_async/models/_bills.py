@@ -22,6 +22,13 @@ from enkash_async.models._enums import (
 
 __all__ = ["Bill", "CompanyBiller", "FetchedBill", "PaymentInitiation"]
 
+_APPROVED = frozenset({"APPROVED", "CHECKER_APPROVED"})
+# Words of `paymentStatus` that are past the confirmation of the debit.
+_MOVED = frozenset(
+    {"PROCESS", "SUCCESS", "IN_PROCESS", "PENDING_WITH_BANK", "REFUND_IN_PROGRESS", "REFUND_REQUESTED", "REFUNDED"}
+    | {"PARTIAL_REFUNDED", "PAID_OFFLINE", "PARTIAL_PAID"}
+)
+
 
 @attrs.frozen(kw_only=True, repr=False)
 class FetchedBill(Reply):
@@ -36,6 +43,8 @@ class FetchedBill(Reply):
         early_payment_amount: The amount until `early_payment_date`.
         late_payment_amount: The amount after `bill_due_date`.
         status_message: The biller's message; with no amount beside it, the reason why nothing could be fetched.
+        biller_id: The biller that was asked, which the reply does not repeat.
+        consumer_number: The consumer that was asked about, likewise.
     """
 
     company_biller_id: str | None = member()
@@ -50,11 +59,13 @@ class FetchedBill(Reply):
     early_payment_date: date | None = member()
     late_payment_amount: Decimal | None = member()
     actual_due_date: date | None = member()
-    status_message: str | None = member()
+    status_message: str | None = member(repr=hidden)  # a biller may repeat the consumer number in it
     bill_id: str | None = member()
     validation_id: str | None = member()
     bill_start_date: date | None = member()
     bill_end_date: date | None = member()
+    biller_id: int | None = attrs.field(default=None, metadata={"local": True})
+    consumer_number: str | None = attrs.field(default=None, repr=shown_short, metadata={"local": True})
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -146,6 +157,28 @@ class Bill(Reply):
     def is_settled(self) -> bool:
         """Whether the outcome is final; after FAILED the refund may still be on its way (`payment_status`)."""
         return self.outcome is not Outcome.PENDING
+
+    @property
+    def debit_confirmed(self) -> bool | None:
+        """Whether the debit was confirmed; None where what EnKash shows leaves it open.
+
+        EnKash documents no member that says so. False needs words of waiting and none of progress: an approval that is
+        pending, or a payment in `INIT`. A bill without any status leaves it open.
+        """
+        approval, payment = _word(self.approval_status), _word(self.payment_status)
+        dates = (self.approved_date, self.payment_date, self.billpay_date, self.refund_date)
+        is_dated = any(date is not None for date in dates)
+        if self.outcome is Outcome.PAID or approval in _APPROVED or is_dated or payment in _MOVED:
+            return True
+        if payment not in {"", "INIT", "PENDING"} or _word(self.billpay_status) not in {"", "PENDING"}:
+            return None
+        if approval.endswith("PENDING") or (payment == "INIT" and not approval):
+            return False
+        return None
+
+
+def _word(status: ApprovalStatus | PaymentStatus | BillPayStatus | None) -> str:
+    return "" if status is None else status.value.strip().upper()
 
 
 @attrs.frozen(kw_only=True, repr=False)
