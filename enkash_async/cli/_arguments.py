@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
+from typing import Any
 
 import click
 
 from enkash_async import _checks as checks
 from enkash_async.errors import InvalidRequestError
 
-__all__ = ["BILLER_ID", "DAY", "as_params", "as_reference", "as_rupees"]
+__all__ = ["BILLER_ID", "DAY", "SECONDS", "as_params", "as_reference", "as_rupees", "exact_rupees", "settle_option"]
 
 # Plain ASCII digits: Decimal would take `1_000`, `1e9`, `NaN` and the digits of other scripts as well.
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
 BILLER_ID = click.IntRange(1, 2**31 - 1)
+
+
+class _Seconds(click.FloatRange):
+    """Seconds from 0; `nan`, which is in every range, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail("write a number of seconds, such as 300", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds(min=0)
 DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+def exact_rupees(text: str) -> Decimal | None:
+    """Return an amount of at least one rupee exactly as it was written, or None where the text is none."""
+    amount = Decimal(text) if _RUPEES.fullmatch(text) else None
+    return None if amount is None or amount < 1 else amount
 
 
 def as_rupees(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:
     """Return an amount exactly as it was written."""
-    if value is None:
-        return None
-    if not _RUPEES.fullmatch(value) or Decimal(value) < 1:
+    amount = None if value is None else exact_rupees(value)
+    if value is not None and amount is None:
         raise click.BadParameter(f"write rupees, at least 1, such as 2450.75, not {value!r}", ctx, parameter)
-    return Decimal(value)
+    return amount
 
 
 def as_reference(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -52,3 +72,13 @@ def as_params(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
         return checks.bill_params(found)
     except InvalidRequestError as problem:
         raise click.BadParameter(str(problem), ctx, parameter) from None
+
+
+settle_option = click.option(
+    "--settle",
+    type=SECONDS,
+    default=120.0,  # EnKash says two to three minutes
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to look for what an unclear call did.",
+)

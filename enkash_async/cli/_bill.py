@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from enkash_async.bulk import BulkResult
-from enkash_async.cli._arguments import BILLER_ID, as_params, as_reference, as_rupees
+from enkash_async.cli._arguments import BILLER_ID, as_params, as_reference, as_rupees, settle_option
 from enkash_async.cli._enquiry import get, search
 from enkash_async.cli._errors import Exit, look_up
 from enkash_async.cli._output import json_option, note, print_json, print_record, print_table
@@ -20,6 +20,7 @@ from enkash_async.cli._text import clean
 from enkash_async.client import EnkashClient
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models import Bill
+from enkash_async.retry import RetryPolicy
 
 __all__ = ["bill"]
 
@@ -73,6 +74,7 @@ def fetch(biller_id: int, params: Mapping[str, str], circle: str | None, as_json
     "--amount", metavar="RUPEES", callback=as_rupees, help="What to pay, where it differs from what was fetched."
 )
 @click.option("--no-fetch", is_flag=True, help="Do not fetch first; needs --amount.")
+@settle_option
 @json_option
 def create(
     biller_id: int,
@@ -81,6 +83,7 @@ def create(
     reference: str | None,
     amount: Decimal | None,
     no_fetch: bool,
+    settle: float,
     as_json: bool,
 ) -> None:
     """Fetch what is due and hand it to EnKash to be paid.
@@ -105,7 +108,7 @@ def create(
             # The arguments were checked before, so it is the biller's answer that cannot be paid.
             raise click.ClickException(f"nothing was created: {problem}") from None
 
-    created = with_client(create_unfetched if no_fetch else create_fetched)
+    created = with_client(create_unfetched if no_fetch else create_fetched, retry=RetryPolicy(settle=settle))
     (print_json if as_json else print_record)(created)
 
 
@@ -120,12 +123,15 @@ def _announce(reference: str) -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--remarks", metavar="TEXT", help="A note without full stop and slash.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@settle_option
 @json_option
-def confirm(ids: tuple[str, ...], remarks: str | None, yes: bool, as_json: bool) -> int:
+def confirm(ids: tuple[str, ...], remarks: str | None, yes: bool, settle: float, as_json: bool) -> int:
     """Confirm the debit of bills: the money leaves your EnKash account."""
     if not yes and not _agreed(ids):
         raise click.ClickException("nothing was sent")
-    result = with_client(lambda client: client.payments.confirm_debit(ids, remarks=remarks))
+    result = with_client(
+        lambda client: client.payments.confirm_debit(ids, remarks=remarks), retry=RetryPolicy(settle=settle)
+    )
     if as_json:
         print_json(result)
     else:

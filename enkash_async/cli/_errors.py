@@ -20,6 +20,7 @@ class Exit(enum.IntEnum):
     FAILED = 1
     WRONG = 2  # arguments or set-up; nothing was sent
     UNKNOWN = 3  # it may or may not have happened: look it up, never repeat the command
+    PENDING = 4  # nothing is wrong, but it takes longer
     STOPPED = 130  # Ctrl-C, as shells count it: 128 + SIGINT
 
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from enkash_async.client import EnkashClient
+from enkash_async.retry import RetryPolicy
 
 __all__ = ["finish", "with_client"]
 
@@ -18,8 +19,12 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def with_client(work: Callable[[EnkashClient], Awaitable[T]]) -> T:
+def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPolicy = RetryPolicy()) -> T:
     """Return the result of work with a client that the ENKASH_ variables set up, and close the client.
+
+    Args:
+        work: Uses the client.
+        retry: Of the client.
 
     Raises:
         ConfigurationError: A variable is missing or unusable; the message names every missing one.
@@ -27,7 +32,7 @@ def with_client(work: Callable[[EnkashClient], Awaitable[T]]) -> T:
     """
 
     async def session() -> T:
-        async with EnkashClient.from_env() as client:
+        async with EnkashClient.from_env(retry=retry) as client:
             return await work(client)
 
     return finish(session())

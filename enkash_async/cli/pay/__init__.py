@@ -1,0 +1,266 @@
+"""`enkash pay`: pay the bills of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from enkash_async import _checks as checks
+from enkash_async.cli._arguments import SECONDS, settle_option
+from enkash_async.cli._errors import Exit, complain
+from enkash_async.cli._output import json_option, note, print_json, print_line, print_table
+from enkash_async.cli._run import with_client
+from enkash_async.cli._text import rupees
+from enkash_async.cli.pay._job import PayJob, Stage
+from enkash_async.cli.pay._journal import Journal
+from enkash_async.cli.pay._results import Result, RowOutcome, write_results
+from enkash_async.cli.pay._rows import Row, read_rows
+from enkash_async.client import EnkashClient
+from enkash_async.errors import ConfigurationError, InvalidRequestError
+from enkash_async.retry import RetryPolicy
+
+__all__ = ["pay"]
+
+_SHOWN = 50  # rows that need attention; all of them are in the result file
+_DONE = frozenset({RowOutcome.PAID, RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE})
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Look up, fetch and check the ceilings; create and pay nothing.")
+@click.option("--batch", metavar="NAME", help="Name that references are derived from; the file's own if left out.")
+@click.option(
+    "--result",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Result file; FILE with .result.csv for its ending if left out.",
+)
+@click.option("--remarks", metavar="TEXT", help="A note for the confirmation, without full stop and slash.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 100), default=8, show_default=True, help="Rows under way at once."
+)
+@click.option(
+    "--timeout",
+    type=SECONDS,
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the bills to settle.",
+)
+@settle_option
+@json_option
+def pay(
+    file: Path,
+    dry_run: bool,
+    batch: str | None,
+    result: Path | None,
+    remarks: str | None,
+    concurrency: int,
+    timeout: float,
+    settle: float,
+    as_json: bool,
+) -> int:
+    """Pay the bills of a CSV file: money leaves your EnKash account.
+
+    Columns: reference, biller_id, consumer_number; circle, ad1 to ad9 and param.NAME where the biller asks for them;
+    max_amount, the most to pay in rupees. Each row is fetched, held against its max_amount, created, its debit
+    confirmed, and waited for.
+
+    Run it again after a crash, Ctrl-C or an unclear end: each bill is looked up by its reference first, and nothing is
+    done twice. A row without a reference gets one from the name of the file and its own content, so a file that is used
+    every month needs a new name, or references of its own.
+
+    Exit codes: 0 all paid, 1 some not, 2 wrong file or set-up (nothing was sent), 3 some may or may not be paid: run it
+    again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C.
+    """
+    try:
+        remark = None if remarks is None else checks.remarks(remarks)
+        rows = read_rows(file, batch=batch)
+    except InvalidRequestError as problem:
+        for line in str(problem).splitlines():
+            complain(line)
+        return Exit.WRONG
+    run = _Run(rows, concurrency=concurrency, timeout=timeout, settle=settle, remarks=remark)
+    if dry_run:
+        run.rehearse()
+        _report(run.results, as_json, dry_run=True, result=None)
+        return _exit(run.results)
+    name = file.stem.removesuffix(".result")
+    target = result or file.with_name(f"{name}.result.csv")
+    if not target.parent.is_dir():
+        complain(f"--result: there is no directory {target.parent}")
+        return Exit.WRONG
+    written = False
+    with Journal(file.with_name(f"{name}.journal")) as journal:
+        try:
+            run.pay(journal)
+        finally:
+            # Also after Ctrl-C: what was done so far must not be lost. A run that never began has nothing to say, least
+            # of all in the place of what an earlier one said.
+            written = run.began and _is_written(target, run.results)
+    _report(run.results, as_json, dry_run=False, result=target if written else None)
+    return _exit(run.results) if written else max(_exit(run.results), Exit.FAILED)
+
+
+def _is_written(target: Path, results: Sequence[Result]) -> bool:
+    """Write the result file, and say so where that fails: money has moved, and the table is still to be printed."""
+    try:
+        write_results(target, results)
+    except ConfigurationError as problem:
+        complain(f"{problem}; EnKash has it all, so running it again gives the same results")
+        return False
+    return True
+
+
+class _Run:
+    """A job with a client and a progress display around it.
+
+    Args:
+        rows: What to pay.
+        settle: Seconds to look for what an unclear call did.
+        options: Of the job.
+    """
+
+    def __init__(
+        self, rows: Sequence[Row], *, settle: float, concurrency: int, timeout: float, remarks: str | None
+    ) -> None:
+        self._rows = rows
+        self._settle = settle
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._remarks = remarks
+        self._job: PayJob | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether there is a client, so that something may have been sent."""
+        return self._job is not None
+
+    @property
+    def results(self) -> list[Result]:
+        """What has become of each row so far."""
+        if self._job is None:
+            return [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in self._rows]
+        return self._job.results()
+
+    def rehearse(self) -> None:
+        """Look and do nothing."""
+        self._with_job(PayJob.rehearse)
+
+    def pay(self, journal: Journal) -> None:
+        """Pay."""
+        self._with_job(lambda job: job.pay(journal))
+
+    def _with_job(self, work: Callable[[PayJob], Awaitable[None]]) -> None:
+        with _progress() as tell:
+
+            async def use(client: EnkashClient) -> None:
+                self._job = PayJob(
+                    client,
+                    self._rows,
+                    tell=tell,
+                    concurrency=self._concurrency,
+                    timeout=self._timeout,
+                    settle=self._settle,
+                    remarks=self._remarks,
+                )
+                await work(self._job)
+
+            with_client(use, retry=RetryPolicy(settle=self._settle))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
+    """Show a bar for each stage on standard error, where that is a terminal."""
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars: dict[Stage, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+
+        def tell(stage: Stage, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage.value, total=total)
+            progress.update(bars[stage], completed=done, total=total)
+
+        yield tell
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> None:
+    totals = _totals(results)
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "result_file": None if result is None else str(result),
+                "totals": {outcome: {"bills": count, "amount": amount} for outcome, (count, amount) in totals.items()},
+                "rows": [_plain(one) for one in results],
+            }
+        )
+        return
+    _print_troubled(results)
+    print_table(
+        ["outcome", "bills", "amount"],
+        [[outcome, str(count), rupees(amount)] for outcome, (count, amount) in totals.items()],
+    )
+    if result is not None:
+        note(f"every row, with what became of it: {result}")
+
+
+def _print_troubled(results: Sequence[Result]) -> None:
+    troubled = [one for one in results if one.outcome not in _DONE]
+    if not troubled:
+        return
+    rows = [[str(one.row.line), one.row.reference_id, one.outcome.value, _why(one)] for one in troubled[:_SHOWN]]
+    print_table(["line", "reference", "outcome", "why"], rows)
+    if len(troubled) > _SHOWN:
+        print_line(f"and {len(troubled) - _SHOWN} more")
+    print_line()
+
+
+def _why(one: Result) -> str:
+    if one.error is not None:
+        return str(one.error)
+    reason = None if one.bill is None else one.bill.failure_reason
+    return reason or ("not settled yet: run it again later" if one.outcome is RowOutcome.PENDING else "")
+
+
+def _totals(results: Sequence[Result]) -> dict[str, tuple[int, Decimal]]:
+    """Return number and rupees of each outcome that there is, and of all of them."""
+    totals: dict[str, tuple[int, Decimal]] = {}
+    for outcome in RowOutcome:
+        amounts = [one.amount or Decimal(0) for one in results if one.outcome is outcome]
+        if amounts:
+            totals[outcome.value] = len(amounts), sum(amounts, Decimal(0))
+    totals["all"] = len(results), sum((amount for _, amount in totals.values()), Decimal(0))
+    return totals
+
+
+def _plain(one: Result) -> dict[str, object]:
+    return {
+        "line": one.row.line,
+        "reference_id": one.row.reference_id,
+        "outcome": one.outcome,
+        "amount": one.amount,
+        "utility_enkash_id": None if one.bill is None else one.bill.utility_enkash_id,
+        "payment_status": None if one.bill is None else one.bill.payment_status,
+        "billpay_status": None if one.bill is None else one.bill.billpay_status,
+        "error": one.error,
+    }
+
+
+def _exit(results: Sequence[Result]) -> Exit:
+    outcomes = {one.outcome for one in results}
+    if RowOutcome.UNKNOWN in outcomes:
+        return Exit.UNKNOWN
+    if outcomes <= _DONE:
+        return Exit.DONE
+    return Exit.PENDING if outcomes <= {*_DONE, RowOutcome.PENDING} else Exit.FAILED
