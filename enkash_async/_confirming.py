@@ -120,7 +120,10 @@ class Chunk:
             await self._read_back([one for one in given if one in taken], _taken_elsewhere())
 
     async def _put_and_note(self, ids: Sequence[str]) -> None:
-        failure = await self._put(ids)
+        try:
+            failure = await self._put(ids)
+        finally:
+            self._outbox.end(ids)  # not before: an exchange may take longer than the window
         if failure is None:
             self._refusals = 0
             self._outbox.accept(ids)

@@ -48,7 +48,7 @@ class Match:
 
 
 def compare(wanted: Wanted, bill: Bill) -> Match:
-    """Compare biller, consumer and amount; what either side does not say is no difference."""
+    """Compare reference, biller, consumer and amount; what either side does not say is no difference."""
     company = bill.company_biller
     biller = None if company is None or company.biller is None else company.biller.biller_id or None
     same_biller = _same(wanted.biller_id, biller)
@@ -59,7 +59,14 @@ def compare(wanted: Wanted, bill: Bill) -> Match:
         same_consumer = same if same_consumer is None else same_consumer
         same_biller = True if same and same_biller is None else same_biller
     same_amount = _same_amount(wanted.amount, bill)
-    verdicts = {"biller_id": same_biller, "consumer_number": same_consumer, "amount": same_amount}
+    # Another bill than the one that was asked for would be a fault of EnKash's, and must not be taken for it.
+    same_reference = _same(_folded(wanted.reference_id), _folded(bill.reference_id))
+    verdicts = {
+        "reference_id": same_reference,
+        "biller_id": same_biller,
+        "consumer_number": same_consumer,
+        "amount": same_amount,
+    }
     return Match(
         different=tuple(name for name, same in verdicts.items() if same is False),
         identified=same_consumer is not None and (same_amount is not None or wanted.amount is None),

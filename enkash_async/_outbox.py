@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 __all__ = ["Outbox"]
 
+_UNDER_WAY = 1.0  # seconds, where the window is shorter: an exchange has no end before it is over
+
 
 class Outbox:
     """Remembers bills for as long as their confirmation may be on its way.
@@ -22,13 +24,19 @@ class Outbox:
         self._window = window
         self._clock = clock
         self._until: dict[str, float] = {}  # in the order of time, since the window is the same for all
+        self._under_way: set[str] = set()
         self._accepted: set[str] = set()
 
     def send(self, ids: Iterable[str]) -> None:
-        """Note that bills are about to be sent."""
+        """Note that bills are about to be sent; `end` has to follow, whatever comes of it."""
+        self._under_way.update(ids)
+
+    def end(self, ids: Iterable[str]) -> None:
+        """Note that the exchange is over, or was cancelled: from now on the window runs."""
         self._forget_old()
         until = self._clock() + self._window
         for one in ids:
+            self._under_way.discard(one)
             self._until.pop(one, None)
             self._until[one] = until
 
@@ -43,7 +51,9 @@ class Outbox:
 
     def left(self, one: str) -> float:
         """Return for how many seconds more the confirmation of a bill may be on its way; 0 where none was sent."""
-        return max(0.0, self._until.get(one, 0.0) - self._clock()) if one in self._until else 0.0
+        if one in self._under_way:
+            return max(self._window, _UNDER_WAY)
+        return max(0.0, self._until[one] - self._clock()) if one in self._until else 0.0
 
     def is_accepted(self, one: str) -> bool:
         """Whether EnKash said yes to a bill a moment ago."""

@@ -246,8 +246,8 @@ class DuplicateReferenceError(ApiError):
     Where it was used for the same biller, consumer and amount, a create returns that bill instead.
 
     Attributes:
-        differences: Names of what is not the same: `biller_id`, `consumer_number`, `amount`; empty where the bill could
-            not be compared.
+        differences: Names of what is not the same: `reference_id`, `biller_id`, `consumer_number`, `amount`; empty
+            where the bill could not be compared.
     """
 
     differences: tuple[str, ...] = ()
