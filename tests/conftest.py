@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from enkash_async import EnkashClient
 from enkash_async.__main__ import main
@@ -18,6 +19,25 @@ from support import EAGER, SERVER_KINDS, Enkash, Run
 # Machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
+
+
+#: Whose tests start many processes or keep bounds of time.
+_HEAVY = ("tests/fleet/", "tests/topologies/")
+
+
+class _Modules(LoadFileScheduling):
+    """Keeps the tests of a module in one process; the heavy ones of all modules too, so that no two run side by side.
+
+    The mark `xdist_group` would say the same, but with pytest 9.2 and pytest-xdist 3.8 it is not heeded.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "heavy" if nodeid.startswith(_HEAVY) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> _Modules:
+    """Share the tests out among the processes that `-n` starts."""
+    return _Modules(config)
 
 
 @pytest.fixture

@@ -260,7 +260,9 @@ def test_ids_may_come_from_anything_that_yields_them() -> None:
     st.text(),
     st.integers(),
     st.none() | st.text(),
-    st.recursive(st.none() | st.decimals(allow_nan=False) | st.text(), lambda x: st.dictionaries(st.text(), x)),
+    st.recursive(
+        st.none() | st.decimals(allow_nan=False) | st.text(), lambda x: st.dictionaries(st.text(), x), max_leaves=20
+    ),
 )
 def test_any_evidence_survives_pickling(message: str, status: int, said: str | None, payload: object) -> None:
     """Decimals, odd text, nested payloads."""

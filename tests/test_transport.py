@@ -45,6 +45,12 @@ async def _answer_once_then_drop(server: RawServer, reader: Reader, writer: Writ
     await server.read_request(reader)
 
 
+async def _complain_in_plain_text(server: RawServer, reader: Reader, writer: Writer) -> None:
+    """Answer the beginning of a handshake as a server does that knows no TLS."""
+    await reader.read(1)
+    writer.write(reply(b"", "400 Bad Request"))
+
+
 async def _silence(server: RawServer, reader: Reader, writer: Writer) -> None:
     await server.read_request(reader)
     await asyncio.sleep(30)
@@ -137,7 +143,7 @@ async def test_an_unknown_host_was_not_sent() -> None:
 
 async def test_a_server_without_tls_was_not_sent() -> None:
     """The handshake fails, so the request never left."""
-    async with raw_server(_answer_ok) as server:
+    async with raw_server(_complain_in_plain_text) as server:
         transport = Transport(server.base_url.replace("http://", "https://"))
         problem = await _fail(transport.send(POST))
         await transport.aclose()

@@ -50,6 +50,8 @@ def _processes() -> ForkServerContext:
     with pytest.MonkeyPatch.context() as patch:
         # Up to Python 3.12 the fork server has not got this process's sys.path.
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")])))
+        # A forked process ends without saving its coverage: measuring it would only make the workers slower.
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         forkserver.ensure_running()
     return context
 

@@ -301,6 +301,7 @@ class TestEnvelope:
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=20,
         )
     )
     def test_the_writer_writes_what_json_reads(self, value: object) -> None:
