@@ -13,7 +13,7 @@ import multiprocessing
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from decimal import Decimal
 from typing import Any
@@ -48,9 +48,9 @@ def _requests(size: int, run: str) -> Iterator[BillRequest]:
     )
 
 
-async def _streamed(items: AsyncIterator[BulkItem[Any]]) -> int:
+async def _streamed(items: AsyncGenerator[BulkItem[Any], None]) -> int:
     succeeded = 0
-    async with aclosing(items) as stream:  # type: ignore[type-var]
+    async with aclosing(items) as stream:
         async for item in stream:
             succeeded += item.error is None
     return succeeded

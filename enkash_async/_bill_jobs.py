@@ -85,8 +85,9 @@ def _digest(request: BillRequest) -> int:
     return hash(
         (
             (request.biller_id, tuple(sorted(request.params.items())), request.bill_amount, str(request.circle)),
-            (request.bill_date, request.bill_due_date, request.remarks, request.key_contact_email),
-            (request.name, request.email, repr(request.extra)),
+            # As text: these are not checked before they are sent, and what is no text may have no hash.
+            repr((request.bill_date, request.bill_due_date, request.remarks, request.key_contact_email)),
+            repr((request.name, request.email, request.extra)),
             fetched and (fetched.company_biller_id, fetched.bill_net_amount, fetched.bill_amount),
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
 from logging import getLogger
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -58,7 +58,7 @@ def checked_concurrency(value: object) -> int:
 def checked_source(source: object, where: str) -> None:
     """Refuse what cannot be iterated over, and one bare string, which is taken for a mistake."""
     if isinstance(source, (str, bytes)) or not isinstance(source, (Iterable, AsyncIterable)):
-        raise InvalidRequestError(f"{where} must be an iterable, not one {type(source).__name__}: write ['…']")
+        raise InvalidRequestError(f"{where} must be an iterable, not one {type(source).__name__}: write it in […]")
 
 
 async def items_of(source: Source[S]) -> AsyncIterator[S]:
@@ -119,29 +119,33 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
     What the feed raises is raised once the items under way are done. `handle` should raise nothing: that would cut off
     the others.
     """
-    turn = asyncio.Lock()
-    end: list[BaseException | None] = []
+    free = asyncio.Semaphore(concurrency)
 
-    async def work() -> None:
-        while True:
-            async with turn:  # an asynchronous generator cannot be asked twice at once
-                if end:
-                    return
-                try:
-                    item = await anext(feed)
-                except StopAsyncIteration:
-                    end.append(None)
-                    return
-                except Exception as problem:  # noqa: BLE001 (the user's own; money may be moving in other hands)
-                    end.append(problem)
-                    return
+    async def work(item: S) -> None:
+        try:
             await handle(item)
+        finally:
+            free.release()
+
+    async def hand_out() -> Exception | None:
+        while True:
+            await free.acquire()
+            try:
+                item = await anext(feed)
+            except StopAsyncIteration:
+                return None
+            except Exception as problem:  # noqa: BLE001 (the user's own; money may be moving in other hands)
+                return problem
+            group.create_task(work(item))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(work())
-    if end and end[0] is not None:
-        raise end[0]
+        # In a task of its own: an asyncio.timeout() in the source cancels the task that it began in, whatever that one
+        # is at by then, and in a hand that would be somebody's payment.
+        feeding = group.create_task(hand_out())
+    if feeding.cancelled():
+        raise RuntimeError("the source of the items cancelled itself: keep asyncio.timeout() out of it")
+    if (problem := feeding.result()) is not None:
+        raise problem
 
 
 class Collected(Generic[T]):
@@ -257,6 +261,10 @@ class _Run(Generic[S, T]):
             # Of something that the call waited for. It would end this hand alone, and the item would be lost.
             lost = OutcomeUnknownError("what this call waited for was cancelled; it may or may not have happened")
             return _item(key, lost, item)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+            broken = OutcomeUnknownError(f"it broke off with {type(problem).__name__}; it may or may not have happened")
+            broken.__cause__ = problem
+            return _item(key, broken, item)
 
 
 def _item(key: str, problem: EnkashError, given: object) -> BulkItem[Any]:
@@ -305,7 +313,7 @@ def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
     )
 
 
-async def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncIterator[BulkItem[T]]:
+def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
     """Do a job and yield each item as soon as it is done, with so many under way or waiting to be taken.
 
     Raises:
@@ -313,7 +321,10 @@ async def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> As
         Exception: What the source raised, after the items that it gave before.
     """
     checked_source(source, job.where)
-    hands = checked_concurrency(concurrency)
+    return _streamed(job, source, checked_concurrency(concurrency))
+
+
+async def _streamed(job: Job[S, T], source: Source[Any], hands: int) -> AsyncGenerator[BulkItem[T], None]:
     done: asyncio.Queue[BulkItem[T] | None] = asyncio.Queue(maxsize=1)
 
     async def emit(_: int, item: BulkItem[T]) -> None:

@@ -72,9 +72,16 @@ class Chunk:
 
     async def confirm(self, ids: Sequence[str], *, check_first: bool) -> dict[str, Fate]:
         """Return what became of each bill."""
-        left = await self._unconfirmed(ids) if check_first else ids
-        if left:
-            await self._send(left)
+        left: Sequence[str] = ids
+        while left:
+            # Nothing is held while waiting, so that two calls cannot wait for each other.
+            await self._outbox.released(left)
+            mine = self._outbox.claim(left)
+            try:
+                await self._send(await self._unconfirmed(mine) if check_first else mine)
+            finally:
+                self._outbox.release(mine)
+            left = [one for one in left if one not in self._fates]
         return self._fates
 
     async def _unconfirmed(self, ids: Sequence[str]) -> list[str]:
@@ -84,8 +91,7 @@ class Chunk:
         what a second confirmation does. They are read one by one: that call is documented in full, while a search may
         lag behind, and nothing takes a second debit back.
         """
-        # Time for each of them, even where the rate of requests is limited: what is not read is not sent.
-        seen = dict(await self._enquiries.read_each(ids, patience=self._patience * len(ids)))
+        seen = await self._read(ids)
         # Noted before any more waiting: the outbox forgets a yes when its window ends, which is when the wait ends too.
         accepted = {one for one in ids if self._outbox.is_accepted(one)}
         self._file(accepted, _DONE)
@@ -93,8 +99,14 @@ class Chunk:
         sent = [one for one in ids if self._outbox.left(one) and _waits(seen[one])]
         if sent:
             window = max(self._outbox.left(one) for one in sent)
-            seen.update(await self._settling.confirmations(sent, SettlePolicy(window=window)))
+            await self._settling.confirmations(sent, SettlePolicy(window=window))
+            # Again, and one by one: what was read before the wait is old, and a search may lag behind.
+            seen = await self._read(ids)
         return [one for one in ids if self._is_open(one, seen[one])]
+
+    async def _read(self, ids: Sequence[str]) -> Mapping[str, Bill | EnkashError]:
+        # Time for each of them, even where the rate of requests is limited: what is not read is not sent.
+        return await self._enquiries.read_each(ids, patience=self._patience * len(ids))
 
     def _is_open(self, one: str, seen: Bill | EnkashError) -> bool:
         if _is_confirmed(seen):
@@ -106,18 +118,22 @@ class Chunk:
             self._fates[one] = Fate(BulkGroup.UNKNOWN, _ambiguous(one, seen))
         elif isinstance(seen, NotFoundError) and seen.bill_absent:
             self._fates[one] = Fate(BulkGroup.FAILED, seen)
+        elif self._outbox.left(one):
+            self._fates[one] = Fate(BulkGroup.UNKNOWN, self._unknown([one], _sent_before(seen)))
         else:
             self._fates[one] = Fate(BulkGroup.NOT_SENT, seen)
         return False
 
     async def _send(self, given: Sequence[str]) -> None:
-        taken = {one for one in given if self._outbox.left(one)}
-        ids = [one for one in given if one not in taken]
-        self._outbox.send(ids)  # nothing was awaited since the look, so no other call can have sent them
+        accepted = {one for one in given if self._outbox.is_accepted(one)}
+        self._file(accepted, _DONE)
+        # Those that an earlier call has sent and did not see the end of; only where they were not looked at before.
+        sent = [one for one in given if one not in accepted and self._outbox.left(one)]
+        ids = [one for one in given if one not in accepted and not self._outbox.left(one)]
         if ids:
             await self._put_and_note(ids)
-        if taken:
-            await self._read_back([one for one in given if one in taken], _taken_elsewhere())
+        if sent:
+            await self._read_back(sent, _sent_before(None))
 
     async def _put_and_note(self, ids: Sequence[str]) -> None:
         try:
@@ -155,9 +171,11 @@ class Chunk:
         if not left:
             return
         half = len(left) // 2 if len(left) == len(ids) else 0
-        for part in (left[:half], left[half:]):
-            if part:
-                await self._send(part)
+        if half:
+            await self._send(left[:half])
+            left = await self._unconfirmed(left[half:])  # the first half may have taken minutes
+        if left:
+            await self._send(left)
 
     async def _read_back(self, ids: Sequence[str], unclear: OutcomeUnknownError) -> None:
         seen = await self._settling.confirmations(ids)
@@ -195,9 +213,10 @@ def _may_be_of_one(failure: EnkashError) -> bool:
     return isinstance(failure, ApiError) and not isinstance(failure, _OF_THE_WHOLE) and not is_lasting(failure)
 
 
-def _taken_elsewhere() -> OutcomeUnknownError:
+def _sent_before(trouble: EnkashError | None) -> OutcomeUnknownError:
     error = OutcomeUnknownError(operation="payments.confirm_debit")
-    error.__cause__ = EnkashError("another call of this client was confirming them at the same moment")
+    read = "" if trouble is None else f", and now they cannot be read: {trouble}"
+    error.__cause__ = EnkashError(f"an earlier call of this client sent them and did not see the end{read}")
     return error
 
 
@@ -276,7 +295,7 @@ class Confirming:
         if self._stopped_by is not None:
             fates: Mapping[str, Fate] = dict.fromkeys(ids, Fate(BulkGroup.NOT_SENT, self._stopped_by))
         else:
-            fates = await self._confirm(ids)
+            fates = await self._confirmed(ids)
         for one, place in given.places.items():
             fate = fates[one]
             self.collected.add(place, BulkItem(one, error=fate.error, group=fate.group))
@@ -284,14 +303,30 @@ class Confirming:
                 self._stopped_by = fate.error
         self._progress.add(given.count)
 
+    async def _confirmed(self, ids: Sequence[str]) -> Mapping[str, Fate]:
+        try:
+            return await self._confirm(ids)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+            broken = OutcomeUnknownError(
+                f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
+                operation="payments.confirm_debit",
+                utility_enkash_ids=ids,
+            )
+            broken.__cause__ = problem
+            return dict.fromkeys(ids, Fate(BulkGroup.UNKNOWN, broken))
+
     def result(self) -> BulkResult[None]:
         """Return every bill in its group; where one call was all there was, and it failed as a whole, raise why."""
         result = self.collected.result()
         groups = [group for group in (result.failed, result.unknown, result.not_sent) if group]
         if self._portions == 1 and not result.succeeded and len(groups) == 1:
-            reasons = {id(item.error): item.error for item in groups[0]}
             first = groups[0][0].error
-            # Several unknown outcomes are not told by the first of them: it would not name the other bills.
-            if first is not None and (len(reasons) == 1 or not result.unknown):
+            if first is not None and all(_is_the_same(item.error, first) for item in groups[0]):
                 raise first
         return result
+
+
+def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:
+    # An unknown outcome names its bills, so another one of the same words is not the same.
+    alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and str(error) == str(other)
+    return error is other or alike

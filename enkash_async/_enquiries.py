@@ -37,13 +37,15 @@ _SHORTEST = 1.0  # seconds; less would cut off the last requests of a look that 
 
 
 class _Haste:
-    """The time that one look at many bills has; after a request that was too late no more are made.
+    """The time that one look at many bills has; after requests that were too late no more are made.
 
     Args:
         patience: Seconds for all of them; each request gets one second at least, or the patience if that is less.
+        most_late: How many in a row may be too late; one bill that EnKash hangs on must not stop the others.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float, most_late: int = 1) -> None:
+        self._left = self._most_late = most_late
         self._clock = asyncio.get_running_loop().time
         self._end = self._clock() + patience
         self._shortest = min(patience, _SHORTEST)
@@ -54,7 +56,8 @@ class _Haste:
         if self._late is not None:
             return self._late
         answer = await peek(call(), max(self._end - self._clock(), self._shortest))
-        if isinstance(answer, RequestTimeoutError):
+        self._left = self._left - 1 if isinstance(answer, RequestTimeoutError) else self._most_late
+        if isinstance(answer, RequestTimeoutError) and self._left <= 0:
             self._late = answer
         return answer
 
@@ -198,7 +201,7 @@ class Enquiries:
             utility_enkash_ids: Which bills, each once.
             patience: As for `read`.
         """
-        return await self._each(utility_enkash_ids, _Haste(patience))
+        return await self._each(utility_enkash_ids, _Haste(patience, most_late=_HANDS))
 
     async def _each(self, utility_enkash_ids: Sequence[str], haste: _Haste) -> Mapping[str, Bill | EnkashError]:
         found: dict[str, Bill | EnkashError] = {}

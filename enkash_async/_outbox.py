@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["Outbox"]
-
-_UNDER_WAY = 1.0  # seconds, where the window is shorter: an exchange has no end before it is over
 
 
 class Outbox:
@@ -24,19 +23,34 @@ class Outbox:
         self._window = window
         self._clock = clock
         self._until: dict[str, float] = {}  # in the order of time, since the window is the same for all
-        self._under_way: set[str] = set()
         self._accepted: set[str] = set()
+        self._claims: dict[str, asyncio.Event] = {}
 
-    def send(self, ids: Iterable[str]) -> None:
-        """Note that bills are about to be sent; `end` has to follow, whatever comes of it."""
-        self._under_way.update(ids)
+    def claim(self, ids: Sequence[str]) -> list[str]:
+        """Take the bills that no other call is at work on, and return them; `release` has to follow.
+
+        From before they are read until after they are sent: what was read by a call that took its time would be old
+        news where another one has sent them meanwhile.
+        """
+        mine = [one for one in ids if one not in self._claims]
+        self._claims.update(dict.fromkeys(mine, asyncio.Event()))
+        return mine
+
+    def release(self, ids: Iterable[str]) -> None:
+        """Leave bills to whoever waits for them."""
+        for one in ids:
+            self._claims.pop(one).set()
+
+    async def released(self, ids: Iterable[str]) -> None:
+        """Wait until the calls that are at work on these bills now have left them."""
+        for event in {self._claims[one] for one in ids if one in self._claims}:
+            await event.wait()
 
     def end(self, ids: Iterable[str]) -> None:
         """Note that the exchange is over, or was cancelled: from now on the window runs."""
         self._forget_old()
         until = self._clock() + self._window
         for one in ids:
-            self._under_way.discard(one)
             self._until.pop(one, None)
             self._until[one] = until
 
@@ -51,8 +65,6 @@ class Outbox:
 
     def left(self, one: str) -> float:
         """Return for how many seconds more the confirmation of a bill may be on its way; 0 where none was sent."""
-        if one in self._under_way:
-            return max(self._window, _UNDER_WAY)
         return max(0.0, self._until[one] - self._clock()) if one in self._until else 0.0
 
     def is_accepted(self, one: str) -> bool:

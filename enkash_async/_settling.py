@@ -61,7 +61,7 @@ class Settling:
 
         async def look(patience: float) -> bool:
             nonlocal seen
-            seen = await peek(self._enquiries.get_by_reference(reference_id), patience)
+            seen = await peek(self._enquiries.get_by_reference(reference_id), max(patience, self._timeout))
             if isinstance(seen, Bill) and not seen.utility_enkash_id:
                 # Success with nothing in it; what is taken for a bill here would be taken for created.
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
@@ -133,7 +133,7 @@ class Settling:
 
         async def look(patience: float) -> bool:
             open_ones = [one for one in utility_enkash_ids if not _is_done(seen.get(one))]
-            seen.update(await self._enquiries.read(open_ones, patience=patience))
+            seen.update(await self._enquiries.read(open_ones, patience=max(patience, self._timeout)))
             return all(_is_done(one) for one in seen.values())
 
         pauses = (settle or self._policy).pauses

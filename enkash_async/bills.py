@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -62,7 +62,7 @@ class Bills(Enquiries):
         super().__init__(send, routes)
         self._new_reference = new_reference
         self._lookout = Lookout(clock, sleep, random)
-        self.settling = Settling(self, settle, attempt_timeout, self._lookout)
+        self._settling = Settling(self, settle, attempt_timeout, self._lookout)
 
     # --- fetch and create ---------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class Bills(Enquiries):
             biller_id: EnKash's number of the biller.
             params: The biller's inputs, `cn` among them; strings keep leading zeros.
             reference_id: Your id, never used before; None makes one, which the bill carries.
-            bill_amount: Rupees to pay, at least 1.
+            bill_amount: Rupees to pay, at least 1; None leaves the amount to EnKash.
             circle: For billers that differ by circle.
             bill_date: Date of the bill.
             bill_due_date: Day by which it is to be paid.
@@ -205,12 +205,12 @@ class Bills(Enquiries):
         try:
             bill = await self._send(create.operation)
         except OutcomeUnknownError as unclear:
-            return await self.settling.created(create.wanted, unclear)
+            return await self._settling.created(create.wanted, unclear)
         except DuplicateReferenceError as refused:
-            return await self.settling.existing(create.wanted, refused)
+            return await self._settling.existing(create.wanted, refused)
         if not bill.utility_enkash_id:
             # The reply of a create is not documented; without the id the bill could not be confirmed.
-            bill = await self.settling.identified(create.wanted, bill)
+            bill = await self._settling.identified(create.wanted, bill)
         # A reply may leave the reference out; the one that was sent is the one that finds the bill again.
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=create.wanted.reference_id)
 
@@ -227,7 +227,7 @@ class Bills(Enquiries):
         Args:
             reference_id: Your id of the bill.
             settle: How long to look: seconds, or a `SettlePolicy`; 0 looks once. None takes `RetryPolicy.settle` of the
-                client.
+                client. The last look has `Timeouts.total`, so this may end that much later.
 
         Returns:
             The bill, with `recovered=True`, as soon as it shows. None when EnKash said «No utility payment found» to
@@ -239,7 +239,7 @@ class Bills(Enquiries):
             EnkashError: What the last look failed with; that says nothing about the bill.
         """
         policy = checked_settle(settle)
-        seen = await self.settling.find(checks.identifier(reference_id, "reference_id"), policy)
+        seen = await self._settling.find(checks.identifier(reference_id, "reference_id"), policy)
         if isinstance(seen, Bill):
             return seen
         if isinstance(seen, NotFoundError) and seen.bill_absent:
@@ -273,7 +273,7 @@ class Bills(Enquiries):
 
     def fetch_each(
         self, requests: Source[BillRequest], *, concurrency: int = 16
-    ) -> AsyncIterator[BulkItem[FetchedBill]]:
+    ) -> AsyncGenerator[BulkItem[FetchedBill], None]:
         """Yield what is due for each of many consumers as soon as it is known; as `fetch_many`, without keeping it.
 
         Memory stays flat however many there are, but for the keys by which a request that is given twice is noticed. No
@@ -311,10 +311,12 @@ class Bills(Enquiries):
         """
         return await collect(self._creating(), requests, concurrency=concurrency, on_progress=on_progress)
 
-    def create_each(self, requests: Source[BillRequest], *, concurrency: int = 16) -> AsyncIterator[BulkItem[Bill]]:
+    def create_each(
+        self, requests: Source[BillRequest], *, concurrency: int = 16
+    ) -> AsyncGenerator[BulkItem[Bill], None]:
         """Create many bills and yield each as soon as its end is known; as `create_many`, without keeping it.
 
-        Up to `concurrency` more are begun than you have taken. Leaving the loop early cancels what is under way; run
+        About `concurrency` more are begun than you have taken. Leaving the loop early cancels what is under way; run
         the job again with the same references to finish it.
 
         Args:
@@ -346,7 +348,7 @@ class Bills(Enquiries):
         """
         return await collect(self._getting(), ids, concurrency=concurrency, on_progress=on_progress)
 
-    def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncIterator[BulkItem[Bill]]:
+    def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncGenerator[BulkItem[Bill], None]:
         """Yield many bills as soon as each is read; as `get_many`, without keeping them.
 
         Args:
@@ -426,7 +428,7 @@ class Bills(Enquiries):
             on_progress: Called with (bills that need no more waiting, bills in all). What it raises is only logged.
 
         Returns:
-            `succeeded`: settled, PAID or FAILED (see `value.outcome`). `unknown`: not in time, with a
+            `succeeded`: settled, PAID *or* FAILED (see `value.outcome`). `unknown`: not in time, with a
             `WaitTimeoutError` whose `last` is the last state seen. `failed`: EnKash does not show it.
 
         Raises:

@@ -13,7 +13,9 @@ import attrs
 from enkash_async import _checks as checks
 from enkash_async._envelope import personal_values
 from enkash_async._environment import Environment
+from enkash_async._lookout import Lookout
 from enkash_async._pipeline import Pipeline
+from enkash_async._settling import Settling
 from enkash_async._transport import MAX_RESPONSE_BYTES, Timeouts, Transport, checked_base_url
 from enkash_async._wire import Effect, Operation, Request, json_request
 from enkash_async.billers import Billers
@@ -95,8 +97,9 @@ class EnkashClient:
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
         self.bills: Bills = Bills(self._send, routes, settle=retry.settle, attempt_timeout=timeout.total)
+        settling = Settling(self.bills, retry.settle, timeout.total, Lookout())
         self.payments: Payments = Payments(
-            self._send, routes, self.bills, self.bills.settling, patience=timeout.total * retry.attempts
+            self._send, routes, self.bills, settling, patience=timeout.total * retry.attempts
         )
 
     @classmethod

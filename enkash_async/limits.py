@@ -37,6 +37,8 @@ def _positive(_: Limits, attribute: attrs.Attribute[Any], value: float | None) -
 class Limits:
     """How many requests a client may have under way, and how many it may begin in a second.
 
+    Requests that wait for a login have had their turn, and begin together once it is there.
+
     Args:
         concurrency: Requests under way at once; the default is aiohttp's own number of connections.
         rate: Requests that may begin per second, 0.5 being one in two seconds; None sets no limit. EnKash documents

@@ -140,7 +140,7 @@ class Payments:
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
             settle: How long to look until all of them are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
-                takes `RetryPolicy.settle` of the client.
+                takes `RetryPolicy.settle` of the client. The last look has `Timeouts.total` at least.
 
         Raises:
             InvalidRequestError: No ids, or an empty one.

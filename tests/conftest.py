@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from enkash_async import EnkashClient
@@ -35,9 +36,9 @@ class _Modules(LoadFileScheduling):
         return "heavy" if nodeid.startswith(_HEAVY) else super()._split_scope(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> _Modules:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Modules:
     """Share the tests out among the processes that `-n` starts."""
-    return _Modules(config)
+    return _Modules(config, log)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def _first_of(bench: Bench) -> Work:
 
 async def _settle() -> None:
     """Let everything run that can run without anything else happening."""
-    for _ in range(50):
+    for _ in range(200):
         await asyncio.sleep(0)
 
 
@@ -492,7 +492,7 @@ async def test_a_slow_consumer_holds_back_the_source(feed: Callable[[Iterable[An
     """One waits to be taken and so many are in hand, however long the consumer takes."""
     bench, hands, taken = Bench(), 3, 0
     bench.open.set()
-    async with aclosing(stream(_job(bench.work), feed(bench.items(40)), concurrency=hands)) as items:  # type: ignore[type-var]
+    async with aclosing(stream(_job(bench.work), feed(bench.items(40)), concurrency=hands)) as items:
         async for _ in items:
             taken += 1
             await _settle()
@@ -517,7 +517,7 @@ async def test_leaving_the_loop_early_leaves_nothing_behind() -> None:
 async def test_a_stream_that_is_closed_has_ended_everything() -> None:
     """Not only told it to end: whoever closes the client next must not close it under a call."""
     bench = Bench()
-    async with aclosing(stream(_job(_first_of(bench)), bench.items(1000), concurrency=4)) as items:  # type: ignore[type-var]
+    async with aclosing(stream(_job(_first_of(bench)), bench.items(1000), concurrency=4)) as items:
         assert (await anext(items)).key == "0"
         await _settle()
         assert bench.begun > bench.stopped

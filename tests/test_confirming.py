@@ -614,7 +614,7 @@ def _payments(world: World) -> Payments:
 
     settle = SettlePolicy(window=3, pauses=PollPolicy(first=1, factor=1, jitter=0))
     bills = Bills(world, Routes(), settle=settle, clock=lambda: now[0], sleep=sleep)
-    return Payments(world, Routes(), bills, bills.settling)
+    return Payments(world, Routes(), bills, bills._settling)
 
 
 def _odd(kinds: Mapping[str, str]) -> set[str]:

@@ -42,7 +42,7 @@ FLOORS: list[set[str]] = [
     {"cli._arguments", "cli._errors", "cli._output", "cli._run"},
     {"cli._billers", "cli._demo", "cli._enquiry", "cli._sandbox", "cli._token"},
     {"cli._bill", "cli.pay._journal", "cli.pay._rows"},
-    {"cli.pay._results"},
+    {"cli.pay._cautions", "cli.pay._results"},
     {"cli.pay._job"},
     {"cli.pay"},
     {"cli"},

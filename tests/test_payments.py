@@ -94,7 +94,7 @@ class Office:
 def _payments(send: Any, time: Time | None = None) -> Payments:
     time = Time() if time is None else time
     bills = Bills(send, Routes(), settle=SETTLE, clock=time, sleep=time.sleep)
-    return Payments(send, Routes(), bills, bills.settling, clock=time)
+    return Payments(send, Routes(), bills, bills._settling, clock=time)
 
 
 async def test_a_confirmation_sends_ids_and_the_fixed_word() -> None:

@@ -242,7 +242,7 @@ def test_the_window_is_well_above_the_time_that_a_request_takes(
 ) -> None:
     """Two minutes, or four attempts; a window that is given is taken as it is, 0 included."""
     bills, _, _ = _bills(BILL, settle=policy, attempt=attempt)
-    assert bills.settling.window() == expected
+    assert bills._settling.window() == expected
 
 
 async def test_no_window_looks_once() -> None:
@@ -292,7 +292,7 @@ WRONG_SETTLES = [-1, math.nan, "5", True, [5]]
 async def test_a_wrong_window_is_refused_before_anything_is_sent(settle: Any) -> None:
     """With what to write instead, in both calls."""
     bills, sent, _ = _bills(BILL)
-    payments = Payments(sent, Routes(), bills, bills.settling)
+    payments = Payments(sent, Routes(), bills, bills._settling)
     for call in (bills.reconcile("inv-1", settle=settle), payments.reconcile(["UTIL-1"], settle=settle)):
         with pytest.raises(InvalidRequestError, match="a number of seconds, 0 or more, not "):
             await call
@@ -319,7 +319,7 @@ async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
     """In the order asked for, each bill in one group, an id that is given twice once."""
     shown = [_bill("U-1", "INIT"), _bill("U-2", "SUCCESS"), _bill("U-3", "FAILED"), _bill("U-4", "IN_PROCESS")]
     bills, sent, _ = _bills(shown, TransportError("dropped"))
-    payments = Payments(sent, Routes(), bills, bills.settling)
+    payments = Payments(sent, Routes(), bills, bills._settling)
     found = await payments.reconcile(["U-5", "U-4", "U-3", "U-2", "U-1", "U-4"], settle=0)
     assert [bill.utility_enkash_id for bill in found.confirmed] == ["U-4", "U-2"]
     assert [bill.utility_enkash_id for bill in found.not_confirmed] == ["U-1"]
@@ -332,7 +332,7 @@ async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
 async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
     """Those that show already are not asked for again."""
     bills, sent, time = _bills(PAID, BILL, PAID)
-    payments = Payments(sent, Routes(), bills, bills.settling)
+    payments = Payments(sent, Routes(), bills, bills._settling)
     found = await payments.reconcile(["UTIL-1", "UTIL-2"])
     assert (len(found.confirmed), found.not_confirmed, found.unknown) == (2, (), ())
     assert time.slept == [1]
@@ -343,7 +343,7 @@ async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
 async def test_a_bill_that_will_never_show_is_not_waited_for(end: EnkashError) -> None:
     """There is none, or nobody may look at it."""
     bills, sent, time = _bills(end)
-    found = await Payments(sent, Routes(), bills, bills.settling).reconcile(["UTIL-1"])
+    found = await Payments(sent, Routes(), bills, bills._settling).reconcile(["UTIL-1"])
     assert [type(item.error) for item in found.unknown] == [type(end)]
     assert time.slept == []
 
@@ -353,7 +353,7 @@ async def test_wrong_ids_are_refused_before_anything_is_sent(ids: Any) -> None:
     """One bare string among them, which is taken for a mistake."""
     bills, sent, _ = _bills(BILL)
     with pytest.raises(InvalidRequestError, match=r"\bids\b"):
-        await Payments(sent, Routes(), bills, bills.settling).reconcile(ids)
+        await Payments(sent, Routes(), bills, bills._settling).reconcile(ids)
     assert sent.operations == []
 
 

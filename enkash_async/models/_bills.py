@@ -101,7 +101,8 @@ class Bill(Reply):
         amount: The net amount of the bill.
         billpay_status: Where the bill stands with Bharat Connect; `outcome` reads it for you.
         payment_status: Where the money is; turns to `REFUNDED` after a failed bill.
-        recovered: True when this answer was found by looking the bill up after an unclear end, not in the reply itself.
+        recovered: True when this answer was found by looking the bill up, after an unclear end or since its reference
+            was used before, and not in the reply itself.
     """
 
     utility_enkash_id: str = member("")

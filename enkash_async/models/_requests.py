@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -20,7 +21,7 @@ from enkash_async.models._enums import Circle
 __all__ = ["BillRequest"]
 
 _UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # the other create alone has these
-_DIGITS = 8  # of a digest that keeps apart the consumers of one biller
+_SALT = secrets.token_bytes(16)  # without it, the digest and four digits would give the others away
 
 
 # Converters take what a type checker should let through; at run time they refuse everything else.
@@ -49,6 +50,10 @@ def _shown_params(params: Mapping[str, str]) -> str:
     return "{" + ", ".join(f"{name!r}: {shown_short(value)}" for name, value in params.items()) + "}"
 
 
+def _kept_apart(digest: str) -> str:
+    return hashlib.blake2b(digest.encode(), key=_SALT, digest_size=4).hexdigest()
+
+
 @attrs.frozen
 class BillRequest:
     """A bill to fetch or to create; the arguments are those of `bills.fetch_current` and `bills.create`.
@@ -60,7 +65,7 @@ class BillRequest:
         biller_id: EnKash's number of the biller.
         params: The biller's inputs, `cn` among them; strings keep leading zeros.
         reference_id: Your id, never used before. `create_many` needs one, so that the job can be run again.
-        bill_amount: Rupees to pay, at least 1.
+        bill_amount: Rupees to pay, at least 1; None leaves the amount to EnKash.
         circle: For billers that differ by circle.
         bill_date: Date of the bill.
         bill_due_date: Day by which it is to be paid.
@@ -102,10 +107,13 @@ class BillRequest:
 
     @property
     def key(self) -> str:
-        """What names it in a `BulkResult`: the `reference_id`, or else biller and consumer, shortened, and a digest."""
+        """What names it in a `BulkResult`: the `reference_id`, or else biller and consumer, shortened, and some digits.
+
+        Without a reference it is the same within one process only.
+        """
         if self.reference_id is not None:
             return self.reference_id
-        return f"{self.biller_id}/{shown_short(self.params['cn'])[1:-1]}/{self.digest[:_DIGITS]}"
+        return f"{self.biller_id}/{shown_short(self.params['cn'])[1:-1]}/{_kept_apart(self.digest)}"
 
     @property
     def digest(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -17,17 +19,18 @@ from enkash_async.cli._errors import Exit, complain
 from enkash_async.cli._output import json_option, note, print_json, print_line, print_table
 from enkash_async.cli._run import with_client
 from enkash_async.cli._text import rupees
+from enkash_async.cli.pay._cautions import cautions
 from enkash_async.cli.pay._job import PayJob, Stage
 from enkash_async.cli.pay._journal import Journal
 from enkash_async.cli.pay._results import Result, RowOutcome, write_results
 from enkash_async.cli.pay._rows import Row, read_rows
 from enkash_async.client import EnkashClient
-from enkash_async.errors import ConfigurationError, InvalidRequestError
+from enkash_async.errors import ConfigurationError, InvalidRequestError, WaitTimeoutError
 from enkash_async.retry import RetryPolicy
 
 __all__ = ["pay"]
 
-_SHOWN = 50  # rows that need attention; all of them are in the result file
+_SHOWN = 50  # rows; all of them are in the result file
 _DONE = frozenset({RowOutcome.PAID, RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE})
 
 
@@ -87,25 +90,67 @@ def pay(
             complain(line)
         return Exit.WRONG
     run = _Run(rows, concurrency=concurrency, timeout=timeout, settle=settle, remarks=remark)
+    for line in cautions(rows, batch=batch):
+        note(line)
     if dry_run:
         run.rehearse()
-        _report(run.results, as_json, dry_run=True, result=None)
-        return _exit(run.results)
+        return _nothing_sent(run.results) or _report(run.results, as_json, dry_run=True, result=None)
     name = file.stem.removesuffix(".result")
     target = result or file.with_name(f"{name}.result.csv")
     if not target.parent.is_dir():
         complain(f"--result: there is no directory {target.parent}")
         return Exit.WRONG
+    if result is not None and target.resolve() == file.resolve() and not file.stem.endswith(".result"):
+        complain("--result: this is the file itself; name another one")
+        return Exit.WRONG
     written = False
-    with Journal(file.with_name(f"{name}.journal")) as journal:
+    with _terminated_like_interrupted(), Journal(file.with_name(f"{name}.journal")) as journal:
         try:
             run.pay(journal)
+        except KeyboardInterrupt:
+            note("stopped; run the same command again to finish: nothing is paid twice")
+            raise
         finally:
             # Also after Ctrl-C: what was done so far must not be lost. A run that never began has nothing to say, least
             # of all in the place of what an earlier one said.
             written = run.began and _is_written(target, run.results)
-    _report(run.results, as_json, dry_run=False, result=target if written else None)
-    return _exit(run.results) if written else max(_exit(run.results), Exit.FAILED)
+    code = _nothing_sent(run.results) or _report(
+        run.results, as_json, dry_run=False, result=target if written else None
+    )
+    return code if written else max(code, Exit.FAILED)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Have SIGTERM, which is how services are stopped, end a run like Ctrl-C: with a result file."""
+    if threading.current_thread() is not threading.main_thread():  # no other one may set what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells set that for what they start in the background
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
+def _nothing_sent(results: Sequence[Result]) -> Exit | None:
+    """Say once why nothing was sent for any row, such as a refused password; the same line for each helps nobody."""
+    reasons = {str(one.error) for one in results}
+    if any(map(_was_sent, results)) or len(reasons) != 1:
+        return None
+    complain(f"nothing was sent: {reasons.pop()}")
+    return Exit.WRONG
+
+
+def _was_sent(one: Result) -> bool:
+    """Whether something is known of a row; a bill that was created may have a confirmation that was not sent."""
+    return one.outcome is not RowOutcome.NOT_SENT or one.bill is not None
 
 
 def _is_written(target: Path, results: Sequence[Result]) -> bool:
@@ -139,8 +184,8 @@ class _Run:
 
     @property
     def began(self) -> bool:
-        """Whether there is a client, so that something may have been sent."""
-        return self._job is not None
+        """Whether a row was dealt with at all."""
+        return any(map(_was_sent, self.results))
 
     @property
     def results(self) -> list[Result]:
@@ -165,6 +210,7 @@ class _Run:
                     client,
                     self._rows,
                     tell=tell,
+                    say=note,
                     concurrency=self._concurrency,
                     timeout=self._timeout,
                     settle=self._settle,
@@ -194,7 +240,7 @@ def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
 # --- telling ----------------------------------------------------------------------------------------------------------
 
 
-def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> None:
+def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> Exit:
     totals = _totals(results)
     if as_json:
         print_json(
@@ -205,32 +251,44 @@ def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: 
                 "rows": [_plain(one) for one in results],
             }
         )
-        return
-    _print_troubled(results)
+        return _exit(results)
+    if dry_run:
+        _print_rows(results)
+    else:
+        _print_rows([one for one in results if one.outcome not in _DONE])
     print_table(
         ["outcome", "bills", "amount"],
         [[outcome, str(count), rupees(amount)] for outcome, (count, amount) in totals.items()],
     )
+    if dry_run:
+        note("nothing was created or paid; run it without --dry-run to pay")
+    elif {one.outcome for one in results} == {RowOutcome.ALREADY_PAID}:
+        note("nothing was paid by this run: each bill was paid before; new bills need new references")
     if result is not None:
         note(f"every row, with what became of it: {result}")
+    return _exit(results)
 
 
-def _print_troubled(results: Sequence[Result]) -> None:
-    troubled = [one for one in results if one.outcome not in _DONE]
-    if not troubled:
+def _print_rows(results: Sequence[Result]) -> None:
+    if not results:
         return
-    rows = [[str(one.row.line), one.row.reference_id, one.outcome.value, _why(one)] for one in troubled[:_SHOWN]]
-    print_table(["line", "reference", "outcome", "why"], rows)
-    if len(troubled) > _SHOWN:
-        print_line(f"and {len(troubled) - _SHOWN} more")
+    rows = [
+        [str(one.row.line), one.row.reference_id, one.outcome.value, rupees(one.amount), _why(one)]
+        for one in results[:_SHOWN]
+    ]
+    print_table(["line", "reference", "outcome", "amount", "why"], rows)
+    if len(results) > _SHOWN:
+        print_line(f"and {len(results) - _SHOWN} more")
     print_line()
 
 
 def _why(one: Result) -> str:
-    if one.error is not None:
-        return str(one.error)
-    reason = None if one.bill is None else one.bill.failure_reason
-    return reason or ("not settled yet: run it again later" if one.outcome is RowOutcome.PENDING else "")
+    if one.outcome is RowOutcome.FAILED:
+        reason = (one.bill and one.bill.failure_reason) or "the payment failed"
+        return f"{reason}; it is refunded: to pay the bill again give the row a new reference"
+    if one.outcome is RowOutcome.PENDING and (one.error is None or isinstance(one.error, WaitTimeoutError)):
+        return "not settled yet: run the same command again later"
+    return "" if one.error is None else str(one.error)
 
 
 def _totals(results: Sequence[Result]) -> dict[str, tuple[int, Decimal]]:

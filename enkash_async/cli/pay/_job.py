@@ -33,6 +33,9 @@ from enkash_async.errors import (
     EnkashError,
     InvalidRequestError,
     OutcomeUnknownError,
+    ResponseDecodeError,
+    ServerError,
+    TransportError,
     WaitTimeoutError,
 )
 from enkash_async.models import Bill, FetchedBill, Outcome
@@ -44,6 +47,9 @@ T = TypeVar("T")
 _PORTION = 100  # bills of one confirmation: small enough to go on while another one is unclear
 _PORTIONS = 4  # confirmations under way at once
 _OF_GROUP = {BulkGroup.NOT_SENT: RowOutcome.NOT_SENT, BulkGroup.UNKNOWN: RowOutcome.UNKNOWN}
+
+_UNCONFIRMED = "created, and its debit is not confirmed yet: run the same command again"
+_EARLIER = "an earlier run was stopped while it confirmed this debit: run the same command again"
 
 
 class Stage(enum.StrEnum):
@@ -83,6 +89,7 @@ class PayJob:
         client: Asks EnKash.
         rows: What to pay.
         tell: Is called with (stage, rows dealt with, rows of that stage).
+        say: Is called with a sentence for the user, where something takes its time.
         concurrency: Rows that are looked up, fetched and created at once.
         timeout: Seconds to wait for the bills to settle.
         settle: Seconds for which a confirmation may still be on its way.
@@ -97,6 +104,7 @@ class PayJob:
         rows: Sequence[Row],
         *,
         tell: Callable[[Stage, int, int], None],
+        say: Callable[[str], None] = lambda _: None,
         concurrency: int = 8,
         timeout: float = 300.0,
         settle: float = 120.0,
@@ -107,6 +115,7 @@ class PayJob:
         self._client = client
         self._cases = [_Case(row) for row in rows]
         self._tell = tell
+        self._say = say
         self._concurrency = concurrency
         self._timeout = timeout
         self._settle = settle
@@ -140,7 +149,11 @@ class PayJob:
         await self._each(self._create)
         waiting = [case for case in self._cases if case.outcome is RowOutcome.PENDING]
         journal.answered(case.bill_id for case in self._cases if _is_confirmed(case))
-        await self._confirm_all([case for case in waiting if not _is_confirmed(case)], journal)
+        unconfirmed = [case for case in waiting if not _is_confirmed(case)]
+        for case in unconfirmed:
+            if _may_be_sent(case, journal):
+                case.end(RowOutcome.UNKNOWN, OutcomeUnknownError(_EARLIER))
+        await self._confirm_all(unconfirmed, journal)
         await self._wait([case for case in waiting if case.outcome is RowOutcome.PENDING])
         with suppress(ConfigurationError):  # it does no harm where it stays
             journal.remove()
@@ -187,7 +200,7 @@ class PayJob:
         case.see(bill)
         if not bill.utility_enkash_id:
             raise OutcomeUnknownError("the bill was created, but EnKash does not show its id", reference_id=reference)
-        case.end(RowOutcome.PENDING)
+        case.end(RowOutcome.PENDING, None if _is_confirmed(case) else EnkashError(_UNCONFIRMED))
 
     async def _shown(self, reference: str) -> Bill | None:
         try:
@@ -205,7 +218,8 @@ class PayJob:
         fetched = await self._client.bills.fetch_current(row.biller_id, row.params, circle=row.circle)
         case.amount = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
         if case.amount is None or fetched.company_biller_id is None:
-            said = f": {fetched.status_message}" if fetched.status_message else ""
+            words = (fetched.status_message or "").replace(row.params["cn"], "***")  # a biller may repeat it
+            said = f": {words}" if words else ""
             case.end(RowOutcome.REFUSED, InvalidRequestError(f"the biller shows nothing to pay{said}"))
         elif not self._over(case):
             case.end(RowOutcome.PAYABLE)
@@ -218,11 +232,14 @@ class PayJob:
         wanted = Wanted(reference_id=row.reference_id, biller_id=row.biller_id, consumer_number=row.params["cn"])
         match = matching.compare(wanted, bill)
         if match.different or not match.identified:
+            case.bill = case.amount = None  # its facts do not belong into this row
             case.end(RowOutcome.REFUSED, matching.refusal(wanted, bill, match))
         elif bill.is_settled:
             case.end(RowOutcome.ALREADY_PAID if bill.outcome is Outcome.PAID else RowOutcome.FAILED)
-        elif bill.debit_confirmed is True or not self._over(case):
+        elif bill.debit_confirmed is True:
             case.end(RowOutcome.PENDING)
+        elif not self._over(case):
+            case.end(RowOutcome.PENDING, EnkashError(_UNCONFIRMED))
 
     def _over(self, case: _Case) -> bool:
         most = case.row.max_amount
@@ -278,7 +295,9 @@ class PayJob:
         try:
             result = await self._client.payments.confirm_debit(ids, remarks=self._remarks)
         except EnkashError as failure:
-            group = group_of(failure)
+            # Such an end of the confirmation itself would be unknown; this is one of the reading before it.
+            read_only = isinstance(failure, (ServerError, TransportError, ResponseDecodeError))
+            group = BulkGroup.NOT_SENT if read_only else group_of(failure)
             return {one: BulkItem(one, error=failure, group=group) for one in ids}
         return {item.key: item for item in _all(result)}
 
@@ -293,11 +312,18 @@ class PayJob:
             return list(portion)
         # Not from the time of the entry: the run may have sent it long after that, and clocks can be set.
         left = max(self._settle - (self._clock() - self._began), 0)
+        self._say(
+            f"an earlier run was stopped while it confirmed {len(sent)} bills: waiting up to {left:.0f} s to see "
+            "whether they were confirmed; stopping now begins this wait anew"
+        )
         seen = await self._client.payments.reconcile(sent, settle=left)
         journal.answered(bill.utility_enkash_id for bill in (*seen.confirmed, *seen.not_confirmed))
         unclear = {item.key: item for item in seen.unknown}
+        confirmed = {bill.utility_enkash_id for bill in seen.confirmed}
         for case in portion:
-            if case.bill_id in unclear:
+            if case.bill_id in confirmed:
+                case.end(RowOutcome.PENDING)
+            elif case.bill_id in unclear:
                 error = unclear[case.bill_id].error
                 case.end(RowOutcome.UNKNOWN, error or OutcomeUnknownError("EnKash leaves open whether it is confirmed"))
         waiting = {bill.utility_enkash_id for bill in seen.not_confirmed}

@@ -42,8 +42,8 @@ _EXAMPLE = "'nov-2026-1,2001,123456789,5000'"
 _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
 
 _DELIMITERS = (",", ";", "\t")
-# What a spreadsheet makes of a long number; it always writes the sign.
-_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+")
+# What a spreadsheet makes of a long number, with the sign always written, and of one with a fixed number of decimals.
+_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,]0+")
 _MOST_PROBLEMS = 20
 _SHOWN = 6  # characters; what is longer may be a consumer number in a wrong column
 _NAME = 40  # characters of a batch's or a column's name that are shown
@@ -61,6 +61,7 @@ class Row:
         circle: As written, or None.
         max_amount: The most to pay in rupees, or None.
         given: The cells as they were read, by header; without those that a result file adds.
+        derived: Whether the reference is derived.
         unclear: Whether the file is a result file that says of this row that it may or may not be paid.
     """
 
@@ -72,6 +73,7 @@ class Row:
     max_amount: Decimal | None = None
     given: Mapping[str, str] = attrs.field(factory=dict, repr=hidden, hash=False)
     unclear: bool = attrs.field(default=False, eq=False)
+    derived: bool = attrs.field(default=False, eq=False)
 
 
 def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
@@ -379,6 +381,7 @@ class _Reader:
             max_amount=max_amount,
             given={column.header: cells[column.index] for column in self._columns if column.meaning != _OUTCOME},
             unclear=values.get(_OUTCOME) == "UNKNOWN",
+            derived=own is None,
         )
 
     def _fits(self, line: int, cells: Sequence[str]) -> bool:
@@ -413,7 +416,7 @@ class _Reader:
         """Return whether a cell holds what whoever typed it saw."""
         wrong = None
         if _SHORTENED.fullmatch(text):
-            wrong = "the spreadsheet has shortened the number: format the column as text, and write the number again"
+            wrong = "a spreadsheet has changed the number: format the column as text, and write the number again"
         elif meaning == _CONSUMER:  # others may be names, in scripts that need joiners, and addresses of several lines
             wrong = _odd(text)
         if wrong is not None:
