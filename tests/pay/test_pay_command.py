@@ -19,6 +19,7 @@ import pytest
 from pay.batches import WatchedSandbox, due, money_moved_once, row
 
 from enkash_async.cli._text import rupees
+from enkash_async.cli.pay._cautions import cautions
 from enkash_async.cli.pay._journal import Journal
 from enkash_async.cli.pay._rows import Row, read_rows
 from enkash_async.sandbox import FaultKind
@@ -32,6 +33,7 @@ BARE = {
 }
 SHORT = ("--settle", "0.2", "--timeout", "5")
 HEADER = "reference,biller_id,consumer_number,max_amount"
+STOPPED = ["stopped; run the same command again to finish: nothing is paid twice", "", "enkash: stopped", ""]
 
 
 @pytest.fixture
@@ -76,13 +78,13 @@ class TestTelling:
         rows = [row(1), row(2, biller_id=2302), row(3, biller_id=2202), row(4, max_amount=Decimal(1))]
         run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), *SHORT)
         assert run.code == 1
-        assert re.search(r"^3 +inv-2 +FAILED ", run.out, re.MULTILINE)
-        assert re.search(
-            r"^4 +inv-3 +REFUSED +the biller shows nothing to pay: .* did not answer", run.out, re.MULTILINE
-        )
-        assert re.search(
-            r"^5 +inv-4 +OVER_CEILING +₹ [\d,.]+ is more than the max_amount of ₹ 1\.00", run.out, re.MULTILINE
-        )
+        money = r"₹ [\d,.]+"
+        for line in (
+            rf"3 +inv-2 +FAILED +{money}  .*; it is refunded: to pay the bill again give the row a new reference",
+            r"4 +inv-3 +REFUSED +no amount +the biller shows nothing to pay: .* did not answer",
+            rf"5 +inv-4 +OVER_CEILING +{money} +{money} is more than the max_amount of ₹ 1\.00",
+        ):
+            assert re.search(f"^{line}", run.out, re.MULTILINE)
         assert "inv-1" not in run.out
         for one in rows:
             assert one.params["cn"] not in run.out + run.err
@@ -138,7 +140,9 @@ class TestResultFile:
         await enkash("pay", str(file), *SHORT)
         result = file.with_name("november.result.csv")
         sandbox.counts.clear()
-        assert (await enkash("pay", str(result), *SHORT)).code == 0
+        run = await enkash("pay", str(result), *SHORT, "--result", str(result))
+        assert run.code == 0
+        assert "nothing was paid by this run: each bill was paid before; new bills need new references\n" in run.err
         assert {one["result_outcome"] for one in result_of(result)} == {"ALREADY_PAID"}
         assert sandbox.counts == {"token": 1, "bill_by_reference": 3}
         assert names(file.parent) == {"november.csv", "november.result.csv", "november.journal.lock"}
@@ -160,7 +164,9 @@ class TestResultFile:
         other = file.with_name("elsewhere.csv")
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.5)
         assert (await enkash("pay", str(file), "--settle", "0.05", "--result", str(other))).code == 3
-        assert (await enkash("pay", str(other), "--settle", "10")).code == 0
+        run = await enkash("pay", str(other), "--settle", "10")
+        assert run.code == 0
+        assert run.err.startswith("an earlier run was stopped while it confirmed 3 bills: waiting up to ")
         await sandbox.late_work()
         money_moved_once(sandbox.ledger, read_rows(file))
 
@@ -170,6 +176,14 @@ class TestResultFile:
         assert (run.code, run.out) == (2, "")
         assert "nowhere" in run.err
         assert not sandbox.counts
+
+    async def test_the_batch_itself(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """Is not overwritten, by whatever way it is named; it is told before anything is sent."""
+        before = result_of(file)
+        run = await enkash("pay", str(file), *SHORT, "--result", str(file.parent / ".." / file.parent.name / file.name))
+        assert (run.code, run.out) == (2, "")
+        assert run.err == "enkash: --result: this is the file itself; name another one\n"
+        assert (result_of(file), sandbox.counts) == (before, {})
 
     async def test_one_that_cannot_be_written_after_all(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
@@ -185,9 +199,12 @@ class TestResultFile:
 
 class TestDryRun:
     async def test_it_creates_nothing(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """Neither at EnKash nor on the disk."""
+        """Neither at EnKash nor on the disk; it lists what it would pay, and says that it did not."""
         run = await enkash("pay", str(file), "--dry-run")
-        assert (run.code, run.err) == (0, "")
+        assert (run.code, run.err) == (0, "nothing was created or paid; run it without --dry-run to pay\n")
+        for number in (1, 2, 3):
+            amount = re.escape(rupees(due(sandbox, row(number))))
+            assert re.search(rf"^{number + 1} +inv-{number} +PAYABLE +{amount} *$", run.out, re.MULTILINE)
         assert re.search(rf"^PAYABLE +3 +{re.escape(rupees(total(sandbox, 1, 2, 3)))} *$", run.out, re.MULTILINE)
         assert set(sandbox.counts) == {"token", "bill_by_reference", "fetch_bill"}
         assert names(file.parent) == {"november.csv"}
@@ -215,7 +232,8 @@ class TestExitCodes:
         for _ in range(2):
             run = await enkash("pay", str(file), "--timeout", "0")
             assert run.code == 4
-            assert re.search(r"^2 +inv-1 +PENDING +bill \S+ is not settled", run.out, re.MULTILINE)
+            line = r"2 +inv-1 +PENDING +₹ [\d,.]+ +not settled yet: run the same command again later"
+            assert re.search(f"^{line} *$", run.out, re.MULTILINE)
         sandbox.ledger.settle_after = 0.0
         assert (await enkash("pay", str(file), *SHORT)).code == 0
         money_moved_once(sandbox.ledger, read_rows(file))
@@ -275,12 +293,59 @@ class TestExitCodes:
     async def test_refused_credentials(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """1, after one login."""
+        """2 and one line, after one login, whatever the number of rows; what an earlier run said stays."""
+        before = file.with_name("november.result.csv")
+        before.write_text("what an earlier run said")
         monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
+        for option in ((), ("--dry-run",), ("--json",)):
+            run = await enkash("pay", str(file), *SHORT, *option)
+            assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
+            assert run.err.startswith("enkash: nothing was sent: ")
+        assert sandbox.counts == {"token": 3}
+        written(file, row())
+        assert (await enkash("pay", str(file), *SHORT)).code == 2
+        assert before.read_text() == "what an earlier run said"
+
+    async def test_bills_that_are_created_and_not_confirmed(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
+    ) -> None:
+        """1, and all of them are told, also where their confirmations were not sent for one and the same reason."""
+        sandbox.faults.add("token", FaultKind.UNAUTHORIZED, after=1, times=None)
+        sandbox.faults.add("bill", FaultKind.UNAUTHORIZED, times=None)
         run = await enkash("pay", str(file), *SHORT)
-        assert run.code == 1
-        assert run.out.count(" NOT_SENT ") == 3
-        assert sandbox.counts == {"token": 1}
+        assert (run.code, run.out.count(" NOT_SENT ")) == (1, 3)
+        assert "nothing was sent" not in run.err
+        told = result_of(file.with_name("november.result.csv"))
+        assert [one["result_utility_enkash_id"] for one in told] == [
+            sandbox.ledger.get_by_reference(f"inv-{number}").utility_enkash_id for number in (1, 2, 3)
+        ]
+
+
+class TestCautions:
+    async def test_derived_references(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """They are counted before a run, and it is said what pays twice."""
+        file = tmp_path / "november.csv"
+        file.write_text(f"{HEADER}\n,2001,900000001,\ninv-2,2001,900000002,\n")
+        for option, cause in (
+            ((), "a copy of the file under another name"),
+            (("--batch", "x"), "under another --batch"),
+        ):
+            run = await enkash("pay", str(file), "--dry-run", *option)
+            first, _ = run.err.splitlines()
+            assert first.startswith("1 of 2 rows have no reference of their own, ")
+            assert f"{cause} pays the same bills again" in first
+
+    async def test_one_consumer_in_two_rows(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """It may be meant, and is told; other consumers and other billers are not."""
+        same = [row(number, params=row(1).params) for number in (1, 2)]
+        other = row(3, params=row(1).params, biller_id=2002)
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *same, other, row(4))), "--dry-run")
+        first, _ = run.err.splitlines()
+        assert first == "lines 2 and 3 name the same biller and consumer: both bills are paid"
+
+    def test_there_are_ten_at_most(self) -> None:
+        """So that they are read."""
+        assert len(cautions([row(number, params=row(1).params) for number in range(1, 20)])) == 10
 
 
 async def start(environ: Mapping[str, str], *argv: str, error: int = PIPE) -> Process:
@@ -289,11 +354,19 @@ async def start(environ: Mapping[str, str], *argv: str, error: int = PIPE) -> Pr
     )
 
 
+async def start_deaf(environ: Mapping[str, str], *argv: str) -> Process:
+    """Start it as a shell does in the background of a script: it never hears of Ctrl-C."""
+    command = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "enkash_async", *argv)
+    return await asyncio.create_subprocess_exec(
+        *command, env=BARE | {**environ}, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGINT for another process nor a pty")
 class TestProcess:
     @pytest.mark.parametrize("route", ["create_bill", "confirm_debit", "bill"])
     async def test_ctrl_c(self, sandbox: WatchedSandbox, file: Path, route: str) -> None:
-        """130, one line and no traceback; the result file is written and true, and a second run does the rest."""
+        """130, two lines and no traceback; the result file is written and true, and a second run does the rest."""
         sandbox.faults.add(route, FaultKind.SLOW, delay=0.5, times=None)
         process = await start(sandbox.environ(), "pay", str(file), *SHORT)
         async with asyncio.timeout(30):
@@ -301,7 +374,7 @@ class TestProcess:
                 await asyncio.sleep(0.005)
             process.send_signal(signal.SIGINT)
             out, err = await process.communicate()
-        assert (process.returncode, out, err.strip()) == (130, b"", b"enkash: stopped")
+        assert (process.returncode, out, err.decode().split("\n")) == (130, b"", STOPPED)
         told = {one["reference"]: one["result_outcome"] for one in result_of(file.with_name("november.result.csv"))}
         assert list(told) == ["inv-1", "inv-2", "inv-3"]
         wanted = {"create_bill": {"UNKNOWN", "NOT_SENT"}, "confirm_debit": {"UNKNOWN"}, "bill": {"UNKNOWN"}}
@@ -309,9 +382,24 @@ class TestProcess:
         sandbox.faults.clear()
         again = await start(sandbox.environ(), "pay", str(file), "--settle", "3", "--json")
         out, err = await again.communicate()
-        assert (again.returncode, err) == (0, b"")
+        assert again.returncode == 0, err
         assert json.loads(out)["totals"]["all"]["bills"] == 3
         money_moved_once(sandbox.ledger, read_rows(file))
+
+    @pytest.mark.parametrize("ignored", [False, True], ids=["as usual", "in the background of a script"])
+    async def test_sigterm(self, sandbox: WatchedSandbox, file: Path, ignored: bool) -> None:
+        """Ends a run like Ctrl-C, also where that is ignored, and the result file is there."""
+        sandbox.faults.add("create_bill", FaultKind.SLOW, delay=20, times=None)
+        arguments = ("pay", str(file), *SHORT)
+        process = await (start_deaf if ignored else start)(sandbox.environ(), *arguments)
+        async with asyncio.timeout(15):
+            while not sandbox.counts["create_bill"]:
+                await asyncio.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            out, err = await process.communicate()
+        assert (process.returncode, out, err.decode().split("\n")) == (130, b"", STOPPED)
+        told = result_of(file.with_name("november.result.csv"))
+        assert "UNKNOWN" in {one["result_outcome"] for one in told}
 
     async def test_bars_on_a_terminal(self, sandbox: WatchedSandbox, file: Path) -> None:
         """One for each stage, up to its end; standard output has the table alone."""

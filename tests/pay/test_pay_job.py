@@ -205,10 +205,10 @@ class TestOutcomes:
     async def test_a_reference_of_another_bill(
         self, batch: Batch, sandbox: WatchedSandbox, changes: dict[str, Any]
     ) -> None:
-        """Neither row's consumer number is shown in full, and nothing more is paid."""
+        """Nothing of the other bill is shown, no consumer number is shown in full, and nothing more is paid."""
         await batch.pay(row())
         (result,) = await batch.pay(row(**changes))
-        assert result.outcome is REFUSED
+        assert (result.outcome, result.bill, result.amount) == (REFUSED, None, None)
         assert isinstance(result.error, DuplicateReferenceError)
         for number in (row().params["cn"], "765432109876"):
             assert number not in str(result.error)
@@ -426,6 +426,25 @@ class TestStopping:
         assert number > 12
         references = {payment.reference_id for payment in sandbox.ledger.search()}
         assert len(sandbox.ledger.search()) == len(references) == len(sandbox.ledger.debits) == 2 * number
+
+    async def test_what_is_created_and_not_confirmed(self, batch: Batch, sandbox: WatchedSandbox) -> None:
+        """Says so and what to do, in the run that created it as well as in one that finds it."""
+        for when, second in ((at(2, "create_bill"), row(2)), (at(1, "fetch_bill"), row(3))):
+            results = await batch.stopped(when, row(1), second, concurrency=1)
+            assert results[0].outcome is PENDING
+            assert str(results[0].error) == "created, and its debit is not confirmed yet: run the same command again"
+            tells_the_truth(results, sandbox.ledger)
+
+    async def test_what_an_earlier_run_may_have_confirmed(self, batch: Batch, sandbox: WatchedSandbox) -> None:
+        """Is unknown as long as that is not found out, and the wait for it is announced."""
+        await batch.stopped(at(1, "create_bill", done=True), row())
+        batch.note_earlier(sandbox.ledger.get_by_reference("inv-1").utility_enkash_id)
+        said: list[str] = []
+        (result,) = await batch.stopped(at(1, "bill"), row(), window=60.0, say=said.append)
+        assert result.outcome is UNKNOWN
+        assert str(result.error).startswith("an earlier run was stopped while it confirmed this debit: ")
+        assert len(said) == 1
+        assert "waiting up to 60 s" in said[0]
 
     async def test_while_a_confirmation_is_on_its_way(self, batch: Batch, sandbox: WatchedSandbox) -> None:
         """It arrives after the run has ended; the next one waits for it, at whatever request this one was stopped."""

@@ -103,15 +103,19 @@ class TestCells:
         said = problem(batch(f"{HEADER}a,2001,1,{cell}\n"))
         assert said == f"batch.csv:2: max_amount: write rupees such as 2450.75, at least 1, not {cell!r}"
 
-    @pytest.mark.parametrize("cell", ["1.23457E+11", "1E+11", "1,23457E+11", "9.1e+9"])
+    @pytest.mark.parametrize("cell", ["1.23457E+11", "1E+11", "1,23457E+11", "9.1e+9", "123.00", "123456789,0"])
     @pytest.mark.parametrize("column", ["Consumer No.", "param.mobile", "reference"])
-    def test_a_shortened_number_is_refused(self, batch: Batch, cell: str, column: str) -> None:
-        """The digits are gone; only the spreadsheet has them."""
+    def test_a_number_that_a_spreadsheet_has_changed_is_refused(self, batch: Batch, cell: str, column: str) -> None:
+        """Its digits or its zeros are gone; only the spreadsheet has them."""
         other = "ad1" if column == "Consumer No." else "cn"
         said = problem(batch(f'biller_id,{column},{other},circle\n2001,"{cell}",5,x\n'))
-        if column == "Consumer No.":
-            assert "format the column as text" in said
-        assert said.startswith(f"batch.csv:2: {column}: the spreadsheet has shortened the number: ")
+        what_to_do = "format the column as text, and write the number again"
+        assert said == f"batch.csv:2: {column}: a spreadsheet has changed the number: {what_to_do}"
+
+    @pytest.mark.parametrize("cell", ["123.05", "12.3.00", "A1.00", "100"])
+    def test_a_number_that_nobody_changed_is_taken(self, batch: Batch, cell: str) -> None:
+        """As it is written."""
+        assert only(batch(f"biller_id,cn,ad1\n2001,{cell},x\n")).params["cn"] == cell
 
     @pytest.mark.parametrize("odd", ["\u200b", "\u00a0", "\n", "\x1b", "\ufeff"])
     def test_a_consumer_number_holds_nothing_invisible(self, batch: Batch, odd: str) -> None:

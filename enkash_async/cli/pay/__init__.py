@@ -80,7 +80,7 @@ def pay(
     every month needs a new name, or references of its own.
 
     Exit codes: 0 all paid, 1 some not, 2 wrong file or set-up (nothing was sent), 3 some may or may not be paid: run it
-    again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C.
+    again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C or SIGTERM.
     """
     try:
         remark = None if remarks is None else checks.remarks(remarks)
