@@ -237,6 +237,12 @@ class _Run(Generic[S, T]):
         except InvalidRequestError as wrong:
             await self._emit(index, _item(f"{job.where}[{index}]", wrong, given))
             return
+        except Exception as problem:  # noqa: BLE001 (of what was given; it must not cut off the calls in other hands)
+            kind = type(problem).__name__
+            odd = InvalidRequestError(f"{job.where}[{index}] cannot be worked on: reading it raised {kind}")
+            odd.__cause__ = problem
+            await self._emit(index, _item(f"{job.where}[{index}]", odd, given))
+            return
         if key not in self._seen:
             self._seen[key] = digest
             await self._emit(index, await self._work(key, item))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enkash_async import BillRequest, EnkashClient
+from enkash_async import BillRequest, EnkashClient, FetchedBill
 from enkash_async._bulk import Job, collect, drive, items_of, stream
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
@@ -404,6 +404,76 @@ async def test_an_item_that_is_cancelled_from_inside_is_not_lost() -> None:
     assert _keys(result.unknown) == ["1"]
 
 
+@pytest.mark.parametrize("way", ["collect", "stream"])
+@pytest.mark.parametrize("count", [0, 2, 3, 100])
+async def test_a_time_limit_in_the_source_stops_no_item_that_was_begun(way: str, count: int) -> None:
+    """Such as that of a database cursor: it ends the source, also where that one is not being asked, and no item."""
+    bench, limit, hands = Bench(), asyncio.timeout(None), 3
+
+    async def items() -> AsyncIterator[str]:
+        async with limit:
+            for item in bench.items(count):
+                yield item
+            await asyncio.Event().wait()
+
+    async def streamed() -> BulkResult[str]:
+        found = list[BulkItem[str]]()
+        try:
+            async for item in stream(_job(bench.work), items(), concurrency=hands):
+                found.append(item)
+        except Exception as problem:
+            raise BulkError("broken off", result=BulkResult(succeeded=tuple(found))) from problem
+        raise AssertionError("it passed for a source that ended")
+
+    call = asyncio.create_task(
+        streamed() if way == "stream" else collect(_job(bench.work), items(), concurrency=hands, on_progress=None)
+    )
+    await _settle()
+    limit.reschedule(asyncio.get_running_loop().time())
+    await _settle()
+    begun = min(count, hands)
+    assert (bench.begun, bench.stopped, call.done()) == (begun, 0, begun == 0)
+    bench.open.set()
+    with pytest.raises((BulkError, TimeoutError)) as caught:
+        await call
+    if isinstance(caught.value, BulkError):
+        assert sorted(_keys(_all_of(caught.value.result))) == [str(number) for number in range(begun)]
+        assert type(caught.value.__cause__) is (RuntimeError if count >= hands else TimeoutError)
+    assert (bench.begun, bench.done, begun == 0 or isinstance(caught.value, BulkError)) == (begun, begun, True)
+    await _alone()
+
+
+@pytest.mark.parametrize("way", ["collect", "stream"])
+async def test_an_item_that_fails_unexpectedly_is_unknown_and_cuts_off_nobody(way: str) -> None:
+    """Whatever it is: nobody knows what was done, and money may be moving in other hands."""
+    bench, broken = Bench(), ZeroDivisionError("a bug")
+
+    async def work(item: str) -> str:
+        if item == "1":
+            raise broken
+        return await bench.work(item)
+
+    async def streamed() -> list[BulkItem[str]]:
+        return [item async for item in stream(_job(work), bench.items(8), concurrency=3)]
+
+    async def collected() -> list[BulkItem[str]]:
+        return _all_of(await collect(_job(work), bench.items(8), concurrency=3, on_progress=None))
+
+    call = asyncio.create_task(streamed() if way == "stream" else collected())
+    await _settle()
+    assert bench.stopped == 0
+    bench.open.set()
+    found = {item.key: item for item in await call}
+    assert sorted(found) == [str(number) for number in range(8)]
+    wrong = found.pop("1")
+    assert (wrong.group, type(wrong.error), wrong.request) == (BulkGroup.UNKNOWN, OutcomeUnknownError, "1")
+    assert str(wrong.error) == "it broke off with ZeroDivisionError; it may or may not have happened"
+    assert wrong.error is not None
+    assert wrong.error.__cause__ is broken
+    assert {item.group for item in found.values()} == {BulkGroup.SUCCEEDED}
+    assert (bench.done, bench.stopped) == (7, 0)
+
+
 async def test_a_progress_display_that_fails_does_not_stop_the_job(caplog: pytest.LogCaptureFixture) -> None:
     """Its error is in the log; the total is known where the source has a length."""
 
@@ -633,6 +703,57 @@ async def test_a_bulk_create_needs_references(sandbox: Sandbox, client: EnkashCl
         ("requests[2]", "requests must be BillRequest(biller_id, params, …), not dict"),
     ]
     assert len(sandbox.ledger.search()) == 1
+
+
+ODD: list[dict[str, Any]] = [
+    {"remarks": ["a", "b"]},
+    {"remarks": "\ud800"},
+    {"circle": 5},
+    {"circle": ["a"]},
+    {"key_contact_email": {"a": "b"}},
+    {"name": {"x": 1}},
+    {"email": bytearray(b"x")},
+    {"bill_date": ["2026-11-01"]},
+    {"bill_due_date": "2026-11-01"},
+    {"extra": {"a": object()}},
+    {"extra": {1: 2}},
+    {"extra": {"a": {"b"}}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+async def test_a_request_of_wrong_types_cuts_off_nobody(
+    sandbox: Sandbox, client: EnkashClient, odd: dict[str, Any]
+) -> None:
+    """It is not sent, with what is wrong with it; also where it has no hash. Those under way come to their end."""
+    requests = [BillRequest(2001, {"cn": f"{n}"}, reference_id=f"inv-{n}", bill_amount=10) for n in range(5)]
+    wrong = BillRequest(2001, {"cn": "9"}, reference_id="odd", bill_amount=10, **odd)
+    sandbox.faults.add("add_bill", FaultKind.SLOW, times=2, delay=0.02)
+    result = await client.bills.create_many([*requests[:2], wrong, *requests[2:]], concurrency=3)
+    assert _keys(result.succeeded) == [request.reference_id for request in requests]
+    assert [(item.key, type(item.error)) for item in _all_of(result)[5:]] == [("odd", InvalidRequestError)]
+    assert result.not_sent[0].request is wrong
+    assert sorted(bill.reference_id for bill in sandbox.ledger.search()) == _keys(result.succeeded)
+
+
+async def test_a_request_that_cannot_be_read_cuts_off_nobody(client: EnkashClient) -> None:
+    """It has no hash, so it is not even known by its reference."""
+    requests = [BillRequest(2001, {"cn": f"{n}"}, reference_id=f"inv-{n}", bill_amount=10) for n in range(4)]
+    fetched = FetchedBill(company_biller_id=["x"], bill_amount=Decimal(500))  # type: ignore[arg-type]
+    wrong = BillRequest(2001, {"cn": "9"}, reference_id="odd", fetched=fetched)
+    result = await client.bills.create_many([*requests[:2], wrong, *requests[2:]], concurrency=3)
+    assert _keys(result.succeeded) == [request.reference_id for request in requests]
+    assert [(item.key, type(item.error)) for item in result.not_sent] == [("requests[2]", InvalidRequestError)]
+
+
+@pytest.mark.parametrize("odd", [{"remarks": ["a"]}, {"key_contact_email": b"x"}, {"extra": {"a": {"b"}}}])
+async def test_a_fetch_of_wrong_types_cuts_off_nobody(client: EnkashClient, odd: dict[str, Any]) -> None:
+    """As for a create."""
+    requests = [BillRequest(2001, {"cn": f"{number}"}) for number in range(4)]
+    wrong = BillRequest(2001, {"cn": "9"}, **odd)
+    result = await client.bills.fetch_many([*requests[:2], wrong, *requests[2:]], concurrency=3)
+    assert _keys(result.succeeded) == [request.key for request in requests]
+    assert [(item.request, type(item.error)) for item in result.not_sent] == [(wrong, InvalidRequestError)]
 
 
 async def test_one_reference_for_two_bills_creates_the_first(sandbox: Sandbox, client: EnkashClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -204,6 +205,43 @@ async def test_a_read_that_hangs_is_cut_off(count: int) -> None:
         sandbox.faults.add("*", FaultKind.SLOW, after=1, times=None, delay=60)
         seen = await client.bills.read(ids, patience=0.1)
         assert {type(problem) for problem in seen.values()} == {RequestTimeoutError}
+
+
+class Hung:
+    """A `Send` that is late with some bills, and shows every other one at once."""
+
+    def __init__(self, late: Sequence[str]) -> None:
+        self._late = frozenset(late)
+        self.gets: list[str] = []
+
+    async def __call__(self, operation: Any) -> Any:
+        one = operation.request.path.rpartition("/")[2]
+        self.gets.append(one)
+        await asyncio.sleep(0)
+        if one in self._late:
+            raise RequestTimeoutError("no answer within 30 s")
+        return Bill(utility_enkash_id=one, payment_status=PaymentStatus.INIT)
+
+
+@pytest.mark.parametrize("every", [200, 2])
+async def test_a_bill_that_hangs_does_not_stop_the_others(every: int) -> None:
+    """One of 200, or each second one: the others are read, and every bill is asked for once."""
+    ids = [f"U-{number}" for number in range(200)]
+    hung = Hung(ids[::every])
+    seen = await Enquiries(hung, Routes()).read_each(ids, patience=30)
+    assert (list(seen), hung.gets) == (ids, ids)
+    assert _shown(seen) == {one: one for one in ids if one not in ids[::every]}
+    assert {type(seen[one]) for one in ids[::every]} == {RequestTimeoutError}
+
+
+async def test_a_server_that_hangs_is_not_asked_for_every_bill() -> None:
+    """Where all of the first are late there is no use in going on: the rest gets that for an answer."""
+    ids = [f"U-{number}" for number in range(200)]
+    hung = Hung(ids)
+    seen = await Enquiries(hung, Routes()).read_each(ids, patience=30)
+    assert list(seen) == ids
+    assert {type(problem) for problem in seen.values()} == {RequestTimeoutError}
+    assert len(hung.gets) <= 40
 
 
 # --- whatever comes back ----------------------------------------------------------------------------------------------
