@@ -92,7 +92,7 @@ async def test_hosts_that_are_all_out_of_reach_keep_nobody_waiting_for_long(url:
         outcome, took = await timed(lambda: full_life(store))
         await store.aclose()
     assert isinstance(outcome, TokenStoreError)
-    assert took < 20 * timeout + 0.5  # the pauses between, and the noise of a busy machine
+    assert took < 20 * timeout + 1.5  # the pauses between, and the noise of a busy machine
 
 
 async def test_one_at_a_time_looks_whether_it_is_over(bench: Bench, sandbox: Sandbox) -> None:
