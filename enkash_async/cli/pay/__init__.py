@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
-import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def pay(
         complain("--result: this is the file itself; name another one")
         return Exit.WRONG
     written = False
-    with _terminated_like_interrupted(), Journal(file.with_name(f"{name}.journal")) as journal:
+    with Journal(file.with_name(f"{name}.journal")) as journal:
         try:
             run.pay(journal)
         except KeyboardInterrupt:
@@ -118,25 +118,6 @@ def pay(
         run.results, as_json, dry_run=False, result=target if written else None
     )
     return code if written else max(code, Exit.FAILED)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Have SIGTERM, which is how services are stopped, end a run like Ctrl-C: with a result file."""
-    if threading.current_thread() is not threading.main_thread():  # no other one may set what a signal does
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # shells set that for what they start in the background
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
@@ -206,6 +187,7 @@ class _Run:
         with _progress() as tell:
 
             async def use(client: EnkashClient) -> None:
+                _end_on_sigterm()
                 self._job = PayJob(
                     client,
                     self._rows,
@@ -218,7 +200,23 @@ class _Run:
                 )
                 await work(self._job)
 
-            with_client(use, retry=RetryPolicy(settle=self._settle))
+            try:
+                with_client(use, retry=RetryPolicy(settle=self._settle))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None
+
+
+def _end_on_sigterm() -> None:
+    """Have SIGTERM, which is how services are stopped, cancel the running task, so that a run ends as by Ctrl-C.
+
+    The event loop does that between two steps of the work, also where a script has SIGINT ignored. It forgets it when
+    it closes.
+    """
+    task = asyncio.current_task()
+    # Not on Windows, which has no SIGTERM, nor beside the main thread.
+    with suppress(NotImplementedError, RuntimeError, ValueError):
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 @contextmanager
