@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 import attrs
@@ -130,7 +130,7 @@ def _looked_after(unclear: Exchange, looks: Sequence[Exchange], patience: float)
 
 
 def judge_confirmation(
-    one: str, exchanges: Sequence[Exchange], groups: Container[BulkGroup], *, patience: float
+    one: str, exchanges: Sequence[Exchange], groups: Collection[BulkGroup], *, patience: float, was_debited: bool
 ) -> None:
     """Check in which group a bill ended up whose debit was to be confirmed.
 
@@ -139,6 +139,7 @@ def judge_confirmation(
         exchanges: What was sent and answered, of the whole call.
         groups: Where it is; several where an error was raised that leaves it open.
         patience: Seconds for which an unclear end has to be looked after.
+        was_debited: Whether an earlier call has had the bill debited.
     """
     writes = [each for each in exchanges if one in each.confirmed]
     # A refusal does nothing, so the rest of a refused call may be sent in parts.
@@ -149,10 +150,23 @@ def judge_confirmation(
         assert BulkGroup.SUCCEEDED in groups
     elif write is not None:
         assert BulkGroup.UNKNOWN in groups, "an unclear end that nothing cleared up is unknown"
-        _looked_after(write, [each for each in exchanges if each.ended_at > write.ended_at], patience)
+        looks = [each for each in exchanges if each.ended_at > write.ended_at]
+        # A bill that EnKash says it does not have cannot be debited, so there is nothing to wait for.
+        if not any(look.shows(one) is ABSENT for look in looks):
+            _looked_after(write, looks, patience)
+    elif was_debited and not shown:
+        # An earlier call got its yes a moment ago, or may have been done: both are known without a look.
+        assert {BulkGroup.SUCCEEDED, BulkGroup.UNKNOWN, BulkGroup.NOT_SENT} & set(groups)
     else:
-        was_refused = any(each.end in {End.REFUSED, End.SHUT_OUT} for each in writes)
-        assert (BulkGroup.FAILED if was_refused or ABSENT in shown else BulkGroup.NOT_SENT) in groups
+        ends = {each.end for each in writes}
+        if End.REFUSED in ends or ABSENT in shown:
+            assert BulkGroup.FAILED in groups
+        elif End.SHUT_OUT in ends:
+            # Refused as a 401, or for want of a new token after it: nothing was done either way.
+            assert {BulkGroup.FAILED, BulkGroup.NOT_SENT} & set(groups)
+        else:
+            # Unknown where an earlier call that was cancelled has sent it and this one only looked.
+            assert {BulkGroup.NOT_SENT, BulkGroup.UNKNOWN} & set(groups)
 
 
 def by_request(result: BulkResult[Bill]) -> dict[int, BulkItem[Bill]]:

@@ -313,7 +313,8 @@ class World:
         if self._loose & set(ids):
             await self.come_back_later()
         self._prepare(faults)
-        check = check_first or bool(self.debited() & set(ids))
+        before = set(self.debited())
+        check = check_first or bool(before & set(ids))
         mark, said, exchanges = await self._run(
             lambda mark: self.client.payments.confirm_debit(ids, remarks=mark, check_first=check), cancel
         )
@@ -322,7 +323,8 @@ class World:
         if said is None:
             return None
         for one in dict.fromkeys(ids):
-            judge_confirmation(one, exchanges, groups_of(one, said), patience=self._patience)
+            groups = groups_of(one, said)
+            judge_confirmation(one, exchanges, groups, patience=self._patience, was_debited=one in before)
             self._note_confirmation(mark, one, groups_of(one, said))
         return said if isinstance(said, BulkResult) else None
 
