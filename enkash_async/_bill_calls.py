@@ -16,7 +16,7 @@ from enkash_async.errors import InvalidRequestError
 from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.routes import Routes
 
-__all__ = ["Create", "create", "create_from_fetch", "fetch_current"]
+__all__ = ["Create", "biller_words", "create", "create_from_fetch", "due_amount", "fetch_current"]
 
 
 @attrs.frozen
@@ -58,6 +58,17 @@ def fetch_current(
     )
 
 
+def due_amount(fetched: FetchedBill) -> Decimal | None:
+    """Return the rupees to pay of a fetched bill; a biller that names one amount alone means that."""
+    return fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
+
+
+def biller_words(fetched: FetchedBill) -> str:
+    """Return the biller's message, in which it may have repeated the consumer number, without that."""
+    words = fetched.status_message or ""
+    return words.replace(fetched.consumer_number, "***") if fetched.consumer_number else words
+
+
 def create_from_fetch(
     routes: Routes, fetched: FetchedBill, *, reference_id: str, amount: Decimal | int | None
 ) -> Create:
@@ -68,11 +79,9 @@ def create_from_fetch(
     """
     if not isinstance(fetched, FetchedBill):
         raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
-    net = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
+    net = due_amount(fetched)
     if fetched.company_biller_id is None or net is None:
-        words = fetched.status_message or ""
-        if fetched.consumer_number:
-            words = words.replace(fetched.consumer_number, "***")
+        words = biller_words(fetched)
         said = f" (the biller said: {words})" if words else ""
         raise InvalidRequestError(f"the fetched bill has no amount to pay or no company_biller_id{said}")
     due = checks.amount(net if amount is None else amount, "amount")

@@ -32,6 +32,7 @@ __all__ = [
     "checked_source",
     "collect",
     "drive",
+    "ends_the_job",
     "group_of",
     "items_of",
     "stream",
@@ -87,6 +88,11 @@ def group_of(problem: EnkashError) -> BulkGroup:
         return BulkGroup.FAILED  # of a read, which changes nothing
     unsent = isinstance(problem, (ConfigurationError, InvalidRequestError, TokenError, TransportError))
     return BulkGroup.NOT_SENT if unsent else BulkGroup.FAILED
+
+
+def ends_the_job(problem: EnkashError) -> bool:
+    """Whether the failure of one item would meet every other one as well; a wrong argument is that item's own."""
+    return is_lasting(problem) and not isinstance(problem, InvalidRequestError)
 
 
 class Progress:
@@ -258,7 +264,7 @@ class _Run(Generic[S, T]):
         try:
             return BulkItem(key, await self._job.work(item), request=item)
         except EnkashError as problem:
-            if is_lasting(problem) and not isinstance(problem, InvalidRequestError):
+            if ends_the_job(problem):
                 self._stopped_by = problem
             return _item(key, problem, item)
         except asyncio.CancelledError:

@@ -106,8 +106,9 @@ class Settling:
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
         """Return a bill that was created, with the id that the reply left out, where EnKash shows it."""
         seen = await peek(self._enquiries.get_by_reference(wanted.reference_id), self._timeout)
-        usable = isinstance(seen, Bill) and not matching.compare(wanted, seen).different
-        return seen if isinstance(seen, Bill) and usable else created
+        if isinstance(seen, Bill) and not matching.compare(wanted, seen).different:
+            return seen
+        return created
 
     async def existing(self, wanted: Wanted, refused: DuplicateReferenceError) -> Bill:
         """Return the bill that a reference was used for, where it is the one that is wanted.

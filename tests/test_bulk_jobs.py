@@ -33,6 +33,8 @@ from enkash_async.errors import (
 )
 from enkash_async.sandbox import FaultKind, Sandbox
 
+from support import FEEDS, slowly
+
 Work = Callable[[str], Awaitable[str]]
 
 
@@ -51,22 +53,6 @@ async def _echo(item: str) -> str:
     return item
 
 
-async def _slowly(items: Iterable[Any]) -> AsyncIterator[Any]:
-    for item in items:
-        await asyncio.sleep(0)
-        yield item
-
-
-def _plainly(items: Iterable[Any]) -> Iterator[Any]:
-    yield from items
-
-
-#: Each way to hand over items that are read one by one.
-FEEDS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
-    "iterator": iter,
-    "generator": _plainly,
-    "asynchronous generator": _slowly,
-}
 SOURCES: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "list": list,
     "tuple": tuple,
@@ -776,7 +762,7 @@ async def test_fetches_and_creates_go_hand_in_hand(sandbox: Sandbox, client: Enk
         BillRequest(item.request.biller_id, item.request.params, reference_id=f"inv-{place}", fetched=item.value)
         for place, item in enumerate(fetched.succeeded[:5])
     ]
-    created = [item async for item in client.bills.create_each(_slowly(requests), concurrency=2)]
+    created = [item async for item in client.bills.create_each(slowly(requests), concurrency=2)]
     assert sorted(_keys(created)) == [f"inv-{number}" for number in range(5)]
     assert (sandbox.counts["create_bill"], sandbox.counts["add_bill"]) == (5, 0)
     found = [item async for item in client.bills.fetch_each(iter(wanted), concurrency=2)]

@@ -45,6 +45,8 @@ from enkash_async.models import ApprovalStatus
 from enkash_async.payments import Payments
 from enkash_async.sandbox import FaultKind, Sandbox
 
+from support import FEEDS, plainly, slowly
+
 QUICK = RetryPolicy(attempts=3, backoff=0, settle=SettlePolicy(window=0.3, pauses=PollPolicy(first=0.01, longest=0.05)))
 CONFIRM = Routes().confirm_debit
 
@@ -138,16 +140,6 @@ def _all_of(result: BulkResult[None]) -> list[str]:
     return _keys([*result.succeeded, *result.failed, *result.unknown, *result.not_sent])
 
 
-async def _slowly(ids: Iterable[Any]) -> AsyncIterator[Any]:
-    for one in ids:
-        await asyncio.sleep(0)
-        yield one
-
-
-def _plainly(ids: Iterable[Any]) -> Iterator[Any]:
-    yield from ids
-
-
 COLLECTIONS: Mapping[str, Callable[[Iterable[str]], Any]] = {
     "list": list,
     "tuple": tuple,
@@ -157,7 +149,6 @@ COLLECTIONS: Mapping[str, Callable[[Iterable[str]], Any]] = {
     "keys": lambda ids: dict.fromkeys(ids).keys(),
     "deque": collections.deque,
 }
-FEEDS = {"generator": _plainly, "iterator": iter, "asynchronous generator": _slowly}
 each_collection = pytest.mark.parametrize("make", COLLECTIONS.values(), ids=COLLECTIONS)
 each_feed = pytest.mark.parametrize("make", FEEDS.values(), ids=FEEDS)
 each_source = pytest.mark.parametrize("make", [*COLLECTIONS.values(), *FEEDS.values()], ids=[*COLLECTIONS, *FEEDS])
@@ -524,7 +515,7 @@ async def test_a_call_that_was_cancelled_is_finished_by_a_second_run(till: Till)
 # --- sources that break off -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [_plainly, _slowly])
+@pytest.mark.parametrize("make", [plainly, slowly])
 @pytest.mark.parametrize("count", [3, 1003])
 async def test_a_source_that_fails_in_the_middle_loses_no_id(
     till: Till, make: Callable[[Iterable[str]], Any], count: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from decimal import Decimal
@@ -21,32 +20,9 @@ from hypothesis import strategies as st
 from enkash_async.errors import ConfigurationError
 from enkash_async.limits import Gate, Limits
 
+from support import LeapingLoop
+
 EPSILON = 1e-6  # seconds; far above the rounding and the resolution of a loop's clock, far below any gap used here
-
-
-class _Leaping(selectors.DefaultSelector):
-    """Passes the time that it is asked to wait by moving a clock."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or self.now > 2e9:
-            raise AssertionError("everybody waits for ever")
-        if timeout > 0:
-            # A loop runs what was due before now, not what is due just now, so the leap goes a hair further.
-            self.now = math.nextafter(self.now + timeout, math.inf)
-        return super().select(0)
-
-
-class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time leaps to the next thing that is due; it fails when there is none."""
-
-    def __init__(self) -> None:
-        self._leaping = _Leaping()
-        super().__init__(self._leaping)
-
-    def time(self) -> float:
-        return self._leaping.now
 
 
 def leap(main: Coroutine[Any, Any, None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
@@ -33,7 +32,7 @@ from enkash_async.bulk import BulkItem, BulkResult
 from enkash_async.errors import AuthenticationError, EnkashError, TransportError
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, Time
+from support import EAGER, LeapingLoop, Time
 
 T = TypeVar("T")
 
@@ -250,29 +249,6 @@ async def test_a_single_wait_raises_what_the_bill_ended_with(shop: Shop) -> None
 
 
 # --- the deadline -----------------------------------------------------------------------------------------------------
-
-
-class _Leaping(selectors.DefaultSelector):
-    """Passes the time that it is asked to wait by moving a clock."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everybody waits for ever"
-        if timeout > 0:
-            self.now = math.nextafter(self.now + timeout, math.inf)
-        return super().select(0)
-
-
-class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time leaps to the next thing that is due."""
-
-    def __init__(self) -> None:
-        self._leaping = _Leaping()
-        super().__init__(self._leaping)
-
-    def time(self) -> float:
-        return self._leaping.now
 
 
 class Slow:

@@ -150,7 +150,7 @@ class _Run:
     Args:
         rows: What to pay.
         settle: Seconds to look for what an unclear call did.
-        options: Of the job.
+        concurrency: As for the job, like the others.
     """
 
     def __init__(

@@ -18,8 +18,9 @@ from typing import TypeVar
 import attrs
 
 from enkash_async import _matching as matching
-from enkash_async._bulk import drive, group_of, items_of
-from enkash_async._lookout import is_lasting, is_passing
+from enkash_async._bill_calls import biller_words, due_amount
+from enkash_async._bulk import drive, ends_the_job, group_of, items_of
+from enkash_async._lookout import is_passing
 from enkash_async._matching import Wanted
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.cli._text import rupees
@@ -184,7 +185,7 @@ class PayJob:
             refused = isinstance(problem, ApiError) and not is_passing(problem)
             outcome = RowOutcome.REFUSED if refused else RowOutcome.NOT_SENT
         case.end(outcome, problem)
-        if is_lasting(problem) and not isinstance(problem, InvalidRequestError):
+        if ends_the_job(problem):
             self._stopped_by = problem
 
     async def _create(self, case: _Case) -> None:
@@ -216,9 +217,9 @@ class PayJob:
             return None
         row = case.row
         fetched = await self._client.bills.fetch_current(row.biller_id, row.params, circle=row.circle)
-        case.amount = fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
+        case.amount = due_amount(fetched)
         if case.amount is None or fetched.company_biller_id is None:
-            words = (fetched.status_message or "").replace(row.params["cn"], "***")  # a biller may repeat it
+            words = biller_words(fetched)
             said = f": {words}" if words else ""
             case.end(RowOutcome.REFUSED, InvalidRequestError(f"the biller shows nothing to pay{said}"))
         elif not self._over(case):
