@@ -44,7 +44,7 @@ from enkash_async.tokens._windows import LONGEST_LIFETIME, hold_back
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
 
-    from enkash_async.tokens._redis_link import Argument, RedisLink
+    from enkash_async._redis_link import Argument, RedisLink
 
 __all__ = ["RedisTokenProvider", "RedisTokenStore", "StoreStatus"]
 
@@ -53,6 +53,7 @@ _Reply: TypeAlias = Sequence[Any]
 _log = getLogger("enkash_async.tokens")
 
 _TIMEOUT = 0.25  # seconds for one reply
+_SCRIPTS = ("claim", "beat", "publish", "fail", "reject", "reset", "read")
 _KEYS = ("tok", "lease", "meta", "guard", "cool")
 _NAME = re.compile(r"[\w.-]{1,64}")
 _PLAIN = "p1:"  # how a token is written that is not sealed
@@ -131,14 +132,16 @@ class RedisTokenStore:
     ) -> None:
         redis = Mute(redis) if isinstance(redis, str) else redis
         # Only who shares tokens pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async.tokens._redis_link import RedisLink, script  # noqa: PLC0415
+        from enkash_async._redis_link import RedisLink, script  # noqa: PLC0415
 
         if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
             raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash'")
         if sealer is not None and not isinstance(sealer, TokenSealer):
             raise ConfigurationError(f"sealer must be a TokenSealer, not {type(sealer).__name__}")
-        self._link: RedisLink = RedisLink(redis, timeout=timeout, clock=clock, sleep=sleep, random=random)
-        self._scripts = {name: script(name) for name in ("claim", "beat", "publish", "fail", "reject", "reset", "read")}
+        self._link: RedisLink = RedisLink(
+            redis, timeout=timeout, error=TokenStoreError, clock=clock, sleep=sleep, random=random
+        )
+        self._scripts = {name: script(str(__package__), name) for name in _SCRIPTS}
         self._sealer = sealer
         self._prefix = prefix
         self._clock = clock

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from enkash_async._redis_link import Script
 from enkash_async.tokens import (
     CachingTokenProvider,
     Claim,
@@ -29,7 +30,6 @@ from enkash_async.tokens import (
     TokenProvider,
     Wait,
 )
-from enkash_async.tokens._redis_link import Script
 
 __all__ = [
     "alone",

@@ -10,13 +10,13 @@ from tokens.doubles import Clock
 
 from enkash_async.errors import TokenStoreError
 from enkash_async.tokens import Lead, RedisTokenStore
-from enkash_async.tokens._reach import Reach
+from enkash_async._reach import Reach
 
 from servers import Server, gate
 
 
 def reach_of(clock: Clock, chance: float = 0.5) -> Reach:
-    return Reach(clock=clock, random=lambda: chance)
+    return Reach(error=TokenStoreError, clock=clock, random=lambda: chance)
 
 
 def fallen(clock: Clock, chance: float = 0.5) -> Reach:

@@ -90,7 +90,7 @@ async def test_a_user_without_scripts_makes_no_login(server: Server, sandbox: Sa
     """The caller learns at once that Redis refuses, instead of a login that nobody shares."""
     _allow(server, [command for command in COMMANDS if command != missing])
     worker = provider(sandbox, _url(server, 3))
-    with pytest.raises(TokenStoreError, match="Redis refuses to work as a token store"):
+    with pytest.raises(TokenStoreError, match="Redis refuses to work as a store"):
         await worker.get_token()
     await worker.aclose()
     assert sandbox.counts["token"] == 0

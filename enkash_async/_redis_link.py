@@ -1,4 +1,7 @@
-"""Scripts on a Redis, in whatever event loop; nothing else sends it a command."""
+"""Scripts on a Redis, in whatever event loop; nothing else sends it a command.
+
+Tokens are shared through it, and the record of handled webhooks.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from redis import exceptions as redis_errors
 from redis.asyncio import Redis, RedisCluster
 
 from enkash_async._forks import reset_after_fork
-from enkash_async.errors import ConfigurationError, TokenStoreError
-from enkash_async.tokens._reach import Reach
-from enkash_async.tokens._redis_url import Client, Way, close, way_to
+from enkash_async._reach import Reach
+from enkash_async._redis_url import Client, Way, close, way_to
+from enkash_async.errors import ConfigurationError, EnkashError
 
 __all__ = ["RedisLink", "Script", "script"]
 
@@ -54,10 +57,10 @@ class Script:
     sha: str
 
 
-@functools.cache  # every store needs the same seven
-def script(name: str) -> Script:
-    """Return a script of the folder `lua`."""
-    text = importlib.resources.files(__package__).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+@functools.cache  # every store of a kind needs the same ones
+def script(package: str, name: str) -> Script:
+    """Return a script of a package's folder `lua`."""
+    text = importlib.resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -71,6 +74,7 @@ class RedisLink:
         redis: An asyncio client of redis-py, or a URL.
         timeout: Seconds for one reply. An attempt that takes four times as long is given up, also with a user's client;
             where a URL names several hosts, for each of them.
+        error: Makes the error for what Redis does not do, from a text.
         clock: Monotonic seconds.
         sleep: Waits so many seconds.
         random: Returns a number in [0, 1).
@@ -84,6 +88,7 @@ class RedisLink:
         redis: Client | str,
         *,
         timeout: float,
+        error: Callable[[str], EnkashError],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float],
@@ -100,6 +105,7 @@ class RedisLink:
             kind = f"{type(redis).__module__}.{type(redis).__name__}"
             raise ConfigurationError(f"redis must be a client of redis.asyncio, or a URL, not {kind}")
         self._limit = 4 * timeout * (1 if self._way is None else 1 + self._way.hosts)
+        self._error = error
         self._clock = clock
         self._sleep = sleep
         self._random = random
@@ -111,7 +117,7 @@ class RedisLink:
 
     def _prepare(self) -> None:
         self._lock = threading.Lock()
-        self._reach = Reach(clock=self._clock, random=self._random)
+        self._reach = Reach(error=self._error, clock=self._clock, random=self._random)
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone, since its replies come over them; not even close them."""
@@ -131,7 +137,7 @@ class RedisLink:
                 token does not lie about in the frames of a traceback.
 
         Raises:
-            TokenStoreError: Redis cannot be reached, or refuses.
+            EnkashError: Redis cannot be reached, or refuses; of the kind that `error` makes.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -141,7 +147,7 @@ class RedisLink:
                 return reply
             self._reach.failed(trouble.text)
             if trouble.is_lasting or self._reach.is_down:
-                raise TokenStoreError(trouble.text)
+                raise self._error(trouble.text)
             await self._sleep(pause * (0.5 + self._random()))
             pause *= 2
 
@@ -195,7 +201,7 @@ class RedisLink:
             if own is not None:
                 return own
             if self._closed:
-                raise TokenStoreError("the token store is closed; make a new one")
+                raise self._error("the store is closed; make a new one")
             for ended in [known for known in self._ours if known.is_closed()]:
                 del self._ours[ended]
             assert self._way is not None  # noqa: S101 (there is either a client or a way to open one)
@@ -269,4 +275,4 @@ class _Trouble:
         # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
         code = words.partition(" ")[0]
         said = f" {code}" if code.isupper() else ""
-        return cls(f"Redis refuses to work as a token store ({kind}{said})", is_lasting=True)
+        return cls(f"Redis refuses to work as a store ({kind}{said})", is_lasting=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from enkash_async.errors import TokenStoreError
+from enkash_async.errors import EnkashError
 
 __all__ = ["Reach"]
 
@@ -21,11 +21,15 @@ class Reach:
     which brings it back.
 
     Args:
+        error: Makes the error that refuses, from a text.
         clock: Monotonic seconds.
         random: Returns a number in [0, 1).
     """
 
-    def __init__(self, *, clock: Callable[[], float], random: Callable[[], float]) -> None:
+    def __init__(
+        self, *, error: Callable[[str], EnkashError], clock: Callable[[], float], random: Callable[[], float]
+    ) -> None:
+        self._error = error
         self._clock = clock
         self._random = random
         self._lock = threading.Lock()
@@ -42,7 +46,7 @@ class Reach:
         """Ask to send something.
 
         Raises:
-            TokenStoreError: The store is down, and this is not the time to look.
+            EnkashError: The store is down, and this is not the time to look.
         """
         with self._lock:
             if not self.is_down:
@@ -52,7 +56,7 @@ class Reach:
                 self._look_at = now + _PROBE_LASTS  # this is the one look; the next one may follow when it has failed
                 return
             why = self._why
-        raise TokenStoreError(why)
+        raise self._error(why)
 
     def worked(self) -> None:
         """Note that the store has answered."""
