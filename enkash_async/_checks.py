@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -21,6 +22,7 @@ __all__ = [
     "flag",
     "identifier",
     "identifiers",
+    "is_loopback",
     "remarks",
     "text",
     "texts",
@@ -203,6 +205,16 @@ def _whole(value: int, where: str) -> int:
     if abs(value) >= 10 ** (_MAX_DIGITS + 1):
         _wrong(f"{where} has more digits than any number here")
     return int(value)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _encodable(value: str) -> bool:

@@ -7,7 +7,6 @@ frames and attributes of aiohttp's exceptions hold request headers, and with the
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import sys
 import time
@@ -20,6 +19,7 @@ import attrs
 from aiohttp.payload import BytesPayload
 from yarl import URL
 
+from enkash_async._checks import is_loopback
 from enkash_async._version import __version__
 from enkash_async._wire import Request, Response
 from enkash_async.errors import (
@@ -83,18 +83,9 @@ def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
         raise ConfigurationError("base_url must not hold a user or a password: they belong into Credentials")
     if url.query_string or url.fragment:
         raise ConfigurationError("base_url must have no query and no fragment")
-    if url.scheme == "http" and not allow_insecure and not _is_loopback(url.host or ""):
+    if url.scheme == "http" and not allow_insecure and not is_loopback(url.host or ""):
         raise ConfigurationError("base_url must be https, or tokens travel in the clear; allow_insecure=True overrides")
     return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _OneShot(BytesPayload):

@@ -56,6 +56,7 @@ class Routes:
     initiate_payment: str = _route("/api/v0/payment", verified=False)
     add_bill: str = _route("/api/v2/biller/addBill")
     create_bill: str = _route("/api/v2/utilityPayment")
+    register_webhook: str = _route("/api/v0/webhook-data")
 
     @classmethod
     def unverified(cls) -> tuple[str, ...]:

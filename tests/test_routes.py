@@ -18,6 +18,7 @@ DOCUMENTED = {
     "confirm_debit": "/api/v0/utilityPayment/status",
     "add_bill": "/api/v2/biller/addBill",
     "create_bill": "/api/v2/utilityPayment",
+    "register_webhook": "/api/v0/webhook-data",
 }
 UNVERIFIED = ("billers", "biller_categories", "initiate_payment")
 NAMES = [field.name for field in attrs.fields(Routes)]

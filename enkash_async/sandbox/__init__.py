@@ -25,8 +25,22 @@ The worst that can happen to a create: the look-up says that there is no bill, a
     await sandbox.late_work()
     assert len(sandbox.ledger.search()) == 1
 
+It posts webhooks as well: to every address that is registered through the API, on each change of a bill, also when
+nobody looks at the bill. `webhook` names the posts where routes are named::
+
+    await client.webhooks.register(
+        "http://127.0.0.1:8000/enkash",
+        headers={"X-Key": "my-secret"},
+        events=["UTILITY_BILLPAY_SUCCESS", "UTILITY_BILLPAY_FAILED"],
+    )
+    sandbox.faults.add("webhook", FaultKind.DUPLICATED)
+    ...
+    await sandbox.webhooks_delivered()
+    assert sandbox.counts["webhook"] == 2
+
 Where EnKash documents nothing (biller list, biller categories, payment through the gateway, the reply of the bulk
-search) the sandbox has a reading of its own: passing here proves nothing about EnKash for those.
+search, the reply to a registration, order and resends of posts) the sandbox has a reading of its own: passing here
+proves nothing about EnKash for those.
 """
 
 from __future__ import annotations
@@ -41,7 +55,8 @@ from aiohttp import web
 from yarl import URL
 
 from enkash_async.routes import Routes
-from enkash_async.sandbox._app import create_app, late_work
+from enkash_async.sandbox._app import create_app, late_work, webhooks_delivered
+from enkash_async.sandbox._courier import Resends
 from enkash_async.sandbox._faults import FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._reply import FetchStyle
@@ -69,6 +84,11 @@ def _made_up() -> Credentials:
 class Sandbox:
     """A fake EnKash that listens while the `async with` block runs; each one starts empty and is used once.
 
+    A webhook that is registered hears of each change of a bill, whether or not anybody asks for the bill. The posts of
+    one bill to one address go out one after the other, those of several bills side by side. A post that is not answered
+    with a 2xx, or not within 10 seconds, is sent again; redirects are not followed. The end of the sandbox drops what
+    is outstanding.
+
     Args:
         host: Where to listen; the default is this computer only.
         port: TCP port; 0 takes a free one.
@@ -80,17 +100,22 @@ class Sandbox:
         routes: Paths of the calls.
         credentials: What a login has to bring; None makes some up.
         clock: Gives seconds that only grow, for token lifetimes and settlement.
+        webhook_attempts: How often a post is sent at most, the first time included.
+        webhook_pause: Seconds before it is sent again; each further pause is twice as long.
 
     Attributes:
         credentials: What a login has to bring.
         faults: What goes wrong; add to it at any time.
-        counts: Requests that arrived, by field name of `Routes`.
-        ledger: Bills, debits, limits and tokens behind the API.
+        counts: Requests that arrived, by field name of `Routes`; under `webhook` the posts that were sent, with each
+            attempt.
+        ledger: Bills, debits, limits, tokens and registered webhooks behind the API.
 
     Raises:
-        ValueError: A style is unknown, the lifetime is not a finite number above 0, or the delay is negative.
+        ValueError: A style is unknown, the lifetime is not a finite number above 0, a delay or pause is negative, or
+            there is to be no attempt at all.
 
-    EnKash pages: api-12704314 (login), api-10664797 to api-10664803 (calls).
+    EnKash pages: api-12704314 (login), api-10664797 to api-10664803 (calls), api-10664805 (registration), api-12515630
+    (posts).
     """
 
     def __init__(
@@ -106,6 +131,8 @@ class Sandbox:
         routes: Routes = _DOCUMENTED,
         credentials: Credentials | None = None,
         clock: Callable[[], float] = time.monotonic,
+        webhook_attempts: int = 3,
+        webhook_pause: float = 0.2,
     ) -> None:
         self.credentials: Credentials = credentials or _made_up()
         self.faults: Faults = Faults()
@@ -125,6 +152,7 @@ class Sandbox:
             routes=routes,
             token_style=token_style,
             fetch_style=fetch_style,
+            resends=Resends(attempts=webhook_attempts, pause=webhook_pause),
         )
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         self._base_url: str | None = None
@@ -179,6 +207,13 @@ class Sandbox:
     async def late_work(self) -> None:
         """Return as soon as no work is outstanding that `FaultKind.LATE` put off; the end of the sandbox drops it."""
         await late_work(self._app)
+
+    async def webhooks_delivered(self) -> None:
+        """Return as soon as every change of a bill so far was posted, and each post answered or given up.
+
+        Bills that are not due yet are not waited for; the end of the sandbox drops what is outstanding.
+        """
+        await webhooks_delivered(self._app)
 
     def revoke_tokens(self) -> None:
         """Make every token issued so far unknown: the next call with one is answered with 401."""

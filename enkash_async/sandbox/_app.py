@@ -15,13 +15,17 @@ from aiohttp.typedefs import Handler
 
 from enkash_async.routes import Routes
 from enkash_async.sandbox._body import Body
+from enkash_async.sandbox._courier import Courier, Resends
 from enkash_async.sandbox._endpoints import ENDPOINTS, Call, Endpoint
 from enkash_async.sandbox._faults import Fault, FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger, Refusal, RefusedError
+from enkash_async.sandbox._payment import UtilityPayment
 from enkash_async.sandbox._reply import FetchStyle, Reply, enveloped
+from enkash_async.sandbox._tasks import Tasks
 from enkash_async.sandbox._token import TokenStyle, bearer_refusal, log_in
+from enkash_async.sandbox._watch import Watch
 
-__all__ = ["create_app", "late_work"]
+__all__ = ["create_app", "late_work", "webhooks_delivered"]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 # What is left to do once a request has been read and let in; it needs the connection no more.
@@ -39,39 +43,6 @@ _REFUSALS = {
 }
 
 
-class _LateWork:
-    """What is still to be done for callers who were hung up on.
-
-    Args:
-        sleep: Waits for so many seconds.
-    """
-
-    def __init__(self, sleep: Sleep) -> None:
-        self._sleep = sleep
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def put_off(self, deed: Deed, delay: float) -> None:
-        """Do the work after so many seconds; nobody is told how it ends."""
-        task = asyncio.create_task(self._do(deed, delay))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _do(self, deed: Deed, delay: float) -> None:
-        await self._sleep(delay)
-        deed()
-
-    async def done(self) -> None:
-        """Wait until nothing is left, also of what is put off in the meantime."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def cancel(self) -> None:
-        """Leave undone what is left."""
-        for task in self._tasks:
-            task.cancel()
-        await self.done()
-
-
 @attrs.frozen(kw_only=True)
 class _Desk:
     """What every handler works with."""
@@ -82,9 +53,12 @@ class _Desk:
     token_style: TokenStyle
     fetch_style: FetchStyle
     sleep: Sleep
-    late: _LateWork
+    late: Tasks  # for callers who were hung up on
+    courier: Courier
+    watch: Watch
 
 
+_USUAL = Resends()
 _DESK = web.AppKey("enkash_sandbox_desk", _Desk)
 
 
@@ -96,18 +70,20 @@ def create_app(
     routes: Routes,
     token_style: TokenStyle = "camel",
     fetch_style: FetchStyle = "odd",
+    resends: Resends = _USUAL,
     sleep: Sleep = asyncio.sleep,
 ) -> web.Application:
     """Return the application that serves a ledger.
 
     Args:
-        ledger: What the calls act on.
+        ledger: What the calls act on; its changes are posted to the webhooks that are registered.
         faults: What goes wrong.
         counts: Is counted up by route name on arrival of each request, before any fault.
         routes: Where the calls are found.
         token_style: `camel`, `snake` or `legacy`, the shape of the login reply.
         fetch_style: `odd` or `regular`, the casing of the fetch reply.
-        sleep: Waits for so many seconds, for `FaultKind.SLOW` and `FaultKind.LATE`.
+        resends: How often a webhook is posted to that does not answer with a 2xx.
+        sleep: Waits for so many seconds, for faults and between two posts of the same.
 
     Raises:
         ValueError: A style is unknown.
@@ -115,6 +91,7 @@ def create_app(
     for style, known in ((token_style, get_args(TokenStyle)), (fetch_style, get_args(FetchStyle))):
         if style not in known:
             raise ValueError(f"unknown style {style!r}; use one of {', '.join(known)}")
+    courier, watch = Courier(ledger, faults=faults, counts=counts, resends=resends, sleep=sleep), Watch(ledger)
     app = web.Application(middlewares=[_envelope_http_errors])
     app[_DESK] = _Desk(
         ledger=ledger,
@@ -123,9 +100,12 @@ def create_app(
         token_style=token_style,
         fetch_style=fetch_style,
         sleep=sleep,
-        late=_LateWork(sleep),
+        late=Tasks(),
+        courier=courier,
+        watch=watch,
     )
-    app.on_cleanup.append(_cancel_late_work)  # comes after the last request, which may have put work off
+    app.on_startup.append(_open)
+    app.on_cleanup.append(_close)  # comes after the last request, which may have put work off
     app.router.add_route("POST", routes.token, _handler("token", _login))
     for name, (method, endpoint) in ENDPOINTS.items():
         # The stock placeholder refuses braces, which a referenceId may contain.
@@ -143,8 +123,35 @@ async def late_work(app: web.Application) -> None:
     await app[_DESK].late.done()
 
 
-async def _cancel_late_work(app: web.Application) -> None:
-    await app[_DESK].late.cancel()
+async def webhooks_delivered(app: web.Application) -> None:
+    """Return as soon as every change of a bill so far was posted, and each post answered or given up.
+
+    Args:
+        app: Comes from `create_app`.
+    """
+    desk = app[_DESK]
+    # What is due is read here rather than left to the next look of the watch.
+    while desk.watch.look() or desk.courier.busy:
+        await desk.courier.done()
+
+
+async def _open(app: web.Application) -> None:
+    desk = app[_DESK]
+
+    def changed(payment: UtilityPayment) -> None:
+        desk.courier.announce(payment)
+        desk.watch.wake()
+
+    desk.ledger.on_change, desk.ledger.on_register = changed, desk.watch.wake
+    desk.courier.open()
+    desk.watch.open()
+
+
+async def _close(app: web.Application) -> None:
+    desk = app[_DESK]
+    await desk.late.cancel()
+    await desk.watch.close()
+    await desk.courier.close()
 
 
 @web.middleware
@@ -220,9 +227,14 @@ async def _handle_with(fault: Fault, request: web.Request, work: Work) -> web.St
         await desk.sleep(fault.delay)
     deed = await work(request)
     if fault.kind is FaultKind.LATE:
-        desk.late.put_off(deed, fault.delay)
+        desk.late.start(_do_late(deed, fault.delay, desk.sleep))
         return _hang_up(request)
     return await _send_with(fault.kind, request, deed())
+
+
+async def _do_late(deed: Deed, delay: float, sleep: Sleep) -> None:
+    await sleep(delay)
+    deed()  # nobody is told how it ends
 
 
 async def _send_with(kind: FaultKind, request: web.Request, reply: Reply) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from enkash_async.sandbox._body import Body, invalid, required, whole_number
 from enkash_async.sandbox._catalogue import CIRCLES, categories
 from enkash_async.sandbox._ledger import FetchFailedError, Ledger
 from enkash_async.sandbox._payment import Bill, CompanyBiller, UtilityPayment
+from enkash_async.sandbox._registration import EVENTS, Registration
 from enkash_async.sandbox._reply import FetchStyle
 from enkash_async.sandbox._search import DAYS, EQUAL, MAX_RECORDS, ONE_OF, Query
 
@@ -20,6 +21,7 @@ __all__ = ["ENDPOINTS", "Call", "Endpoint"]
 # The pattern as api-10664802 prints it: no full stop, no slash, nothing outside ASCII.
 _REMARKS = r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}"
 _OTP = r"[0-9]{6}"
+_COMPANY_ID = r"CEK[A-Z0-9]{7}"
 _MAX_IDS = 1_000
 _PAYMENT_TYPES = ("INVOICE", "GST", "UTILITY", "RENTAL", "CONSENT_TRANSACTION", "COLLECTION_INVOICE", "ADVANCE_PAYMENT")
 # fmt: off
@@ -217,6 +219,31 @@ def _biller_categories(call: Call) -> object:
     return [{"name": name, "count": count} for name, count in categories(call.ledger.billers).items()]
 
 
+def _register_webhook(call: Call) -> object:
+    """Create Webhook Configuration (api-10664805); the reply is not documented, here it is what is kept but secrets."""
+    body = call.body
+    enabled = body.flag("enabled")
+    events = required(body.texts("events", among=EVENTS), "events")
+    try:
+        registration = Registration(
+            webhook_url=required(body.text("webhookUrl"), "webhookUrl"),
+            events=tuple(dict.fromkeys(events)),
+            headers=body.string_map("headers") or {},
+            enabled=True if enabled is None else enabled,
+            company_id=body.text("companyId", pattern=_COMPANY_ID),
+            ssl_certificate=body.text("sslCertificate"),
+        )
+    except ValueError as wrong:
+        raise invalid(str(wrong)) from None
+    call.ledger.register(registration)
+    return {
+        "webhookUrl": registration.webhook_url,
+        "events": list(registration.events),
+        "enabled": registration.enabled,
+        "companyId": registration.company_id,
+    }
+
+
 # Every field of Routes but the login, with its HTTP method.
 ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     "fetch_bill": ("POST", _fetch_bill),
@@ -229,4 +256,5 @@ ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     "initiate_payment": ("POST", _initiate_payment),
     "add_bill": ("POST", _add_bill),
     "create_bill": ("POST", _create_bill),
+    "register_webhook": ("POST", _register_webhook),
 }

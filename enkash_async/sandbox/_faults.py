@@ -10,13 +10,16 @@ from enkash_async.routes import Routes
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 
-_ROUTES = (*(field.name for field in attrs.fields(Routes)), "*")
+# What the sandbox sends of its own accord is no request: `*` does not stand for it.
+_WEBHOOK = "webhook"
+_ROUTES = (*(field.name for field in attrs.fields(Routes)), _WEBHOOK, "*")
 
 
 class FaultKind(enum.StrEnum):
     """A way to fail; the words are accepted in any case.
 
-    «Before» means that the request has no effect, «after» that its work is done although the reply does not say so.
+    «Before» means that the request has no effect, «after» that its work is done although the reply does not say so. The
+    last two are for the posts of `webhook`, as are SLOW and DROP_BEFORE; all but the last two are for requests.
     """
 
     UNAUTHORIZED = enum.auto()  # before: 401
@@ -24,26 +27,41 @@ class FaultKind(enum.StrEnum):
     BAD_GATEWAY = enum.auto()  # before: 502 with an HTML body
     UNAVAILABLE = enum.auto()  # before: 503, with Retry-After when one is given
     SERVER_ERROR = enum.auto()  # before: 500 in the envelope
-    SLOW = enum.auto()  # a wait, then the usual work and reply
-    DROP_BEFORE = enum.auto()  # before: the connection is closed
+    SLOW = enum.auto()  # a wait, then the usual work and reply; a post goes out late, and later ones of its bill wait
+    DROP_BEFORE = enum.auto()  # before: the connection is closed; a post is never sent
     DROP_AFTER = enum.auto()  # after: the connection is closed
     TRUNCATED = enum.auto()  # after: half of the announced body, then the connection is closed
     SERVER_ERROR_AFTER = enum.auto()  # after: 502 with an HTML body
     NOT_JSON = enum.auto()  # after: 200 with an HTML body
     LATE = enum.auto()  # after a while: the connection is closed at once, and the work is done `delay` seconds later
+    DUPLICATED = enum.auto()  # a post is sent twice at the same moment
+    REORDERED = enum.auto()  # a post is held back until a later one of its bill was answered, at most `delay` seconds
+
+    @classmethod
+    def of(cls, route: str) -> tuple[FaultKind, ...]:
+        """Return the kinds that are right for a route.
+
+        Args:
+            route: A field name of `Routes`, `*`, or `webhook` for the posts that the sandbox sends.
+        """
+        return _OF_WEBHOOKS if route == _WEBHOOK else tuple(kind for kind in cls if kind not in _OF_WEBHOOKS_ONLY)
 
     @classmethod
     def _missing_(cls, value: object) -> FaultKind | None:
         return cls.__members__.get(str(value).upper())
 
 
+_OF_WEBHOOKS_ONLY = (FaultKind.DUPLICATED, FaultKind.REORDERED)
+_OF_WEBHOOKS = (*_OF_WEBHOOKS_ONLY, FaultKind.SLOW, FaultKind.DROP_BEFORE)
+
+
 @attrs.frozen
 class Fault:
-    """A fault that hits one request.
+    """A fault that hits one request, or one post of a webhook.
 
     Args:
         kind: What happens.
-        delay: Seconds that SLOW waits, and that LATE puts the work off.
+        delay: Seconds that SLOW waits, that LATE puts the work off, and that REORDERED holds back at most.
         retry_after: Text of the Retry-After header, or None.
     """
 
@@ -61,7 +79,8 @@ class _Rule:
 
     def hit(self, route: str) -> bool:
         """Return whether the rule takes a request, and note that it was asked."""
-        if self.route not in (route, "*") or self.left == 0:
+        everywhere = self.route == "*" and route != _WEBHOOK
+        if not (everywhere or self.route == route) or self.left == 0:
             return False
         if self.skip:
             self.skip -= 1
@@ -87,25 +106,31 @@ class Faults:
         delay: float = 1.0,
         retry_after: float | str | None = None,
     ) -> None:
-        """Make requests fail.
+        """Make requests fail, or posts of webhooks.
+
+        A post is asked about once, when the bill changes: what is posted again after a bad answer counts as the same.
 
         Args:
-            route: A field name of `Routes`, such as `create_bill`, or `*` for all of them.
-            kind: What happens.
-            times: How many requests are hit; None means all until `clear()`.
-            after: How many requests are let through first; a request that an earlier fault took is not one of them.
-            delay: Seconds that `SLOW` waits, and that `LATE` puts the work off; the other kinds do not use it.
+            route: A field name of `Routes`, such as `create_bill`, or `*` for all of them; or `webhook` for the posts
+                that the sandbox sends, which `*` does not mean.
+            kind: What happens; `DUPLICATED` and `REORDERED` are for `webhook` alone, which knows `SLOW` and
+                `DROP_BEFORE` besides.
+            times: How many requests, or posts, are hit; None means all until `clear()`.
+            after: How many are let through first; one that an earlier fault took is not among them.
+            delay: Seconds that `SLOW` waits, that `LATE` puts the work off, and that `REORDERED` holds back at most;
+                the other kinds do not use it.
             retry_after: Seconds, or a text such as an HTTP date, for the Retry-After header of `RATE_LIMITED` (None: 1)
                 and of `UNAVAILABLE` (None: no header); the other kinds do not use it.
 
         Raises:
-            ValueError: The route or the kind is unknown, or a number is out of range; the message says what is right.
+            ValueError: The route or the kind is unknown, the kind is not for the route, or a number is out of range;
+                the message says what is right.
         """
         if route not in _ROUTES:
             raise ValueError(f"unknown route {route!r}; use one of {', '.join(_ROUTES)}")
         if (times is not None and times < 1) or after < 0 or not delay >= 0:
             raise ValueError("times must be None or 1 and more, after and delay must be 0 and more")
-        known = _kind(kind)
+        known = _kind(kind, route)
         if retry_after is None and known is FaultKind.RATE_LIMITED:
             retry_after = 1
         header = f"{retry_after:g}" if isinstance(retry_after, (int, float)) else retry_after
@@ -116,12 +141,16 @@ class Faults:
         self._rules.clear()
 
     def take(self, route: str) -> Fault | None:
-        """Return the fault that hits a request to a route, or None; the server asks once for each request."""
+        """Return the fault that hits a request to a route, or None; the server asks once for each request or post."""
         return next((rule.fault for rule in self._rules if rule.hit(route)), None)
 
 
-def _kind(word: FaultKind | str) -> FaultKind:
+def _kind(word: FaultKind | str, route: str) -> FaultKind:
+    right = FaultKind.of(route)
     try:
-        return FaultKind(word)
+        kind = FaultKind(word)
     except ValueError:
-        raise ValueError(f"unknown kind of fault {word!r}; use one of {', '.join(FaultKind)}") from None
+        raise ValueError(f"unknown kind of fault {word!r}; use one of {', '.join(right)}") from None
+    if kind not in right:
+        raise ValueError(f"{str(kind)!r} is no kind of fault for {route!r}; use one of {', '.join(right)}")
+    return kind

@@ -15,7 +15,9 @@ import attrs
 from enkash_async.sandbox._accounts import Accounts
 from enkash_async.sandbox._catalogue import BILLERS, Biller
 from enkash_async.sandbox._payment import IST, Bill, CompanyBiller, Debit, Stage, UtilityPayment, due_bill
+from enkash_async.sandbox._registration import Registration
 from enkash_async.sandbox._search import Query
+from enkash_async.sandbox._timetable import Timetable
 from enkash_async.tokens._types import Credentials
 
 __all__ = ["FetchFailedError", "Ledger", "Refusal", "RefusedError"]
@@ -86,12 +88,16 @@ class Ledger:
         clock: Gives seconds that only grow; every instant of the ledger follows from it.
         opened_at: The instant, aware, that the clock's first reading stands for.
         new_id: Gives a text that it has not given before.
+        on_change: Is called with each payment that was created or has come to another stage, once for each stage and in
+            order; the sandbox puts its webhooks here.
+        on_register: Is called after a webhook was registered; likewise.
 
     Attributes:
         company_name: Whose account it is.
         debits: Money taken from the account, one entry for each bill that was confirmed, and with `repeat_debits` one
             for each further confirmation.
         accounts: The user, the lock and the tokens.
+        registrations: The webhooks, by address; take one out and nothing more is posted there.
 
     Raises:
         ValueError: The token lifetime is not a finite number above 0, or a delay is negative.
@@ -108,17 +114,23 @@ class Ledger:
     clock: Callable[[], float] = time.monotonic
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     new_id: Callable[[], str] = _random_id
+    on_change: Callable[[UtilityPayment], None] | None = attrs.field(default=None, repr=False)
+    on_register: Callable[[], None] | None = attrs.field(default=None, repr=False)
     company_name: str = "Sandbox Traders Private Limited"
     debits: list[Debit] = attrs.field(factory=list, init=False)
     accounts: Accounts = attrs.field(init=False)
+    registrations: dict[str, Registration] = attrs.field(factory=dict, init=False)
     _started: float = attrs.field(init=False)
     _enrolled: dict[str, CompanyBiller] = attrs.field(factory=dict, init=False, repr=False)
     _payments: dict[str, UtilityPayment] = attrs.field(factory=dict, init=False, repr=False)
     _by_reference: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _positions: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
 
+    _timetable: Timetable = attrs.field(init=False, repr=False)
+
     def __attrs_post_init__(self) -> None:
         self._started = self.clock()
+        self._timetable = Timetable(self._payments)
         self.accounts = Accounts(
             credentials=self.credentials, lifetime=lambda: self.token_lifetime, now=self.now, new_id=self.new_id
         )
@@ -217,8 +229,14 @@ class Ledger:
             created_at=self.now(),
         )
         self._positions[payment.utility_enkash_id] = len(self._payments)
-        self._payments[payment.utility_enkash_id] = payment
         self._by_reference[payment.reference_id] = payment.utility_enkash_id
+        return self._keep(payment)
+
+    def _keep(self, payment: UtilityPayment) -> UtilityPayment:
+        self._payments[payment.utility_enkash_id] = payment
+        self._timetable.enter(payment)
+        if self.on_change is not None:
+            self.on_change(payment)
         return payment
 
     def _check_velocity(self, amount: Decimal) -> None:
@@ -235,10 +253,46 @@ class Ledger:
         payment = self._payments.get(utility_enkash_id)
         if payment is None:
             raise RefusedError(Refusal.NOT_FOUND, "No utility payment found")
+        now = self.now()
         # It is stored as it was read: a later change of the delays must not take a settled payment back.
-        payment = payment.read_at(self.now(), settle_after=self.settle_after, refund_after=self.refund_after)
-        self._payments[utility_enkash_id] = payment
+        while (
+            changed := payment.changed_at(now, settle_after=self.settle_after, refund_after=self.refund_after)
+        ) is not None:
+            payment = self._keep(changed)
         return payment
+
+    def next_change(self) -> float | None:
+        """Return the seconds until a payment next changes by itself, 0 or less when it is time to read it.
+
+        Infinity says that as the delays are now none will; None, that none waits for anything.
+        """
+        following = self._next()
+        return None if following is None else following[0]
+
+    def read_due(self, most: int) -> int:
+        """Read payments that have changed by themselves since they were read.
+
+        Args:
+            most: How many at most.
+
+        Returns:
+            How many were read.
+        """
+        for count in range(most):
+            following = self._next()
+            if following is None or following[0] > 0:
+                return count
+            self.get(following[1])
+        return most
+
+    def _next(self) -> tuple[float, str] | None:
+        """Return in how many seconds which payment changes by itself, the first of all."""
+        now = self.now()
+        waits = (
+            (payment.changes_in(now, settle_after=self.settle_after, refund_after=self.refund_after), key)
+            for key, payment in self._timetable.first()
+        )
+        return min(waits, default=None)
 
     def get_by_reference(self, reference_id: str) -> UtilityPayment:
         """Return a payment by the caller's id, as it stands now.
@@ -277,6 +331,11 @@ class Ledger:
         if first or self.repeat_debits:
             self.debits.append(Debit(payment.utility_enkash_id, payment.reference_id, payment.amount, self.now()))
         if first:
-            payment = payment.confirmed(self.now(), remarks)
-            self._payments[payment.utility_enkash_id] = payment
+            payment = self._keep(payment.confirmed(self.now(), remarks))
         return payment
+
+    def register(self, registration: Registration) -> None:
+        """Take on a webhook; one with the same address is replaced."""
+        self.registrations[registration.webhook_url] = registration
+        if self.on_register is not None:
+            self.on_register()

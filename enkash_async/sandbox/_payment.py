@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -172,28 +173,46 @@ class UtilityPayment:
         """Return the payment with its debit confirmed."""
         return attrs.evolve(self, stage=Stage.CONFIRMED, confirmed_at=now, approval_remarks=remarks)
 
-    def read_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment:
-        """Return the payment as it stands now.
+    @property
+    def waits_since(self) -> datetime | None:
+        """When it came to the stage that it leaves by itself after a while; None for one that waits for nothing."""
+        match self.stage:
+            case Stage.CONFIRMED:
+                return self.confirmed_at
+            case Stage.REFUNDING:
+                return self.settled_at
+            case _:
+                return None
+
+    def changes_in(self, now: datetime, *, settle_after: float, refund_after: float) -> float:
+        """Return the seconds until it changes by itself, 0 or less when it is time, infinity when it never will.
 
         Args:
-            now: The instant of reading.
-            settle_after: Seconds from confirmation to SUCCESS or FAILED.
-            refund_after: Seconds from FAILED to REFUNDED.
+            now: The present instant.
+            settle_after: Seconds from confirmation to SUCCESS or FAILED; infinity for never.
+            refund_after: Seconds from FAILED to REFUNDED; infinity for never.
         """
-        payment = self
-        if payment.stage is Stage.CONFIRMED and (moment := _reached(payment.confirmed_at, settle_after, now)):
-            stage = Stage.REFUNDING if payment.company_biller.biller.rejects_payments else Stage.PAID
-            payment = attrs.evolve(payment, stage=stage, settled_at=moment)
-        if payment.stage is Stage.REFUNDING and (moment := _reached(payment.settled_at, refund_after, now)):
-            payment = attrs.evolve(payment, stage=Stage.REFUNDED, refunded_at=moment)
-        return payment
+        if self.waits_since is None:
+            return math.inf
+        # The seconds are compared as a number, since infinity has no timedelta.
+        delay = settle_after if self.stage is Stage.CONFIRMED else refund_after
+        return delay - (now - self.waits_since).total_seconds()
 
+    def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
+        """Return the payment one stage further, dated when it came to it; None when it is not time.
 
-def _reached(since: datetime | None, seconds: float, now: datetime) -> datetime | None:
-    # The seconds are compared as a number, since infinity, for "never", has no timedelta.
-    if since is None or (now - since).total_seconds() < seconds:
-        return None
-    return since + timedelta(seconds=seconds)
+        Args:
+            now: The instant of reading; it may be late enough for one more stage.
+            settle_after: As for `changes_in`.
+            refund_after: As for `changes_in`.
+        """
+        since = self.waits_since
+        if self.changes_in(now, settle_after=settle_after, refund_after=refund_after) > 0 or since is None:
+            return None
+        if self.stage is Stage.REFUNDING:
+            return attrs.evolve(self, stage=Stage.REFUNDED, refunded_at=since + timedelta(seconds=refund_after))
+        stage = Stage.REFUNDING if self.company_biller.biller.rejects_payments else Stage.PAID
+        return attrs.evolve(self, stage=stage, settled_at=since + timedelta(seconds=settle_after))
 
 
 @attrs.frozen

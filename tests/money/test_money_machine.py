@@ -23,14 +23,14 @@ from money.world import LATER, SLOW, SOON, UNHURRIED, Cancel, Fault, World
 
 from enkash_async.sandbox import FaultKind
 
-_KINDS = [kind for kind in FaultKind if kind is not FaultKind.LATE]
+_KINDS = [kind for kind in FaultKind.of("bill") if kind is not FaultKind.LATE]
 _LOGIN = [FaultKind.UNAVAILABLE, FaultKind.SERVER_ERROR]
 
 
 def _faults(
     write: str,
     *reads: str,
-    kinds: Sequence[FaultKind] = tuple(FaultKind),
+    kinds: Sequence[FaultKind] = FaultKind.of("add_bill"),
     delays: Sequence[float] = (SOON, SLOW, LATER),
 ) -> st.SearchStrategy[list[Fault]]:
     """Several faults at a time, of a call that changes something and of those that look what it did."""

@@ -36,7 +36,7 @@ REFUSED = RowOutcome.REFUSED
 When = Callable[[str, bool], bool]
 
 #: What a sandbox can do wrong, save for what says plainly that nothing was done.
-KINDS = [kind for kind in FaultKind if kind not in {FaultKind.RATE_LIMITED, FaultKind.UNAUTHORIZED}]
+KINDS = [kind for kind in FaultKind.of("add_bill") if kind not in {FaultKind.RATE_LIMITED, FaultKind.UNAUTHORIZED}]
 
 
 def at(number: int, wanted: str | None = None, *, done: bool = False) -> When:
