@@ -39,6 +39,10 @@ if TYPE_CHECKING:
         TransportError,
         VelocityLimitError,
         WaitTimeoutError,
+        WebhookAuthenticationError,
+        WebhookError,
+        WebhookPayloadError,
+        WebhookStoreError,
     )
     from enkash_async.limits import Limits
     from enkash_async.models import (
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
         PaymentMode,
         PaymentStatus,
         PaymentType,
+        WebhookEvent,
+        WebhookRegistration,
     )
     from enkash_async.notifier import BillNotifier
     from enkash_async.paging import AsyncPager
@@ -157,6 +163,12 @@ __all__ = [
     "TransportError",
     "VelocityLimitError",
     "WaitTimeoutError",
+    "WebhookAuthenticationError",
+    "WebhookError",
+    "WebhookEvent",
+    "WebhookPayloadError",
+    "WebhookRegistration",
+    "WebhookStoreError",
     "__version__",
 ]
 
@@ -194,6 +206,10 @@ _HOMES = {
     "TransportError": "enkash_async.errors",
     "VelocityLimitError": "enkash_async.errors",
     "WaitTimeoutError": "enkash_async.errors",
+    "WebhookAuthenticationError": "enkash_async.errors",
+    "WebhookError": "enkash_async.errors",
+    "WebhookPayloadError": "enkash_async.errors",
+    "WebhookStoreError": "enkash_async.errors",
     "Limits": "enkash_async.limits",
     "ApprovalStatus": "enkash_async.models",
     "Bill": "enkash_async.models",
@@ -213,6 +229,8 @@ _HOMES = {
     "PaymentMode": "enkash_async.models",
     "PaymentStatus": "enkash_async.models",
     "PaymentType": "enkash_async.models",
+    "WebhookEvent": "enkash_async.models",
+    "WebhookRegistration": "enkash_async.models",
     "BillNotifier": "enkash_async.notifier",
     "AsyncPager": "enkash_async.paging",
     "PollPolicy": "enkash_async.retry",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "loads_strictly"]
 
+_LONGEST_NUMBER = 60  # characters; no amount, count or time stamp comes near it
+_DEEPEST = 40  # levels
 _PLAIN = 40  # digits before or after the point up to which a number is written out in full
 
 
@@ -16,7 +18,26 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+def _short(word: str) -> str:
+    if len(word) > _LONGEST_NUMBER:
+        raise ValueError("a number is too long")
+    return word
+
+
+def _whole(word: str) -> int:
+    return int(_short(word))
+
+
+def _exact(word: str) -> Decimal:
+    number = Decimal(_short(word))
+    # Short to write, and a gigabyte once somebody formats it.
+    if abs(number.adjusted()) > _LONGEST_NUMBER:
+        raise ValueError("a number is too large or too small")
+    return number
+
+
 _decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
+_strict_decoder = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_refuse)
 
 
 def loads(body: bytes) -> Any:
@@ -26,8 +47,37 @@ def loads(body: bytes) -> Any:
         ValueError: Not UTF-8, not JSON, nested too deeply, or a number that Python refuses to hold. Do not chain it:
             `json.JSONDecodeError` keeps the whole text.
     """
+    return _decoded(_decoder, body)
+
+
+def loads_strictly(body: bytes) -> Any:
+    """Return the decoded document of a stranger, in time and memory that its length bounds.
+
+    Where `loads` leaves numbers of any size and up to a thousand levels to whoever uses them, this refuses what is out
+    of proportion.
+
+    Raises:
+        ValueError: As for `loads`; or a number of more than 60 characters or orders of magnitude, or more than 40
+            levels.
+    """
+    document = _decoded(_strict_decoder, body)
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [item for outer in level for item in _inside(outer)]
+        if not level:
+            return document
+    raise ValueError("the nesting is out of bounds")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _decoded(decoder: json.JSONDecoder, body: bytes) -> Any:
     try:
-        return _decoder.decode(body.decode("utf-8-sig"))
+        return decoder.decode(body.decode("utf-8-sig"))
     except (ArithmeticError, RecursionError):
         raise ValueError("a number or the nesting is out of bounds") from None
 

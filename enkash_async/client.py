@@ -28,6 +28,7 @@ from enkash_async.routes import Routes
 from enkash_async.tokens._grant import PasswordGrant
 from enkash_async.tokens._provider import InMemoryTokenProvider
 from enkash_async.tokens._types import Credentials, TokenProvider
+from enkash_async.webhooks._registration import Webhooks
 
 if TYPE_CHECKING:
     import aiohttp
@@ -60,6 +61,7 @@ class EnkashClient:
         billers: Who can be paid.
         bills: Fetch, create, look up, search, wait.
         payments: Let the money go.
+        webhooks: Tell EnKash where to post.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -101,6 +103,7 @@ class EnkashClient:
         self.payments: Payments = Payments(
             self._send, routes, self.bills, settling, patience=timeout.total * retry.attempts
         )
+        self.webhooks: Webhooks = Webhooks(self._send, routes)
 
     @classmethod
     def from_credentials(

@@ -21,12 +21,16 @@
     ├─ OutcomeUnknownError                   it may or may not have happened: look it up, never resend
     ├─ BulkError                             some items of a bulk call did not succeed, or broke off; `result`
     ├─ WaitTimeoutError (TimeoutError)       not settled in time; `last` is the last state seen
-    └─ TokenError                            no token, so nothing was sent
-       ├─ CredentialsRejectedError           EnKash refused the credentials
-       ├─ LoginGuardError                    another login attempt could lock the account, so none is made
-       ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
-       │  └─ TokenReplyError                 the login was answered with something that is not a token
-       └─ TokenStoreError                    the shared token store cannot be reached
+    ├─ TokenError                            no token, so nothing was sent
+    │  ├─ CredentialsRejectedError           EnKash refused the credentials
+    │  ├─ LoginGuardError                    another login attempt could lock the account, so none is made
+    │  ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
+    │  │  └─ TokenReplyError                 the login was answered with something that is not a token
+    │  └─ TokenStoreError                    the shared token store cannot be reached
+    └─ WebhookError                          a post to your webhook cannot be taken
+       ├─ WebhookAuthenticationError         it does not prove that it comes from EnKash: answer 401
+       ├─ WebhookPayloadError                its body cannot be read: answer 400, or 413 when it is `too_large`
+       └─ WebhookStoreError                  the shared record of events cannot be reached: answer 503
 
 Errors carry evidence as attributes and survive pickling. None of them holds a password, a client secret, a token or a
 raw body, and none keeps another library's exception alive: such an exception can hold request headers.
@@ -67,6 +71,10 @@ __all__ = [
     "TransportError",
     "VelocityLimitError",
     "WaitTimeoutError",
+    "WebhookAuthenticationError",
+    "WebhookError",
+    "WebhookPayloadError",
+    "WebhookStoreError",
 ]
 
 _E = TypeVar("_E", bound="EnkashError")
@@ -389,3 +397,42 @@ class TokenReplyError(TokenEndpointError):
 
 class TokenStoreError(TokenError):
     """The shared token store cannot be reached and there is no safe way on."""
+
+
+class WebhookError(EnkashError):
+    """A post to your webhook cannot be taken; the message is for your log, not for whoever posted."""
+
+
+class WebhookAuthenticationError(WebhookError):
+    """A post does not bring the headers that prove where it comes from; its body was not looked at.
+
+    Attributes:
+        header: The name of the first configured header that is missing, repeated or wrong.
+    """
+
+    header: str
+
+    def __init__(self, message: str = "", *, header: str = "") -> None:
+        super().__init__(message)
+        self.header = header
+
+
+class WebhookPayloadError(WebhookError):
+    """The body of a post cannot be read as news of a bill.
+
+    Attributes:
+        where: The place in the body, such as `companyBiller.biller`; never a value. None when it is the whole.
+        too_large: Whether it is longer than `max_body`, so that 413 is the answer rather than 400.
+    """
+
+    where: str | None
+    too_large: bool
+
+    def __init__(self, message: str = "", *, where: str | None = None, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.where = where
+        self.too_large = too_large
+
+
+class WebhookStoreError(WebhookError):
+    """The record of handled events that the workers share cannot be reached, so nothing was handed over."""

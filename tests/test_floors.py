@@ -14,25 +14,39 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 
 #: From the ground up.
 FLOORS: list[set[str]] = [
-    {"_forks", "_json", "_secret", "_version", "errors", "models._base", "models._enums", "notifier", "paging"},
-    {"limits", "tokens._limits", "tokens._windows"},
+    {
+        "_forks",
+        "_json",
+        "_secret",
+        "_version",
+        "errors",
+        "models._base",
+        "models._enums",
+        "notifier",
+        "paging",
+        "webhooks",
+    },
+    {"limits", "models._webhooks", "tokens._limits", "tokens._windows"},
     {"_checks", "_wire", "bulk", "models._billers", "models._filters", "routes", "tokens._types"},
-    {"tokens._flight", "tokens._memory", "tokens._reach", "tokens._sealer", "tokens._states", "tokens._static"},
-    {"_transport", "models._bills", "retry", "tokens._redis_url", "tokens._renewal"},
-    {"_lookout", "models._requests", "tokens._grant", "tokens._provider", "tokens._redis_link"},
-    {"_bulk", "models", "tokens._redis"},
-    {"_codec", "_matching", "_search", "tokens"},
-    {"_bill_calls", "_bill_jobs", "_enquiries", "_envelope", "_environment", "_outbox", "billers"},
+    {"_reach", "tokens._flight", "tokens._memory", "tokens._sealer", "tokens._states", "tokens._static"},
+    {"_redis_url", "_transport", "models._bills", "retry", "tokens._renewal", "webhooks._dedupe"},
+    {"_lookout", "_redis_link", "models._requests", "tokens._grant", "tokens._provider"},
+    {"_bulk", "models", "tokens._redis", "webhooks._redis"},
+    {"_codec", "_matching", "_search", "tokens", "webhooks._event"},
+    {"_bill_calls", "_bill_jobs", "_enquiries", "_envelope", "_environment", "_outbox", "billers"}
+    | {"webhooks._registration", "webhooks._verifier"},
     {"_settling", "_waiting"},
     {"_confirming", "bills"},
     {"_pipeline", "payments"},
     {"client"},
+    {"webhooks._receiver"},
+    {"webhooks._aiohttp", "webhooks._asgi", "webhooks._django"},
     {""},  # the package itself, which loads the others lazily
-    {"sandbox._catalogue", "sandbox._faults"},
+    {"sandbox._catalogue", "sandbox._faults", "sandbox._tasks"},
     {"sandbox._payment"},
-    {"sandbox._accounts", "sandbox._reply", "sandbox._search"},
+    {"sandbox._accounts", "sandbox._registration", "sandbox._reply", "sandbox._search", "sandbox._timetable"},
     {"sandbox._ledger", "sandbox._token"},
-    {"sandbox._body"},
+    {"sandbox._body", "sandbox._courier", "sandbox._watch"},
     {"sandbox._endpoints"},
     {"sandbox._app"},
     {"sandbox"},
@@ -51,18 +65,20 @@ FLOORS: list[set[str]] = [
 
 #: Which modules may import a library that is not everywhere at home.
 LIBRARIES = {
-    "aiohttp": {"_transport"},
+    "aiohttp": {"_transport", "webhooks._aiohttp"},
     "yarl": {"_transport"},
     "cattrs": {"_codec"},
+    "django": {"webhooks._django"},
     "click": set(),
     "rich": set(),
     "cryptography": {"tokens._sealer"},
-    "redis": {"tokens._redis_link", "tokens._redis_url"},
+    "redis": {"_redis_link", "_redis_url"},
 }
 
 #: What is imported inside a function, since only some need it, and it takes long or may not be installed.
 LAZY = {
-    "tokens._redis": {"enkash_async.tokens._redis_link"},
+    "tokens._redis": {"enkash_async._redis_link"},
+    "webhooks._redis": {"enkash_async._redis_link"},
     "tokens._sealer": {"cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"},
 }
 
@@ -158,5 +174,5 @@ def test_third_party_imports_are_declared() -> None:
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "redis"),
-        *("click", "cryptography", "filelock", "rich"),
+        *("click", "cryptography", "django", "filelock", "rich"),
     }

@@ -14,9 +14,11 @@ from enkash_async.models._enums import (
     PaymentMode,
     PaymentStatus,
     PaymentType,
+    WebhookEvent,
 )
 from enkash_async.models._filters import BillFilter
 from enkash_async.models._requests import BillRequest
+from enkash_async.models._webhooks import WebhookRegistration
 
 __all__ = [
     "ApprovalStatus",
@@ -39,4 +41,6 @@ __all__ = [
     "PaymentStatus",
     "PaymentType",
     "Reply",
+    "WebhookEvent",
+    "WebhookRegistration",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Reply", "camel", "hidden", "member", "shown_short"]
+__all__ = ["Reply", "camel", "hidden", "member", "shown_names", "shown_short"]
 
 _SHOWN = 4  # characters of a consumer number that may appear in a log
 
@@ -28,7 +28,8 @@ def hidden(_: object) -> str:
     return "…"
 
 
-def _names(extra: Mapping[str, Any]) -> str:
+def shown_names(extra: Mapping[str, Any]) -> str:
+    """Return what `repr` shows of members that nobody knows: their names."""
     return "{" + ", ".join(f"{name!r}: …" for name in extra) + "}"
 
 
@@ -52,7 +53,7 @@ class Reply:
     """
 
     # Not hashed, since a dict cannot be; equality does look at it.
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=_names, hash=False, metadata={"wire": ()})
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"wire": ()})
 
     def __repr__(self) -> str:
         """Show the members that are set, each as its field says."""

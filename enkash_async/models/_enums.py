@@ -19,6 +19,7 @@ __all__ = [
     "PaymentMode",
     "PaymentStatus",
     "PaymentType",
+    "WebhookEvent",
 ]
 
 
@@ -195,3 +196,14 @@ class PaymentType(OpenEnum):
     CONSENT_TRANSACTION = "CONSENT_TRANSACTION"
     COLLECTION_INVOICE = "COLLECTION_INVOICE"
     ADVANCE_PAYMENT = "ADVANCE_PAYMENT"
+
+
+class WebhookEvent(OpenEnum):
+    """What EnKash posts about (`events`); EnKash page: Create Webhook Configuration (api-10664805)."""
+
+    UTILITY_BILLPAY_SUCCESS = "UTILITY_BILLPAY_SUCCESS"
+    UTILITY_BILLPAY_FAILED = "UTILITY_BILLPAY_FAILED"
+    UTILITY_BILLPAY_PENDING = "UTILITY_BILLPAY_PENDING"
+    PAYOUT_SUCCESS = "PAYOUT_SUCCESS"
+    PAYOUT_FAILED = "PAYOUT_FAILED"
+    PAYOUT_PENDING = "PAYOUT_PENDING"

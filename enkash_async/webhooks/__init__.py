@@ -1,0 +1,65 @@
+"""Hearing from EnKash: posts that are verified, confirmed with the API, and handled once.
+
+::
+
+    verifier = WebhookVerifier(headers={"X-Webhook-Key": os.environ["ENKASH_WEBHOOK_KEY"]})
+    receiver = WebhookReceiver(verifier, client=client, dedupe=RedisDedupe(url), on_bill=on_bill)
+    app.router.add_post("/enkash", aiohttp_handler(receiver))
+
+EnKash signs nothing, numbers no events and promises no resends: what is proven is only that the sender knows your
+header. `WebhookVerifier` alone reads posts, without any I/O.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from enkash_async.webhooks._aiohttp import aiohttp_handler
+    from enkash_async.webhooks._asgi import asgi_app
+    from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
+    from enkash_async.webhooks._django import django_view
+    from enkash_async.webhooks._event import BillEvent
+    from enkash_async.webhooks._receiver import WebhookReceiver
+    from enkash_async.webhooks._redis import RedisDedupe
+    from enkash_async.webhooks._verifier import WebhookVerifier
+
+__all__ = [
+    "BillEvent",
+    "Claimed",
+    "Dedupe",
+    "MemoryDedupe",
+    "RedisDedupe",
+    "WebhookReceiver",
+    "WebhookVerifier",
+    "aiohttp_handler",
+    "asgi_app",
+    "django_view",
+]
+
+# Loaded on first use (PEP 562): who uses one web framework does not have the others.
+_HOMES = {
+    "BillEvent": "_event",
+    "Claimed": "_dedupe",
+    "Dedupe": "_dedupe",
+    "MemoryDedupe": "_dedupe",
+    "RedisDedupe": "_redis",
+    "WebhookReceiver": "_receiver",
+    "WebhookVerifier": "_verifier",
+    "aiohttp_handler": "_aiohttp",
+    "asgi_app": "_asgi",
+    "django_view": "_django",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value  # so that the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,264 @@
+"""From a post to your handler: who posted, what EnKash says, whether it was handled before; no web framework.
+
+An event is claimed, asked about, handled, committed. Whatever ends before the commit gives the claim back, so that the
+next post of the event begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
+from inspect import isawaitable
+from logging import getLogger
+from typing import Any, TypeAlias
+
+import attrs
+
+from enkash_async._lookout import is_cancelled
+from enkash_async.client import EnkashClient
+from enkash_async.errors import (
+    ConfigurationError,
+    EnkashError,
+    NotFoundError,
+    WebhookError,
+    WebhookPayloadError,
+)
+from enkash_async.models import Bill
+from enkash_async.notifier import BillNotifier
+from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
+from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._verifier import Headers, WebhookVerifier
+
+__all__ = ["OnBill", "WebhookReceiver"]
+
+OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
+
+_log = getLogger("enkash_async.webhooks")
+
+_OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
+_READING = 20.0  # seconds for a whole body
+_HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds between looks at an event that another worker has in hand
+_LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill that the API does not show as far as the post
+
+
+class WebhookReceiver:
+    """Takes posts about bills and hands each piece of news to your handler once.
+
+    With a `client`, each bill is read from EnKash before the handler sees it, since a post proves little: whoever knows
+    the header can write one. A post that is ahead of the API is not handed over but answered with 503, and so is one
+    about a bill that EnKash does not know.
+
+    Args:
+        verifier: Knows who may post.
+        on_bill: Your handler, async or not: is called with a `BillEvent`. What it raises gives the event back and is
+            answered with 500. Be quick, or put the event into a queue of your own: EnKash does not say how long it
+            waits.
+        client: Reads bills from EnKash; None hands over what was posted, unconfirmed.
+        dedupe: The record of handled events, shared by all workers that receive them; None keeps one in this process.
+        notifier: Is told of every bill that a post is about, so that whoever waits for it looks at once.
+        sleep: Waits so many seconds.
+
+    Raises:
+        ConfigurationError: An argument is unusable, or there is neither a handler nor a notifier.
+
+    EnKash page: Bill Payment Webhook (api-12515630). It documents no reply; any quick 2xx is assumed to be right, and
+    that anything else is posted again is only hoped for.
+    """
+
+    def __init__(
+        self,
+        verifier: WebhookVerifier,
+        *,
+        on_bill: OnBill | None = None,
+        client: EnkashClient | None = None,
+        dedupe: Dedupe | None = None,
+        notifier: BillNotifier | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        if not isinstance(verifier, WebhookVerifier):
+            raise ConfigurationError(f"verifier must be a WebhookVerifier(…), not {type(verifier).__name__}")
+        if client is not None and not isinstance(client, EnkashClient):
+            raise ConfigurationError(f"client must be an EnkashClient, not {type(client).__name__}")
+        if dedupe is not None and not isinstance(dedupe, Dedupe):
+            raise ConfigurationError(f"dedupe must be a MemoryDedupe() or RedisDedupe(…), not {type(dedupe).__name__}")
+        if notifier is not None and not isinstance(notifier, BillNotifier):
+            raise ConfigurationError(f"notifier must be a BillNotifier, not {type(notifier).__name__}")
+        if on_bill is None and notifier is None:
+            raise ConfigurationError("give on_bill=… (your handler) or notifier=…: else every post would be dropped")
+        if on_bill is not None and not callable(on_bill):
+            raise ConfigurationError(f"on_bill must be a function of one BillEvent, not {type(on_bill).__name__}")
+        self._verifier = verifier
+        self._on_bill = on_bill
+        self._client = client
+        self._dedupe: Dedupe = MemoryDedupe() if dedupe is None else dedupe
+        self._notifier = notifier
+        self._sleep = sleep
+
+    async def receive(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> int:
+        """Take one post and return the HTTP status to answer it with; the reply needs no body.
+
+        200: handled, now or before. 401: not from EnKash. 400, 408, 413: the body is unreadable, slow or too long. 500:
+        the handler failed. 503: nothing was handed over, since EnKash did not confirm the bill, another worker has the
+        event in hand, or the record of events cannot be reached. After 5xx the event can be posted again.
+
+        Args:
+            headers: Of the request; see `WebhookVerifier.verify`.
+            body: Of the request: bytes, or its chunks, which are read only after the headers were found right, and no
+                further than `max_body`.
+        """
+        found = await self._read(headers, body)
+        del headers, body  # a rendered traceback shows the locals of this frame
+        if isinstance(found, int):
+            return found
+        if self._notifier is not None:
+            for name in {found.posted.utility_enkash_id} - {""}:
+                self._notifier.notify(name)
+        return _OK if self._on_bill is None else await self._deliver(found, self._on_bill)
+
+    async def _read(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> BillEvent | int:
+        """Return the event, or the status of what keeps it from being read."""
+        try:
+            self._verifier.authenticate(headers)
+            whole = await self._whole(body) if isinstance(body, AsyncIterable) else body
+            return self._verifier.verify(headers, whole)
+        except WebhookPayloadError as problem:
+            status, said = _LARGE if problem.too_large else _BAD, str(problem)
+        except WebhookError as problem:
+            status, said = _REFUSED, str(problem)
+        except TimeoutError:
+            status, said = _SLOW, f"the body took longer than {_READING:g} s"
+        _log.warning("HTTP %d: %s", status, said)
+        return status
+
+    async def _whole(self, chunks: AsyncIterable[bytes]) -> bytes:
+        """Read a body, but not on and on."""
+        whole = bytearray()
+        async with asyncio.timeout(_READING):
+            async for chunk in chunks:
+                whole += chunk
+                if len(whole) > self._verifier.max_body:
+                    break  # it is refused for its length, whatever else would follow
+        return bytes(whole)
+
+    async def _deliver(self, event: BillEvent, on_bill: OnBill) -> int:
+        owner = uuid.uuid4().hex
+        try:
+            claimed = await self._claim(event.key, owner)
+        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+            _log.error("HTTP %d: event %s: %s", _AGAIN, event.key[:12], _told(problem))
+            return _AGAIN
+        if claimed is Claimed.DONE:
+            return _OK
+        if claimed is Claimed.HELD:
+            _log.info("HTTP %d: event %s is in the hands of another worker", _AGAIN, event.key[:12])
+            return _AGAIN
+        return await self._handle(event, on_bill, owner)
+
+    async def _claim(self, key: str, owner: str) -> Claimed:
+        """Claim an event; one that another worker has in hand is waited for, for as long as its lease can last.
+
+        Without resends, which EnKash does not promise, this is the only chance to take over from a worker that died.
+        """
+        waited, pause = 0.0, _HELD_FIRST
+        claimed = await self._dedupe.claim(key, owner)
+        while claimed is Claimed.HELD and waited <= self._dedupe.lease:
+            await self._sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, _HELD_LONGEST)
+            claimed = await self._dedupe.claim(key, owner)
+        return claimed
+
+    async def _handle(self, event: BillEvent, on_bill: OnBill, owner: str) -> int:
+        beating = asyncio.create_task(self._beat(event.key, owner))
+        status = _FAILED
+        try:
+            status = await self._hand_over(event, on_bill)
+        finally:
+            # Also when the request is cancelled: else the next post would have to wait for the lease to end.
+            beating.cancel()
+            await _undisturbed(self._conclude(event.key, owner, is_done=status == _OK))
+        return status
+
+    async def _hand_over(self, event: BillEvent, on_bill: OnBill) -> int:
+        if self._client is not None:
+            problem, event = await self._ask(self._client, event)
+            if problem is not None:
+                _log.warning("HTTP %d: event %s is not confirmed: %s", _AGAIN, event.key[:12], problem)
+                return _AGAIN
+        try:
+            result = on_bill(event)
+            if isawaitable(result):
+                await result
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            _log.error("HTTP %d: on_bill was cancelled from within for event %s", _FAILED, event.key[:12])
+            return _FAILED
+        except Exception:  # noqa: BLE001 (of the user's own code, and it is logged with its traceback)
+            _log.exception("HTTP %d: on_bill failed for event %s", _FAILED, event.key[:12])
+            return _FAILED
+        return _OK
+
+    async def _ask(self, client: EnkashClient, event: BillEvent) -> tuple[str | None, BillEvent]:
+        """Return the event with what the API says, and why it must not be handed over, if so."""
+        why: str | None = None
+        for pause in (*_LOOK_PAUSES, None):
+            try:
+                event = attrs.evolve(event, confirmed=await _look(client, event.posted))
+                why = "the post says that the bill is settled, and the API does not" if event.is_ahead else None
+            except NotFoundError:
+                why = "EnKash knows no such bill"
+            except EnkashError as problem:
+                return str(problem), event
+            if why is None or pause is None:
+                break
+            await self._sleep(pause)
+        return why, event
+
+    async def _beat(self, key: str, owner: str) -> None:
+        """Extend the lease for as long as the handler works."""
+        while True:
+            await self._sleep(self._dedupe.lease / 3)
+            try:
+                is_held = await self._dedupe.extend(key, owner)
+            except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+                _log.warning("the lease on event %s could not be extended: %s", key[:12], _told(problem))
+                continue
+            if not is_held:
+                _log.warning("the lease on event %s was lost; another worker may handle it as well", key[:12])
+                return
+
+    async def _conclude(self, key: str, owner: str, *, is_done: bool) -> None:
+        try:
+            if not is_done:
+                await self._dedupe.release(key, owner)
+            elif not await self._dedupe.commit(key, owner):
+                _log.warning("event %s was handled after its lease had ended, perhaps twice", key[:12])
+        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+            # What was handled is answered with 200 all the same: a resend would have it handled again.
+            lost = "handled, but not recorded: it may be handled again" if is_done else "not given back"
+            _log.error("event %s is %s: %s", key[:12], lost, _told(problem))
+
+
+async def _look(client: EnkashClient, posted: Bill) -> Bill:
+    if posted.utility_enkash_id:
+        return await client.bills.get(posted.utility_enkash_id)
+    return await client.bills.get_by_reference(posted.reference_id or "")
+
+
+async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """Finish short work, also when the running task is cancelled meanwhile, which then takes effect."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as again:
+            cancelled = again
+    if cancelled is not None:
+        raise cancelled
+
+
+def _told(problem: Exception) -> str:
+    """Return a failure for the log: the words of our own errors, of others only the kind."""
+    return str(problem) if isinstance(problem, EnkashError) else type(problem).__name__

@@ -1,0 +1,265 @@
+"""From a post to its meaning: who may post, and what was said; no I/O."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from enkash_async import _checks as checks
+from enkash_async import _json
+from enkash_async._codec import UnreadableError, structure
+from enkash_async.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    WebhookAuthenticationError,
+    WebhookPayloadError,
+)
+from enkash_async.models import Bill
+from enkash_async.webhooks._event import BillEvent, content_key
+
+__all__ = ["Headers", "Reshape", "WebhookVerifier"]
+
+#: A mapping (one with several values to a name must yield them all from `.items()`) or pairs, of str or of bytes.
+Headers: TypeAlias = (
+    Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
+)
+
+#: Turns the decoded document of a customised webhook into one with EnKash's names.
+Reshape: TypeAlias = Callable[[Any], Mapping[str, Any]]
+
+_MAX_BODY = 2**20  # bytes; the documented example has two thousand
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
+_UNSENDABLE = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class WebhookVerifier:
+    """Knows EnKash's posts by the headers that you registered, and reads them.
+
+    EnKash signs nothing: it sends the static headers of your choosing. Every header that is configured here has to be
+    there once, with one of its accepted values; the comparison takes the same time however much of it is right. Give
+    two values while you change from one to the other.
+
+    Args:
+        headers: Accepted values by header name, such as `{"X-Webhook-Key": ["new", "old"]}`, or one value.
+        max_body: Longest body that is read, in bytes.
+        reshape: For a webhook that was customised so that EnKash's names are not in it: is given the decoded document
+            and returns one with them, such as `{"utilityEnkashId": …, "billpayStatus": …}`.
+
+    Attributes:
+        max_body: As given.
+
+    Raises:
+        ConfigurationError: There is nothing to check, or a name or value is unusable.
+
+    EnKash page: Bill Payment Webhook (api-12515630).
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str | bytes | Collection[str | bytes]],
+        *,
+        max_body: int = _MAX_BODY,
+        reshape: Reshape | None = None,
+    ) -> None:
+        # Not the values but keyed hashes of them are kept, so that nothing here can show one.
+        self._salt = secrets.token_bytes(32)
+        problem = _problem(headers, max_body, reshape)
+        if problem is None:
+            self._accepted = {
+                name.lower(): (name, tuple(self._hash(value) for value in _values(values)))
+                for name, values in headers.items()
+            }
+        del headers  # a rendered traceback shows the locals of this frame
+        if problem is not None:
+            raise ConfigurationError(problem)
+        self.max_body: int = max_body
+        self._reshape = reshape
+
+    def __repr__(self) -> str:
+        names = ", ".join(f"{name}: {len(hashes)}" for name, hashes in self._accepted.values())
+        return f"WebhookVerifier(accepted values: {names})"
+
+    def verify(self, headers: Headers, body: bytes) -> BillEvent:
+        """Return the news that a post brings.
+
+        Args:
+            headers: Of the request, as the framework gives them; upper and lower case are one.
+            body: Of the request, as it came over the wire.
+
+        Raises:
+            WebhookAuthenticationError: A header is missing, repeated or wrong; the body was not looked at.
+            WebhookPayloadError: The body is too long, or is not news of a bill.
+            InvalidRequestError: `headers` is neither a mapping nor pairs, or `body` is not bytes.
+        """
+        found = self._refusal(headers) or self._read(body)
+        del headers, body  # a rendered traceback shows the locals of this frame
+        if isinstance(found, BillEvent):
+            return found
+        raise found
+
+    def authenticate(self, headers: Headers) -> None:
+        """Check the headers of a post before its body is read.
+
+        Args:
+            headers: As for `verify`.
+
+        Raises:
+            WebhookAuthenticationError: A header is missing, repeated or wrong.
+            InvalidRequestError: `headers` is neither a mapping nor pairs.
+        """
+        problem = self._refusal(headers)
+        del headers
+        if problem is not None:
+            raise problem
+
+    def _refusal(self, headers: Headers) -> WebhookAuthenticationError | InvalidRequestError | None:
+        """Return what is wrong with the headers; every one is compared, whatever the others are."""
+        received: dict[str, list[Any]] = {name: [] for name in self._accepted}
+        try:
+            for name, value in _pairs(headers):
+                if name in received:
+                    received[name].append(value)
+        except (TypeError, ValueError):
+            return InvalidRequestError("headers must be a mapping of names to values, or pairs of them")
+        wrong = [
+            shown for name, (shown, accepted) in self._accepted.items() if not self._matches(received[name], accepted)
+        ]
+        if not wrong:
+            return None
+        return WebhookAuthenticationError(
+            f"a post was refused: the header {wrong[0]} is missing, repeated or wrong", header=wrong[0]
+        )
+
+    def _matches(self, received: list[Any], accepted: tuple[bytes, ...]) -> bool:
+        hashes = [self._hash(form) for value in received for form in _forms(value)]
+        # Not `any` over a generator, which would stop at the first that fits.
+        found = sum(hmac.compare_digest(one, other) for one in hashes for other in accepted)
+        return found > 0 and len(received) == 1
+
+    def _hash(self, value: bytes) -> bytes:
+        return hmac.digest(self._salt, value, "sha256")
+
+    def _read(self, body: object) -> BillEvent | WebhookPayloadError | InvalidRequestError:
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            return InvalidRequestError(
+                f"body must be the bytes of the request as they came, not {type(body).__name__}: a decoded body has "
+                "lost digits of its amounts"
+            )
+        if len(body) > self.max_body:
+            return WebhookPayloadError(f"the body is longer than max_body={self.max_body} bytes", too_large=True)
+        try:
+            document = _json.loads_strictly(bytes(body))
+        except ValueError:
+            return WebhookPayloadError("the body is not JSON, or its numbers or its nesting are out of proportion")
+        return self._event(document)
+
+    def _event(self, document: Any) -> BillEvent | WebhookPayloadError:
+        if self._reshape is not None:
+            try:
+                document = self._reshape(document)
+            except Exception as problem:  # noqa: BLE001 (whatever a stranger's document does to a function of the user's)
+                return WebhookPayloadError(f"reshape failed with {type(problem).__name__}")
+        if not isinstance(document, Mapping):
+            return WebhookPayloadError("the body is not a JSON object")
+        found, around = _bill_in(dict(document))
+        try:
+            bill = structure(found, Bill)
+        except UnreadableError as problem:
+            return WebhookPayloadError(f"{problem.where} is not {problem.expected}", where=problem.where)
+        return _unnamed(bill) or BillEvent(posted=bill, key=content_key(bill), extra=around)
+
+
+def _unnamed(bill: Bill) -> WebhookPayloadError | None:
+    """Return what is wrong with the name of a bill, which will become part of a path."""
+    try:
+        if bill.utility_enkash_id:
+            checks.identifier(bill.utility_enkash_id, "utilityEnkashId")
+        else:
+            checks.identifier(bill.reference_id, "referenceId")
+    except InvalidRequestError:
+        named = "utilityEnkashId" if bill.utility_enkash_id else "referenceId"
+        return WebhookPayloadError(
+            "the body names no bill: it needs utilityEnkashId or referenceId, fit for a path", where=named
+        )
+    return None
+
+
+def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the object that names a bill, and what is around it: a customised webhook may wrap it."""
+    if _names_a_bill(document):
+        return document, {}
+    inner = [name for name, item in document.items() if isinstance(item, dict) and _names_a_bill(item)]
+    if len(inner) != 1:
+        return document, {}
+    return document[inner[0]], {name: item for name, item in document.items() if name != inner[0]}
+
+
+def _names_a_bill(document: Mapping[str, Any]) -> bool:
+    return any(str(name).replace("_", "").lower() in {"utilityenkashid", "referenceid"} for name in document)
+
+
+def _pairs(headers: Any) -> Iterator[tuple[str, Any]]:
+    """Yield header names in lower case with their values."""
+    pairs = headers.items() if hasattr(headers, "items") else headers
+    for name, value in pairs:
+        yield (name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower(), value
+
+
+def _forms(value: object) -> Iterator[bytes]:
+    """Yield the bytes that a header may have been: some frameworks decode them as UTF-8, others as Latin-1."""
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, str):
+        for encoding, errors in (("utf-8", "surrogateescape"), ("latin-1", "strict")):
+            with suppress(UnicodeEncodeError):
+                yield value.encode(encoding, errors)
+
+
+def _values(given: str | bytes | Collection[str | bytes]) -> list[bytes]:
+    several = [given] if isinstance(given, (str, bytes)) else list(given)
+    return [value.encode() if isinstance(value, str) else value for value in several]
+
+
+def _problem(headers: object, max_body: object, reshape: object) -> str | None:
+    """Return what is wrong with the arguments, without repeating a value."""
+    if not isinstance(headers, Mapping):
+        return "headers must be a mapping such as {'X-Webhook-Key': ['new', 'old']}"
+    if not headers:
+        return "headers is empty: with nothing to check, everybody could post; name the header that you registered"
+    seen = {str(name).lower() for name in headers}
+    if len(seen) < len(headers):
+        return "headers names one header twice: upper and lower case are one; list its values under one name"
+    for name, given in headers.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            return "headers: a name must be a header name such as 'X-Webhook-Key'"
+        if problem := _unusable(name, given):
+            return problem
+    if isinstance(max_body, bool) or not isinstance(max_body, int) or max_body < 1:
+        return "max_body must be an int of at least 1 byte"
+    if reshape is not None and not callable(reshape):
+        return "reshape must be a function from a decoded document to one with EnKash's names"
+    return None
+
+
+def _unusable(name: str, given: object) -> str | None:
+    if isinstance(given, Mapping) or not isinstance(given, Collection):
+        return f"headers[{name!r}] must be a str or a list of them, not {type(given).__name__}: was a variable not set?"
+    several: Collection[object] = [given] if isinstance(given, (str, bytes)) else given
+    if not several:
+        return f"headers[{name!r}] has no value, so nothing could ever match: give at least one"
+    for value in several:
+        if not isinstance(value, (str, bytes)):
+            return f"headers[{name!r}] must hold str values, not {type(value).__name__}: was a variable not set?"
+        try:
+            raw = value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError:
+            return f"headers[{name!r}] holds a value that cannot be sent as UTF-8"
+        if not raw.strip():
+            return f"headers[{name!r}] holds an empty value, which anybody could send: was a variable not set?"
+        if raw != raw.strip() or _UNSENDABLE.search(raw):
+            return f"headers[{name!r}] holds a value that no header carries: control characters, or spaces at an end"
+    return None
