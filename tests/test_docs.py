@@ -31,7 +31,11 @@ REDIS_PAGE = next(page for page in PAGES if page.name == "redis.md").read_text(e
 async def test_a_python_block_runs(block: str, redis_server: Server) -> None:
     """As a script of its own, with warnings as errors, against the sandbox and a real Redis."""
     async with Sandbox(settle_after=0.1) as sandbox:
-        shared = {"ENKASH_REDIS_URL": redis_server.url, "ENKASH_TOKEN_KEYS": TokenSealer.generate_key()}
+        shared = {
+            "ENKASH_REDIS_URL": redis_server.url,
+            "ENKASH_TOKEN_KEYS": TokenSealer.generate_key(),
+            "ENKASH_WEBHOOK_KEY": "made-up-webhook-key",
+        }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),
             stdout=subprocess.PIPE,

@@ -26,7 +26,7 @@ async def test_a_python_block_runs(block: str) -> None:
             *(sys.executable, "-W", "error", "-c", block),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **sandbox.environ()},
+            env={**os.environ, **sandbox.environ(), "ENKASH_WEBHOOK_KEY": "made-up-webhook-key"},
         )
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
