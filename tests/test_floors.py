@@ -54,8 +54,9 @@ FLOORS: list[set[str]] = [
     {"sandbox.__main__"},
     {"cli._text"},
     {"cli._arguments", "cli._errors", "cli._output", "cli._run"},
-    {"cli._billers", "cli._demo", "cli._enquiry", "cli._sandbox", "cli._token"},
-    {"cli._bill", "cli.pay._journal", "cli.pay._rows"},
+    {"cli._billers", "cli._demo", "cli._enquiry", "cli._sandbox", "cli._token"}
+    | {"cli._webhook_example", "cli._webhook_listen"},
+    {"cli._bill", "cli._webhook", "cli.pay._journal", "cli.pay._rows"},
     {"cli.pay._cautions", "cli.pay._results"},
     {"cli.pay._job"},
     {"cli.pay"},

@@ -19,6 +19,7 @@ from enkash_async.cli._errors import Exit, complain, explain
 from enkash_async.cli._output import accept_any_text
 from enkash_async.cli._sandbox import sandbox
 from enkash_async.cli._token import token
+from enkash_async.cli._webhook import webhook
 from enkash_async.cli.pay import pay
 from enkash_async.errors import EnkashError
 
@@ -34,6 +35,7 @@ def enkash(ctx: click.Context) -> None:
     `enkash demo` needs nothing and shows the whole road in a sandbox. `token`, `billers`, `bill` and `pay` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
     ENKASH_FORM_CLIENT_ID where the form's clientId differs; ENKASH_REDIS_URL and ENKASH_TOKEN_KEYS share one token.
+    `webhook` reads ENKASH_WEBHOOK_HEADERS.
 
     Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 4 not settled yet (`pay`), 130
     stopped by Ctrl-C.
@@ -42,7 +44,7 @@ def enkash(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, token, billers, bill, pay, sandbox):
+for _command in (demo, token, billers, bill, pay, sandbox, webhook):
     enkash.add_command(_command)
 
 

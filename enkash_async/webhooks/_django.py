@@ -18,8 +18,8 @@ _respond: Callable[..., HttpResponse] = HttpResponse  # Django gives its constru
 def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
     """Return an async view that takes posts, exempt from the CSRF check.
 
-    `path("enkash", django_view(receiver))`. Django reads a body before it calls a view: set a limit in your web server as well. Run it under ASGI: under WSGI,
-    every request has an event loop of its own, and a client belongs to one.
+    `path("enkash", django_view(receiver))`. Django reads a body before it calls a view: set a limit in your web server
+    as well. Run it under ASGI: under WSGI, every request has an event loop of its own, and a client belongs to one.
 
     Args:
         receiver: Takes the posts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from enkash_async.errors import InvalidRequestError
 from enkash_async.models import WebhookEvent, WebhookRegistration
 from enkash_async.routes import Routes
 
-__all__ = ["BILL_EVENTS", "Webhooks"]
+__all__ = ["BILL_EVENTS", "Webhooks", "checked_headers", "checked_url"]
 
 #: What is posted about bills; EnKash's other events are about payouts.
 BILL_EVENTS = (
@@ -65,29 +66,46 @@ class Webhooks:
 
         EnKash page: Create Webhook Configuration (api-10664805).
         """
-        words = _events(events)
-        body: dict[str, Any] = checks.dropped_none(
-            {
-                "webhookUrl": _url(url),
-                "headers": _headers(headers),
+        try:
+            words = _events(events)
+            members: dict[str, Any] = {
+                "webhookUrl": checked_url(url),
+                "headers": checked_headers(headers),
                 "events": [word.value for word in words],
                 "enabled": None if enabled is None else checks.flag(enabled, "enabled"),
                 "sslCertificate": None if ssl_certificate is None else checks.text(ssl_certificate, "ssl_certificate"),
                 "companyId": None if company_id is None else _company(company_id),
             }
-        )
-        operation = Operation(
-            name="webhooks.register",
-            request=json_request("POST", self._routes.register_webhook, body),
-            result=object,
-            effect=Effect.WRITES,
-            sensitive=tuple(headers.values()),
-        )
-        del headers, body
-        return WebhookRegistration(webhook_url=url, events=words, payload=await self._send(operation))
+        except InvalidRequestError as problem:
+            # A rendered traceback shows the locals of its frames, and those of the checks hold the headers.
+            wrong = problem.copy()
+        else:
+            operation = _registration(self._routes.register_webhook, checks.dropped_none(members))
+            del headers, ssl_certificate, members
+            return WebhookRegistration(webhook_url=url, events=words, payload=await self._send(operation))
+        del headers, ssl_certificate
+        raise wrong
 
 
-def _url(value: object) -> str:
+def _registration(to: str, body: Mapping[str, Any]) -> Operation[object]:
+    secrets = [*body["headers"].values(), body.get("sslCertificate", "")]
+    # A reply that repeats the request as text has them as they are written in JSON.
+    written = [json.dumps(secret)[1:-1] for secret in secrets]
+    return Operation(
+        name="webhooks.register",
+        request=json_request("POST", to, body),
+        result=object,
+        effect=Effect.WRITES,
+        sensitive=tuple(filter(None, (*secrets, *written))),
+    )
+
+
+def checked_url(value: object) -> str:
+    """Return a URL that headers may be sent to; no message repeats it.
+
+    Raises:
+        InvalidRequestError: It is none, or neither https nor on this machine.
+    """
     url = checks.text(value, "url")
     try:
         parts = urlsplit(url)
@@ -105,13 +123,19 @@ def _url(value: object) -> str:
     return url
 
 
-def _headers(given: object) -> dict[str, str]:
-    """Return the headers; no message repeats a value."""
+def checked_headers(given: object) -> dict[str, str]:
+    """Return headers that prove a post; no message repeats a value.
+
+    Raises:
+        InvalidRequestError: There is none, or a name or value is unusable.
+    """
     if not isinstance(given, Mapping) or not given:
         raise InvalidRequestError(
             "headers must name at least one, such as {'X-Webhook-Key': …}: EnKash signs nothing, and without a header "
             "nobody can tell its posts from others"
         )
+    if len({str(name).lower() for name in given}) < len(given):
+        raise InvalidRequestError("headers names one header twice: upper and lower case are one")
     for name, value in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise InvalidRequestError("headers: a name must be a header name such as 'X-Webhook-Key'")

@@ -1,0 +1,245 @@
+"""`enkash webhook listen` and `enkash webhook send`: posts as they arrive, and one to try a receiver with."""
+
+from __future__ import annotations
+
+import http
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
+
+import aiohttp
+import click
+from click.types import StringParamType
+from yarl import URL
+
+from enkash_async import _checks as checks
+from enkash_async._secret import Mute
+from enkash_async.cli._errors import Exit
+from enkash_async.cli._output import json_option, note, print_json, print_line
+from enkash_async.cli._run import finish, with_client
+from enkash_async.cli._webhook_example import example
+from enkash_async.cli._webhook_listen import Place, as_document, as_line, listen
+from enkash_async.client import EnkashClient
+from enkash_async.errors import InvalidRequestError
+from enkash_async.webhooks import BillEvent, WebhookVerifier
+from enkash_async.webhooks._registration import checked_headers, checked_url
+
+__all__ = ["webhook"]
+
+Accepted: TypeAlias = Mapping[str, Sequence[Mute]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_VARIABLE = "ENKASH_WEBHOOK_HEADERS"
+_MADE_UP = "X-Webhook-Key"
+_MALFORMED = (
+    f"write NAME=VALUE, such as {_MADE_UP}=…, in ASCII, with no space at either end of the value: is a variable that "
+    "it is made of not set?"
+)
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")  # what a URL holds as it is, and no router takes for a pattern
+_PATIENCE = 10.0  # seconds for a receiver to answer
+
+
+class _Words(StringParamType):
+    """Words that a variable holds line by line, where click would split at every space."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """Return the lines that are not empty."""
+        return [line.strip() for line in rv.split("\n") if line.strip()]
+
+
+def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
+    """Return values by name, where upper and lower case are one; no message repeats a word, since it holds a secret."""
+    found: dict[str, list[Mute]] = {}
+    for word in value:
+        name, _, text = word.partition("=")
+        try:
+            checked_headers({name: text})
+        except InvalidRequestError:
+            text = ""
+        # Of a key in base64 whose name was forgotten, `=` would be the value, and the rest the name, which is shown.
+        if not text.strip("="):
+            raise click.BadParameter(_MALFORMED, ctx, parameter)
+        known = next((other for other in found if other.lower() == name.lower()), name)
+        found.setdefault(known, []).append(Mute(text))
+    return found
+
+
+class _Discreet(click.Command):
+    """Refuses words too many without repeating them: one may be a header whose `--header` was forgotten."""
+
+    allow_extra_args = True
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if ctx.args:
+            ctx.fail(f"there are words too many ({len(ctx.args)}); a header is given as --header NAME=VALUE")
+        return super().invoke(ctx)
+
+
+def _as_url(ctx: click.Context, parameter: click.Parameter, value: str) -> Mute:
+    try:
+        return Mute(checked_url(value))
+    except InvalidRequestError as problem:
+        raise click.BadParameter(str(problem), ctx, parameter) from None
+
+
+def _as_path(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not _PATH.fullmatch(value):
+        raise click.BadParameter("write a path such as /enkash, of letters, digits and . _ ~ / -", ctx, parameter)
+    return value
+
+
+def _header_option(purpose: str) -> Callable[[F], F]:
+    return click.option(
+        "--header",
+        "headers",
+        type=_Words(),
+        multiple=True,
+        callback=_as_headers,
+        metavar="NAME=VALUE",
+        envvar=_VARIABLE,
+        show_envvar=True,
+        help=purpose,
+    )
+
+
+@click.group()
+def webhook() -> None:
+    """Show EnKash's posts as they arrive, or post its example to a receiver.
+
+    Others on this machine can see the values of options in the list of processes. ENKASH_WEBHOOK_HEADERS, one
+    NAME=VALUE a line, keeps headers out of it, and counts where there is no --header.
+    """
+
+
+@webhook.command("listen", cls=_Discreet)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="TCP port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Address to listen at.")
+@click.option("--path", default="/", show_default=True, metavar="/PATH", callback=_as_path, help="Path of the URL.")
+@_header_option(
+    "What a post has to carry; repeatable, also for several values of one name. With none, a value is made up."
+)
+@click.option("--confirm", is_flag=True, help="Read every bill from EnKash before it is shown.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document a line, with exact numbers.")
+def listen_command(
+    port: int,
+    host: str,
+    path: str,
+    headers: Accepted,
+    confirm: bool,
+    count: int | None,
+    as_json: bool,
+) -> None:
+    """Show posts about bills as they arrive, until Ctrl-C.
+
+    A post without the right headers is refused; one that says what an earlier one said is not shown again. Of consumer
+    numbers the last four characters are shown. What is `posted` anybody with the header can have written; with
+    --confirm, which reads the ENKASH_ variables of `enkash token`, it is `confirmed`: what EnKash's API says.
+
+    The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
+
+    It speaks plain HTTP and listens on 127.0.0.1 only; for EnKash to reach it, put an https proxy or tunnel before it.
+    """
+    if not headers and not checks.is_loopback(host):
+        raise click.UsageError(
+            f"with --host, other machines can post: give --header NAME=VALUE, or set {_VARIABLE} to such lines"
+        )
+    made_up = Mute(secrets.token_urlsafe(24))
+    verifier = WebhookVerifier(headers or {_MADE_UP: made_up})
+
+    def announce(url: str) -> None:
+        until = "Ctrl-C" if count is None else f"Ctrl-C or {count} event{'s' * (count > 1)}"
+        note(f"Listening on {url} until {until}.")
+        if headers:
+            note(f"A post has to carry: {', '.join(headers)}")
+        else:
+            note(f"In another shell: enkash webhook send {shlex.quote(url)} --header {_MADE_UP}={shlex.quote(made_up)}")
+
+    async def work(client: EnkashClient | None) -> bool:
+        show = _print_document if as_json else _print_line
+        return await listen(Place(host, port, path), verifier, client=client, show=show, most=count, announce=announce)
+
+    if not (with_client(work) if confirm else finish(work(None))):
+        raise click.Abort
+
+
+def _print_line(event: BillEvent) -> None:
+    print_line(as_line(event, datetime.now(UTC).astimezone()))
+
+
+def _print_document(event: BillEvent) -> None:
+    print_json(as_document(event, datetime.now(UTC).astimezone()))
+
+
+@webhook.command(cls=_Discreet)
+@click.argument("url", callback=_as_url)
+@_header_option("What the post carries; repeatable.")
+@click.option("--id", "utility_enkash_id", metavar="TEXT", help="EnKash's id of the bill.")
+@click.option("--reference", metavar="TEXT", help="Your id of the bill.")
+@click.option("--status", metavar="WORD", help="Of the bill and of its payment, such as SUCCESS.")
+@json_option
+def send(
+    url: Mute,
+    headers: Accepted,
+    utility_enkash_id: str | None,
+    reference: str | None,
+    status: str | None,
+    as_json: bool,
+) -> Exit:
+    """Post EnKash's documented example, with made-up values, to URL; tell the HTTP status of the answer.
+
+    URL is https, or on this machine. A receiver handles the same post once: change --id or --status to be heard again.
+
+    The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
+
+    Exit code 0 for 2xx, and 1 for any other answer or none; redirects are not followed.
+    """
+    if not headers:
+        raise click.UsageError(f"write --header {_MADE_UP}=…, or set {_VARIABLE} to such lines")
+    if twice := [name for name, values in headers.items() if len(values) > 1]:
+        raise click.UsageError(f"the header {twice[0]} is given twice")
+    body = example(utility_enkash_id=utility_enkash_id, reference_id=reference, status=status)
+    answered = finish(_post(url, {name: values[0] for name, values in headers.items()}, body))
+    if as_json:
+        print_json({"status": answered})
+    else:
+        print_line(f"HTTP {answered} {_PHRASES.get(answered, '')}".rstrip())
+    return Exit.DONE if 200 <= answered < 300 else Exit.FAILED
+
+
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
+
+
+async def _post(url: Mute, headers: Mapping[str, Mute], body: bytes, *, patience: float = _PATIENCE) -> int:
+    """Post once and return the HTTP status.
+
+    Raises:
+        click.ClickException: There was no answer; neither the URL nor a header is repeated.
+    """
+    try:
+        async with (
+            aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=patience)
+            ) as session,
+            session.post(
+                URL(url), data=body, headers={"Content-Type": "application/json", **headers}, allow_redirects=False
+            ) as reply,
+        ):
+            return reply.status
+    except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: a host name that no resolver takes
+        raise click.ClickException(_no_answer(problem, patience)) from None
+
+
+def _no_answer(problem: Exception, patience: float) -> str:
+    match problem:
+        case TimeoutError():
+            return f"no answer within {patience:g} s"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return "nothing was posted: there is no TLS with that URL, or its certificate is not valid"
+        case aiohttp.ClientConnectorError():
+            return f"nothing was posted: no connection ({problem.os_error.strerror or type(problem.os_error).__name__})"
+        case _:
+            return f"no answer: {type(problem).__name__}"
