@@ -11,6 +11,7 @@ __all__ = ["dumps", "loads", "loads_strictly"]
 
 _LONGEST_NUMBER = 60  # characters; no amount, count or time stamp comes near it
 _DEEPEST = 40  # levels
+_MOST = 20_000  # values; the documented webhook has fifty, and a mebibyte could bring half a million
 _PLAIN = 40  # digits before or after the point up to which a number is written out in full
 
 
@@ -57,15 +58,18 @@ def loads_strictly(body: bytes) -> Any:
     of proportion.
 
     Raises:
-        ValueError: As for `loads`; or a number of more than 60 characters or orders of magnitude, or more than 40
-            levels.
+        ValueError: As for `loads`; or a number of more than 60 characters or orders of magnitude, more than 40 levels,
+            or more than 20,000 values.
     """
     document = _decoded(_strict_decoder, body)
-    level = [document]
+    level, count = [document], 1
     for _ in range(_DEEPEST):
         level = [item for outer in level for item in _inside(outer)]
         if not level:
             return document
+        count += len(level)
+        if count > _MOST:  # each of them could become an object several times its size
+            raise ValueError("there are too many values")
     raise ValueError("the nesting is out of bounds")
 
 

@@ -23,7 +23,7 @@ settings.load_profile("house")
 
 
 #: Whose tests start many processes or keep bounds of time.
-_HEAVY = ("tests/fleet/", "tests/topologies/")
+_HEAVY = ("tests/fleet/", "tests/topologies/", "tests/webhooks/test_webhook_fleet.py")
 
 
 class _Modules(LoadFileScheduling):

@@ -41,6 +41,10 @@ from enkash_async.errors import (
     TransportError,
     VelocityLimitError,
     WaitTimeoutError,
+    WebhookAuthenticationError,
+    WebhookError,
+    WebhookPayloadError,
+    WebhookStoreError,
 )
 from enkash_async.models import Bill, BillPayStatus
 
@@ -70,6 +74,10 @@ TREE: dict[type[EnkashError], tuple[type, ...]] = {
     TokenEndpointError: (TokenError,),
     TokenReplyError: (TokenEndpointError,),
     TokenStoreError: (TokenError,),
+    WebhookError: (EnkashError,),
+    WebhookAuthenticationError: (WebhookError,),
+    WebhookPayloadError: (WebhookError,),
+    WebhookStoreError: (WebhookError,),
 }
 
 BILL = Bill(utility_enkash_id="UTIL-1", amount=Decimal("2450.75"), billpay_status=BillPayStatus("COMPLETED"))
@@ -96,6 +104,8 @@ EVIDENCE: dict[type[EnkashError], dict[str, Any]] = {
     LoginGuardError: {"reason": "budget"},
     TokenEndpointError: {"retry_after": 7.5, "counted": True},
     TokenReplyError: {"status": 200, "content_type": "text/html"},
+    WebhookAuthenticationError: {"header": "X-Webhook-Key"},
+    WebhookPayloadError: {"where": "companyBiller.biller", "too_large": True},
 }
 #: Evidence that is set after construction, where the reply has it.
 LATER: dict[type[EnkashError], dict[str, Any]] = {
@@ -119,6 +129,8 @@ DEFAULTS: dict[type[EnkashError], dict[str, Any]] = {
     LoginGuardError: {"reason": "rejected"},
     TokenEndpointError: {"retry_after": None, "counted": False},
     TokenReplyError: {"status": 0, "content_type": None, "retry_after": None, "counted": True},
+    WebhookAuthenticationError: {"header": ""},
+    WebhookPayloadError: {"where": None, "too_large": False},
 }
 
 

@@ -143,6 +143,86 @@ def test_reading_raises_nothing_but_value_error(body: bytes) -> None:
         _json.loads(body)
 
 
+# --- reading what a stranger sends ------------------------------------------------------------------------------------
+
+LONGEST = "9" * 60
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(10**50), 10**50) | st.decimals(-(10**9), 10**9, places=2) | st.text(),
+        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+        max_leaves=20,
+    )
+)
+def test_a_sane_document_is_the_same_to_both_readers(document: Any) -> None:
+    """Digit for digit."""
+    body = _json.dumps(document).encode()
+    assert repr(_json.loads_strictly(body)) == repr(_json.loads(body))
+
+
+@pytest.mark.parametrize(
+    "number", [LONGEST, f"-{LONGEST[1:]}", f"0.{LONGEST[2:]}", "1e60", "1E-60", "-1e60", "0e60", "2400.00"]
+)
+def test_a_number_of_any_use_is_taken(number: str) -> None:
+    """Sixty characters, sixty orders of magnitude."""
+    assert _json.loads_strictly(number.encode()) == Decimal(number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(LONGEST + "9", f"-{LONGEST}", f"0.{LONGEST}", f"{LONGEST}e1", "1e61", "1E-61", "-1e61", "12e60", "0e61"),
+        *("1e999999999", "1e-999999999", "-1e999999999999999999999", "9" * 10_000, "0." + "9" * 10_000),
+        *("NaN", "Infinity", "-Infinity"),
+    ],
+    ids=lambda number: number[:12],
+)
+@pytest.mark.parametrize("frame", ["{}", "[[{}]]", '{{"a": {{"b": {}}}}}'])
+def test_a_number_out_of_proportion_is_refused(number: str, frame: str) -> None:
+    """Wherever it stands, also where `loads` takes it."""
+    with pytest.raises(ValueError, match=r"."):
+        _json.loads_strictly(frame.format(number).encode())
+
+
+def test_digits_in_a_string_are_a_string() -> None:
+    """Whoever makes a number of them has a limit of their own."""
+    assert _json.loads_strictly(b'"' + b"9" * 10_000 + b'"') == "9" * 10_000
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("inside", ["1", "[]", "{}"])
+def test_forty_levels_are_enough(opening: str, closing: str, inside: str) -> None:
+    """One more is refused; an empty list is a level as well."""
+    most = 39 if inside == "1" else 38
+    assert _json.loads_strictly((opening * most + inside + closing * most).encode())
+    with pytest.raises(ValueError, match="nesting is out of bounds"):
+        _json.loads_strictly((opening * (most + 2) + inside + closing * (most + 2)).encode())
+
+
+@pytest.mark.parametrize("body", [b"[" * 2**20, b'{"a":' * 200_000, b"[" * 100_000 + b"]" * 100_000])
+def test_a_stranger_cannot_exhaust_the_stack(body: bytes) -> None:
+    """However deep it is, open or closed."""
+    with pytest.raises(ValueError, match=r"."):
+        _json.loads_strictly(body)
+
+
+def test_twenty_thousand_values_are_enough() -> None:
+    """All of them counted, lists and objects too."""
+    most = 19_999  # and the list itself
+    assert len(_json.loads_strictly(json.dumps([0] * most).encode())) == most
+    for document in ([0] * (most + 1), [[0] * 10_000, [0] * 10_000], {str(number): [0] for number in range(10_000)}):
+        with pytest.raises(ValueError, match="too many values"):
+            _json.loads_strictly(json.dumps(document).encode())
+
+
+@given(st.binary())
+def test_reading_strictly_raises_nothing_but_value_error(body: bytes) -> None:
+    """Whatever the bytes are."""
+    with contextlib.suppress(ValueError):
+        _json.loads_strictly(body)
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 

@@ -21,8 +21,8 @@ class _GoneError(Exception):
 class asgi_app:  # noqa: N801 (used like the functions beside it; a class, so that Starlette takes it for an application)
     """An ASGI application that takes posts at whatever path it is mounted.
 
-    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver), methods=["POST"])`. A `mount` answers at
-    `/enkash/` and redirects from `/enkash`, which EnKash may not follow.
+    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. A `mount` answers at `/enkash/` and
+    redirects from `/enkash`, which EnKash may not follow.
 
     Args:
         receiver: Takes the posts.
@@ -45,7 +45,8 @@ class asgi_app:  # noqa: N801 (used like the functions beside it; a class, so th
 
     async def _post(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            status = await self._receiver.receive(scope["headers"], _chunks(receive))
+            # A list, since ASGI promises no more than an iterable, and they are read twice.
+            status = await self._receiver.receive(list(scope["headers"]), _chunks(receive))
         except _GoneError:
             return
         await _answer(send, status)

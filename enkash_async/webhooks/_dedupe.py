@@ -74,8 +74,9 @@ def seconds(value: object, name: str) -> float:
 
 @attrs.define
 class _Entry:
-    owner: str | None  # None: handled
+    owner: str
     until: float
+    is_done: bool
 
 
 class MemoryDedupe:
@@ -117,7 +118,7 @@ class MemoryDedupe:
         """Ask for the right to handle an event; as in `Dedupe.claim`."""
         with self._lock:
             entry = self._known(key)
-            if entry is not None and entry.owner is None:
+            if entry is not None and entry.is_done:
                 return Claimed.DONE
             if entry is not None and entry.owner != owner:
                 return Claimed.HELD
@@ -135,9 +136,9 @@ class MemoryDedupe:
     async def commit(self, key: str, owner: str) -> bool:
         """Note that an event was handled; as in `Dedupe.commit`."""
         with self._lock:
-            held = self._is_held(key, owner)
-            self._note(key, None, self._keep)
-            return held
+            entry = self._known(key)
+            self._note(key, owner, self._keep, is_done=True)
+            return entry is not None and entry.owner == owner
 
     async def release(self, key: str, owner: str) -> None:
         """Give the owner's claim back; as in `Dedupe.release`."""
@@ -151,12 +152,13 @@ class MemoryDedupe:
 
     def _is_held(self, key: str, owner: str) -> bool:
         entry = self._known(key)
-        return entry is not None and entry.owner == owner
+        return entry is not None and entry.owner == owner and not entry.is_done
 
-    def _note(self, key: str, owner: str | None, lasting: float) -> None:
-        self._entries[key] = _Entry(owner, self._clock() + lasting)
+    def _note(self, key: str, owner: str, lasting: float, *, is_done: bool = False) -> None:
+        now = self._clock()
+        self._entries[key] = _Entry(owner, now + lasting, is_done)
         self._entries.move_to_end(key)
-        while len(self._entries) > self._most or self._first().until <= self._clock():
+        while len(self._entries) > self._most or self._first().until < now:
             self._entries.popitem(last=False)
 
     def _first(self) -> _Entry:

@@ -145,6 +145,10 @@ class WebhookReceiver:
         owner = uuid.uuid4().hex
         try:
             claimed = await self._claim(event.key, owner)
+        except asyncio.CancelledError:
+            # The claim may have been granted meanwhile; nobody would work on the event until the lease ends.
+            await _undisturbed(self._conclude(event.key, owner, is_done=False))
+            raise
         except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
             _log.error("HTTP %d: event %s: %s", _AGAIN, event.key[:12], _told(problem))
             return _AGAIN

@@ -67,6 +67,7 @@ class WebhookVerifier:
     ) -> None:
         # Not the values but keyed hashes of them are kept, so that nothing here can show one.
         self._salt = secrets.token_bytes(32)
+        self._accepted: dict[str, tuple[str, tuple[bytes, ...]]] = {}  # also where it raises, for `repr`
         problem = _problem(headers, max_body, reshape)
         if problem is None:
             self._accepted = {
@@ -170,6 +171,8 @@ class WebhookVerifier:
             bill = structure(found, Bill)
         except UnreadableError as problem:
             return WebhookPayloadError(f"{problem.where} is not {problem.expected}", where=problem.where)
+        except (AttributeError, TypeError):  # no JSON has such names
+            return WebhookPayloadError("reshape returned a document with names that are not strings")
         return _unnamed(bill) or BillEvent(posted=bill, key=content_key(bill), extra=around)
 
 

@@ -8,9 +8,9 @@ import pytest
 from tokens.benches import OURS
 from tokens.doubles import Clock
 
+from enkash_async._reach import Reach
 from enkash_async.errors import TokenStoreError
 from enkash_async.tokens import Lead, RedisTokenStore
-from enkash_async._reach import Reach
 
 from servers import Server, gate
 

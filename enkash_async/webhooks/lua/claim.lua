@@ -8,7 +8,7 @@
 -- Sent again with the same owner, it gives the same lease.
 
 local holder = redis.call('GET', KEYS[1])
-if holder == 'done' then return 'done' end
+if holder and string.sub(holder, 1, 5) == 'done:' then return 'done' end
 if holder and holder ~= 'by:' .. ARGV[1] then return 'held' end
 redis.call('SET', KEYS[1], 'by:' .. ARGV[1], 'PX', ARGV[2])
 return 'mine'

@@ -1,0 +1,191 @@
+"""A receiver behind a real server of each kind, on a free port of 127.0.0.1, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import attrs
+import uvicorn
+from aiohttp import web
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.test.utils import override_settings
+from django.urls import path
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from tokens.doubles import until
+
+from enkash_async.webhooks import WebhookReceiver, aiohttp_handler, asgi_app, django_view
+
+PATH = "/enkash"
+
+
+@attrs.frozen
+class Host:
+    """Where a running receiver takes posts, and whether every connection to it has ended."""
+
+    port: int
+    path: str
+    is_idle: Callable[[], bool]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+
+Hosting: TypeAlias = Callable[[WebhookReceiver], AbstractAsyncContextManager[Host]]
+
+
+@asynccontextmanager
+async def aiohttp_host(receiver: WebhookReceiver) -> AsyncIterator[Host]:
+    app = web.Application()
+    app.router.add_route("*", PATH, aiohttp_handler(receiver))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server = runner.server
+        assert server is not None
+        yield Host(runner.addresses[0][1], PATH, lambda: not server.connections)
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def served(app: Any, where: str = PATH, *, lifespan: Any = "on") -> AsyncIterator[Host]:
+    """Serve an ASGI application with uvicorn, but without its signal handlers and its tenths of a second of rest."""
+    config = uvicorn.Config(app, lifespan=lifespan, http="h11", ws="none", log_config=None, access_log=False)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await server.startup(sockets=[listening])
+        state = server.server_state
+        try:
+            yield Host(listening.getsockname()[1], where, lambda: not state.connections and not state.tasks)
+        finally:
+            for one in server.servers:
+                one.close()
+            for connection in list(state.connections):
+                connection.shutdown()
+            await until(lambda: not state.connections and not state.tasks)
+            await server.lifespan.shutdown()
+
+
+def plain_host(receiver: WebhookReceiver) -> AbstractAsyncContextManager[Host]:
+    return served(asgi_app(receiver))
+
+
+def starlette_route(receiver: WebhookReceiver) -> AbstractAsyncContextManager[Host]:
+    app = Starlette()
+    app.add_route(PATH, asgi_app(receiver))  # type: ignore[arg-type]  # takes applications too, but is not typed so
+    return served(app)
+
+
+def starlette_mount(receiver: WebhookReceiver) -> AbstractAsyncContextManager[Host]:
+    return served(Starlette(routes=[Mount(PATH, asgi_app(receiver))]), f"{PATH}/")
+
+
+def fastapi_route(receiver: WebhookReceiver) -> AbstractAsyncContextManager[Host]:
+    app = FastAPI()
+    app.add_route(PATH, asgi_app(receiver))  # type: ignore[arg-type]  # as in Starlette
+    return served(app)
+
+
+def fastapi_mount(receiver: WebhookReceiver) -> AbstractAsyncContextManager[Host]:
+    app = FastAPI()
+    app.mount(PATH, asgi_app(receiver))
+    return served(app, f"{PATH}/")
+
+
+def set_django_up() -> None:
+    """Configure Django, once in a process: the CSRF check is on, the body may be longer than Django's own limit."""
+    if settings.configured:
+        return
+    settings.configure(
+        ADMINS=[("Ops", "ops@example.com")],
+        ALLOWED_HOSTS=["127.0.0.1"],
+        EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
+        LOGGING_CONFIG=None,
+        MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
+        SECRET_KEY="made-up",
+    )
+
+
+def django_urls(receiver: WebhookReceiver) -> Any:
+    """Return what ROOT_URLCONF may be in the place of a module's name."""
+    return SimpleNamespace(urlpatterns=[path(PATH[1:], django_view(receiver))])
+
+
+@asynccontextmanager
+async def django_host(receiver: WebhookReceiver, *, debug: bool = False) -> AsyncIterator[Host]:
+    set_django_up()
+    with override_settings(ROOT_URLCONF=django_urls(receiver), DEBUG=debug):
+        # Django has no lifespan.
+        async with served(get_asgi_application(), lifespan="off") as host:
+            yield host
+
+
+HOSTS: Mapping[str, Hosting] = {
+    "aiohttp": aiohttp_host,
+    "asgi": plain_host,
+    "starlette route": starlette_route,
+    "starlette mount": starlette_mount,
+    "fastapi route": fastapi_route,
+    "fastapi mount": fastapi_mount,
+    "django": django_host,
+}
+
+
+@attrs.frozen
+class Reply:
+    """What a raw connection was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def head(host: Host, *lines: str, method: str = "POST") -> bytes:
+    """Return the beginning of a request, up to its body."""
+    text = "\r\n".join([f"{method} {host.path} HTTP/1.1", f"Host: 127.0.0.1:{host.port}", *lines, "", ""])
+    return text.encode("utf-8")
+
+
+async def exchange(host: Host, *parts: bytes) -> Reply:
+    """Write these bytes for as long as they are taken, and return the first reply."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
+    writing = asyncio.create_task(_write(writer, parts))
+    try:
+        return await asyncio.wait_for(_reply(reader), 10)
+    finally:
+        writing.cancel()
+        writer.transport.abort()
+        await asyncio.gather(writing, return_exceptions=True)
+
+
+async def hang_up(host: Host, *parts: bytes) -> None:
+    """Write these bytes and leave."""
+    _, writer = await asyncio.open_connection("127.0.0.1", host.port)
+    await _write(writer, parts)
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _write(writer: asyncio.StreamWriter, parts: tuple[bytes, ...]) -> None:
+    for part in parts:
+        writer.write(part)
+        await writer.drain()
+
+
+async def _reply(reader: asyncio.StreamReader) -> Reply:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    # All of them say how long the body is, except where there can be none.
+    return Reply(int(first.split()[1]), headers, await reader.readexactly(int(headers["content-length"])))

@@ -1,0 +1,391 @@
+"""The record of handled events, in memory and in Redis: one contract, and what is particular to each."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+from redis.asyncio import Redis
+from redis.crc import key_slot
+from tokens.doubles import Clock
+
+from enkash_async import _json
+from enkash_async.errors import ConfigurationError, WebhookStoreError
+from enkash_async.webhooks import Claimed, Dedupe, MemoryDedupe, RedisDedupe, WebhookVerifier
+
+from servers import FLAVOURS, Server, running
+
+LEASE, KEEP = 30.0, 3600.0
+EVENT, OTHER = "a1" * 32, "b2" * 32
+MINE, HELD, DONE = Claimed.MINE, Claimed.HELD, Claimed.DONE
+
+
+@attrs.frozen
+class Bench:
+    """Two workers that share a record, and a hand on its time."""
+
+    one: Dedupe
+    two: Dedupe
+    passes: Callable[[float], None]
+
+
+def ageing(server: Server) -> Callable[[float], None]:
+    """Return a function that lets time pass for every key of a server."""
+
+    def passes(seconds: float) -> None:
+        with server.admin() as admin:
+            for key in admin.keys("*"):
+                left = admin.pttl(key) - int(seconds * 1000)
+                if left > 0:
+                    admin.pexpire(key, left)
+                else:
+                    admin.delete(key)
+
+    return passes
+
+
+@pytest.fixture(scope="module", params=["memory", *FLAVOURS])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server | None]:
+    """Where the record is kept: in this process (None), or on a server of each kind."""
+    if request.param == "memory":
+        yield None
+        return
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+async def bench(place: Server | None) -> AsyncIterator[Bench]:
+    if place is None:
+        clock = Clock()
+        memory = MemoryDedupe(lease=LEASE, keep=KEEP, clock=clock)
+        yield Bench(memory, memory, lambda seconds: setattr(clock, "now", clock.now + seconds))
+        return
+    with place.admin() as admin:
+        admin.flushall()
+    one, two = (RedisDedupe(place.unix_url, lease=LEASE, keep=KEEP, timeout=5) for _ in range(2))
+    yield Bench(one, two, ageing(place))
+    await one.aclose()
+    await two.aclose()
+
+
+# --- the contract -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_goes_from_free_to_held_to_done(bench: Bench) -> None:
+    """And another event is another matter."""
+    assert await bench.one.claim(EVENT, "a") is MINE
+    assert await bench.two.claim(EVENT, "b") is HELD
+    assert await bench.two.claim(OTHER, "b") is MINE
+    assert await bench.one.commit(EVENT, "a") is True
+    assert await bench.two.claim(EVENT, "b") is DONE
+    assert await bench.one.claim(EVENT, "a") is DONE
+    assert await bench.one.claim(OTHER, "a") is HELD
+
+
+async def test_of_many_who_claim_at_once_one_gets_it(bench: Bench) -> None:
+    """Whichever worker they ask through."""
+    claims = await asyncio.gather(*((bench.one, bench.two)[n % 2].claim(EVENT, f"owner-{n}") for n in range(40)))
+    assert (claims.count(MINE), claims.count(HELD)) == (1, 39)
+
+
+async def test_a_claim_that_is_sent_again_is_the_same_claim(bench: Bench) -> None:
+    """Its lease begins anew."""
+    assert await bench.one.claim(EVENT, "a") is MINE
+    bench.passes(LEASE - 1)
+    assert await bench.two.claim(EVENT, "a") is MINE
+    bench.passes(LEASE - 1)
+    assert await bench.two.claim(EVENT, "b") is HELD
+
+
+async def test_a_lease_that_ends_is_taken_over_once(bench: Bench) -> None:
+    """Its first owner can then neither extend it nor give it back."""
+    await bench.one.claim(EVENT, "dead")
+    bench.passes(LEASE - 1)
+    assert await bench.two.claim(EVENT, "b") is HELD
+    bench.passes(2)
+    assert await bench.two.claim(EVENT, "b") is MINE
+    assert await bench.one.claim(EVENT, "c") is HELD
+    assert await bench.one.extend(EVENT, "dead") is False
+    await bench.one.release(EVENT, "dead")
+    assert await bench.one.claim(EVENT, "c") is HELD
+
+
+async def test_a_lease_that_is_extended_goes_on(bench: Bench) -> None:
+    """As often as it is extended; nobody else can do so."""
+    await bench.one.claim(EVENT, "a")
+    for _ in range(3):
+        bench.passes(LEASE - 1)
+        assert await bench.two.extend(EVENT, "b") is False
+        assert await bench.one.extend(EVENT, "a") is True
+    assert await bench.two.claim(EVENT, "b") is HELD
+    bench.passes(LEASE + 1)
+    assert await bench.one.extend(EVENT, "a") is False
+    assert await bench.two.claim(EVENT, "b") is MINE
+
+
+async def test_what_nobody_claimed_cannot_be_extended(bench: Bench) -> None:
+    """Nor what was handled, by its handler or another."""
+    assert await bench.one.extend(EVENT, "a") is False
+    await bench.one.claim(EVENT, "a")
+    await bench.one.commit(EVENT, "a")
+    assert await bench.one.extend(EVENT, "a") is False
+    assert await bench.two.extend(EVENT, "b") is False
+    bench.passes(LEASE + 1)
+    assert await bench.two.claim(EVENT, "b") is DONE
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+async def test_a_commit_after_a_lost_lease_counts_and_says_so(bench: Bench, taken_over: bool) -> None:
+    """What was handled was handled; whoever has taken over learns that it is not alone."""
+    await bench.one.claim(EVENT, "slow")
+    bench.passes(LEASE + 1)
+    if taken_over:
+        assert await bench.two.claim(EVENT, "b") is MINE
+    assert await bench.one.commit(EVENT, "slow") is False
+    assert await bench.two.claim(EVENT, "c") is DONE
+    if taken_over:
+        assert await bench.two.extend(EVENT, "b") is False
+        assert await bench.two.commit(EVENT, "b") is False, "it was handled by both"
+        assert await bench.two.claim(EVENT, "c") is DONE
+
+
+async def test_a_commit_that_is_sent_again_lost_nothing(bench: Bench) -> None:
+    """Its first sending may have arrived without its answer."""
+    await bench.one.claim(EVENT, "a")
+    assert [await bench.one.commit(EVENT, "a") for _ in range(3)] == [True, True, True]
+
+
+async def test_what_is_given_back_is_free_at_once(bench: Bench) -> None:
+    """Only its owner can give it back; sent again, that takes nothing from whoever has it then."""
+    await bench.one.claim(EVENT, "a")
+    await bench.two.release(EVENT, "b")
+    assert await bench.two.claim(EVENT, "b") is HELD
+    await bench.one.release(EVENT, "a")
+    await bench.one.release(EVENT, "a")
+    assert await bench.two.claim(EVENT, "b") is MINE
+    await bench.one.release(EVENT, "a")
+    assert await bench.one.claim(EVENT, "a") is HELD
+
+
+async def test_what_was_handled_cannot_be_given_back(bench: Bench) -> None:
+    """Also by whoever handled it, whose release may have been under way."""
+    await bench.one.claim(EVENT, "a")
+    await bench.one.commit(EVENT, "a")
+    await bench.one.release(EVENT, "a")
+    assert await bench.two.claim(EVENT, "b") is DONE
+
+
+async def test_what_was_handled_is_known_as_long_as_it_is_kept(bench: Bench) -> None:
+    """Counted from the commit; after that it is news again."""
+    await bench.one.claim(EVENT, "a")
+    bench.passes(LEASE - 1)
+    await bench.one.commit(EVENT, "a")
+    bench.passes(KEEP - 1)
+    assert await bench.two.claim(EVENT, "b") is DONE
+    bench.passes(2)
+    assert await bench.two.claim(EVENT, "b") is MINE
+
+
+def test_each_record_is_one_in_the_eyes_of_a_type_checker_and_of_a_receiver() -> None:
+    """With a lease that the receiver's heartbeat goes by."""
+    records: list[Dedupe] = [MemoryDedupe(lease=7), RedisDedupe("redis://127.0.0.1:1", lease=7)]
+    assert [(isinstance(each, Dedupe), each.lease) for each in records] == [(True, 7.0)] * 2
+
+
+# --- in memory --------------------------------------------------------------------------------------------------------
+
+
+async def test_memory_forgets_the_oldest_beyond_its_bound() -> None:
+    """And holds no more than that."""
+    dedupe = MemoryDedupe(max_events=3, clock=Clock())
+    for number in range(10):
+        assert await dedupe.claim(f"event-{number}", "a") is MINE
+        await dedupe.commit(f"event-{number}", "a")
+        assert len(dedupe._entries) <= 3
+    assert [await dedupe.claim(f"event-{number}", "b") for number in (9, 8, 7)] == [DONE] * 3
+    assert await dedupe.claim("event-6", "b") is MINE
+
+
+async def test_memory_is_given_back_when_time_is_up() -> None:
+    """Also for events that nobody asks for any more."""
+    clock = Clock()
+    dedupe = MemoryDedupe(keep=60, lease=30, clock=clock)
+    for number in range(100):
+        await dedupe.claim(f"event-{number}", "a")
+        await dedupe.commit(f"event-{number}", "a")
+    clock.now += 61
+    await dedupe.claim(EVENT, "a")
+    assert list(dedupe._entries) == [EVENT]
+
+
+async def test_memory_that_keeps_next_to_nothing_works() -> None:
+    """So little that the clock cannot tell it from nothing."""
+    dedupe = MemoryDedupe(keep=1e-12, lease=1e-12, clock=Clock(1e9))
+    assert [await dedupe.claim(EVENT, owner) for owner in "abc"] == [MINE] * 3
+    assert await dedupe.commit(EVENT, "c") is False
+
+
+async def test_an_extended_claim_is_not_the_oldest() -> None:
+    """What is being worked on outlives what is done with."""
+    dedupe = MemoryDedupe(max_events=2, clock=Clock())
+    await dedupe.claim(EVENT, "a")
+    await dedupe.claim("done", "b")
+    await dedupe.commit("done", "b")
+    await dedupe.extend(EVENT, "a")
+    await dedupe.claim("new", "c")
+    assert await dedupe.claim(EVENT, "d") is HELD
+
+
+# --- in Redis ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def redis(redis_server: Server) -> AsyncIterator[Redis]:
+    async with Redis(unix_socket_path=str(redis_server.unix_socket), decode_responses=True) as client:
+        yield client
+
+
+async def test_every_key_dies_by_itself(redis: Redis) -> None:
+    """A claim with its lease, what was handled when it was kept long enough."""
+    dedupe = RedisDedupe(redis, lease=LEASE, keep=KEEP)
+    steps: list[tuple[Callable[[], Awaitable[object]], float]] = [
+        (lambda: dedupe.claim(EVENT, "a"), LEASE),
+        (lambda: dedupe.extend(EVENT, "a"), LEASE),
+        (lambda: dedupe.claim(EVENT, "a"), LEASE),
+        (lambda: dedupe.commit(EVENT, "a"), KEEP),
+        (lambda: dedupe.commit(EVENT, "late"), KEEP),
+    ]
+    for step, life in steps:
+        for key in await redis.keys("*"):
+            await redis.pexpire(key, 5000)  # so that it shows when a step sets none
+        await step()
+        (key,) = await redis.keys("*")
+        assert life - 5 < await redis.pttl(key) / 1000 <= life
+
+
+async def test_a_short_lease_ends_by_the_clock_of_the_server(redis: Redis) -> None:
+    """Without anybody's help."""
+    dedupe = RedisDedupe(redis, lease=0.05)
+    await dedupe.claim(EVENT, "dead")
+    async with asyncio.timeout(10):
+        while await dedupe.claim(EVENT, "b") is HELD:
+            await asyncio.sleep(0.01)
+    assert await dedupe.extend(EVENT, "dead") is False
+
+
+async def test_keys_have_one_hash_tag_and_nothing_personal(redis: Redis) -> None:
+    """The name tells a hash; the value tells a state and a nonce."""
+    body = _json.dumps({"utilityEnkashId": "UTIL-PRIVATE-1", "consumerNumber": "CN123456789", "consumerName": "Asha"})
+    key = WebhookVerifier({"X-Key": "made-up"}).verify({"X-Key": "made-up"}, body.encode()).key
+    dedupe = RedisDedupe(redis, prefix="my:own.prefix")
+    for work in (dedupe.claim, dedupe.extend, dedupe.commit):
+        await work(key, "nonce")
+        name = str((await redis.keys("*"))[0])
+        assert await redis.dbsize() == 1
+        assert re.fullmatch(r"my:own\.prefix:v1:\{[0-9a-f]{64}\}", name)
+        assert key_slot(name.encode()) == key_slot(key.encode())
+        assert await redis.get(name) in {"by:nonce", "done:nonce"}
+    await dedupe.claim(OTHER, "nonce")
+    await dedupe.release(OTHER, "nonce")
+    assert await redis.keys("*") == [name]
+
+
+async def test_services_with_prefixes_of_their_own_do_not_meet(redis: Redis) -> None:
+    """Each handles every event."""
+    for prefix in ("orders", "ledger"):
+        assert await RedisDedupe(redis, prefix=prefix).claim(EVENT, "a") is MINE
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("decoding", [False, True])
+async def test_a_client_may_read_replies_as_it_likes(redis_server: Server, protocol: int, decoding: bool) -> None:
+    """In RESP2 or RESP3, as bytes or as text; it stays open."""
+    path = str(redis_server.unix_socket)
+    async with Redis(unix_socket_path=path, protocol=protocol, decode_responses=decoding) as client:
+        dedupe = RedisDedupe(client)
+        assert [await dedupe.claim(EVENT, owner) for owner in "ab"] == [MINE, HELD]
+        assert [await dedupe.extend(EVENT, owner) for owner in "ab"] == [True, False]
+        await dedupe.release(EVENT, "a")
+        assert await dedupe.claim(EVENT, "b") is MINE
+        assert [await dedupe.commit(EVENT, owner) for owner in "ba"] == [True, False]
+        assert await dedupe.claim(EVENT, "a") is DONE
+        await dedupe.aclose()
+        assert await client.ping()
+
+
+async def test_a_server_that_forgot_the_scripts_is_sent_them_again(redis_server: Server) -> None:
+    """A restart between any two steps changes no answer."""
+    dedupe = RedisDedupe(redis_server.url)
+    told = []
+    for work in (dedupe.claim, dedupe.extend, dedupe.commit, dedupe.claim):
+        told.append(await work(EVENT, "a"))
+        redis_server.ask("SCRIPT", "FLUSH")
+    assert told == [MINE, True, True, DONE]
+    await dedupe.aclose()
+
+
+async def test_a_server_that_is_away_is_told_as_one_error() -> None:
+    """Whatever was asked; the address is named."""
+    clock = Clock()
+    dedupe = RedisDedupe("redis://127.0.0.1:1", clock=clock, sleep=clock.hurry)
+    for work in (dedupe.claim, dedupe.extend, dedupe.commit, dedupe.release):
+        with pytest.raises(WebhookStoreError, match=r"^Redis at 127\.0\.0\.1:1 cannot be reached"):
+            await work(EVENT, "a")
+    await dedupe.aclose()
+
+
+async def test_a_closed_record_says_so() -> None:
+    """It opens nothing any more."""
+    dedupe = RedisDedupe("redis://127.0.0.1:1")
+    await dedupe.aclose()
+    with pytest.raises(WebhookStoreError, match="closed"):
+        await dedupe.claim(EVENT, "a")
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+BAD_SECONDS = [0, -1, True, "30", None, float("nan"), float("inf"), 1e9]
+
+
+@pytest.mark.parametrize("name", ["lease", "keep"])
+@pytest.mark.parametrize("value", BAD_SECONDS)
+def test_seconds_have_to_be_some(name: str, value: Any) -> None:
+    """In both records alike."""
+    arguments: dict[str, Any] = {name: value}
+    with pytest.raises(ConfigurationError, match=f"^{name} must be a number of seconds above 0"):
+        MemoryDedupe(**arguments)
+    with pytest.raises(ConfigurationError, match=f"^{name} must be a number of seconds above 0"):
+        RedisDedupe("redis://127.0.0.1:1", **arguments)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "9", None])
+def test_a_bound_has_to_be_a_whole_number(value: Any) -> None:
+    """Of at least one event."""
+    with pytest.raises(ConfigurationError, match="max_events must be an int of at least 1"):
+        MemoryDedupe(max_events=value)
+
+
+@pytest.mark.parametrize("value", ["", "a{b}", "a}", "{", None, b"enkash", 7])
+def test_a_prefix_has_to_be_text_without_braces(value: Any) -> None:
+    """They would move the hash tag."""
+    with pytest.raises(ConfigurationError, match="prefix must be a non-empty str without braces"):
+        RedisDedupe("redis://127.0.0.1:1", prefix=value)
+
+
+@pytest.mark.parametrize("value", [None, 7, object()])
+def test_a_redis_has_to_be_a_client_or_a_url(value: Any) -> None:
+    """The error names what was given."""
+    with pytest.raises(ConfigurationError, match=r"redis must be a client of redis\.asyncio, or a URL, not "):
+        RedisDedupe(value)
+
+
+def test_an_unusable_url_does_not_show_its_password() -> None:
+    """Also not in the words of the error."""
+    with pytest.raises(ConfigurationError) as caught:
+        RedisDedupe("http://:red1s-passw0rd@127.0.0.1")
+    assert "red1s-passw0rd" not in str(caught.value)

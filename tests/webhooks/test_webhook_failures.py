@@ -1,0 +1,289 @@
+"""What the receiver does when a handler, a request or the record of events fails, and what its log shows of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from tokens.doubles import Clock, settle, until
+from webhooks.doubles import (
+    BODY,
+    CONSUMER,
+    GUESS,
+    HEADERS,
+    KEY_OF_BODY,
+    PERSON,
+    SECRETS,
+    VERIFIER,
+    Chunks,
+    Failing,
+    Handler,
+    Pauses,
+    Slow,
+    create,
+    memory,
+    post,
+)
+
+from enkash_async import EnkashClient
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox._payment import Stage
+from enkash_async.webhooks import BillEvent, Claimed, RedisDedupe, WebhookReceiver
+
+from support import alarm, shown
+
+
+@pytest.fixture(autouse=True)
+def no_hanging() -> Iterator[None]:
+    with alarm(30):
+        yield
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+# --- handlers that fail -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", [ValueError("no"), TimeoutError(), asyncio.CancelledError()])
+async def test_a_failing_handler_gives_the_event_back(failure: BaseException) -> None:
+    """Also one that is cancelled from within, such as by a library that it waits for: the next post is handled."""
+    handler = Handler(failure)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler)
+    assert [await receiver.receive(HEADERS, BODY) for _ in range(3)] == [500, 200, 200]
+    assert len(handler.told) == 2
+
+
+async def test_a_handler_need_not_be_asynchronous() -> None:
+    """A plain function is handed the event as well, and may fail as well."""
+    told: list[str] = []
+
+    def on_bill(event: BillEvent) -> None:
+        told.append(event.bill.utility_enkash_id or "")
+        if len(told) == 1:
+            raise ValueError("no")
+
+    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill)
+    assert [await receiver.receive(HEADERS, BODY) for _ in range(3)] == [500, 200, 200]
+    assert told == ["UTIL-1"] * 2
+
+
+async def test_a_request_that_is_cancelled_gives_the_event_back(clock: Clock) -> None:
+    """In the middle of the handler: the sender hung up, or the server ends."""
+    handler = Handler(gated=True)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=memory(clock), sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await until(lambda: len(handler.told) == 1)
+    request.cancel()
+    await asyncio.wait([request])
+    assert request.cancelled()
+    handler.gate.set()
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(handler.told) == 2
+
+
+async def test_a_request_that_is_cancelled_while_it_claims_gives_the_event_back(clock: Clock) -> None:
+    """The claim was granted, and the answer is still under way."""
+    handler, dedupe = Handler(), Slow("claim", clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await dedupe.reached.wait()
+    request.cancel()
+    await asyncio.wait([request])
+    assert request.cancelled()
+    dedupe.go_on.set()
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(handler.told) == 1
+
+
+@pytest.mark.parametrize(("step", "handled"), [("release", 2), ("commit", 1)])
+async def test_a_request_that_is_cancelled_at_its_end_still_concludes(clock: Clock, step: str, handled: int) -> None:
+    """However often; what was handled is committed, what failed is given back, and then the cancellation counts."""
+    handler = Handler(*[ValueError("no")] * (step == "release"))
+    dedupe = Slow(step, clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await dedupe.reached.wait()
+    for _ in range(3):
+        request.cancel()
+        await settle()
+    assert not request.done()
+    dedupe.go_on.set()
+    await asyncio.wait([request])
+    assert request.cancelled()
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(handler.told) == handled
+
+
+# --- the record of events fails ---------------------------------------------------------------------------------------
+
+
+async def test_while_the_record_of_events_is_away_nothing_is_handed_over(clock: Clock) -> None:
+    """A Redis that is not there; the answer makes the sender come back."""
+    handler = Handler()
+    dedupe = RedisDedupe("redis://127.0.0.1:1", clock=clock, sleep=clock.hurry)
+    assert await WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe).receive(HEADERS, BODY) == 503
+    assert handler.told == []
+    await dedupe.aclose()
+
+
+async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the sender would come back, and it would be handled again; the log says so."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("commit", clock), sleep=clock.sleep)
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(handler.told) == 1
+    assert "handled, but not recorded: it may be handled again: RuntimeError" in caplog.text
+    assert "s3cret-dsn" not in caplog.text
+
+
+async def test_what_could_not_be_given_back_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """The handler's failure is what is answered."""
+    receiver = WebhookReceiver(
+        VERIFIER, on_bill=Handler(ValueError("no")), dedupe=Failing("release", clock), sleep=clock.sleep
+    )
+    assert await receiver.receive(HEADERS, BODY) == 500
+    assert "not given back: RuntimeError" in caplog.text
+
+
+async def test_a_claim_that_fails_is_answered_with_503(clock: Clock) -> None:
+    """Whatever a record of the user's own raises."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("claim", clock))
+    assert await receiver.receive(HEADERS, BODY) == 503
+    assert handler.told == []
+
+
+# --- the heartbeat ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_lease_of_a_slow_handler_is_kept(clock: Clock) -> None:
+    """For many times its length, so that no other worker begins; it ends with the handler."""
+    handler, dedupe = Handler(gated=True), memory(clock, lease=30)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await clock.advance(1000)
+    assert await dedupe.claim(handler.told[0].key, "other") is Claimed.HELD
+    handler.gate.set()
+    assert await request == 200
+    await settle()
+    assert clock._sleepers == []
+
+
+async def test_a_lease_that_could_not_be_extended_is_tried_again(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The handler goes on meanwhile."""
+    handler, dedupe = Handler(gated=True), Failing("extend", clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await clock.advance(25)
+    assert dedupe.failed == 2
+    handler.gate.set()
+    assert await request == 200
+    assert "could not be extended: RuntimeError" in caplog.text
+
+
+async def test_a_handler_that_lost_its_lease_is_told_of_in_the_log(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The process was stopped for longer than the lease; what it handled was handled all the same."""
+    handler, dedupe = Handler(gated=True), memory(clock, lease=30)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await until(lambda: len(handler.told) == 1)
+    clock.now += 31
+    assert await dedupe.claim(handler.told[0].key, "other") is Claimed.MINE
+    await clock.advance(10)
+    assert "was lost; another worker may handle it as well" in caplog.text
+    handler.gate.set()
+    assert await request == 200
+    assert "was handled after its lease had ended" in caplog.text
+    assert await dedupe.claim(handler.told[0].key, "third") is Claimed.DONE
+
+
+# --- what comes to light ----------------------------------------------------------------------------------------------
+
+
+def rendered(record: logging.LogRecord) -> str:
+    """Return everything that a log or an error tracker could show of a record, the locals of all frames too."""
+    failure = record.exc_info[1] if record.exc_info else None
+    return "\n".join([record.getMessage(), repr(vars(record)), "" if failure is None else shown(failure)])
+
+
+async def _bad_posts(receiver: WebhookReceiver) -> None:
+    await receiver.receive({"X-Webhook-Key": GUESS}, BODY)
+    await receiver.receive(HEADERS, BODY[:-1])
+    await receiver.receive(HEADERS, Chunks(BODY, b" " * 4096))
+    await receiver.receive(HEADERS, BODY.replace(b'"SUCCESS"', f'["{PERSON}"]'.encode()))
+
+
+async def _held(receiver: WebhookReceiver) -> None:
+    await receiver._dedupe.claim(KEY_OF_BODY, "other")
+    await receiver.receive(HEADERS, BODY)
+
+
+async def _good(receiver: WebhookReceiver) -> None:
+    await receiver.receive(HEADERS, BODY)
+
+
+@pytest.mark.parametrize(
+    ("run", "step", "statuses"),
+    [
+        (_bad_posts, "", ["HTTP 401", "HTTP 400", "HTTP 413", "HTTP 400"]),
+        (_held, "", ["HTTP 503"]),
+        (_good, "", ["HTTP 500"]),
+        (_good, "claim", ["HTTP 503"]),
+        (_good, "release", ["HTTP 500", "event "]),
+    ],
+)
+async def test_no_record_shows_a_secret_or_a_body(
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    run: Callable[[WebhookReceiver], Awaitable[None]],
+    step: str,
+    statuses: list[str],
+) -> None:
+    """Also not where the locals of every frame of the package are rendered."""
+    caplog.set_level(logging.DEBUG)
+    dedupe = Failing(step, clock) if step else memory(clock)
+    await run(WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), dedupe=dedupe, sleep=Pauses()))
+    records = [record for record in caplog.records if record.name == "enkash_async.webhooks"]
+    assert [record.getMessage()[: len(want)] for record, want in zip(records, statuses, strict=True)] == statuses
+    everything = "\n".join(rendered(record) for record in caplog.records)
+    assert [secret for secret in SECRETS if secret in everything] == []
+
+
+async def test_what_the_api_answers_about_a_bill_is_not_logged(
+    sandbox: Sandbox, client: EnkashClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A post that is ahead, an unknown bill, an API that fails: the log names a hash and the reason."""
+    bill = create(sandbox, CONSUMER)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=Handler(), sleep=Pauses())
+    await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID))
+    await receiver.receive(HEADERS, BODY)
+    sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=None)
+    await receiver.receive(HEADERS, BODY)
+    records = [record for record in caplog.records if record.name == "enkash_async.webhooks"]
+    assert len(records) == 3
+    everything = "\n".join(rendered(record) for record in records)
+    assert "the post says that the bill is settled, and the API does not" in everything
+    assert "EnKash knows no such bill" in everything
+    assert [secret for secret in (*SECRETS, sandbox.credentials.client_secret) if secret in everything] == []
+
+
+async def test_the_frames_of_a_cancelled_request_hold_no_secret(clock: Clock) -> None:
+    """An error tracker may render them."""
+    receiver = WebhookReceiver(VERIFIER, on_bill=Handler(gated=True), dedupe=memory(clock), sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await settle()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await request
+    assert [secret for secret in SECRETS if secret in shown(caught.value)] == []

@@ -1,0 +1,325 @@
+"""From a post to the handler: what each post is answered with, and what the handler is told, how often."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from tokens.doubles import Clock, settle
+from webhooks.doubles import (
+    BODY,
+    GUESS,
+    HEADERS,
+    KEY,
+    KEY_OF_BODY,
+    VERIFIER,
+    Chunks,
+    Handler,
+    Pauses,
+    create,
+    memory,
+    post,
+)
+
+from enkash_async import BillNotifier, EnkashClient
+from enkash_async.errors import ConfigurationError
+from enkash_async.models import Outcome
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox._payment import Stage
+from enkash_async.webhooks import WebhookReceiver
+
+from support import LeapingLoop, alarm
+
+
+@pytest.fixture(autouse=True)
+def no_hanging() -> Iterator[None]:
+    with alarm(30):
+        yield
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+# --- the API is the truth ---------------------------------------------------------------------------------------------
+
+
+async def test_the_handler_is_told_what_was_posted_and_what_the_api_says(
+    sandbox: Sandbox, client: EnkashClient
+) -> None:
+    """Both are the same bill, from two sources."""
+    handler, bill = Handler(), create(sandbox)
+    sandbox.ledger.confirm([bill])
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
+    (event,) = handler.told
+    assert event.confirmed is not None
+    assert event.posted.utility_enkash_id == event.confirmed.utility_enkash_id == bill
+    assert event.bill is event.confirmed
+    assert event.bill.outcome is Outcome.PAID
+    assert sandbox.counts["bill"] == 1
+
+
+async def test_a_forged_success_reaches_nobody(sandbox: Sandbox, client: EnkashClient) -> None:
+    """Whoever knows the header writes that a pending bill was paid; the API is given some time to agree."""
+    handler, pauses, bill = Handler(), Pauses(), create(sandbox)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=pauses)
+    assert await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID)) == 503
+    assert (handler.told, sandbox.counts["bill"], pauses.slept) == ([], 3, [0.5, 1.5])
+
+
+async def test_a_post_that_is_ahead_of_the_api_counts_once_the_api_agrees(
+    sandbox: Sandbox, client: EnkashClient
+) -> None:
+    """When it is posted again, since what was not confirmed was not noted as handled."""
+    handler, bill = Handler(), create(sandbox)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
+    body = post(sandbox, bill, Stage.PAID)
+    assert await receiver.receive(HEADERS, body) == 503
+    sandbox.ledger.confirm([bill])
+    assert await receiver.receive(HEADERS, body) == 200
+    assert [event.bill.outcome for event in handler.told] == [Outcome.PAID]
+
+
+async def test_an_api_that_lags_a_little_is_waited_for(sandbox: Sandbox, client: EnkashClient) -> None:
+    """So that no resend is needed, which EnKash does not promise."""
+    handler, bill = Handler(), create(sandbox)
+    body, pauses = post(sandbox, bill, Stage.PAID), Pauses(lambda: sandbox.ledger.confirm([bill]))
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=pauses)
+    assert await receiver.receive(HEADERS, body) == 200
+    assert (pauses.slept, handler.told[0].bill.outcome) == ([0.5], Outcome.PAID)
+
+
+async def test_a_stale_post_brings_what_the_api_says(sandbox: Sandbox, client: EnkashClient) -> None:
+    """The post says pending and arrives late: the bill was paid."""
+    handler, bill = Handler(), create(sandbox)
+    body = post(sandbox, bill)
+    sandbox.ledger.confirm([bill])
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    assert await receiver.receive(HEADERS, body) == 200
+    (event,) = handler.told
+    assert (event.posted.outcome, event.bill.outcome) == (Outcome.PENDING, Outcome.PAID)
+
+
+async def test_a_post_about_a_bill_that_enkash_does_not_know_reaches_nobody(
+    sandbox: Sandbox, client: EnkashClient
+) -> None:
+    """It may be another account's, or made up."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
+    assert await receiver.receive(HEADERS, BODY) == 503
+    assert (handler.told, sandbox.counts["bill"]) == ([], 3)
+
+
+async def test_while_the_api_fails_nothing_is_handed_over(sandbox: Sandbox, client: EnkashClient) -> None:
+    """The next post is, when the API answers again."""
+    handler, bill = Handler(), create(sandbox)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    sandbox.faults.add("bill", FaultKind.SERVER_ERROR)
+    statuses = [await receiver.receive(HEADERS, post(sandbox, bill)) for _ in range(2)]
+    assert (statuses, len(handler.told)) == ([503, 200], 1)
+
+
+async def test_a_bill_without_an_id_is_asked_for_by_its_reference(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A customised webhook may leave the id out."""
+    handler, bill = Handler(), create(sandbox)
+    reference = sandbox.ledger.get(bill).reference_id
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    assert await receiver.receive(HEADERS, json.dumps({"referenceId": reference}).encode()) == 200
+    assert handler.told[0].bill.utility_enkash_id == bill
+
+
+async def test_without_a_client_the_post_is_handed_over_as_it_came() -> None:
+    """And is marked as unconfirmed."""
+    handler = Handler()
+    assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(HEADERS, BODY) == 200
+    assert [(event.confirmed, event.bill.utility_enkash_id) for event in handler.told] == [(None, "UTIL-1")]
+
+
+# --- once ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_was_handled_is_answered_at_once(sandbox: Sandbox, client: EnkashClient) -> None:
+    """Without the handler, and without asking the API."""
+    handler, bill = Handler(), create(sandbox)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    body = post(sandbox, bill)
+    assert [await receiver.receive(HEADERS, body) for _ in range(3)] == [200, 200, 200]
+    assert (len(handler.told), sandbox.counts["bill"]) == (1, 1)
+
+
+async def test_the_next_news_of_a_bill_is_another_event(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A bill that was pending was paid."""
+    handler, bill = Handler(), create(sandbox)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
+    sandbox.ledger.confirm([bill])
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
+    assert [event.bill.outcome for event in handler.told] == [Outcome.PENDING, Outcome.PAID]
+
+
+async def test_posts_at_the_same_moment_are_handled_once(clock: Clock) -> None:
+    """Each waits for the one that is under way, and is answered when that has ended, at two workers."""
+    handler, dedupe = Handler(gated=True), memory(clock)
+    workers = [WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep) for _ in range(2)]
+    posts = [asyncio.create_task(workers[n % 2].receive(HEADERS, BODY)) for n in range(6)]
+    await settle()
+    assert not any(each.done() for each in posts)
+    handler.gate.set()
+    await clock.advance(2)
+    assert (await asyncio.gather(*posts), len(handler.told)) == ([200] * 6, 1)
+
+
+async def test_who_waits_takes_over_from_a_handler_that_fails(clock: Clock) -> None:
+    """Its post may be the last that there is."""
+    handler, dedupe = Handler(ValueError("no"), gated=True), memory(clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    posts = [asyncio.create_task(receiver.receive(HEADERS, BODY)) for _ in range(2)]
+    await settle()
+    handler.gate.set()
+    await clock.advance(2)
+    assert (await asyncio.gather(*posts), len(handler.told)) == ([500, 200], 2)
+
+
+async def test_an_event_of_a_worker_that_died_is_taken_over_when_its_lease_ends(clock: Clock) -> None:
+    """By the post that is waiting; not earlier."""
+    handler, dedupe, began = Handler(), memory(clock, lease=30), clock()
+    await dedupe.claim(KEY_OF_BODY, "dead")
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    waiting = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await clock.advance(29.5)
+    assert handler.told == []
+    await clock.advance(3)
+    assert (await waiting, len(handler.told)) == (200, 1)
+    assert clock() - began == pytest.approx(32.5)
+
+
+async def test_an_event_that_stays_in_other_hands_is_not_waited_for_for_ever(clock: Clock) -> None:
+    """The other worker lives, and extends its lease: 503 makes the sender come back."""
+    handler, dedupe = Handler(), memory(clock, lease=3)
+    key = KEY_OF_BODY
+    await dedupe.claim(key, "other")
+
+    async def sleep(seconds: float) -> None:
+        await clock.hurry(seconds)
+        await dedupe.extend(key, "other")
+
+    began = clock()
+    assert await WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=sleep).receive(HEADERS, BODY) == 503
+    assert handler.told == []
+    assert 3 < clock() - began < 5
+
+
+# --- who waits for a bill ---------------------------------------------------------------------------------------------
+
+
+async def test_whoever_waits_for_a_bill_is_told_of_every_post() -> None:
+    """Also of a duplicate, and of one whose handler fails: the news itself is not believed."""
+    notifier = BillNotifier()
+    receiver = WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), notifier=notifier)
+    with notifier.listen(["UTIL-1"]) as news:
+        for status in (500, 200, 200):
+            assert await receiver.receive(HEADERS, BODY) == status
+            assert news.take() == ("UTIL-1",)
+        assert await receiver.receive({"X-Webhook-Key": GUESS}, BODY) == 401
+        assert news.take() == ()
+
+
+async def test_a_notifier_is_enough() -> None:
+    """No handler, so nothing to claim; a bill that only has a reference wakes nobody."""
+    notifier = BillNotifier()
+    receiver = WebhookReceiver(VERIFIER, notifier=notifier)
+    with notifier.listen(["UTIL-1", ""]) as news:
+        assert [await receiver.receive(HEADERS, body) for body in (BODY, b'{"referenceId": "REF-1"}')] == [200, 200]
+        assert news.take() == ("UTIL-1",)
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_may_come_in_pieces() -> None:
+    """Of any size, empty ones too."""
+    handler = Handler()
+    chunks = Chunks(BODY[:1], b"", BODY[1:50], BODY[50:])
+    assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(HEADERS, chunks) == 200
+    assert chunks.read == 4
+    assert handler.told[0].posted.utility_enkash_id == "UTIL-1"
+
+
+async def test_a_body_of_just_the_longest_length_is_read() -> None:
+    """And one byte more is not."""
+    receiver = WebhookReceiver(VERIFIER, on_bill=Handler())
+    padding = b" " * (4096 - len(BODY))
+    assert await receiver.receive(HEADERS, Chunks(BODY, padding)) == 200
+    assert await receiver.receive(HEADERS, Chunks(BODY, padding, b" ")) == 413
+    assert await receiver.receive(HEADERS, BODY + padding + b" ") == 413
+
+
+async def test_a_body_that_is_too_long_is_read_no_further() -> None:
+    """However much more there would be."""
+    chunks = Chunks(*[b" " * 1000] * 500)
+    assert await WebhookReceiver(VERIFIER, on_bill=Handler()).receive(HEADERS, chunks) == 413
+    assert chunks.read == 5
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Key": GUESS}, [("X-Webhook-Key", KEY)] * 2])
+async def test_a_stranger_is_refused_before_a_chunk_is_read(headers: Any) -> None:
+    """The header is missing, wrong or repeated."""
+    handler, chunks = Handler(), Chunks(BODY)
+    assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(headers, chunks) == 401
+    assert (handler.told, chunks.read) == ([], 0)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"amount": 1}', b"\xff", b'{"utilityEnkashId": ".."}'])
+async def test_a_body_that_brings_no_news_of_a_bill_is_refused(body: bytes) -> None:
+    """At once, whole or in pieces."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler)
+    assert [await receiver.receive(HEADERS, each) for each in (body, Chunks(body))] == [400, 400]
+    assert handler.told == []
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    """A sender that drips holds nothing for ever; one that takes a while is heard. Here no real time passes."""
+
+    async def dripping(pause: float) -> AsyncIterator[bytes]:
+        for at in range(len(BODY)):
+            await asyncio.sleep(pause)
+            yield BODY[at : at + 1]
+
+    async def run(pause: float) -> tuple[int, float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        status = await WebhookReceiver(VERIFIER, on_bill=Handler()).receive(HEADERS, dripping(pause))
+        return status, loop.time() - began
+
+    for pause, wanted in ((1.0, (408, 20.0)), (0.05, (200, 0.05 * len(BODY)))):
+        with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+            status, took = runner.run(run(pause))
+        assert status == wanted[0]
+        assert took == pytest.approx(wanted[1], abs=0.01)
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"verifier": HEADERS}, r"verifier must be a WebhookVerifier\(…\), not dict"),
+        ({"client": "https://api.example.com"}, "client must be an EnkashClient, not str"),
+        ({"dedupe": {}}, r"dedupe must be a MemoryDedupe\(\) or RedisDedupe\(…\), not dict"),
+        ({"notifier": print}, "notifier must be a BillNotifier, not builtin_function_or_method"),
+        ({"on_bill": None}, "else every post would be dropped"),
+        ({"on_bill": "handler"}, "on_bill must be a function of one BillEvent, not str"),
+    ],
+)
+def test_an_unusable_argument_is_named(arguments: dict[str, Any], said: str) -> None:
+    """With what to write instead."""
+    good: dict[str, Any] = {"verifier": VERIFIER, "on_bill": print}
+    with pytest.raises(ConfigurationError, match=said):
+        WebhookReceiver(**(good | arguments))
