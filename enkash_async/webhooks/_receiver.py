@@ -1,7 +1,7 @@
 """From a post to your handler: who posted, what EnKash says, whether it was handled before; no web framework.
 
-An event is claimed, asked about, handled, committed. Whatever ends before the commit gives the claim back, so that the
-next post of the event begins anew.
+A post is claimed, asked about, claimed again under what EnKash says, handled, committed. Whatever ends before the
+commit gives the claims back, so that the next post of the event begins anew; should that fail, their lease ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from enkash_async._lookout import is_cancelled
+from enkash_async._lookout import is_cancelled, peek
 from enkash_async.client import EnkashClient
 from enkash_async.errors import (
     ConfigurationError,
@@ -27,7 +27,7 @@ from enkash_async.errors import (
 from enkash_async.models import Bill
 from enkash_async.notifier import BillNotifier
 from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
-from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._event import BillEvent, content_key
 from enkash_async.webhooks._verifier import Headers, WebhookVerifier
 
 __all__ = ["OnBill", "WebhookReceiver"]
@@ -39,6 +39,7 @@ _log = getLogger("enkash_async.webhooks")
 _OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
 _READING = 20.0  # seconds for a whole body
 _HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds between looks at an event that another worker has in hand
+_LOOK_LASTS = 5.0  # seconds for one look at a bill; whoever posts does not wait for long
 _LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill that the API does not show as far as the post
 
 
@@ -46,8 +47,9 @@ class WebhookReceiver:
     """Takes posts about bills and hands each piece of news to your handler once.
 
     With a `client`, each bill is read from EnKash before the handler sees it, since a post proves little: whoever knows
-    the header can write one. A post that is ahead of the API is not handed over but answered with 503, and so is one
-    about a bill that EnKash does not know.
+    the header can write one. The handler is called once for each state that EnKash confirms, however many posts lead to
+    it. A post that says more than the API does yet is answered with 503, so that a resend brings the rest; one about a
+    bill that EnKash does not know is answered with 503 and not handed over.
 
     Args:
         verifier: Knows who may post.
@@ -99,7 +101,7 @@ class WebhookReceiver:
         """Take one post and return the HTTP status to answer it with; the reply needs no body.
 
         200: handled, now or before. 401: not from EnKash. 400, 408, 413: the body is unreadable, slow or too long. 500:
-        the handler failed. 503: nothing was handed over, since EnKash did not confirm the bill, another worker has the
+        the handler failed. 503: EnKash did not confirm the bill or not all that the post says, another worker has the
         event in hand, or the record of events cannot be reached. After 5xx the event can be posted again.
 
         Args:
@@ -142,22 +144,57 @@ class WebhookReceiver:
         return bytes(whole)
 
     async def _deliver(self, event: BillEvent, on_bill: OnBill) -> int:
+        """Hand over an event once for each thing that is posted, and once for each thing that EnKash says.
+
+        Early, late and reworded posts are different ones that come to the same once EnKash is asked.
+        """
+        client = self._client
+        if client is None:
+            return await self._once(event.key, lambda: self._hand_over(event, on_bill))
+        return await self._once(event.key, lambda: self._confirm(client, event, on_bill))
+
+    async def _confirm(self, client: EnkashClient, posted: BillEvent, on_bill: OnBill) -> int:
+        problem, event = await self._ask(client, posted)
+        if problem is not None:
+            _log.warning("HTTP %d: event %s is not confirmed: %s", _AGAIN, posted.key[:12], problem)
+            return _AGAIN
+        if self._notifier is not None and not event.posted.utility_enkash_id:
+            self._notifier.notify(event.bill.utility_enkash_id)
+        status = await self._once(event.key, lambda: self._hand_over(event, on_bill), known=posted.key)
+        if status == _OK and event.is_ahead:
+            # The handler knows what EnKash says now. Were the post taken for done, it would not hear of the rest.
+            _log.warning("HTTP %d: event %s says more than EnKash's API does yet", _AGAIN, posted.key[:12])
+            return _AGAIN
+        return status
+
+    async def _once(self, key: str, work: Callable[[], Awaitable[int]], *, known: str | None = None) -> int:
+        """Do work unless it was done under this key before, and note that it was.
+
+        Args:
+            key: What is claimed.
+            work: Returns an HTTP status.
+            known: A key that is claimed already; nothing is claimed where it is the same one.
+        """
+        if key == known:
+            return await work()
         owner = uuid.uuid4().hex
         try:
-            claimed = await self._claim(event.key, owner)
+            claimed = await self._claim(key, owner)
         except asyncio.CancelledError:
             # The claim may have been granted meanwhile; nobody would work on the event until the lease ends.
-            await _undisturbed(self._conclude(event.key, owner, is_done=False))
+            await _undisturbed(self._conclude(key, owner, is_done=False))
             raise
         except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
-            _log.error("HTTP %d: event %s: %s", _AGAIN, event.key[:12], _told(problem))
+            _log.error("HTTP %d: event %s: %s", _AGAIN, key[:12], _told(problem))
+            # A reply that came too late may have been a grant.
+            await _undisturbed(self._conclude(key, owner, is_done=False))
             return _AGAIN
         if claimed is Claimed.DONE:
             return _OK
         if claimed is Claimed.HELD:
-            _log.info("HTTP %d: event %s is in the hands of another worker", _AGAIN, event.key[:12])
+            _log.info("HTTP %d: event %s is in the hands of another worker", _AGAIN, key[:12])
             return _AGAIN
-        return await self._handle(event, on_bill, owner)
+        return await self._work(key, owner, work)
 
     async def _claim(self, key: str, owner: str) -> Claimed:
         """Claim an event; one that another worker has in hand is waited for, for as long as its lease can last.
@@ -172,23 +209,18 @@ class WebhookReceiver:
             claimed = await self._dedupe.claim(key, owner)
         return claimed
 
-    async def _handle(self, event: BillEvent, on_bill: OnBill, owner: str) -> int:
-        beating = asyncio.create_task(self._beat(event.key, owner))
+    async def _work(self, key: str, owner: str, work: Callable[[], Awaitable[int]]) -> int:
+        beating = asyncio.create_task(self._beat(key, owner))
         status = _FAILED
         try:
-            status = await self._hand_over(event, on_bill)
+            status = await work()
         finally:
             # Also when the request is cancelled: else the next post would have to wait for the lease to end.
             beating.cancel()
-            await _undisturbed(self._conclude(event.key, owner, is_done=status == _OK))
+            await _undisturbed(self._conclude(key, owner, is_done=status == _OK))
         return status
 
     async def _hand_over(self, event: BillEvent, on_bill: OnBill) -> int:
-        if self._client is not None:
-            problem, event = await self._ask(self._client, event)
-            if problem is not None:
-                _log.warning("HTTP %d: event %s is not confirmed: %s", _AGAIN, event.key[:12], problem)
-                return _AGAIN
         try:
             result = on_bill(event)
             if isawaitable(result):
@@ -204,19 +236,20 @@ class WebhookReceiver:
         return _OK
 
     async def _ask(self, client: EnkashClient, event: BillEvent) -> tuple[str | None, BillEvent]:
-        """Return the event with what the API says, and why it must not be handed over, if so."""
+        """Return why EnKash does not confirm a bill, if so, and the event with what it says."""
         why: str | None = None
         for pause in (*_LOOK_PAUSES, None):
-            try:
-                event = attrs.evolve(event, confirmed=await _look(client, event.posted))
-                why = "the post says that the bill is settled, and the API does not" if event.is_ahead else None
-            except NotFoundError:
+            seen = await peek(_look(client, event.posted), _LOOK_LASTS)
+            if isinstance(seen, Bill):
+                why, event = None, attrs.evolve(event, confirmed=seen, key=content_key(seen))
+                if not event.is_ahead:
+                    break
+            elif isinstance(seen, NotFoundError):
                 why = "EnKash knows no such bill"
-            except EnkashError as problem:
-                return str(problem), event
-            if why is None or pause is None:
-                break
-            await self._sleep(pause)
+            else:
+                return str(seen), event
+            if pause is not None:
+                await self._sleep(pause)
         return why, event
 
     async def _beat(self, key: str, owner: str) -> None:

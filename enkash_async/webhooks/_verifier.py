@@ -32,6 +32,7 @@ Headers: TypeAlias = (
 Reshape: TypeAlias = Callable[[Any], Mapping[str, Any]]
 
 _MAX_BODY = 2**20  # bytes; the documented example has two thousand
+_LONGEST_ID = 200  # characters
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _UNSENDABLE = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -170,7 +171,8 @@ class WebhookVerifier:
         try:
             bill = structure(found, Bill)
         except UnreadableError as problem:
-            return WebhookPayloadError(f"{problem.where} is not {problem.expected}", where=problem.where)
+            where = problem.where[:_LONGEST_ID]  # in the poster's spelling
+            return WebhookPayloadError(f"{where} is not {problem.expected}", where=where)
         except (AttributeError, TypeError):  # no JSON has such names
             return WebhookPayloadError("reshape returned a document with names that are not strings")
         return _unnamed(bill) or BillEvent(posted=bill, key=content_key(bill), extra=around)
@@ -178,31 +180,28 @@ class WebhookVerifier:
 
 def _unnamed(bill: Bill) -> WebhookPayloadError | None:
     """Return what is wrong with the name of a bill, which will become part of a path."""
-    try:
-        if bill.utility_enkash_id:
-            checks.identifier(bill.utility_enkash_id, "utilityEnkashId")
-        else:
-            checks.identifier(bill.reference_id, "referenceId")
-    except InvalidRequestError:
-        named = "utilityEnkashId" if bill.utility_enkash_id else "referenceId"
-        return WebhookPayloadError(
-            "the body names no bill: it needs utilityEnkashId or referenceId, fit for a path", where=named
-        )
-    return None
+    named = "utilityEnkashId" if bill.utility_enkash_id else "referenceId"
+    with suppress(InvalidRequestError):
+        if len(checks.identifier(bill.utility_enkash_id or bill.reference_id, named)) <= _LONGEST_ID:
+            return None
+    return WebhookPayloadError(
+        "the body names no bill: it needs utilityEnkashId or referenceId, fit for a path", where=named
+    )
 
 
 def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the object that names a bill, and what is around it: a customised webhook may wrap it."""
-    if _names_a_bill(document):
-        return document, {}
-    inner = [name for name, item in document.items() if isinstance(item, dict) and _names_a_bill(item)]
-    if len(inner) != 1:
-        return document, {}
-    return document[inner[0]], {name: item for name, item in document.items() if name != inner[0]}
+    for name in ("utilityenkashid", "referenceid"):
+        if _has(document, name):
+            return document, {}
+        inner = [key for key, item in document.items() if isinstance(item, dict) and _has(item, name)]
+        if len(inner) == 1:
+            return document[inner[0]], {key: item for key, item in document.items() if key != inner[0]}
+    return document, {}
 
 
-def _names_a_bill(document: Mapping[str, Any]) -> bool:
-    return any(str(name).replace("_", "").lower() in {"utilityenkashid", "referenceid"} for name in document)
+def _has(document: Mapping[str, Any], name: str) -> bool:
+    return any(str(key).replace("_", "").lower() == name for key in document)
 
 
 def _pairs(headers: Any) -> Iterator[tuple[str, Any]]:

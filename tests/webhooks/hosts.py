@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import attrs
@@ -14,6 +13,7 @@ import uvicorn
 from aiohttp import web
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, HttpResponse
 from django.test.utils import override_settings
 from django.urls import path
 from fastapi import FastAPI
@@ -118,9 +118,14 @@ def set_django_up() -> None:
     )
 
 
+async def guarded(request: HttpRequest) -> HttpResponse:
+    """Answer what gets past the CSRF check."""
+    return HttpResponse("past")
+
+
 def django_urls(receiver: WebhookReceiver) -> Any:
     """Return what ROOT_URLCONF may be in the place of a module's name."""
-    return SimpleNamespace(urlpatterns=[path(PATH[1:], django_view(receiver))])
+    return path(PATH[1:], django_view(receiver)), path("guarded", guarded)
 
 
 @asynccontextmanager

@@ -64,12 +64,16 @@ async def test_the_handler_is_told_what_was_posted_and_what_the_api_says(
     assert sandbox.counts["bill"] == 1
 
 
-async def test_a_forged_success_reaches_nobody(sandbox: Sandbox, client: EnkashClient) -> None:
+async def test_a_forged_success_is_told_as_what_the_api_says(sandbox: Sandbox, client: EnkashClient) -> None:
     """Whoever knows the header writes that a pending bill was paid; the API is given some time to agree."""
     handler, pauses, bill = Handler(), Pauses(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=pauses)
     assert await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID)) == 503
-    assert (handler.told, sandbox.counts["bill"], pauses.slept) == ([], 3, [0.5, 1.5])
+    assert (sandbox.counts["bill"], pauses.slept) == (3, [0.5, 1.5])
+    (event,) = handler.told
+    assert (event.bill.outcome, event.posted.outcome, event.is_ahead) == (Outcome.PENDING, Outcome.PAID, True)
+    assert await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID)) == 503
+    assert len(handler.told) == 1
 
 
 async def test_a_post_that_is_ahead_of_the_api_counts_once_the_api_agrees(
@@ -82,7 +86,83 @@ async def test_a_post_that_is_ahead_of_the_api_counts_once_the_api_agrees(
     assert await receiver.receive(HEADERS, body) == 503
     sandbox.ledger.confirm([bill])
     assert await receiver.receive(HEADERS, body) == 200
+    assert [event.bill.outcome for event in handler.told] == [Outcome.PENDING, Outcome.PAID]
+
+
+async def test_what_enkash_says_is_told_once_however_many_posts_lead_to_it(
+    sandbox: Sandbox, client: EnkashClient
+) -> None:
+    """Late posts of earlier steps, an edited date, a reference alone: the bill was paid once."""
+    handler, bill = Handler(), create(sandbox)
+    late = [post(sandbox, bill), post(sandbox, bill, Stage.CONFIRMED)]
+    sandbox.ledger.confirm([bill])
+    paid = json.loads(post(sandbox, bill))
+    edited = json.dumps({**paid, "approvedDate": "2020-01-01T00:00:00"}).encode()
+    alone = json.dumps({"referenceId": paid["referenceId"]}).encode()
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    posts = [*late, post(sandbox, bill), edited, alone]
+    assert [await receiver.receive(HEADERS, one) for one in posts] == [200] * 5
     assert [event.bill.outcome for event in handler.told] == [Outcome.PAID]
+    asked = sandbox.counts["bill"]
+    assert [await receiver.receive(HEADERS, one) for one in posts] == [200] * 5
+    assert sandbox.counts["bill"] == asked
+
+
+@pytest.mark.parametrize("word", ["COMPLETED", "SUCCESS", "FAILED"])
+async def test_a_final_word_that_comes_early_is_not_taken_for_done(
+    sandbox: Sandbox, client: EnkashClient, word: str
+) -> None:
+    """Also the one of EnKash's example, which is no word of its lists."""
+    handler, bill = Handler(), create(sandbox)
+    early = json.dumps({"utilityEnkashId": bill, "paymentStatus": word, "billpayStatus": word}).encode()
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
+    assert await receiver.receive(HEADERS, early) == 503
+    sandbox.ledger.confirm([bill])
+    assert await receiver.receive(HEADERS, early) == 200
+    assert [event.bill.outcome for event in handler.told] == [Outcome.PENDING, Outcome.PAID]
+
+
+async def test_a_refund_that_comes_early_is_not_taken_for_done(sandbox: Sandbox, client: EnkashClient) -> None:
+    """The API still says paid."""
+    handler, bill = Handler(), create(sandbox)
+    sandbox.ledger.confirm([bill])
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
+    assert await receiver.receive(HEADERS, post(sandbox, bill, Stage.REFUNDED)) == 503
+    assert [event.is_ahead for event in handler.told] == [True]
+
+
+async def test_customised_bodies_that_say_different_things_are_different_news() -> None:
+    """Their statuses stand under names that nobody here knows."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler)
+    for state in ("PENDING", "SUCCESS", "SUCCESS"):
+        assert await receiver.receive(HEADERS, json.dumps({"utilityEnkashId": "U-9", "state": state}).encode()) == 200
+    inside = {"referenceId": "R-9", "bill": {"utilityEnkashId": "U-9", "billpayStatus": "SUCCESS"}}
+    assert await receiver.receive(HEADERS, json.dumps(inside).encode()) == 200
+    assert [event.posted.extra.get("state") for event in handler.told] == ["PENDING", "SUCCESS", None]
+    assert handler.told[-1].bill.outcome is Outcome.PAID
+
+
+async def test_a_second_failure_with_another_reason_is_news() -> None:
+    """Failed, tried again, failed again, without a date."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler)
+    for code in ("E1", "E2", "E2"):
+        body = {"utilityEnkashId": "U-9", "billpayStatus": "FAILED", "failureCode": code}
+        assert await receiver.receive(HEADERS, json.dumps(body).encode()) == 200
+    assert [event.bill.failure_code for event in handler.told] == ["E1", "E2"]
+
+
+async def test_a_post_with_a_reference_alone_wakes_who_waits_for_the_bill(
+    sandbox: Sandbox, client: EnkashClient
+) -> None:
+    """The API knows the id."""
+    notifier, bill = BillNotifier(), create(sandbox)
+    reference = sandbox.ledger.get(bill).reference_id
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=Handler(), notifier=notifier)
+    with notifier.listen([bill]) as news:
+        assert await receiver.receive(HEADERS, json.dumps({"referenceId": reference}).encode()) == 200
+        assert news.take() == (bill,)
 
 
 async def test_an_api_that_lags_a_little_is_waited_for(sandbox: Sandbox, client: EnkashClient) -> None:

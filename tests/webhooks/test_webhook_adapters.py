@@ -1,0 +1,556 @@
+"""A receiver behind aiohttp.web, uvicorn, Starlette, FastAPI and Django, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import subprocess
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import attrs
+import pytest
+from django.core import mail
+from django.core.handlers.wsgi import WSGIRequest
+from django.core.wsgi import get_wsgi_application
+from django.test.utils import override_settings
+from django.utils.log import AdminEmailHandler
+from tokens.doubles import until
+from webhooks.hosts import (
+    HOSTS,
+    PATH,
+    Host,
+    Hosting,
+    Reply,
+    django_host,
+    django_urls,
+    exchange,
+    fastapi_mount,
+    hang_up,
+    head,
+    served,
+    set_django_up,
+    starlette_mount,
+)
+
+from enkash_async.webhooks import (
+    BillEvent,
+    Claimed,
+    MemoryDedupe,
+    WebhookReceiver,
+    WebhookVerifier,
+    asgi_app,
+    django_view,
+)
+
+EXAMPLE = (Path(__file__).parent.parent / "samples" / "webhook_bill.json").read_bytes()
+NAME = "X-Enkash"  # a name that nobody's filter takes for that of a secret
+SECRET = "kept-to-ourselves-73"
+GUESS = "a-strangers-guess-11"
+RIGHT = f"{NAME}: {SECRET}"
+#: What of a post must be in no log.
+PRIVATE = (SECRET, GUESS, "CN123456789", "Asha Sample", "BTX-555001")
+
+Event = MutableMapping[str, Any]
+
+
+class AwayDedupe(MemoryDedupe):
+    """A record that nobody reaches."""
+
+    async def claim(self, key: str, owner: str) -> Claimed:
+        raise ConnectionError("away")
+
+
+@attrs.define
+class Inbox:
+    """A handler that keeps events, and fails for as long as it is told to."""
+
+    events: list[BillEvent] = attrs.field(factory=list)
+    is_failing: bool = False
+
+    def __call__(self, event: BillEvent) -> None:
+        if self.is_failing:
+            raise RuntimeError("the database is away")
+        self.events.append(event)
+
+
+@pytest.fixture(params=HOSTS)
+def hosting(request: pytest.FixtureRequest) -> Hosting:
+    return HOSTS[request.param]
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def receiver(on_bill: Any, **options: Any) -> WebhookReceiver:
+    """Return a receiver that one header opens."""
+    return WebhookReceiver(WebhookVerifier(headers={NAME: SECRET}, **options), on_bill=on_bill)
+
+
+async def post(host: Host, body: bytes = EXAMPLE, *lines: str) -> Reply:
+    """Post a body, with the right header if no others are named."""
+    return await exchange(host, head(host, *(lines or (RIGHT,)), f"Content-Length: {len(body)}"), body)
+
+
+def everything(log: pytest.LogCaptureFixture) -> str:
+    """Return all that was logged, with what hangs on the records."""
+    formatter = logging.Formatter()
+    return "\n".join(f"{formatter.format(record)} {vars(record)!r}" for record in log.records)
+
+
+def failures(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in log.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+@contextmanager
+def memory_below(limit: int) -> Iterator[None]:
+    """Fail where this process, which is server and client, takes so many bytes more at any time."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        yield
+        assert tracemalloc.get_traced_memory()[1] - before < limit
+    finally:
+        tracemalloc.stop()
+
+
+# What is right
+
+
+async def test_the_documented_example_arrives_as_the_same_value(hosting: Hosting, inbox: Inbox) -> None:
+    """Whatever the framework, the handler is given what the verifier alone reads from the same bytes."""
+    async with hosting(receiver(inbox)) as host:
+        reply = await post(host)
+    assert (reply.status, reply.body) == (200, b"")
+    assert inbox.events == [WebhookVerifier(headers={NAME: SECRET}).verify({NAME: SECRET}, EXAMPLE)]
+    assert inbox.events[0].posted.utility_enkash_id == "UTIL-87654321"
+
+
+@pytest.mark.parametrize("name", ["x-enkash", "X-ENKASH", "x-EnKaSh"])
+async def test_upper_and_lower_case_of_a_header_name_are_one(hosting: Hosting, inbox: Inbox, name: str) -> None:
+    """However the name is written, the post is taken."""
+    async with hosting(receiver(inbox)) as host:
+        assert (await post(host, EXAMPLE, f"{name}: {SECRET}")).status == 200
+
+
+async def test_a_secret_beyond_ascii_is_recognised(hosting: Hosting, inbox: Inbox) -> None:
+    """Frameworks decode headers in different ways, and the bytes are compared."""
+    made = WebhookReceiver(WebhookVerifier(headers={NAME: "schlüssel-चाबी"}), on_bill=inbox)
+    async with hosting(made) as host:
+        assert (await post(host, EXAMPLE, f"{NAME}: schlüssel-चाबी")).status == 200
+        assert (await post(host, EXAMPLE, f"{NAME}: schlüssel-चाभी")).status == 401
+
+
+async def test_a_body_in_chunks_is_put_together(hosting: Hosting, inbox: Inbox) -> None:
+    """A body of unknown length is read to its end."""
+    async with hosting(receiver(inbox)) as host:
+        reply = await exchange(host, head(host, RIGHT, "Transfer-Encoding: chunked"), *in_chunks(EXAMPLE, 100))
+    assert (reply.status, len(inbox.events)) == (200, 1)
+
+
+def in_chunks(body: bytes, size: int) -> list[bytes]:
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return [b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""]]
+
+
+async def test_a_failing_handler_is_given_the_event_again(hosting: Hosting, inbox: Inbox) -> None:
+    """500 gives the event back, so the resend is handled, and the one after that is known."""
+    async with hosting(receiver(inbox)) as host:
+        inbox.is_failing = True
+        failed = await post(host)
+        inbox.is_failing = False
+        assert (failed.status, failed.body) == (500, b"")
+        assert [(await post(host)).status for _ in range(2)] == [200, 200]
+    assert len(inbox.events) == 1
+
+
+# What is refused
+
+REFUSALS: dict[str, tuple[int, bytes, tuple[str, ...]]] = {
+    "no header": (401, EXAMPLE, ("X-Other: 1",)),
+    "a wrong header": (401, EXAMPLE, (f"{NAME}: {GUESS}",)),
+    "the right header twice": (401, EXAMPLE, (RIGHT, RIGHT)),
+    "a wrong header and the right one": (401, EXAMPLE, (f"{NAME}: {GUESS}", RIGHT)),
+    "no body": (400, b"", (RIGHT,)),
+    "half a body": (400, EXAMPLE[:1000], (RIGHT,)),
+    "a form": (400, EXAMPLE, (RIGHT, "Content-Type: multipart/form-data; boundary=x", "Content-Encoding: x")),
+    "a long body": (413, EXAMPLE + b" " * 5000, (RIGHT,)),
+}
+# A form is only called so: what is posted is read whatever its type says.
+REFUSALS["a form"] = (400, b"a=1&b=2", (RIGHT, "Content-Type: application/x-www-form-urlencoded"))
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_what_is_refused_is_told_nothing(hosting: Hosting, inbox: Inbox, kind: str) -> None:
+    """The reply is a status without a body, and the handler is not called."""
+    status, body, lines = REFUSALS[kind]
+    async with hosting(receiver(inbox, max_body=5000)) as host:
+        reply = await post(host, body, *lines)
+    assert (reply.status, reply.body) == (status, b"")
+    assert inbox.events == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+async def test_other_methods_are_told_which_one_is_right(hosting: Hosting, inbox: Inbox, method: str) -> None:
+    """405 names POST, whoever asks."""
+    async with hosting(receiver(inbox)) as host:
+        reply = await exchange(host, head(host, "Content-Length: 0", method=method))
+    assert (reply.status, reply.body, reply.headers["allow"]) == (405, b"", "POST")
+
+
+async def test_an_unreachable_record_of_events_asks_for_a_resend(hosting: Hosting, inbox: Inbox) -> None:
+    """503 says no more than that."""
+    made = WebhookReceiver(WebhookVerifier(headers={NAME: SECRET}), on_bill=inbox, dedupe=AwayDedupe())
+    async with hosting(made) as host:
+        reply = await post(host)
+    assert (reply.status, reply.body, inbox.events) == (503, b"", [])
+
+
+@pytest.mark.parametrize("kind", sorted(HOSTS.keys() - {"django"}))
+async def test_wrong_headers_are_refused_before_the_body_comes(kind: str, inbox: Inbox) -> None:
+    """A stranger who announces a body is answered without it; only Django waits for it."""
+    async with HOSTS[kind](receiver(inbox)) as host:
+        reply = await exchange(host, head(host, f"{NAME}: {GUESS}", "Content-Length: 1000000"))
+    assert (reply.status, reply.body) == (401, b"")
+
+
+_PART = b" " * 2**16
+_PARTS = 256  # 16 MiB in all
+LONG: dict[str, tuple[str, list[bytes]]] = {
+    "announced": (f"Content-Length: {_PARTS * len(_PART)}", [_PART] * _PARTS),
+    "in chunks": ("Transfer-Encoding: chunked", [b"10000\r\n%s\r\n" % _PART] * _PARTS + [b"0\r\n\r\n"]),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+async def test_a_long_body_does_not_fill_the_memory(hosting: Hosting, inbox: Inbox, kind: str) -> None:
+    """16 MiB are refused in less than half of that, Django's own 2.5 MB included."""
+    line, parts = LONG[kind]
+    async with hosting(receiver(inbox)) as host:
+        await post(host, b"")  # so that what is imported late is here
+        with memory_below(2**23):
+            reply = await exchange(host, head(host, RIGHT, line), *parts)
+    assert (reply.status, reply.body) == (413, b"")
+
+
+@cache
+def bomb() -> bytes:
+    """Return a gibibyte of zeros in a mebibyte of gzip."""
+    packer = zlib.compressobj(wbits=31)
+    first, again = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    # Each block after a full flush stands alone; the sum of the whole is known, and its length is 2**30.
+    return first + again * 1023 + b"\x03\x00" + (0x3BD4BF2C).to_bytes(4, "little") + (2**30).to_bytes(4, "little")
+
+
+async def test_a_gzip_bomb_does_no_harm(hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture) -> None:
+    """Unpacked by aiohttp it is too long, unpacked by nobody it is no JSON: in 50 MB either way."""
+    async with hosting(receiver(inbox, max_body=2**21)) as host:
+        await post(host, b"")
+        packed = bomb()
+        with memory_below(50_000_000):
+            reply = await post(host, packed, RIGHT, "Content-Encoding: gzip")
+        assert (reply.status, reply.body) == (413 if hosting is HOSTS["aiohttp"] else 400, b"")
+        await until(host.is_idle)
+        assert (await post(host)).status == 200
+    assert failures(log) == []
+
+
+@pytest.mark.parametrize("packed", [b"not packed at all", gzip.compress(EXAMPLE)[:-400]], ids=["not", "cut off"])
+async def test_what_cannot_be_unpacked_is_unreadable(
+    hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, packed: bytes
+) -> None:
+    """It is the sender's mistake, not ours, and no error of the server."""
+    async with hosting(receiver(inbox)) as host:
+        reply = await post(host, packed, RIGHT, "Content-Encoding: gzip")
+        await until(host.is_idle)
+        assert (reply.status, reply.body) == (400, b"")
+        assert (await post(host)).status == 200
+    assert failures(log) == []
+    assert len(inbox.events) == 1
+
+
+# Who leaves
+
+
+@pytest.mark.parametrize("line", [f"Content-Length: {len(EXAMPLE)}", "Transfer-Encoding: chunked"])
+async def test_a_sender_who_leaves_before_the_end_of_the_body_is_forgotten(
+    hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, line: str
+) -> None:
+    """Half a post is no event and no error, and the next post is taken."""
+    async with hosting(receiver(inbox)) as host:
+        await hang_up(host, head(host, RIGHT, line), in_chunks(EXAMPLE, 100)[0])
+        await until(host.is_idle)
+        assert inbox.events == []
+        assert (await post(host)).status == 200
+    assert len(inbox.events) == 1
+    assert failures(log) == []
+
+
+@attrs.define
+class Slow:
+    """A handler that is held up, and keeps what became of it."""
+
+    gate: asyncio.Event = attrs.field(factory=asyncio.Event)
+    fates: list[str] = attrs.field(factory=list)
+
+    async def __call__(self, event: BillEvent) -> None:
+        self.fates.append("begun")
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.fates.append("cancelled")
+            raise
+        self.fates.append("done")
+
+
+async def test_a_sender_who_leaves_while_the_event_is_handled_loses_nothing(
+    hosting: Hosting, log: pytest.LogCaptureFixture
+) -> None:
+    """The handler works to its end; Django cancels it, and the resend is handled."""
+    slow = Slow()
+    is_django = hosting is HOSTS["django"]
+    async with hosting(receiver(slow)) as host:
+        leaving = asyncio.create_task(post(host))
+        await until(lambda: slow.fates == ["begun"])
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        if is_django:
+            await until(lambda: "cancelled" in slow.fates)
+        slow.gate.set()
+        await until(host.is_idle)
+        assert (await post(host)).status == 200
+    assert slow.fates == (["begun", "cancelled", "begun", "done"] if is_django else ["begun", "done"])
+    assert failures(log) == []
+
+
+# What is logged
+
+
+async def test_neither_secrets_nor_bodies_are_logged(
+    hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong, and whoever logs it."""
+    async with hosting(receiver(inbox, max_body=5000)) as host:
+        for _, body, lines in REFUSALS.values():
+            await post(host, body, *lines)
+        await hang_up(host, head(host, RIGHT, "Content-Length: 5000"), EXAMPLE)
+        await until(host.is_idle)
+        inbox.is_failing = True
+        await post(host)
+        inbox.is_failing = False
+        await post(host)
+    logged = everything(log)
+    assert "on_bill failed" in logged
+    assert "HTTP 401" in logged
+    assert [private for private in PRIVATE if private in logged] == []
+
+
+# Starlette and FastAPI
+
+
+@pytest.mark.parametrize("mounted", [starlette_mount, fastapi_mount])
+async def test_a_mount_redirects_from_the_path_without_a_slash(mounted: Hosting, inbox: Inbox) -> None:
+    """Hence the advice to add a route."""
+    async with mounted(receiver(inbox)) as host:
+        bare = attrs.evolve(host, path=PATH)
+        reply = await post(bare)
+    assert (reply.status, reply.headers["location"]) == (307, f"http://127.0.0.1:{host.port}{PATH}/")
+    assert inbox.events == []
+
+
+# Django
+
+
+async def test_the_csrf_check_of_django_lets_posts_through(inbox: Inbox) -> None:
+    """The middleware is on, as a view beside it shows."""
+    async with django_host(receiver(inbox)) as host:
+        assert (await post(attrs.evolve(host, path="/guarded"))).status == 403
+        assert (await post(host)).status == 200
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_the_debug_mode_of_django_shows_no_details(inbox: Inbox, kind: str) -> None:
+    """The pages that help developers are for those who raise."""
+    status, body, lines = REFUSALS[kind]
+    inbox.is_failing = True
+    async with django_host(receiver(inbox, max_body=5000), debug=True) as host:
+        refused, failed = await post(host, body, *lines), await post(host)
+    assert (refused.status, refused.body) == (status, b"")
+    assert (failed.status, failed.body) == (500, b"")
+
+
+async def test_the_mail_that_django_sends_to_admins_holds_no_secret(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django reports every 5xx with the headers of the request, and with its form where it is one."""
+    outbox: list[Any] = []
+    monkeypatch.setattr(mail, "outbox", outbox, raising=False)
+    inbox.is_failing = True
+    reporting = logging.getLogger("django.request")
+    async with django_host(receiver(inbox)) as host:
+        handler = AdminEmailHandler(include_html=True)
+        handler.setLevel(logging.ERROR)
+        reporting.addHandler(handler)
+        try:
+            failed = await post(host, EXAMPLE, RIGHT, "Content-Type: application/x-www-form-urlencoded")
+        finally:
+            reporting.removeHandler(handler)
+    assert (failed.status, len(outbox)) == (500, 1)
+    written = outbox[0].message().as_string()
+    assert "HTTP_X_ENKASH" in written
+    assert [private for private in PRIVATE if private in written] == []
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Does not write to stderr."""
+
+    def log_message(self, *args: object) -> None:
+        return
+
+
+@contextmanager
+def wsgi_host(made: WebhookReceiver) -> Iterator[Host]:
+    set_django_up()
+    with override_settings(ROOT_URLCONF=django_urls(made)):
+        with make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=QuietHandler) as server:
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                yield Host(server.server_port, PATH, lambda: True)
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+async def test_the_view_of_django_works_under_wsgi_as_well(inbox: Inbox) -> None:
+    """Without a client, one event loop a request is enough; a repeated header is refused here too."""
+    with wsgi_host(receiver(inbox)) as host:
+        assert (await post(host)).status == 200
+        assert (await post(host, EXAMPLE, RIGHT, RIGHT)).status == 401
+    assert len(inbox.events) == 1
+
+
+class Broken:
+    """A body that breaks off, as WSGI servers tell it."""
+
+    def read(self, size: int = -1) -> bytes:
+        raise ConnectionResetError("gone")
+
+
+async def test_a_body_that_breaks_off_under_wsgi_is_unreadable(inbox: Inbox) -> None:
+    """It is no error of the server."""
+    set_django_up()
+    request = WSGIRequest(
+        {
+            "REQUEST_METHOD": "POST",
+            "PATH_INFO": PATH,
+            "HTTP_X_ENKASH": SECRET,
+            "CONTENT_LENGTH": "100",
+            "wsgi.input": Broken(),
+        }
+    )
+    assert (await django_view(receiver(inbox))(request)).status_code == 400
+    assert inbox.events == []
+
+
+# ASGI
+
+
+async def run(app: asgi_app, scope: Event, *events: Event) -> list[Event]:
+    """Return what an application sends when it is told these events."""
+    told, sent = list(events), list[Event]()
+
+    async def receive() -> Event:
+        return told.pop(0)
+
+    async def send(event: Event) -> None:
+        sent.append(event)
+
+    await app(scope, receive, send)
+    assert told == []
+    return sent
+
+
+async def test_the_application_says_yes_to_starting_and_stopping(inbox: Inbox) -> None:
+    """Where it is the whole application, servers ask."""
+    events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    sent = await run(asgi_app(receiver(inbox)), {"type": "lifespan"}, *events)
+    assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
+
+
+async def test_a_websocket_is_closed(inbox: Inbox) -> None:
+    """Closed before it is accepted, it is answered with 403."""
+    sent = await run(asgi_app(receiver(inbox)), {"type": "websocket"}, {"type": "websocket.connect"})
+    assert [event["type"] for event in sent] == ["websocket.close"]
+
+
+def http(pairs: Any) -> Event:
+    return {"type": "http", "method": "POST", "path": PATH, "headers": pairs}
+
+
+PAIRS = [(NAME.lower().encode(), SECRET.encode())]
+
+
+async def test_nothing_is_sent_to_who_has_left(inbox: Inbox) -> None:
+    """A disconnect in the place of the body, or of its rest, ends the request."""
+    app, gone = asgi_app(receiver(inbox)), {"type": "http.disconnect"}
+    half = {"type": "http.request", "body": EXAMPLE, "more_body": True}
+    assert await run(app, http(PAIRS), gone) == []
+    assert await run(app, http(PAIRS), half, gone) == []
+    assert inbox.events == []
+
+
+@pytest.mark.parametrize("pairs", [list, iter, lambda pairs: map(list, pairs)], ids=["list", "iterator", "lists"])
+async def test_headers_may_be_any_iterable_of_pairs(inbox: Inbox, pairs: Callable[[Any], Any]) -> None:
+    """The specification promises no more; messages may leave out what is empty, too."""
+    events = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": EXAMPLE}]
+    sent = await run(asgi_app(receiver(inbox)), http(pairs(PAIRS)), *events)
+    assert [sent[0]["status"], sent[1].get("body")] == [200, b""]
+
+
+async def test_an_application_serves_beside_the_requests_of_others(inbox: Inbox) -> None:
+    """A sender who is slow holds nobody up."""
+    async with served(asgi_app(receiver(inbox))) as host:
+        slow = asyncio.create_task(exchange(host, head(host, RIGHT, "Content-Length: 9")))
+        try:
+            assert (await post(host)).status == 200
+            assert not slow.done()
+        finally:
+            slow.cancel()
+            await asyncio.gather(slow, return_exceptions=True)
+
+
+# What is imported
+
+_IMPORTS = """
+import sys
+import enkash_async.webhooks
+assert "redis" not in sys.modules, "redis"
+from enkash_async.webhooks import asgi_app
+for name in ("aiohttp.web", "django", "fastapi", "redis", "starlette"):
+    assert name not in sys.modules, name
+"""
+
+
+def test_one_adapter_does_not_import_the_frameworks_of_the_others() -> None:
+    """Who runs one of them does not have the others, and need not load Redis."""
+    result = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
