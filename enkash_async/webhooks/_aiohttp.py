@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from logging import getLogger
 
 from aiohttp import web
@@ -27,19 +28,32 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
         if request.method != "POST":
             # Not raised: aiohttp would write the reason into the body.
             return web.Response(status=405, headers={"Allow": "POST"})
-        return web.Response(status=await _status(receiver, request))
+        response = web.Response(status=await _status(receiver, request))
+        if not request.content.is_eof():
+            await _hang_up(request, response)
+        return response
 
     return handle
 
 
 async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
-    """Return what to answer, also where the body breaks off; what the handler raises does not come this far."""
+    """Return what to answer, also where the body breaks off; what your handler raises does not come this far."""
     try:
         return await receiver.receive(request.headers, request.content.iter_any())
     except ConnectionError:
         return 400  # whoever posted has left, and nobody reads it
     except web.RequestPayloadError:
         _log.warning("HTTP 400: the body is not encoded as its headers say")
-        # Else aiohttp reads on after the reply, meets the same error and logs it as its own.
-        request.content.feed_eof()
         return 400
+
+
+async def _hang_up(request: web.Request, response: web.Response) -> None:
+    """Answer and close the connection, without looking at what is left of a body that is refused.
+
+    aiohttp would go on and read it for ten seconds, even a gibibyte of packed zeros from a stranger, only to drop it.
+    """
+    response.force_close()
+    with suppress(ConnectionError):  # whoever posted may have left
+        await response.prepare(request)
+        await response.write_eof()
+    request.protocol.force_close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -22,7 +23,7 @@ class _Mute(SafeExceptionReporterFilter):
 
     hidden_settings = re.compile("")  # fits every name, whatever the header with the secret is called
 
-    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:
+    def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:  # noqa: ARG002 (Django's signature)
         return {}
 
 
@@ -31,17 +32,21 @@ def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[
 
     `path("enkash", django_view(receiver))`. Django reads a body before it calls a view: set a limit in your web server
     as well. Run it under ASGI: under WSGI, every request has an event loop of its own, and a client belongs to one.
-    Django cancels a view, and with it your handler, when whoever posted hangs up; the event is then given back.
 
     Args:
         receiver: Takes the posts.
     """
+    under_way: set[asyncio.Future[int]] = set()  # the event loop keeps only weak references
 
     async def view(request: HttpRequest) -> HttpResponse:
         request.exception_reporter_filter = _Mute()  # type: ignore[attr-defined]  # how Django is told, per request
         if request.method != "POST":
             return _respond(status=405, headers={"Allow": "POST"})
-        return _respond(status=await _status(receiver, request))
+        # Django cancels a view whose sender has left; what was taken is handled to its end all the same.
+        taken = asyncio.ensure_future(_status(receiver, request))
+        under_way.add(taken)
+        taken.add_done_callback(under_way.discard)
+        return _respond(status=await asyncio.shield(taken))
 
     view.csrf_exempt = True  # type: ignore[attr-defined]  # how Django itself marks a view
     return view

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
 from inspect import isawaitable
 from logging import getLogger
 from typing import Any, TypeAlias
@@ -109,8 +109,10 @@ class WebhookReceiver:
             body: Of the request: bytes, or its chunks, which are read only after the headers were found right, and no
                 further than `max_body`.
         """
-        found = await self._read(headers, body)
-        del headers, body  # a rendered traceback shows the locals of this frame
+        # Pairs may come from an iterator, and are looked at twice: before the body and with it.
+        seen: Any = headers if isinstance(headers, Mapping) else list(headers)
+        found = await self._read(seen, body)
+        del headers, seen, body  # a rendered traceback shows the locals of this frame
         if isinstance(found, int):
             return found
         if self._notifier is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 import attrs
@@ -24,6 +24,12 @@ from tokens.doubles import until
 from enkash_async.webhooks import WebhookReceiver, aiohttp_handler, asgi_app, django_view
 
 PATH = "/enkash"
+
+# Django gives these no types.
+configure: Callable[..., None] = settings.configure
+override: Callable[..., AbstractContextManager[None]] = override_settings
+asgi_application: Callable[[], Any] = get_asgi_application
+respond: Callable[..., HttpResponse] = HttpResponse
 
 
 @attrs.frozen
@@ -108,7 +114,7 @@ def set_django_up() -> None:
     """Configure Django, once in a process: the CSRF check is on, the body may be longer than Django's own limit."""
     if settings.configured:
         return
-    settings.configure(
+    configure(
         ADMINS=[("Ops", "ops@example.com")],
         ALLOWED_HOSTS=["127.0.0.1"],
         EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
@@ -120,7 +126,7 @@ def set_django_up() -> None:
 
 async def guarded(request: HttpRequest) -> HttpResponse:
     """Answer what gets past the CSRF check."""
-    return HttpResponse("past")
+    return respond("past")
 
 
 def django_urls(receiver: WebhookReceiver) -> Any:
@@ -131,9 +137,9 @@ def django_urls(receiver: WebhookReceiver) -> Any:
 @asynccontextmanager
 async def django_host(receiver: WebhookReceiver, *, debug: bool = False) -> AsyncIterator[Host]:
     set_django_up()
-    with override_settings(ROOT_URLCONF=django_urls(receiver), DEBUG=debug):
+    with override(ROOT_URLCONF=django_urls(receiver), DEBUG=debug):
         # Django has no lifespan.
-        async with served(get_asgi_application(), lifespan="off") as host:
+        async with served(asgi_application(), lifespan="off") as host:
             yield host
 
 
@@ -164,11 +170,14 @@ def head(host: Host, *lines: str, method: str = "POST") -> bytes:
 
 
 async def exchange(host: Host, *parts: bytes) -> Reply:
-    """Write these bytes for as long as they are taken, and return the first reply."""
+    """Write these bytes, as far as they are taken, and return the first reply, also where it comes early."""
     reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
     writing = asyncio.create_task(_write(writer, parts))
     try:
-        return await asyncio.wait_for(_reply(reader), 10)
+        async with asyncio.timeout(10):
+            reply = await _reply(reader)
+            await asyncio.wait([writing])
+        return reply
     finally:
         writing.cancel()
         writer.transport.abort()

@@ -22,7 +22,7 @@ import pytest
 from django.core import mail
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
-from django.test.utils import override_settings
+from django.http import HttpRequest
 from django.utils.log import AdminEmailHandler
 from tokens.doubles import until
 from webhooks.hosts import (
@@ -37,6 +37,7 @@ from webhooks.hosts import (
     fastapi_mount,
     hang_up,
     head,
+    override,
     served,
     set_django_up,
     starlette_mount,
@@ -57,6 +58,12 @@ NAME = "X-Enkash"  # a name that nobody's filter takes for that of a secret
 SECRET = "kept-to-ourselves-73"
 GUESS = "a-strangers-guess-11"
 RIGHT = f"{NAME}: {SECRET}"
+
+# Django gives these no types.
+admin_email_handler: Callable[..., logging.Handler] = AdminEmailHandler
+wsgi_application: Callable[[], Any] = get_wsgi_application
+wsgi_request: Callable[[dict[str, Any]], HttpRequest] = WSGIRequest
+
 #: What of a post must be in no log.
 PRIVATE = (SECRET, GUESS, "CN123456789", "Asha Sample", "BTX-555001")
 
@@ -191,11 +198,9 @@ REFUSALS: dict[str, tuple[int, bytes, tuple[str, ...]]] = {
     "a wrong header and the right one": (401, EXAMPLE, (f"{NAME}: {GUESS}", RIGHT)),
     "no body": (400, b"", (RIGHT,)),
     "half a body": (400, EXAMPLE[:1000], (RIGHT,)),
-    "a form": (400, EXAMPLE, (RIGHT, "Content-Type: multipart/form-data; boundary=x", "Content-Encoding: x")),
+    "a form": (400, b"a=1&b=2", (RIGHT, "Content-Type: application/x-www-form-urlencoded")),
     "a long body": (413, EXAMPLE + b" " * 5000, (RIGHT,)),
 }
-# A form is only called so: what is posted is read whatever its type says.
-REFUSALS["a form"] = (400, b"a=1&b=2", (RIGHT, "Content-Type: application/x-www-form-urlencoded"))
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
@@ -248,6 +253,7 @@ async def test_a_long_body_does_not_fill_the_memory(hosting: Hosting, inbox: Inb
         await post(host, b"")  # so that what is imported late is here
         with memory_below(2**23):
             reply = await exchange(host, head(host, RIGHT, line), *parts)
+        await until(host.is_idle)  # stopped while it drops what is left, aiohttp would wait for ten seconds
     assert (reply.status, reply.body) == (413, b"")
 
 
@@ -257,19 +263,39 @@ def bomb() -> bytes:
     packer = zlib.compressobj(wbits=31)
     first, again = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
     # Each block after a full flush stands alone; the sum of the whole is known, and its length is 2**30.
-    return first + again * 1023 + b"\x03\x00" + (0x3BD4BF2C).to_bytes(4, "little") + (2**30).to_bytes(4, "little")
+    return first + again * 1023 + b"\x03\x00" + (0x5B64C2B0).to_bytes(4, "little") + (2**30).to_bytes(4, "little")
 
 
-async def test_a_gzip_bomb_does_no_harm(hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("secret", [SECRET, GUESS], ids=["right", "wrong"])
+async def test_a_gzip_bomb_does_no_harm(
+    hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, secret: str
+) -> None:
     """Unpacked by aiohttp it is too long, unpacked by nobody it is no JSON: in 50 MB either way."""
+    is_unpacked = hosting is HOSTS["aiohttp"]
     async with hosting(receiver(inbox, max_body=2**21)) as host:
         await post(host, b"")
         packed = bomb()
         with memory_below(50_000_000):
-            reply = await post(host, packed, RIGHT, "Content-Encoding: gzip")
-        assert (reply.status, reply.body) == (413 if hosting is HOSTS["aiohttp"] else 400, b"")
+            try:
+                found = (await post(host, packed, f"{NAME}: {secret}", "Content-Encoding: gzip")).status
+            except (ConnectionError, asyncio.IncompleteReadError):
+                # aiohttp is made to close at once, and what was still on its way can cost the sender the reply.
+                assert is_unpacked
+            else:
+                assert found == (401 if secret == GUESS else 413 if is_unpacked else 400)
         await until(host.is_idle)
+        assert inbox.events == []
         assert (await post(host)).status == 200
+    assert failures(log) == []
+
+
+async def test_what_is_left_of_a_packed_body_is_not_unpacked(inbox: Inbox, log: pytest.LogCaptureFixture) -> None:
+    """aiohttp would go through the whole gibibyte after the reply, for a stranger as well."""
+    async with HOSTS["aiohttp"](receiver(inbox)) as host:
+        line = f"Content-Length: {len(bomb())}"
+        reply = await exchange(host, head(host, f"{NAME}: {GUESS}", line, "Content-Encoding: gzip"))
+        assert (reply.status, reply.body, reply.headers["connection"]) == (401, b"", "close")
+        await until(host.is_idle)
     assert failures(log) == []
 
 
@@ -324,20 +350,18 @@ class Slow:
 async def test_a_sender_who_leaves_while_the_event_is_handled_loses_nothing(
     hosting: Hosting, log: pytest.LogCaptureFixture
 ) -> None:
-    """The handler works to its end; Django cancels it, and the resend is handled."""
+    """The handler works to its end, also in Django, which cancels the view."""
     slow = Slow()
-    is_django = hosting is HOSTS["django"]
     async with hosting(receiver(slow)) as host:
         leaving = asyncio.create_task(post(host))
         await until(lambda: slow.fates == ["begun"])
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-        if is_django:
-            await until(lambda: "cancelled" in slow.fates)
+        await asyncio.sleep(0.05)  # time to cancel the handler, which must not happen
         slow.gate.set()
         await until(host.is_idle)
         assert (await post(host)).status == 200
-    assert slow.fates == (["begun", "cancelled", "begun", "done"] if is_django else ["begun", "done"])
+    assert slow.fates == ["begun", "done"]
     assert failures(log) == []
 
 
@@ -406,7 +430,7 @@ async def test_the_mail_that_django_sends_to_admins_holds_no_secret(
     inbox.is_failing = True
     reporting = logging.getLogger("django.request")
     async with django_host(receiver(inbox)) as host:
-        handler = AdminEmailHandler(include_html=True)
+        handler = admin_email_handler(include_html=True)
         handler.setLevel(logging.ERROR)
         reporting.addHandler(handler)
         try:
@@ -429,8 +453,8 @@ class QuietHandler(WSGIRequestHandler):
 @contextmanager
 def wsgi_host(made: WebhookReceiver) -> Iterator[Host]:
     set_django_up()
-    with override_settings(ROOT_URLCONF=django_urls(made)):
-        with make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=QuietHandler) as server:
+    with override(ROOT_URLCONF=django_urls(made)):
+        with make_server("127.0.0.1", 0, wsgi_application(), handler_class=QuietHandler) as server:
             thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             try:
@@ -454,11 +478,13 @@ class Broken:
     def read(self, size: int = -1) -> bytes:
         raise ConnectionResetError("gone")
 
+    readline = read
+
 
 async def test_a_body_that_breaks_off_under_wsgi_is_unreadable(inbox: Inbox) -> None:
     """It is no error of the server."""
     set_django_up()
-    request = WSGIRequest(
+    request = wsgi_request(
         {
             "REQUEST_METHOD": "POST",
             "PATH_INFO": PATH,
@@ -521,7 +547,7 @@ async def test_nothing_is_sent_to_who_has_left(inbox: Inbox) -> None:
 @pytest.mark.parametrize("pairs", [list, iter, lambda pairs: map(list, pairs)], ids=["list", "iterator", "lists"])
 async def test_headers_may_be_any_iterable_of_pairs(inbox: Inbox, pairs: Callable[[Any], Any]) -> None:
     """The specification promises no more; messages may leave out what is empty, too."""
-    events = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": EXAMPLE}]
+    events: list[Event] = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": EXAMPLE}]
     sent = await run(asgi_app(receiver(inbox)), http(pairs(PAIRS)), *events)
     assert [sent[0]["status"], sent[1].get("body")] == [200, b""]
 
@@ -538,7 +564,7 @@ async def test_an_application_serves_beside_the_requests_of_others(inbox: Inbox)
             await asyncio.gather(slow, return_exceptions=True)
 
 
-# What is imported
+# The imports of a process that uses one adapter
 
 _IMPORTS = """
 import sys
