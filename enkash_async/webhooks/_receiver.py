@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator
 from inspect import isawaitable
 from logging import getLogger
 from typing import Any, TypeAlias
@@ -110,14 +110,13 @@ class WebhookReceiver:
                 further than `max_body`.
         """
         # Pairs may come from an iterator, and are looked at twice: before the body and with it.
-        seen: Any = headers if isinstance(headers, Mapping) else list(headers)
+        seen: Any = list(headers) if isinstance(headers, Iterator) else headers
         found = await self._read(seen, body)
         del headers, seen, body  # a rendered traceback shows the locals of this frame
         if isinstance(found, int):
             return found
-        if self._notifier is not None:
-            for name in {found.posted.utility_enkash_id} - {""}:
-                self._notifier.notify(name)
+        if self._notifier is not None and found.posted.utility_enkash_id:
+            self._notifier.notify(found.posted.utility_enkash_id)
         return _OK if self._on_bill is None else await self._deliver(found, self._on_bill)
 
     async def _read(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> BillEvent | int:
