@@ -45,8 +45,7 @@ class asgi_app:  # noqa: N801 (used like the functions beside it; a class, so th
 
     async def _post(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:
-            # A list, since ASGI promises no more than an iterable, and they are read twice.
-            status = await self._receiver.receive(list(scope["headers"]), _chunks(receive))
+            status = await self._receiver.receive(scope["headers"], _chunks(receive))
         except _GoneError:
             return
         await _answer(send, status)

@@ -55,7 +55,7 @@ def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[
 async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
     scope = getattr(request, "scope", None)
     # As they came, where there is a scope: `request.headers` runs repeated ones together.
-    headers = request.headers if scope is None else list(scope["headers"])
+    headers = request.headers if scope is None else scope["headers"]
     try:
         return await receiver.receive(headers, _chunks(request))
     except UnreadablePostError:

@@ -213,6 +213,14 @@ async def test_what_is_refused_is_told_nothing(hosting: Hosting, inbox: Inbox, k
     assert inbox.events == []
 
 
+async def test_two_headers_are_not_run_together_into_one_secret(hosting: Hosting, inbox: Inbox) -> None:
+    """Half of a secret in each of two headers is not the secret, though Django would join them with a comma."""
+    made = WebhookReceiver(WebhookVerifier(headers={NAME: "first,second"}), on_bill=inbox)
+    async with hosting(made) as host:
+        assert (await post(host, EXAMPLE, f"{NAME}: first", f"{NAME}: second")).status == 401
+        assert (await post(host, EXAMPLE, f"{NAME}: first,second")).status == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 async def test_other_methods_are_told_which_one_is_right(hosting: Hosting, inbox: Inbox, method: str) -> None:
     """405 names POST, whoever asks."""
@@ -252,9 +260,15 @@ async def test_a_long_body_does_not_fill_the_memory(hosting: Hosting, inbox: Inb
     async with hosting(receiver(inbox)) as host:
         await post(host, b"")  # so that what is imported late is here
         with memory_below(2**23):
-            reply = await exchange(host, head(host, RIGHT, line), *parts)
-        await until(host.is_idle)  # stopped while it drops what is left, aiohttp would wait for ten seconds
-    assert (reply.status, reply.body) == (413, b"")
+            try:
+                reply = await exchange(host, head(host, RIGHT, line), *parts)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                # aiohttp is made to close at once, and what was still on its way can cost the sender the reply.
+                assert hosting is HOSTS["aiohttp"]
+            else:
+                assert (reply.status, reply.body) == (413, b"")
+        await until(host.is_idle)
+    assert inbox.events == []
 
 
 @cache
