@@ -1,1 +1,1 @@
-"""What the SDK costs, measured: `python -m benchmarks.fleet`."""
+"""What the SDK costs beside what people would use instead, measured in one run: `python -m benchmarks`."""

@@ -1,0 +1,159 @@
+"""The server that every contender talks to: one process, and as little work a request as Python can do.
+
+It answers from bytes that were made before, so that what is measured is the client. `GET /counts` tells how many
+requests of each kind came, `POST /reset` begins anew; tokens can be made to live for a while only, and logins to take
+as long as they do over the internet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+import attrs
+
+from benchmarks._samples import BILL_PATH, SEARCH_PATH, TOKEN_PATH, bill_reply, page
+from enkash_async import Credentials
+
+__all__ = ["CREDENTIALS", "Server", "serving"]
+
+#: Made up; the server takes any.
+CREDENTIALS = Credentials("bench-client", "bench-secret", "bench@example.com", "bench-password")
+_DIFFERENT = 64  # bills that the server has; an id means one of them
+
+
+@attrs.frozen
+class Server:
+    """Where the server is; `Credentials` are not needed to ask for counts."""
+
+    base_url: str
+
+
+def _answer(body: bytes, kind: str = "application/json") -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: keep-alive\r\n\r\n"
+    return head.encode() + body
+
+
+class _Answers:
+    """What to answer, and the counts of what was asked."""
+
+    def __init__(self, lifetime: float, login: float) -> None:
+        self.counts: Counter[str] = Counter()
+        self.login = login
+        self._lifetime = lifetime
+        self._numbers = itertools.count(1)
+        self._bills = [_answer(bill_reply(number)) for number in range(_DIFFERENT)]
+        self._pages: dict[int, bytes] = {}
+
+    def to(self, target: str, body: bytes) -> bytes:
+        """Return the whole reply to a request."""
+        if target.startswith(BILL_PATH):
+            self.counts["bill"] += 1
+            return self._bills[crc32(target.encode()) % _DIFFERENT]
+        if target == TOKEN_PATH:
+            self.counts["token"] += 1
+            token = {
+                "access_token": f"bench-token-{next(self._numbers)}",
+                "token_type": "bearer",
+                "expires_in": self._lifetime,
+                "scope": "read write",
+            }
+            return _answer(json.dumps(token).encode())
+        if target == SEARCH_PATH:
+            self.counts["search"] += 1
+            return self._page(json.loads(body)["limit"])
+        if target == "/counts":
+            return _answer(json.dumps(self.counts).encode())
+        if target == "/reset":
+            self.counts.clear()
+            return _answer(b"{}")
+        self.counts["other"] += 1
+        return _answer(b'{"response_code": 0, "response_message": "Success", "payload": null}')
+
+    def _page(self, size: int) -> bytes:
+        if size not in self._pages:
+            self._pages[size] = _answer(page(range(size)))
+        return self._pages[size]
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, answers: _Answers) -> None:
+        self._answers = answers
+        self._received = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a TCP connection is expected")
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head, begin = self._received[:end], end + 4
+            length = _length(head)
+            if len(self._received) < begin + length:
+                return
+            body, self._received = self._received[begin : begin + length], self._received[begin + length :]
+            target = head.split(b" ", 2)[1].decode("ascii")
+            reply = self._answers.to(target, body)
+            if target == TOKEN_PATH and self._answers.login:
+                asyncio.get_running_loop().call_later(self._answers.login, self._transport.write, reply)
+            else:
+                self._transport.write(reply)
+
+
+def _length(head: bytes) -> int:
+    if head.startswith(b"GET"):
+        return 0
+    _, found, rest = head.lower().partition(b"content-length:")
+    return int(rest.split(b"\r\n", 1)[0]) if found else 0
+
+
+async def _serve(lifetime: float, login: float) -> None:
+    answers = _Answers(lifetime, login)
+    server = await asyncio.get_running_loop().create_server(lambda: _Connection(answers), "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)  # until whoever started it is gone
+
+
+@contextlib.contextmanager
+def serving(*, lifetime: float = 36_000, login: float = 0.0) -> Iterator[Server]:
+    """Run the server in a process of its own.
+
+    Args:
+        lifetime: Seconds that a token is good for.
+        login: Seconds that a login takes.
+    """
+    command = [sys.executable, "-m", "benchmarks._server", f"--lifetime={lifetime}", f"--login={login}"]
+    top = Path(__file__).parents[1]
+    with subprocess.Popen(  # noqa: S603 (our own module)
+        command, cwd=top, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the server has no pipes")
+        try:
+            yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.stdin.close()
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lifetime", type=float, required=True)
+    parser.add_argument("--login", type=float, required=True)
+    given = parser.parse_args()
+    asyncio.run(_serve(given.lifetime, given.login))
+
+
+if __name__ == "__main__":
+    _main()
