@@ -6,14 +6,14 @@ Errors are *returned* here, not raised: a traceback would show the frames of thi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import attrs
 
 from enkash_async import _json
-from enkash_async._codec import UnreadableError, integer, structure
+from enkash_async._codec import UnreadableError, integer, structure, structure_in_slices
 from enkash_async._wire import Effect, Operation, Response
 from enkash_async.errors import (
     ApiError,
@@ -30,7 +30,7 @@ from enkash_async.errors import (
 )
 from enkash_async.retry import parse_retry_after
 
-__all__ = ["personal_values", "read"]
+__all__ = ["SLICED_FROM", "personal_values", "read", "read_in_slices"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,22 @@ _DEEPEST = 20
 _SHORTEST_SECRET = 4  # replacing every `1` of a message because a parameter was `1` would only garble it
 
 
+#: Stands for a body that cannot be parsed; None is a document.
+_NOT_JSON = object()
+
+#: Bytes of a reply from which on it is read in slices: some 150 bills, or three milliseconds.
+SLICED_FROM = 256 * 1024
+
+
+class _Payload:
+    """What a reply brings, to be told from an error."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
 @attrs.frozen
 class _Envelope:
     code: int | None
@@ -100,15 +116,57 @@ def read(
     try:
         document = _json.loads(response.body)
     except ValueError:
-        document = None
-        is_json = False
-    else:
-        is_json = True
+        document = _NOT_JSON
+    found = _payload(operation, response, document, secrets)
+    if not isinstance(found, _Payload):
+        return found
+    try:
+        return structure(found.value, operation.result)
+    except UnreadableError as problem:
+        return _unreadable(operation, response, problem, secrets)
+
+
+def read_in_slices(
+    operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
+) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
+    """Do the same with a large reply, pausing every millisecond or two, since others share the event loop."""
+    try:
+        document = yield from _json.loads_in_slices(response.body)
+    except ValueError:
+        document = _NOT_JSON
+    found = _payload(operation, response, document, secrets)
+    if not isinstance(found, _Payload):
+        return found
+    del document
+    try:
+        return (yield from structure_in_slices(found.value, operation.result))
+    except UnreadableError as problem:
+        return _unreadable(operation, response, problem, secrets)
+
+
+def _payload(
+    operation: Operation[T], response: Response, document: Any, secrets: Iterable[str]
+) -> _Payload | ApiError | ResponseDecodeError:
+    """Return what a reply brings, or the error that it is."""
+    if operation.effect is Effect.READ and response.is_success and type(document) is dict:
+        code = document.get("response_code")
+        if code == 0 and type(code) is int:  # what nearly every reply is; whatever else it says changes nothing
+            return _Payload(document.get("payload"))
+    return _looked_into(operation, response, document, _mute(operation, secrets))
+
+
+def _mute(operation: Operation[T], secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return what must not appear in an error."""
     # The longest first: a short one within it would otherwise leave the rest of it to be seen.
     words = sorted({*secrets, *operation.sensitive}, key=len, reverse=True)
-    mute = tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
+    return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
+
+
+def _looked_into(
+    operation: Operation[T], response: Response, document: Any, mute: tuple[str, ...]
+) -> _Payload | ApiError | ResponseDecodeError:
     try:
-        envelope = _envelope(document, is_json)
+        envelope = _envelope(document)
     except UnreadableError as problem:
         if response.is_success:
             return _undecodable(operation, response, mute, f"{problem.where} is not {problem.expected}", problem.where)
@@ -116,15 +174,15 @@ def read(
     if not response.is_success:
         return _error(operation, response, envelope, mute)
     if operation.result is object and not response.body:
-        return structure(None, operation.result)
-    if not is_json:
+        return _Payload(None)
+    if document is _NOT_JSON:
         return _undecodable(operation, response, mute, "the body is not JSON")
     return _success(operation, response, document, envelope, mute)
 
 
 def _success(
     operation: Operation[T], response: Response, document: Any, envelope: _Envelope, mute: tuple[str, ...]
-) -> T | ApiError | ResponseDecodeError:
+) -> _Payload | ApiError | ResponseDecodeError:
     bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
     is_read = operation.effect is Effect.READ
     if bare and not (operation.result is object or (is_read and isinstance(document, list))):
@@ -140,11 +198,15 @@ def _success(
     payload = document if bare else envelope.payload
     if payload is None and operation.effect is Effect.CREATES:
         payload = {}  # the reply of a create is not documented; code 0 alone says that the bill exists
-    try:
-        return structure(payload, operation.result)
-    except UnreadableError as problem:
-        found = problem.under("payload")
-        return _undecodable(operation, response, mute, f"{found.where} is not {problem.expected}", found.where)
+    return _Payload(payload)
+
+
+def _unreadable(
+    operation: Operation[T], response: Response, problem: UnreadableError, secrets: Iterable[str]
+) -> ResponseDecodeError:
+    found = problem.under("payload")
+    what = f"{found.where} is not {problem.expected}"
+    return _undecodable(operation, response, _mute(operation, secrets), what, found.where)
 
 
 def _tells(envelope: _Envelope, *words: str) -> bool:
@@ -165,9 +227,9 @@ def _undecodable(
     )
 
 
-def _envelope(document: Any, is_json: bool) -> _Envelope:
-    if not is_json or not isinstance(document, dict):
-        return _Envelope(None, None, document if is_json else None)
+def _envelope(document: Any) -> _Envelope:
+    if not isinstance(document, dict):
+        return _Envelope(None, None, None if document is _NOT_JSON else document)
     raw_code = document.get("response_code")
     if raw_code is None:
         raw_code = document.get("code")

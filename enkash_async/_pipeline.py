@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from logging import getLogger
 from typing import TypeVar
 
-import attrs
-
-from enkash_async._envelope import read
+from enkash_async._envelope import SLICED_FROM, read, read_in_slices
 from enkash_async._lookout import is_cancelled
 from enkash_async._secret import Secret
 from enkash_async._transport import Transport
-from enkash_async._wire import Operation
+from enkash_async._wire import Operation, Response
 from enkash_async.errors import (
+    ApiError,
     AuthenticationError,
     EnkashError,
     LoginGuardError,
     OutcomeUnknownError,
     RateLimitError,
+    ResponseDecodeError,
     ServerError,
     TokenEndpointError,
     TokenError,
@@ -33,7 +33,7 @@ from enkash_async.limits import Gate
 from enkash_async.retry import RetryPolicy, Verdict, decide
 from enkash_async.tokens._types import Token, TokenProvider
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "decoded"]
 
 T = TypeVar("T")
 
@@ -136,14 +136,34 @@ class Pipeline:
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
-        response = await self._transport.send(
-            attrs.evolve(operation.request, authorization=Secret(token.authorization))
-        )
-        result = read(operation, response, secrets=(token.reveal(),))
+        response = await self._transport.send(operation.request, Secret(token.authorization))
+        result = await decoded(operation, response, secrets=(token.reveal(),))
         if isinstance(result, RateLimitError):
             asked = self._retry.backoff if result.retry_after is None else result.retry_after
             gate.pause(min(asked, self._retry.max_retry_after))
         return result
+
+
+async def decoded(
+    operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
+) -> T | ApiError | ResponseDecodeError:
+    """Return the result of a reply, or the error that it is; a large one lets others have their turn meanwhile.
+
+    Args:
+        operation: What was asked.
+        response: The reply.
+        secrets: What must not appear in an error.
+    """
+    if len(response.body) < SLICED_FROM:
+        return read(operation, response, secrets=secrets)
+    steps = read_in_slices(operation, response, secrets=secrets)
+    while True:
+        await asyncio.sleep(0)
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T | ApiError | ResponseDecodeError = end.value
+            return result
 
 
 def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:

@@ -20,6 +20,7 @@ from aiohttp.payload import BytesPayload
 from yarl import URL
 
 from enkash_async._checks import is_loopback
+from enkash_async._secret import Secret
 from enkash_async._version import __version__
 from enkash_async._wire import Request, Response
 from enkash_async.errors import (
@@ -42,6 +43,8 @@ _CHUNK = 64 * 1024
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
+
+_HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
 
 
 def _positive(_: Timeouts, attribute: attrs.Attribute[float], value: float) -> None:
@@ -153,7 +156,8 @@ class Transport:
             raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
         if getattr(session, "auth", None) is not None:
             raise ConfigurationError("session must have no auth of its own: it would take the place of the token")
-        self._base_url = base_url
+        self._host = URL(base_url)
+        self._prefix = self._host.raw_path.rstrip("/")
         self._given = session
         self._opened: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -172,8 +176,12 @@ class Transport:
         self._enter_loop()
         return self._gate
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, authorization: Secret | None = None) -> Response:
         """Send a request and read its reply to the end.
+
+        Args:
+            request: What to send.
+            authorization: Value of the `Authorization` header.
 
         Raises:
             TransportError: No reply; `sent` says whether EnKash may have the request.
@@ -182,7 +190,7 @@ class Transport:
         bare = request.method in _BARE and request.body is None
         body = None if bare else _OneShot(request.body or b"", content_type=request.content_type)
         started = time.monotonic()
-        result = await self._exchange(request, body)
+        result = await self._exchange(request, body, authorization)
         spent = (time.monotonic() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
@@ -198,15 +206,16 @@ class Transport:
         if session is not None:
             await session.close()
 
-    async def _exchange(self, request: Request, body: _OneShot | None) -> Response | EnkashError:
-        query = "?" + urlencode(request.query, quote_via=quote) if request.query else ""
+    async def _exchange(
+        self, request: Request, body: _OneShot | None, authorization: Secret | None
+    ) -> Response | EnkashError:
         session = self._session()
         try:
             async with session.request(
                 request.method,
-                URL(f"{self._base_url}{request.path}{query}", encoded=True),
+                self._url(request),
                 data=body,
-                headers=_headers(request),
+                headers=self._headers(authorization),
                 timeout=self._timeout,
                 allow_redirects=False,
                 # A session that is passed in may have other defaults, and a status must not become an exception here.
@@ -222,6 +231,9 @@ class Transport:
             return self._failure(problem, body)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
+        length = reply.content_length
+        if length is not None and length <= self._max_response_bytes and "Content-Encoding" not in reply.headers:
+            return Response(status=reply.status, headers=reply.headers, body=await reply.read())
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
             body += chunk
@@ -232,8 +244,19 @@ class Transport:
                     status=reply.status,
                     content_type=reply.headers.get("Content-Type"),
                 )
-        headers = {name.lower(): value for name, value in reply.headers.items()}
-        return Response(status=reply.status, headers=headers, body=bytes(body))
+        return Response(status=reply.status, headers=reply.headers, body=bytes(body))
+
+    def _headers(self, authorization: Secret | None) -> dict[str, str]:
+        headers = {} if self._given is None else dict(_HEADERS)  # a session opened here has them already
+        if authorization is not None:
+            headers["Authorization"] = authorization.reveal()
+        return headers
+
+    def _url(self, request: Request) -> URL:
+        url = self._host.with_path(self._prefix + request.path, encoded=True)  # parses nothing, unlike `URL(...)`
+        if not request.query:
+            return url
+        return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
     def _failure(self, problem: Exception, body: _OneShot | None) -> TransportError:
         """Describe a failure; it was provably not sent when no connection came about or the body was never begun.
@@ -244,7 +267,7 @@ class Transport:
         never_begun = body is None or not body.begun
         reason = getattr(problem, "strerror", None)
         what = type(problem).__name__ + (f" ({reason})" if isinstance(reason, str) else "")
-        host = URL(self._base_url).host
+        host = self._host.host
         unconnected = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
         if never_begun and isinstance(problem, unconnected):
             kind = RequestTimeoutError if isinstance(problem, TimeoutError) else TransportError
@@ -262,7 +285,9 @@ class Transport:
             return self._given
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._limits.concurrency), cookie_jar=aiohttp.DummyCookieJar()
+                connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=_HEADERS,
             )
         return self._opened
 
@@ -276,10 +301,3 @@ class Transport:
         if self._loop is not None and not self._loop.is_closed():
             raise ConfigurationError("a client belongs to one event loop: make one for each, they can share `tokens`")
         self._loop, self._opened, self._gate = loop, None, Gate(self._limits)
-
-
-def _headers(request: Request) -> dict[str, str]:
-    headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
-    if request.authorization is not None:
-        headers["Authorization"] = request.authorization.reveal()
-    return headers

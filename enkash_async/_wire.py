@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import attrs
 
 from enkash_async import _json
-from enkash_async._secret import Secret
+
+if TYPE_CHECKING:
+    from attrs import frozen
+else:
+    # Frozen for the type checker alone. These values are made for every call and seen by nobody outside; a frozen
+    # class sets each field the long way round, which took more time than all else that was done with them.
+    frozen = partial(attrs.define, unsafe_hash=True)
 
 __all__ = ["Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
 
 T = TypeVar("T")
+
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 class Effect(enum.Enum):
@@ -26,21 +36,20 @@ class Effect(enum.Enum):
     WRITES = "writes"  # a call of the user's own that may change anything; cannot be looked up, never resent
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Request:
-    """One HTTP request, relative to a base URL; its `repr` shows neither body nor authorization."""
+    """One HTTP request, relative to a base URL; its `repr` does not show the body."""
 
     method: str
     path: str  # percent-encoded
     query: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
     body: bytes | None = attrs.field(default=None, repr=False)
     content_type: str | None = attrs.field(default=None, repr=False)
-    authorization: Secret | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Response:
-    """One HTTP reply, read to its end; header names are lower case."""
+    """One HTTP reply, read to its end; the names of its headers are found in lower case."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
@@ -57,7 +66,7 @@ class Response:
         return 200 <= self.status < 300
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Operation(Generic[T]):
     """A call as a value: what to send, what comes back, and what it changes.
 
@@ -89,7 +98,7 @@ class Send(Protocol):
 def path(template: str, **ids: str) -> str:
     """Return a route's path with checked ids percent-encoded, so that `ref/1 é?#%2F` arrives whole."""
     for name, value in ids.items():
-        template = template.replace(f"{{{name}}}", quote(value, safe=""))
+        template = template.replace(f"{{{name}}}", value if _UNRESERVED.fullmatch(value) else quote(value, safe=""))
     return template
 
 

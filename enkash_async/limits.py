@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import attrs
@@ -76,6 +76,7 @@ class Gate:
         self._sleep = sleep
         self._places = asyncio.Semaphore(limits.concurrency)
         self._queue = asyncio.Lock()
+        self._in_line = 0
         # The generic cell rate algorithm: at a steady rate the next request would be due at `_due`, and it may come
         # early by the tolerance. One number is the whole state, so there is nothing to refill and nothing to drift.
         self._interval = min(1 / limits.rate, _LONGEST) if limits.rate is not None else 0.0
@@ -83,24 +84,28 @@ class Gate:
         self._due = -math.inf
         self._reopens = -math.inf
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    def slot(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the places for requests under way, waiting in line for it."""
-        async with self._places:
-            yield
+        return self._places
 
     async def turn(self) -> None:
         """Wait until the gate is open and the rate allows one more request, first come, first served.
 
         Who is cancelled while waiting uses nothing up and holds up nobody.
         """
-        async with self._queue:
-            # Only the first in line sleeps. It looks again each time, since meanwhile the gate may have been closed for
-            # longer, and `sleep` may have woken it early.
-            while (wait := self._wait()) > 0:
-                await self._sleep(wait)
-            # Nothing is awaited from here on: a turn is either taken and returned, or neither.
-            self._due = max(self._due, self._clock()) + self._interval
+        if self._interval == 0 and not self._in_line and self._reopens <= self._clock():
+            return  # no rate to keep, and nobody to overtake
+        self._in_line += 1
+        try:
+            async with self._queue:
+                # Only the first in line sleeps. It looks again each time, since meanwhile the gate may have been closed
+                # for longer, and `sleep` may have woken it early.
+                while (wait := self._wait()) > 0:
+                    await self._sleep(wait)
+                # Nothing is awaited from here on: a turn is either taken and returned, or neither.
+                self._due = max(self._due, self._clock()) + self._interval
+        finally:
+            self._in_line -= 1
 
     def pause(self, seconds: float) -> None:
         """Let nobody begin for a while; those who already wait in `turn` are held up too.

@@ -32,7 +32,9 @@ FLOORS: list[set[str]] = [
     {"_redis_url", "_transport", "models._bills", "retry", "tokens._renewal", "webhooks._dedupe"},
     {"_lookout", "_redis_link", "models._requests", "tokens._grant", "tokens._provider"},
     {"_bulk", "models", "tokens._redis", "webhooks._redis"},
-    {"_codec", "_matching", "_search", "tokens", "webhooks._event"},
+    {"_leaves", "_matching", "_search", "tokens", "webhooks._event"},
+    {"_replies"},
+    {"_codec"},
     {"_bill_calls", "_bill_jobs", "_enquiries", "_envelope", "_environment", "_outbox", "billers"}
     | {"webhooks._registration", "webhooks._verifier"},
     {"_settling", "_waiting"},
@@ -73,6 +75,7 @@ LIBRARIES = {
     "click": set(),
     "rich": set(),
     "cryptography": {"tokens._sealer"},
+    "msgspec": {"_json"},
     "redis": {"_redis_link", "_redis_url"},
 }
 
@@ -175,5 +178,5 @@ def test_third_party_imports_are_declared() -> None:
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "redis"),
-        *("click", "cryptography", "django", "filelock", "rich"),
+        *("click", "cryptography", "django", "filelock", "msgspec", "rich"),
     }

@@ -75,9 +75,8 @@ async def test_a_request_carries_the_headers_that_enkash_wants() -> None:
             query=(("q", "x y&z=é"),),
             body=b"{}",
             content_type="application/json",
-            authorization=Secret("Bearer abc"),
         )
-        response = await transport.send(request)
+        response = await transport.send(request, Secret("Bearer abc"))
         await transport.aclose()
     head = server.requests[0].decode().split("\r\n")
     assert head[0] == "POST /a%2Fb?q=x%20y%26z%3D%C3%A9 HTTP/1.1"
@@ -435,8 +434,7 @@ async def test_cancellation_passes_and_holds_no_header() -> None:
     """`CancelledError` goes through, and its traceback has no frame of aiohttp with the token in it."""
     async with raw_server(_silence) as server:
         transport = Transport(server.base_url)
-        request = Request(method="GET", path="/x", authorization=Secret("Bearer s3cr3t-token"))
-        task = asyncio.create_task(transport.send(request))
+        task = asyncio.create_task(transport.send(GET, Secret("Bearer s3cr3t-token")))
         while not server.requests:
             await asyncio.sleep(0.001)
         task.cancel()

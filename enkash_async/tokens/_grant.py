@@ -137,7 +137,7 @@ class PasswordGrant:
             self._base_url, session=self._session, timeout=self._timeout, max_response_bytes=_MAX_REPLY
         )
         try:
-            return await transport.send(self._request())
+            return await transport.send(self._request(), self._authorization())
         except TransportError as problem:
             return TokenEndpointError(f"the login failed: {problem}", counted=problem.sent)
         except ResponseDecodeError as problem:
@@ -149,12 +149,15 @@ class PasswordGrant:
         finally:
             await transport.aclose()
 
+    def _authorization(self) -> Secret:
+        who = self._credentials
+        return Secret("Basic " + b64encode(f"{who.client_id}:{who.client_secret}".encode()).decode("ascii"))
+
     def _request(self) -> Request:
         who = self._credentials
         return Request(
             method="POST",
             path=self._path,
-            authorization=Secret("Basic " + b64encode(f"{who.client_id}:{who.client_secret}".encode()).decode("ascii")),
             content_type="application/x-www-form-urlencoded",
             body=urlencode(
                 {

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import attrs
 
+from enkash_async._secret import Secret
 from enkash_async._transport import Timeouts, Transport
 from enkash_async._wire import Request, Response
 from enkash_async.errors import EnkashError, TransportError
@@ -136,13 +137,13 @@ class Witness(Transport):
         self.begun = 0
         self._exchanges = exchanges
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, authorization: Secret | None = None) -> Response:
         """Send a request; as in `Transport.send`."""
         self.begun += 1
         began_at = time.monotonic()
         answer: Response | EnkashError | None = None
         try:
-            answer = await super().send(request)
+            answer = await super().send(request, authorization)
         except EnkashError as failure:
             answer = failure
             raise
