@@ -1,8 +1,8 @@
 """The server that every contender talks to: one process, and as little work a request as Python can do.
 
 It answers from bytes that were made before, so that what is measured is the client. `GET /counts` tells how many
-requests of each kind came, `POST /reset` begins anew; tokens can be made to live for a while only, and logins to take
-as long as they do over the internet.
+requests of each kind came, `GET /logins` when each login did, `POST /reset` begins anew; tokens can be made to live for
+a while only, and logins to take as long as they do over the internet.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import itertools
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,14 +22,48 @@ from zlib import crc32
 
 import attrs
 
-from benchmarks._samples import BILL_PATH, SEARCH_PATH, TOKEN_PATH, bill_reply, page
-from enkash_async import Credentials
+from benchmarks._samples import BILL_PATH, SEARCH_PATH, TOKEN_PATH, bill, bill_reply, page
+from enkash_async import Credentials, Routes
 
-__all__ = ["CREDENTIALS", "Server", "serving"]
+__all__ = ["CREDENTIALS", "WAITING", "Server", "serving"]
 
 #: Made up; the server takes any.
 CREDENTIALS = Credentials("bench-client", "bench-secret", "bench@example.com", "bench-password")
+#: How the id of a bill begins whose debit nobody has confirmed yet.
+WAITING = "WAIT-"
 _DIFFERENT = 64  # bills that the server has; an id means one of them
+
+_FETCH_PATH = Routes().fetch_bill
+_WAITING_PATH = BILL_PATH + WAITING
+#: What a bill shows while its debit waits to be confirmed.
+_UNCONFIRMED = {
+    "approvalStatus": "MAKER_APPROVAL_PENDING",
+    "paymentStatus": "INIT",
+    "billpayStatus": "PENDING",
+    "paymentDate": None,
+    "billpayDate": None,
+    "approvedDate": None,
+}
+#: What a biller says is due.
+_DUE = {
+    "companyBillerId": "CB-000000001",
+    "billNumber": "B-000000001",
+    "userName": "A Consumer",
+    "billAmount": 2450.75,
+    "billDate": "2026-12-01",
+    "billDueDate": "2026-12-21",
+    "billPeriod": "MONTHLY",
+    "billNetAmount": 2450.75,
+    "earlyPaymentAmount": 2400.25,
+    "earlyPaymentDate": "2026-12-10",
+    "latePaymentAmount": 2525.5,
+    "actualDueDate": "2026-12-21",
+    "statusMessage": "",
+    "billId": "BILL-000000001",
+    "validationId": "V-000000001",
+    "billStartDate": "2026-11-01",
+    "billEndDate": "2026-11-30",
+}
 
 
 @attrs.frozen
@@ -36,6 +71,10 @@ class Server:
     """Where the server is; `Credentials` are not needed to ask for counts."""
 
     base_url: str
+
+
+def _payload(payload: object) -> bytes:
+    return json.dumps({"response_code": 0, "response_message": "Success", "payload": payload}).encode()
 
 
 def _answer(body: bytes, kind: str = "application/json") -> bytes:
@@ -48,19 +87,28 @@ class _Answers:
 
     def __init__(self, lifetime: float, login: float) -> None:
         self.counts: Counter[str] = Counter()
+        self.logins: list[float] = []  # instants of the monotonic clock, which all processes of a machine share
         self.login = login
         self._lifetime = lifetime
         self._numbers = itertools.count(1)
         self._bills = [_answer(bill_reply(number)) for number in range(_DIFFERENT)]
+        self._waiting = [_answer(_payload(bill(number) | _UNCONFIRMED)) for number in range(_DIFFERENT)]
+        self._due = _answer(_payload(_DUE))
+        self._done = _answer(_payload(None))
         self._pages: dict[int, bytes] = {}
 
     def to(self, target: str, body: bytes) -> bytes:
         """Return the whole reply to a request."""
         if target.startswith(BILL_PATH):
             self.counts["bill"] += 1
-            return self._bills[crc32(target.encode()) % _DIFFERENT]
+            bills = self._waiting if target.startswith(_WAITING_PATH) else self._bills
+            return bills[crc32(target.encode()) % _DIFFERENT]
+        if target == _FETCH_PATH:
+            self.counts["fetch"] += 1
+            return self._due
         if target == TOKEN_PATH:
             self.counts["token"] += 1
+            self.logins.append(time.monotonic())
             token = {
                 "access_token": f"bench-token-{next(self._numbers)}",
                 "token_type": "bearer",
@@ -73,11 +121,14 @@ class _Answers:
             return self._page(json.loads(body)["limit"])
         if target == "/counts":
             return _answer(json.dumps(self.counts).encode())
+        if target == "/logins":
+            return _answer(json.dumps(self.logins).encode())
         if target == "/reset":
             self.counts.clear()
+            self.logins.clear()
             return _answer(b"{}")
         self.counts["other"] += 1
-        return _answer(b'{"response_code": 0, "response_message": "Success", "payload": null}')
+        return self._done
 
     def _page(self, size: int) -> bytes:
         if size not in self._pages:

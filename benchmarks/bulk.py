@@ -1,150 +1,183 @@
-"""Bulk work over a growing number of bills: items a second, and the memory that each item costs.
+"""Bulk work over a growing number of bills: what an item costs, in time and in memory, from 100 to 100,000 of them.
 
-`python -m benchmarks.bulk` starts the sandbox in a process of its own and each measurement in a fresh one, so that one
-peak of memory does not hide another. The ids come from a generator: what grows is what the SDK keeps.
+The ids come from a generator, so what grows is what the SDK keeps. Each measurement has a process of its own, so that
+one peak of memory does not hide another. Memory is what the process has resident; growth of less than some 0.3 MiB
+cannot be told from none. What an item costs is the time of the processor in the client's process, which other work on
+the machine changes little; items a second are those of the clock on the wall, and wait for the server as well.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
+import contextlib
+import gc
+import itertools
 import multiprocessing
 import resource
+import statistics
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing
-from decimal import Decimal
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from enkash_async import BillRequest, BulkItem, BulkResult, Credentials, EnkashClient
-from enkash_async.sandbox import Sandbox
-from enkash_async.sandbox._payment import Bill as Due
+from benchmarks._results import Figure, Settings
+from benchmarks._server import CREDENTIALS, WAITING, Server
+from enkash_async import BillRequest, BulkItem, BulkResult, EnkashClient
 
-SIZES = (1_000, 10_000, 100_000)
+__all__ = ["run"]
+
+_SUITE = "bulk"
+_SIZES = (100, 1_000, 10_000, 100_000)
+_SOME = 1_000  # up to so many items one run is over too soon to tell anything, so the middle of several counts
+_RUNS = 3
+_WARM = 200  # items that pay for connections, the token, and the first touch of everything
+_STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+#: Does a call for so many items, whose names begin with a text of its own; returns how many of them succeeded.
+_Mode = Callable[[EnkashClient, int, str], Awaitable[int]]
 
 
-@attrs.frozen
-class Job:
-    """What one process is told."""
-
-    base_url: str
-    credentials: Credentials
-    mode: str
-    size: int
-
-
-def _ids(size: int) -> Iterator[str]:
-    return (f"UTIL-{number:08d}" for number in range(size))
+def _ids(size: int, run: str) -> Iterator[str]:
+    return (f"{WAITING}{run}-{number:08d}" for number in range(size))
 
 
 def _requests(size: int, run: str) -> Iterator[BillRequest]:
-    return (
-        BillRequest(2001, {"cn": f"CN{number:09d}"}, reference_id=f"{run}-{number}", bill_amount=500)
-        for number in range(size)
-    )
+    return (BillRequest(2001, {"cn": f"CN{run}{number:09d}"}) for number in range(size))
 
 
 async def _streamed(items: AsyncGenerator[BulkItem[Any], None]) -> int:
     succeeded = 0
-    async with aclosing(items) as stream:
+    async with contextlib.aclosing(items) as stream:
         async for item in stream:
             succeeded += item.error is None
     return succeeded
 
 
-async def _collected(result: Coroutine[Any, Any, BulkResult[Any]]) -> int:
+async def _collected(result: Awaitable[BulkResult[Any]]) -> int:
     return len((await result).succeeded)
 
 
-WAITING = "bills.wait_many"
-MODES: dict[str, Callable[[EnkashClient, int], Coroutine[Any, Any, int]]] = {
-    "bills.get_each": lambda client, size: _streamed(client.bills.get_each(_ids(size))),
-    "bills.get_many": lambda client, size: _collected(client.bills.get_many(_ids(size))),
-    "bills.fetch_each": lambda client, size: _streamed(client.bills.fetch_each(_requests(size, "fetch"))),
-    "bills.create_each": lambda client, size: _streamed(client.bills.create_each(_requests(size, f"create-{size}"))),
-    "payments.confirm_debit": lambda client, size: _collected(client.payments.confirm_debit(_ids(size))),
-    WAITING: lambda client, size: _collected(client.bills.wait_many(_ids(size), timeout=600)),
+_STREAMED: Mapping[str, _Mode] = {
+    "bills.get_each": lambda client, size, run: _streamed(client.bills.get_each(_ids(size, run))),
+    "bills.fetch_each": lambda client, size, run: _streamed(client.bills.fetch_each(_requests(size, run))),
 }
+_COLLECTED: Mapping[str, _Mode] = {
+    "bills.get_many": lambda client, size, run: _collected(client.bills.get_many(_ids(size, run))),
+    "payments.confirm_debit": lambda client, size, run: _collected(client.payments.confirm_debit(_ids(size, run))),
+    "payments.confirm_debit, check_first=False": lambda client, size, run: _collected(
+        client.payments.confirm_debit(_ids(size, run), check_first=False)
+    ),
+}
+_MODES = {**_STREAMED, **_COLLECTED}
+
+
+# --- in a process of its own ------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Cost:
+    """What one run cost.
+
+    Attributes:
+        seconds: In all.
+        cpu: Seconds of the processor.
+        grown: Bytes by which the peak of memory grew.
+        peak: Bytes that the process had at most.
+    """
+
+    seconds: float
+    cpu: float
+    grown: float
+    peak: float
 
 
 def _peak() -> int:
-    """Return the most memory in bytes that this process has had."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    """Return the most bytes that this process has had resident, since `_forget_peak` where that works."""
+    if _STATUS.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-async def _measure(job: Job) -> dict[str, Any]:
-    async with EnkashClient.from_credentials(job.base_url, job.credentials) as client:
-        await MODES[job.mode](client, 200)  # imports, connections, the token
-        before, begun = _peak(), time.perf_counter()
-        succeeded = await MODES[job.mode](client, job.size)
-        took = time.perf_counter() - begun
-    grown = _peak() - before
-    return {
-        "mode": job.mode,
-        "items": job.size,
-        "succeeded": succeeded,
-        "items a second": round(job.size / took),
-        "peak grown by, MiB": round(grown / 2**20, 1),
-        "bytes an item": round(grown / job.size),
-    }
+def _forget_peak() -> None:
+    with contextlib.suppress(OSError):  # where it cannot be forgotten, the peak so far is what growth counts from
+        _FORGET.write_text("5")
 
 
-def _process(job: Job, answer: Any) -> None:
-    answer.send(asyncio.run(_measure(job)))
+async def _measured(base_url: str, mode: str, size: int) -> _Cost:
+    async with EnkashClient.from_credentials(base_url, CREDENTIALS) as client:
+        await _MODES[mode](client, min(size, _WARM), "warm")
+        gc.collect()
+        _forget_peak()
+        before, begun, spent = _peak(), time.perf_counter(), time.process_time()
+        succeeded = await _MODES[mode](client, size, "")
+        took, used, peak = time.perf_counter() - begun, time.process_time() - spent, _peak()
+    if succeeded != size:
+        raise RuntimeError(f"{mode}: {succeeded} of {size} succeeded")
+    return _Cost(took, used, peak - before, peak)
 
 
-def _serve(size: int, is_confirmed: bool, pipe: Any) -> None:
-    """Serve a sandbox that has the bills already, until it is told to stop."""
-
-    async def serve() -> None:
-        async with Sandbox(settle_after=0.0) as sandbox:
-            ledger, numbers = sandbox.ledger, iter(range(size))
-            ledger.new_id = lambda: f"{next(numbers):08d}"
-            ledger.max_amount = Decimal(10) ** 9
-            consumer = ledger.enrol(2001, {"cn": "CN123456789"})
-            due: Due = ledger.due(consumer)
-            for number in range(size):
-                ledger.create(consumer, due, reference_id=f"there-{number}")
-            ledger.new_id = iter(f"NEW{number:09d}" for number in range(10**9)).__next__
-            if is_confirmed:
-                ledger.confirm(list(_ids(size)))
-            pipe.send((sandbox.base_url, sandbox.credentials))
-            await asyncio.to_thread(pipe.recv)
-
-    asyncio.run(serve())
+def _process(base_url: str, mode: str, size: int, answer: Connection) -> None:
+    answer.send(asyncio.run(_measured(base_url, mode, size)))
 
 
-def _run(modes: list[str], sizes: list[int]) -> None:
+def _cost(base_url: str, mode: str, size: int) -> _Cost:
     context = multiprocessing.get_context("spawn")
-    for mode in modes:
-        for size in sizes:
-            here, there = context.Pipe()
-            server = context.Process(target=_serve, args=(max(size, 200), mode == WAITING, there))
-            server.start()
-            base_url, credentials = here.recv()
-            ours, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=_process, args=(Job(base_url, credentials, mode, size), theirs))
-            worker.start()
-            row = ours.recv()
-            worker.join()
-            here.send("done")
-            server.join()
-            print(json.dumps(row), flush=True)
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_process, args=(base_url, mode, size, theirs), daemon=True)
+    process.start()
+    theirs.close()  # so that the end of the process shows as the end of the pipe
+    cost: _Cost = ours.recv()
+    process.join()
+    return cost
 
 
-def main() -> None:
-    """Measure each call at each size, and print a JSON document a line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mode", action="append", choices=list(MODES), help="one call only; repeatable")
-    parser.add_argument("--size", action="append", type=int, help=f"how many items; repeatable, {SIZES} if left out")
-    given = parser.parse_args()
-    _run(given.mode or list(MODES), given.size or list(SIZES))
+# --- all of them ------------------------------------------------------------------------------------------------------
 
 
-if __name__ == "__main__":
-    main()
+def _middle(costs: list[_Cost]) -> _Cost:
+    return _Cost(*(statistics.median(column) for column in zip(*map(attrs.astuple, costs), strict=True)))
+
+
+def _figures(mode: str, size: int, cost: _Cost) -> Iterator[Figure]:
+    def figure(measure: str, value: float, unit: str) -> Figure:
+        return Figure(_SUITE, mode, "enkash_async", measure, value, unit, items=size)
+
+    yield figure("items a second", size / cost.seconds, "")
+    yield figure("processor time an item", cost.cpu / size, "s")
+    yield figure("peak memory grew by", cost.grown / 2**20, "MiB")
+    yield figure("peak memory an item", cost.grown / size, "bytes")
+
+
+def _flatness(mode: str, size: int, cost: _Cost, less: _Cost) -> Figure:
+    measure = "peak memory of the process ÷ that for a tenth"
+    return Figure(_SUITE, f"{mode}, {size:,} items", "enkash_async", measure, cost.peak / less.peak)
+
+
+async def run(settings: Settings, server: Server) -> list[Figure]:
+    """Measure each call at each size.
+
+    Args:
+        settings: How much to measure.
+        server: Answers with bills whose debit waits to be confirmed.
+    """
+    sizes, runs = ((10, 100), 1) if settings.smoke else (_SIZES, _RUNS)
+    # The short ones in turns: what the machine does meanwhile happens to all of them.
+    small, large = [size for size in sizes if size <= _SOME], [size for size in sizes if size > _SOME]
+    jobs = [(mode, size) for size in small for mode in _MODES] * runs + [
+        (mode, size) for size in large for mode in _MODES
+    ]
+    with ThreadPoolExecutor(settings.work(1, 4)) as pool:  # one after another, save where the figures mean nothing
+        costs = list(pool.map(lambda job: _cost(server.base_url, *job), jobs))
+    middle = {
+        job: _middle([cost for other, cost in zip(jobs, costs, strict=True) if other == job])
+        for job in itertools.product(_MODES, sizes)
+    }
+    figures = [figure for (mode, size), cost in middle.items() for figure in _figures(mode, size, cost)]
+    last, tenth = sizes[-1], sizes[-2]
+    return figures + [_flatness(mode, last, middle[mode, last], middle[mode, tenth]) for mode in _STREAMED]

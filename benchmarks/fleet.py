@@ -1,131 +1,280 @@
-"""A fleet that shares short-lived tokens through Redis, under load: logins, errors, and what a token costs its caller.
+"""A fleet of 1 to 32 processes that shares tokens through one real Redis: cold start, expiry, and the calls between.
 
-`python -m benchmarks.fleet` starts a Redis, the sandbox and six processes, which call for three lifetimes of a token.
-It prints how long `get_token` took: over all calls, and over those made while a new token was being fetched.
+Each figure is of a whole fleet. A login takes 0.2 s, as it may over the internet. There are no figures where there is
+no Redis.
+
+A token of a few seconds is renewed by us when half of its life is over (one of 300 s, EnKash's shortest, after 80 %),
+by the peers once it has ended for them. So logins are counted for each renewal, and how far apart renewals are stands
+beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-import multiprocessing
+import contextlib
+import functools
+import itertools
+import math
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import aiohttp
 import attrs
 
-from enkash_async import Credentials, EnkashClient, EnkashError, PasswordGrant, RedisTokenProvider
-from enkash_async.sandbox import FaultKind, Sandbox
+from benchmarks._fleet import OURS, PEERS, Ask, Call, Close, Fleet, Load, Make, fleet
+from benchmarks._results import Bound, Comparison, Figure, Settings, compared
+from benchmarks._rounds import interleave
+from benchmarks._server import Server, serving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the servers of the tests are started
 
-from servers import FLAVOURS, running
+from servers import FLAVOURS, MISSING, running
+from servers import Server as Redis
 
-CALLERS = 4  # in each process
-PAUSE = 0.02  # seconds between the calls of one caller
+__all__ = ["run"]
+
+_SUITE = "fleet"
+_CALLERS = 2  # in each process
+_PAUSE = 0.05  # seconds between the calls of one caller: 32 processes leave the machine some air
+_READING = {"info", "client|setinfo"}  # what asking Redis for its counts costs it
 
 
 @attrs.frozen
-class Job:
-    """What one process is told."""
+class _Terms:
+    """How long things take, in seconds, and how much is done.
 
-    base_url: str
-    redis_url: str
-    credentials: Credentials
-    seconds: float
+    Attributes:
+        login: What a login takes.
+        lifetime: How long a token is good for, where it is to run out.
+        load: How long it is asked for on and on.
+        calls: API requests of a whole fleet on a token in hand.
+        sizes: How many processes there are.
+    """
 
-
-async def _work(job: Job) -> dict[str, Any]:
-    """Ask for tokens and call EnKash for a while."""
-    tokens = RedisTokenProvider.from_url(PasswordGrant(job.base_url, job.credentials), job.redis_url)
-    calm: list[float] = []
-    renewing: list[float] = []
-    errors: list[str] = []
-    await tokens.get_token()  # the cold start is another figure
-    end = time.monotonic() + job.seconds
-
-    async def caller(client: EnkashClient) -> None:
-        while time.monotonic() < end:
-            begun = time.perf_counter()
-            was_renewing = tokens.state().refreshing
-            try:
-                await tokens.get_token()
-                took = time.perf_counter() - begun
-                (renewing if was_renewing or tokens.state().refreshing else calm).append(took)
-                await client.billers.list_categories()
-            except EnkashError as problem:
-                errors.append(type(problem).__name__)
-            await asyncio.sleep(PAUSE)
-
-    async with EnkashClient(job.base_url, tokens=tokens) as client:
-        await asyncio.gather(*(caller(client) for _ in range(CALLERS)))
-    await tokens.aclose()
-    return {"calm": calm, "renewing": renewing, "errors": errors}
+    login: float = 0.2
+    lifetime: float = 4.0
+    load: float = 8.4
+    calls: int = 960
+    sizes: Sequence[int] = (1, 2, 4, 8, 16, 32)
 
 
-def _process(job: Job, answer: Any) -> None:
-    answer.send(asyncio.run(_work(job)))
+_SMOKE = _Terms(login=0.05, lifetime=0.4, load=0.6, calls=20, sizes=(2,))
 
 
-def _share(values: list[float], part: float) -> float:
-    """Return a quantile in milliseconds."""
-    ordered = sorted(values)
-    return round(ordered[min(len(ordered) - 1, int(part * len(ordered)))] * 1000, 4) if ordered else 0.0
+@attrs.frozen
+class _Place:
+    """A Redis, the processes that share it, and the server that they call."""
+
+    redis: Redis
+    fleet: Fleet
+    server: Server
+
+    async def begin(self, who: str, number: int) -> None:
+        """Let so many processes begin with nothing at hand."""
+        self.redis.ask("FLUSHALL")
+        await self._http("POST", "/reset")
+        self.fleet.tell(number, Make(who, self.server.base_url, self.redis.url))
+
+    def ask(self, number: int) -> list[float]:
+        """Have all of them ask for a token at the same instant, and return how long each waited."""
+        return self.fleet.tell(number, Ask(_soon(number)))
+
+    async def logins(self) -> list[float]:
+        """Return when logins began since `begin`."""
+        return [float(instant) for instant in await self._http("GET", "/logins")]
+
+    def commands(self) -> int:
+        """Return how many commands Redis has carried out, save for this question."""
+        return sum(times for name, times in self.redis.commandstats().items() if name not in _READING)
+
+    async def _http(self, method: str, path: str) -> list[float]:
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.request(method, self.server.base_url + path) as reply,
+        ):
+            return list(await reply.json())
 
 
-async def _run(processes: int, lifetime: float, lifetimes: int) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder, running(next(iter(FLAVOURS)), Path(folder)) as server:
-        async with Sandbox(token_lifetime=lifetime) as sandbox:
-            sandbox.faults.add("token", FaultKind.SLOW, delay=0.2, times=None)  # a login over the internet
-            job = Job(sandbox.base_url, server.url, sandbox.credentials, lifetimes * lifetime)
-            pipes = []
-            for _ in range(processes):
-                here, there = context.Pipe(duplex=False)
-                worker = context.Process(target=_process, args=(job, there))
-                worker.start()
-                pipes.append((here, worker))
-            answers = await asyncio.gather(*(asyncio.to_thread(here.recv) for here, _ in pipes))
-            for _, worker in pipes:
-                await asyncio.to_thread(worker.join)
-            return _report(answers, sandbox, lifetimes * lifetime)
+def _soon(number: int) -> float:
+    return time.monotonic() + 0.02 + 0.002 * number  # by when the last process has its order
 
 
-def _report(answers: list[dict[str, Any]], sandbox: Sandbox, seconds: float) -> dict[str, Any]:
-    calm = [took for answer in answers for took in answer["calm"]]
-    renewing = [took for answer in answers for took in answer["renewing"]]
-    return {
-        "processes": len(answers),
-        "seconds": seconds,
-        "calls": len(calm) + len(renewing),
-        "logins": sandbox.counts["token"],
-        "errors": [error for answer in answers for error in answer["errors"]],
-        "get_token, ms": {"p50": _share(calm, 0.5), "p99": _share(calm, 0.99), "max": _share(calm, 1.0)},
-        "get_token while renewing, ms": {
-            "calls": len(renewing),
-            "p50": _share(renewing, 0.5),
-            "p99": _share(renewing, 0.99),
-            "max": _share(renewing, 1.0),
-        },
-    }
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered, place = sorted(values), share * (len(values) - 1)
+    below, above = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return below + (above - below) * (place - math.floor(place))
 
 
-def main() -> None:
-    """Run the comparison and print one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=6)
-    parser.add_argument("--lifetime", type=float, default=6.0, help="seconds that a token is good for")
-    parser.add_argument("--lifetimes", type=int, default=3, help="how many of these the load lasts")
-    given = parser.parse_args()
+# --- cold start -------------------------------------------------------------------------------------------------------
+
+
+async def _cold_start(place: _Place, number: int, rounds: int) -> list[Comparison | Figure]:
+    """Let all processes ask for a token at once when there is none."""
+    waits: dict[str, list[list[float]]] = {who: [] for who in (OURS, *PEERS)}
+    logins: dict[str, list[int]] = {who: [] for who in waits}
+
+    async def once(who: str) -> float:
+        await place.begin(who, number)
+        waits[who].append(place.ask(number))
+        logins[who].append(len(await place.logins()))
+        place.fleet.tell(number, Close())
+        return _quantile(waits[who][-1], 0.5)
+
+    await interleave({who: functools.partial(once, who) for who in waits}, rounds)
+    case = f"cold start, {_named(number)}"
+    results: list[Comparison | Figure] = [
+        Figure(
+            _SUITE,
+            case,
+            who,
+            "logins, the most of all rounds",
+            max(counts[1:]),
+            bound=Bound(1) if who == OURS else None,
+            items=number,
+        )
+        for who, counts in logins.items()
+    ]
+    for share in (0.5, 0.99):
+        costs = {who: [_quantile(wait, share) for wait in each[1:]] for who, each in waits.items()}
+        results += compared(_SUITE, case, costs, cost=f"wait for the token, p{share * 100:g}")
+    return results
+
+
+# --- expiry -----------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Worked:
+    """What came of a time under load.
+
+    Attributes:
+        calls: When each call of `get_token` began, and how long it took.
+        renewals: The logins of each renewal, by when they began; the first is the cold start.
+    """
+
+    calls: list[tuple[float, float]]
+    renewals: list[list[float]]
+
+    def during(self, login: float) -> list[float]:
+        """Return how long the calls took that were made, or still waited, while somebody logged in."""
+        spans = [(logins[0], logins[-1] + login) for logins in self.renewals[1:]]
+        return [
+            took for begun, took in self.calls if any(begun <= end and begun + took >= start for start, end in spans)
+        ]
+
+    def period(self) -> float:
+        """Return the seconds from one renewal to the next."""
+        return (self.renewals[-1][0] - self.renewals[0][0]) / (len(self.renewals) - 1)
+
+    def logins_a_renewal(self) -> float:
+        """Return how many logins one renewal cost the whole fleet."""
+        return sum(map(len, self.renewals[1:])) / (len(self.renewals) - 1)
+
+
+def _renewals(logins: Sequence[float], apart: float) -> list[list[float]]:
+    """Return the logins in groups: one belongs to the renewal of the one before if it began soon after that."""
+    groups: list[list[float]] = []
+    for before, instant in zip([float("-inf"), *logins], logins, strict=False):
+        if instant - before < apart:
+            groups[-1].append(instant)
+        else:
+            groups.append([instant])
+    return groups
+
+
+async def _work(place: _Place, who: str, number: int, terms: _Terms) -> _Worked:
+    await place.begin(who, number)
+    place.ask(number)
+    answers = place.fleet.tell(number, Load(_soon(number), terms.load, _CALLERS, _PAUSE))
+    place.fleet.tell(number, Close())
+    # Nobody renews before half of a life is over.
+    renewals = _renewals(await place.logins(), terms.lifetime / 4)
+    if len(renewals) < 2:
+        raise RuntimeError(f"no token of {who} ran out within {terms.load} s")
+    return _Worked(list(itertools.chain.from_iterable(answers)), renewals)
+
+
+def _of_expiry(who: str, number: int, terms: _Terms, worked: _Worked) -> Iterator[Figure]:
+    def figure(measure: str, value: float, unit: str = "", bound: Bound | None = None) -> Figure:
+        return Figure(_SUITE, f"expiry, {_named(number)}", who, measure, value, unit, bound, number)
+
+    every, during = [took for _, took in worked.calls], worked.during(terms.login)
+    yield figure("logins a renewal", worked.logins_a_renewal(), bound=Bound(1) if who == OURS else None)
+    yield figure("time between renewals ÷ lifetime of a token", worked.period() / terms.lifetime)
+    yield figure("get_token, p50", _quantile(every, 0.5), "s")
+    yield figure("get_token, p99", _quantile(every, 0.99), "s")
+    yield figure("get_token during a login, p50", _quantile(during, 0.5), "s")
+    yield figure("get_token during a login, p99", _quantile(during, 0.99), "s")
+
+
+async def _expiry(place: _Place, number: int, terms: _Terms) -> list[Figure]:
+    """Let all processes ask for tokens on and on, while these run out."""
+    figures: list[Figure] = []
+    for who in (OURS, *PEERS):
+        figures += _of_expiry(who, number, terms, await _work(place, who, number, terms))
+    return figures
+
+
+# --- the calls between ------------------------------------------------------------------------------------------------
+
+
+async def _steady(place: _Place, number: int, terms: _Terms) -> list[Figure]:
+    """Let all processes call the API on a token that is good for long, and count what Redis is asked meanwhile."""
+    figures: list[Figure] = []
+    times = max(1, terms.calls // number)
+    for who in (OURS, *PEERS):
+        await place.begin(who, number)
+        place.ask(number)
+        before = place.commands()
+        place.fleet.tell(number, Call(times))
+        asked = place.commands() - before
+        place.fleet.tell(number, Close())
+        figures.append(
+            Figure(
+                _SUITE,
+                f"token in hand, {_named(number)}",
+                who,
+                "Redis commands an API request",
+                asked / (times * number),
+                bound=Bound(0) if who == OURS else None,
+                items=number,
+            )
+        )
+    return figures
+
+
+def _named(number: int) -> str:
+    return f"{number} process" + ("es" if number > 1 else "")
+
+
+@contextlib.contextmanager
+def _redis() -> Iterator[Redis]:
+    with tempfile.TemporaryDirectory() as folder, running(next(iter(FLAVOURS)), Path(folder)) as redis:
+        yield redis
+
+
+async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
+    """Measure fleets of several sizes.
+
+    Args:
+        settings: How much to measure.
+        server: Answers the API requests; logins that take time are made at servers of their own.
+    """
     if not FLAVOURS:
-        parser.error("no Redis server: install the extra `test`")
-    report = asyncio.run(_run(given.processes, given.lifetime, given.lifetimes))
-    print(json.dumps(report, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+        print(f"{_SUITE}: {MISSING}", file=sys.stderr)
+        return []
+    terms = _SMOKE if settings.smoke else _Terms()
+    results: list[Comparison | Figure] = []
+    with (
+        _redis() as redis,
+        fleet(max(terms.sizes)) as processes,
+        serving(login=terms.login) as slow,
+        serving(login=terms.login, lifetime=terms.lifetime) as brief,
+    ):
+        for number in terms.sizes:
+            results += await _cold_start(_Place(redis, processes, slow), number, settings.rounds)
+            results += await _expiry(_Place(redis, processes, brief), number, terms)
+            results += await _steady(_Place(redis, processes, server), number, terms)
+    return results

@@ -1,0 +1,116 @@
+"""The benchmarks' command: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from benchmarks._report import bounds_held, document, table
+from benchmarks._results import Result, Settings
+from benchmarks._server import Server, serving
+
+_Suite = Callable[[Settings, Server], Awaitable[Sequence[Result]]]
+
+SUITES = ("request", "tokens", "decode", "start", "fleet", "bulk")
+_ROUNDS, _SMOKE_ROUNDS = 9, 1
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number above 0 is needed")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure the SDK beside what people would use instead; results.json and results.svg are written.",
+    )
+    parser.add_argument("--only", action="append", choices=SUITES, help="one suite only; repeatable")
+    parser.add_argument("--rounds", type=_positive, help=f"rounds that count, {_ROUNDS} if left out")
+    parser.add_argument("--smoke", action="store_true", help="see that everything runs; the figures mean nothing")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a bound does not hold")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder to write to: %(default)s")
+    return parser
+
+
+def _loaded(names: Sequence[str]) -> dict[str, _Suite]:
+    """Import the suites, all before the first one runs, so that what is missing is missed at once.
+
+    Raises:
+        ModuleNotFoundError: A peer is not installed.
+    """
+    if importlib.util.find_spec("matplotlib") is None:  # imported only at the end, for it is large
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+    return {name: importlib.import_module(f"benchmarks.{name}").run for name in names}
+
+
+async def _ran(suite: _Suite, settings: Settings, server: Server) -> Sequence[Result]:
+    return await suite(settings, server)
+
+
+def _measured(suites: dict[str, _Suite], settings: Settings) -> list[Result]:
+    results: list[Result] = []
+    with serving() as server:
+        for name, suite in suites.items():
+            _say(f"{name}: measuring")
+            begun = time.monotonic()
+            results += asyncio.run(_ran(suite, settings, server))  # an event loop of its own for each
+            _say(f"{name}: done in {time.monotonic() - begun:.1f} s")
+    return results
+
+
+def _command(given: argparse.Namespace) -> str:
+    """Return what was typed, without the folder, which is nobody else's business."""
+    only = [f"--only {name}" for name in given.only or ()]
+    rounds = [f"--rounds {given.rounds}"] if given.rounds else []
+    flags = [f"--{flag}" for flag in ("smoke", "strict") if getattr(given, flag)]
+    return " ".join(["python -m benchmarks", *only, *rounds, *flags])
+
+
+def _write(results: Sequence[Result], settings: Settings, command: str, folder: Path) -> None:
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # figures of one machine, on one day
+    text = json.dumps(document(results, settings, command), indent=2, ensure_ascii=False)
+    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    importlib.import_module("benchmarks._plot").draw(results, folder / "results.svg")
+    _say(f"written: {folder / 'results.json'}, {folder / 'results.svg'}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suites one after the other, show and write what they found, and return the exit code.
+
+    Args:
+        arguments: Of the command line; None for those that the process was given.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        suites = _loaded([name for name in SUITES if given.only is None or name in given.only])
+    except ModuleNotFoundError as missing:
+        if (missing.name or "benchmarks").partition(".")[0] in {"benchmarks", "enkash_async"}:
+            raise
+        _say(f"{missing.name} is not installed; this needs the extra `bench`: pip install -e '.[bench]'")
+        return 2
+    settings = Settings(rounds=given.rounds or (_SMOKE_ROUNDS if given.smoke else _ROUNDS), smoke=given.smoke)
+    results = _measured(suites, settings)
+    print(table(results))
+    held, of = bounds_held(results)
+    print(f"\n{held} of {of} bounds hold" + ("; a smoke run, in which figures mean nothing" if given.smoke else ""))
+    _write(results, settings, _command(given), given.out)
+    return 1 if given.strict and held < of else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

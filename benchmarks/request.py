@@ -1,0 +1,136 @@
+"""One bill read over HTTP, at several concurrencies: ours beside aiohttp alone, httpx with Authlib, a generated client.
+
+All share one event loop and one server, keep their connections, hold a token, and ask for another bill each time. Wall
+time is what a caller waits for; the client's CPU time and its share of the wall time show whether it was the client
+that was measured, or the server behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+
+import aiohttp
+
+from benchmarks._results import Bound, Comparison, Figure, Settings, compared
+from benchmarks._rounds import interleave
+from benchmarks._server import CREDENTIALS, Server
+from benchmarks.peers import bare_aiohttp, generated_client, httpx_authlib
+from enkash_async import Credentials, EnkashClient, Limits
+
+__all__ = ["run"]
+
+Get = Callable[[str], Awaitable[str]]
+Connect = Callable[[str, Credentials, int], AbstractAsyncContextManager[Get]]
+
+SUITE = "request"
+CONCURRENCY = (1, 16, 128)
+BOUNDS_AT = 16
+BOUNDS = {"bare aiohttp": Bound(1.15), "httpx + authlib": Bound(1 / 4), "generated client": Bound(1 / 1.3)}
+
+
+@contextlib.asynccontextmanager
+async def _ours(base_url: str, credentials: Credentials, connections: int) -> AsyncIterator[Get]:
+    limits = Limits(concurrency=connections)
+    async with EnkashClient.from_credentials(base_url, credentials, limits=limits) as client:
+
+        async def get(bill_id: str) -> str:
+            return (await client.bills.get(bill_id)).reference_id or ""
+
+        yield get
+
+
+CONTENDERS: dict[str, Connect] = {
+    "enkash_async": _ours,
+    "bare aiohttp": bare_aiohttp.connected,
+    "httpx + authlib": httpx_authlib.connected,
+    "generated client": generated_client.connected,
+    "generated client, no proxies": functools.partial(generated_client.connected, trust_env=False),
+}
+
+
+class _Batch:
+    """So many calls of one contender, as many at a time as are allowed."""
+
+    def __init__(self, get: Get, concurrency: int, calls: int) -> None:
+        self.cpu: list[float] = []
+        self._get = get
+        self._concurrency = concurrency
+        self._calls = calls
+        # Never the same id twice, or a cache of URLs would be measured.
+        self._ids = (f"UTIL-{number:08d}" for number in itertools.count())
+
+    async def run(self) -> float:
+        """Return the seconds that a call took, and note the CPU time of this process."""
+        ids = itertools.islice(self._ids, self._calls)
+
+        async def caller() -> None:
+            for bill_id in ids:
+                await self._get(bill_id)
+
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(self._concurrency)))
+        took = time.perf_counter() - wall
+        self.cpu.append((time.process_time() - cpu) / self._calls)
+        return took / self._calls
+
+
+async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
+    """Return the comparisons.
+
+    Args:
+        settings: How much to measure.
+        server: Whom to ask.
+    """
+    results: list[Comparison | Figure] = []
+    async with contextlib.AsyncExitStack() as stack:
+        gets: dict[str, Get] = {}
+        for name, connect in CONTENDERS.items():
+            gets[name] = await stack.enter_async_context(connect(server.base_url, CREDENTIALS, max(CONCURRENCY)))
+        await _agree(gets)
+        before, calls = await _answered(server), 0
+        for concurrency in CONCURRENCY:
+            batch = settings.work(full=1000, smoke=32)
+            results += await _measured(gets, concurrency, batch, settings.rounds)
+            calls += batch * len(gets) * (settings.rounds + 1)
+        answered = await _answered(server) - before
+    if answered != calls:
+        raise RuntimeError(f"{calls} calls were made, and the server saw {answered}")
+    return results
+
+
+async def _measured(gets: Mapping[str, Get], concurrency: int, calls: int, rounds: int) -> list[Comparison | Figure]:
+    batches = {name: _Batch(get, concurrency, calls) for name, get in gets.items()}
+    wall = await interleave({name: batch.run for name, batch in batches.items()}, rounds)
+    cpu = {name: batch.cpu[-rounds:] for name, batch in batches.items()}  # without the round that warmed up
+    case = f"bills.get, concurrency {concurrency}"
+    bounds = BOUNDS if concurrency == BOUNDS_AT else None
+    return [
+        *compared(SUITE, case, wall, cost="time a call", bounds=bounds),
+        *compared(SUITE, case, cpu, cost="CPU time of the client a call"),
+        *(Figure(SUITE, case, name, "client's CPU time ÷ time", _share(cpu[name], wall[name])) for name in gets),
+    ]
+
+
+def _share(cpu: list[float], wall: list[float]) -> float:
+    return statistics.median(busy / took for busy, took in zip(cpu, wall, strict=True))
+
+
+async def _agree(gets: Mapping[str, Get]) -> None:
+    """Check that all of them read the same bill."""
+    read = {name: await get("UTIL-00000001") for name, get in gets.items()}
+    if len(set(read.values())) != 1 or "" in read.values():
+        raise RuntimeError(f"the contenders disagree: {read}")
+
+
+async def _answered(server: Server) -> int:
+    """Return how many bills the server has sent so far."""
+    async with aiohttp.ClientSession() as session, session.get(f"{server.base_url}/counts") as reply:
+        return int(json.loads(await reply.read()).get("bill", 0))

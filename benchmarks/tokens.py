@@ -1,0 +1,113 @@
+"""A fresh token in hand: what it costs to be given it, and to have it in a header.
+
+One process, nobody to wait for, nothing to send. `RedisTokenProvider` is left out: with a fresh token in hand it runs
+the same lines as `InMemoryTokenProvider`. What else the machine does can only make a batch of calls longer, so the
+fastest of a few stands for a round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import attrs
+
+from benchmarks._results import Bound, Result, Settings, compared
+from benchmarks._rounds import Round, interleave
+from benchmarks._server import CREDENTIALS, Server
+from benchmarks.peers import token_authlib, token_azure, token_clock
+from benchmarks.peers.token_botocore import Botocore
+from benchmarks.peers.token_google import Google
+from benchmarks.peers.token_lock import LockedCache
+from enkash_async import InMemoryTokenProvider, PasswordGrant
+
+__all__ = ["run"]
+
+_OURS = "enkash_async"
+_CLOCK = "one clock read"
+_FIFTEEN_TIMES = Bound(1 / 15)
+_BATCHES = 5
+
+#: Does it so many times. Each has its loop in its own file: one loop for all would see several kinds of callee, which
+#: the interpreter is slower at.
+_Work = Callable[[int], Awaitable[None]]
+
+
+@attrs.frozen
+class _Ours:
+    """A provider with a token in hand."""
+
+    provider: InMemoryTokenProvider
+
+    async def ask(self, times: int) -> None:
+        provider = self.provider
+        for _ in range(times):
+            await provider.get_token()
+
+    async def sign(self, times: int) -> None:
+        provider, headers = self.provider, dict[str, str]()
+        for _ in range(times):
+            headers["Authorization"] = (await provider.get_token()).authorization
+
+
+def _round(work: _Work, times: int) -> Round:
+    async def batch() -> float:
+        begun = time.perf_counter()
+        await work(times)
+        return (time.perf_counter() - begun) / times
+
+    async def measured() -> float:
+        return min([await batch() for _ in range(_BATCHES)])
+
+    return measured
+
+
+async def _logins(server: Server) -> int:
+    async with aiohttp.ClientSession() as session, session.get(f"{server.base_url}/counts") as reply:
+        counts: dict[str, int] = await reply.json(content_type=None)
+    return counts.get("token", 0)
+
+
+async def run(settings: Settings, server: Server) -> list[Result]:
+    """Compare providers that have a fresh token.
+
+    Args:
+        settings: How much to measure.
+        server: Where everybody logs in, once.
+    """
+    times = settings.work(10_000, 100)
+    locked = LockedCache(server.base_url)
+    ours = _Ours(InMemoryTokenProvider(PasswordGrant(server.base_url, CREDENTIALS)))
+    async with contextlib.AsyncExitStack() as stack:
+        authlib = await stack.enter_async_context(token_authlib.opened(server.base_url))
+        azure = await stack.enter_async_context(token_azure.opened(server.base_url))
+        stack.push_async_callback(ours.provider.aclose)
+        await ours.ask(1)
+        await locked.ask(1)
+        asking: dict[str, _Work] = {
+            _OURS: ours.ask,
+            _CLOCK: token_clock.ask,
+            "lock around a cache": locked.ask,
+            "azure-identity": azure.ask,
+            "authlib": authlib.ask,
+            "aiobotocore": Botocore().ask,
+        }
+        signing: dict[str, _Work] = {
+            _OURS: ours.sign,
+            "azure-core policy": azure.sign,
+            "authlib": authlib.sign,
+            "google-auth": Google().sign,
+            "google-auth aio, static": Google().sign_static,
+        }
+        before = await _logins(server)
+        asked = await interleave({who: _round(work, times) for who, work in asking.items()}, settings.rounds)
+        signed = await interleave({who: _round(work, times) for who, work in signing.items()}, settings.rounds)
+        if await _logins(server) != before:
+            raise RuntimeError("somebody logged in while it was measured, so that its token was not in hand")
+    bounds = {_CLOCK: Bound(2.0), "azure-identity": _FIFTEEN_TIMES, "authlib": _FIFTEEN_TIMES}
+    return [
+        *compared("tokens", "token in hand", asked, cost="time a call", bounds=bounds),
+        *compared("tokens", "token in a header", signed, cost="time a call"),
+    ]
