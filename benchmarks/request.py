@@ -2,7 +2,8 @@
 
 All share one event loop and one server, keep their connections, hold a token, and ask for another bill each time. Wall
 time is what a caller waits for; the client's CPU time and its share of the wall time show whether it was the client
-that was measured, or the server behind it.
+that was measured, or the server behind it. There are two servers: one whose replies were made before, so that the
+client has nothing to wait for, and the sandbox, which does what a server has to do.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import aiohttp
 
 from benchmarks._results import Bound, Comparison, Figure, Settings, compared
 from benchmarks._rounds import interleave
+from benchmarks._sandbox import sandboxing
 from benchmarks._server import CREDENTIALS, Server
 from benchmarks.peers import bare_aiohttp, generated_client, httpx_authlib
 from enkash_async import Credentials, EnkashClient, Limits
@@ -90,27 +92,40 @@ async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
         server: Whom to ask.
     """
     results: list[Comparison | Figure] = []
+    calls = settings.work(full=1000, smoke=32)
+    async with _connected(server) as gets:
+        before = await _answered(server)
+        for concurrency in CONCURRENCY:
+            case = f"bills.get, concurrency {concurrency}"
+            results += await _measured(gets, case, concurrency, calls, settings.rounds)
+        answered = await _answered(server) - before
+    made = calls * len(gets) * (settings.rounds + 1) * len(CONCURRENCY)
+    if answered != made:
+        raise RuntimeError(f"{made} calls were made, and the server saw {answered}")
+    with sandboxing(calls * (settings.rounds + 1)) as sandbox:
+        async with _connected(sandbox) as gets:
+            case = f"the same from the sandbox, concurrency {BOUNDS_AT}"
+            results += await _measured(gets, case, BOUNDS_AT, calls, settings.rounds)
+    return results
+
+
+@contextlib.asynccontextmanager
+async def _connected(server: Server) -> AsyncIterator[dict[str, Get]]:
+    """Yield everybody's way to read a bill, connected and logged in."""
     async with contextlib.AsyncExitStack() as stack:
         gets: dict[str, Get] = {}
         for name, connect in CONTENDERS.items():
             gets[name] = await stack.enter_async_context(connect(server.base_url, CREDENTIALS, max(CONCURRENCY)))
         await _agree(gets)
-        before, calls = await _answered(server), 0
-        for concurrency in CONCURRENCY:
-            batch = settings.work(full=1000, smoke=32)
-            results += await _measured(gets, concurrency, batch, settings.rounds)
-            calls += batch * len(gets) * (settings.rounds + 1)
-        answered = await _answered(server) - before
-    if answered != calls:
-        raise RuntimeError(f"{calls} calls were made, and the server saw {answered}")
-    return results
+        yield gets
 
 
-async def _measured(gets: Mapping[str, Get], concurrency: int, calls: int, rounds: int) -> list[Comparison | Figure]:
+async def _measured(
+    gets: Mapping[str, Get], case: str, concurrency: int, calls: int, rounds: int
+) -> list[Comparison | Figure]:
     batches = {name: _Batch(get, concurrency, calls) for name, get in gets.items()}
     wall = await interleave({name: batch.run for name, batch in batches.items()}, rounds)
     cpu = {name: batch.cpu[-rounds:] for name, batch in batches.items()}  # without the round that warmed up
-    case = f"bills.get, concurrency {concurrency}"
     bounds = BOUNDS if concurrency == BOUNDS_AT else None
     return [
         *compared(SUITE, case, wall, cost="time a call", bounds=bounds),

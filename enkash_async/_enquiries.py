@@ -84,7 +84,7 @@ class Enquiries:
             NotFoundError: EnKash knows no such bill.
         """
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-        bill = await self._get("bills.get", path(self._routes.bill, utilityEnkashId=wanted))
+        bill = await self._send(_reading("bills.get", path(self._routes.bill, utilityEnkashId=wanted)))
         return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=wanted)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
@@ -98,7 +98,8 @@ class Enquiries:
                 may still be on its way.
         """
         wanted = checks.identifier(reference_id, "reference_id")
-        bill = await self._get("bills.get_by_reference", path(self._routes.bill_by_reference, referenceId=wanted))
+        to = path(self._routes.bill_by_reference, referenceId=wanted)
+        bill = await self._send(_reading("bills.get_by_reference", to))
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=wanted)
 
     async def find_by_reference(self, reference_id: str) -> Bill | None:
@@ -119,10 +120,6 @@ class Enquiries:
             if problem.bill_absent:
                 return None
             raise
-
-    async def _get(self, name: str, to: str) -> Bill:
-        request = Request(method="GET", path=to)
-        return await self._send(Operation(name=name, request=request, result=Bill, effect=Effect.READ))
 
     def search(self, bill_filter: BillFilter, *, page_size: int = 100) -> AsyncPager[Bill]:
         """Return the bills that match a filter as a pager; nothing is sent before you iterate.
@@ -222,6 +219,10 @@ class Enquiries:
         own = isinstance(page, ResponseDecodeError) or (isinstance(page, ServerError) and page.status == 500)
         hopeless = is_lasting(page) or (is_passing(page) and not own)
         return dict.fromkeys(batch, page) if hopeless else {}
+
+
+def _reading(name: str, to: str) -> Operation[Bill]:
+    return Operation(name=name, request=Request(method="GET", path=to), result=Bill, effect=Effect.READ)
 
 
 async def _batches(ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import sys
 import time
+from collections.abc import Awaitable
 from logging import getLogger
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -117,13 +118,13 @@ class _Once:
     def __init__(self) -> None:
         self._begun = False
 
-    async def __call__(
+    def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         if self._begun:
             raise aiohttp.ClientConnectionError
         self._begun = True
-        return await handler(request)
+        return handler(request)
 
 
 class Transport:
@@ -223,7 +224,10 @@ class Transport:
                 auto_decompress=True,
                 middlewares=None if self._given is not None else (_Once(),),
             ) as reply:
-                return await self._read(reply)
+                length = reply.content_length
+                if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
+                    return await self._read(reply)
+                return Response(status=reply.status, headers=reply.headers, body=await reply.read())
         except asyncio.CancelledError as cancelled:
             # Without aiohttp's frames, whose locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (the same exception goes on)
@@ -231,9 +235,7 @@ class Transport:
             return self._failure(problem, body)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
-        length = reply.content_length
-        if length is not None and length <= self._max_response_bytes and "Content-Encoding" not in reply.headers:
-            return Response(status=reply.status, headers=reply.headers, body=await reply.read())
+        """Read a reply that may be larger than is allowed."""
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
             body += chunk

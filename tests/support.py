@@ -9,7 +9,7 @@ import pickle
 import selectors
 import signal
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from types import FrameType, TracebackType
@@ -232,3 +232,15 @@ FEEDS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "generator": plainly,
     "asynchronous generator": slowly,
 }
+
+
+def drained(steps: Generator[None, None, T]) -> tuple[int, T]:
+    """Run what is done in slices to its end; return how often it paused, and its result."""
+    pauses = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return pauses, result
+        pauses += 1

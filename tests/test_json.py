@@ -5,18 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import subprocess
+import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from decimal import Decimal
 from enum import Enum, StrEnum
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async import _json
+
+from support import drained
 
 RICH = "100000000000000.07"  # binary floating point makes 100000000000000.06 of it
 DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
@@ -141,6 +146,276 @@ def test_reading_raises_nothing_but_value_error(body: bytes) -> None:
     """Whatever the bytes are."""
     with contextlib.suppress(ValueError):
         _json.loads(body)
+
+
+# --- the same by every decoder ----------------------------------------------------------------------------------------
+
+SPACE = st.sampled_from(["", "", "", "", " ", "\n", "\t\r\n "])
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]{1,3})?", fullmatch=True) | st.sampled_from(
+    ["-0", "-0.00", "18446744073709551616", "-9223372036854775809", "9" * 4300, "0." + "0" * 5000, "1e999999999", RICH]
+)
+STRINGS = st.one_of(
+    st.text().map(json.dumps),
+    st.text().map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(
+        ['"\\ud800"', '"\\udc00\\ud800x"', '"\\ud83d\\ude00"', '"\\/"', '"\\u0000"', '"\x7f\u2028"', '"a"', '""']
+    ),
+)
+
+
+def _lists(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(SPACE, st.lists(_spaced(inner), max_size=5).map(",".join)).map(lambda made: f"[{''.join(made)}]")
+
+
+def _objects(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    rows = st.tuples(_spaced(STRINGS), _spaced(inner)).map(":".join)
+    return st.tuples(SPACE, st.lists(rows, max_size=4).map(",".join)).map(lambda made: f"{{{''.join(made)}}}")
+
+
+def _spaced(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(SPACE, inner, SPACE).map("".join)
+
+
+#: Documents as texts, with white space wherever JSON allows it.
+TEXTS = _spaced(
+    st.recursive(
+        NUMBERS | STRINGS | st.sampled_from(["null", "true", "false"]),
+        lambda inner: _lists(inner) | _objects(inner),
+        max_leaves=12,
+    )
+).map(str.encode)
+#: What JSON has, what it does not have, what is no UTF-8, and what Python takes more of than JSON does.
+SCRAPS = [
+    *(
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b"-",
+        b".",
+        b"0",
+        b"1",
+        b"e5",
+        b" ",
+        b"\n",
+        b"null",
+        b'{"a":1}',
+        b"[]",
+    ),
+    *(
+        b"\x00",
+        b"\x0b",
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\xc0\x80",
+        b"\xc2\xa0",
+        b"\xe2\x80\xa8",
+        "٣".encode(),
+    ),
+    *(
+        b"NaN",
+        b"-Infinity",
+        b"1_0",
+        b"0x1",
+        b"'",
+        b"//",
+        b"9" * 4301,
+        b"1e" + b"9" * 30,
+        b"\\ud800",
+        b"\\u12",
+        b"[" * 50,
+    ),
+]
+
+
+@st.composite
+def mutilated(draw: st.DrawFn) -> bytes:
+    """A document with something put in the place of a part of it."""
+    body = draw(TEXTS)
+    start = draw(st.integers(0, len(body)))
+    stop = draw(st.sampled_from([start, start + 1, start + 2, len(body)]))
+    return body[:start] + draw(st.sampled_from([b"", *SCRAPS]) | st.binary(max_size=3)) + body[stop:]
+
+
+def meaning(decode: Callable[[bytes], Any], body: bytes) -> str:
+    """Return a document with its digits and the order of its members, or that there is none."""
+    try:
+        return repr(decode(body))
+    except ValueError:
+        return "a ValueError"
+
+
+def plainly(body: bytes) -> Any:
+    """Decode without msgspec."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_json, "_quick", None)
+        return _json.loads(body)
+
+
+def in_slices(body: bytes) -> Any:
+    """Decode with as many pauses as there can be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_json, "_SLICE", 1)
+        return drained(_json.loads_in_slices(body))[1]
+
+
+def at_once(body: bytes) -> Any:
+    """Decode in slices of the usual size."""
+    return drained(_json.loads_in_slices(body))[1]
+
+
+def assert_one_meaning(body: bytes) -> None:
+    """See to it that every decoder makes the same of a body."""
+    expected = meaning(plainly, body)
+    assert meaning(_json.loads, body) == expected
+    assert meaning(in_slices, body) == expected
+    assert meaning(at_once, body) == expected
+
+
+def test_msgspec_is_there_to_be_compared_with() -> None:
+    """The extra `speedups` comes with the tests; without it the properties below would say nothing of it."""
+    assert _json._quick is not None
+
+
+@given(TEXTS)
+def test_any_document_means_the_same_to_every_decoder(body: bytes) -> None:
+    """To msgspec, to the standard library, and to what reads in slices: each digit, each member, in the same order."""
+    expected = meaning(plainly, body)
+    assert expected != "a ValueError"
+    assert_one_meaning(body)
+    assert_one_meaning(b"\xef\xbb\xbf" + body)
+
+
+@settings(max_examples=300)
+@given(mutilated() | st.binary(max_size=20))
+@example(b"[1]\x00")
+@example(b"[1] [2]")
+@example(b'{"a":1,"a":[2],"b":3}')
+@example(b'{"a" 1}')
+@example(b'{"a":}')
+@example(b"{1:2}")
+@example(b'{"a":1 "b":2}')
+@example(b'{"a":1,')
+@example(b'{"a"')
+@example(b"[1 2]")
+@example(b"[,1]")
+@example(b"[1,]")
+@example(b"[1")
+@example(b"[")
+@example(b"[]]")
+def test_what_is_broken_means_the_same_to_every_decoder(body: bytes) -> None:
+    """Cut off, with something in it that does not belong there, or with something after it: refused by all or none."""
+    assert_one_meaning(body)
+
+
+@pytest.mark.parametrize("scrap", SCRAPS, ids=repr)
+@pytest.mark.parametrize("frame", ["@", "@1", "1@", "[@]", "[1@2]", '{"a@":1}', '{"a":[{"b":@}]}', '"@"', '"\\@"'])
+def test_no_scrap_means_something_to_one_decoder_alone(scrap: bytes, frame: str) -> None:
+    """Numbers of 5,000 digits, halves of surrogate pairs, marks of byte order, other encodings, other dialects."""
+    assert_one_meaning(frame.encode().replace(b"@", scrap))
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 50, 200, 10_000])
+def test_nesting_means_the_same_to_every_decoder(opening: str, closing: str, levels: int) -> None:
+    """A few hundred levels are taken, ten thousand are not, closed or open."""
+    assert_one_meaning((opening * levels + "1" + closing * levels).encode())
+    assert_one_meaning((opening * levels + closing * levels).encode())
+    assert_one_meaning((opening * levels).encode())
+
+
+# --- in slices --------------------------------------------------------------------------------------------------------
+
+ROW = (
+    '{"utilityEnkashId": "UTIL-87654321", "amount": 100000000000000.07, "remarks": "'
+    + "x" * 400
+    + '", "tags": [1, []]}'
+)
+ROWS = f"[{', '.join([ROW] * 4000)}]"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "@",
+        '{"response_code": 0, "payload": @}',
+        '{"payload": {"total": 5, "list": @, "more": {}}, "response_code": 0}',
+        '{"payload": {"data": {"list": @}, "total": "5"}}',
+        '{"payload": [], "data": @}',
+        ' { "a" : [ ] , "b" : { } , "payload" : @ } ',
+    ],
+)
+def test_a_long_list_is_read_with_pauses(frame: str) -> None:
+    """At each of the levels at which EnKash puts lists: ten pauses a megabyte at the least, in which others run."""
+    body = frame.replace("@", ROWS).encode()
+    pauses, document = drained(_json.loads_in_slices(body))
+    assert document == _json.loads(body)
+    assert pauses >= 10 * len(body) / 2**20
+
+
+@pytest.mark.parametrize("item", ["1", "2450.75", '"text"', "null", "[]", "{}", " [ 1 ] "])
+def test_a_long_list_of_small_things_is_read_with_pauses(item: str) -> None:
+    """Whatever its items are."""
+    body = f"[{','.join([item] * (2**20 // (len(item) + 1)))}]".encode()
+    pauses, document = drained(_json.loads_in_slices(body))
+    assert document == _json.loads(body)
+    assert 10 <= pauses <= 100
+
+
+def test_two_long_lists_are_both_read_with_pauses() -> None:
+    """The second one goes on where the first one stopped."""
+    body = f'{{"one": {ROWS}, "two": {ROWS}}}'.encode()
+    assert drained(_json.loads_in_slices(body))[0] >= 10 * len(body) / 2**20
+
+
+def test_what_is_small_is_hardly_paused_for() -> None:
+    """A pause is a round of the event loop."""
+    assert drained(_json.loads_in_slices(ROW.encode()))[0] <= 1
+
+
+def test_a_large_document_that_breaks_off_is_refused_in_the_end() -> None:
+    """With the pauses up to there."""
+    steps, pauses = _json.loads_in_slices(f'{{"payload": {ROWS[:-1]}'.encode()), 0
+    with pytest.raises(ValueError, match="expected"):
+        for _ in steps:
+            pauses += 1
+    assert pauses >= 10
+
+
+# --- without msgspec --------------------------------------------------------------------------------------------------
+
+WITHOUT = """
+import asyncio, sys
+from decimal import Decimal
+
+sys.modules["msgspec"] = None
+
+from enkash_async import EnkashClient, _json
+from enkash_async.sandbox import Sandbox
+
+async def main():
+    async with Sandbox() as sandbox:
+        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
+            money = Decimal("100000.07")
+            made = await client.bills.create(2001, {"cn": "CN123456789"}, bill_amount=money, reference_id="r")
+            assert (await client.bills.get(made.utility_enkash_id)).amount == money
+
+assert _json._quick is None
+assert str(_json.loads(b'{"amount": 100000000000000.07}')["amount"]) == "100000000000000.07"
+asyncio.run(main())
+print("exact")
+"""
+
+
+def test_without_msgspec_the_package_works_and_money_is_exact() -> None:
+    """It is an extra, and makes nothing but speed."""
+    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr, run.returncode) == ("exact\n", "", 0)
 
 
 # --- reading what a stranger sends ------------------------------------------------------------------------------------

@@ -41,7 +41,12 @@ async def log_in(base_url: str, credentials: Credentials) -> str:
         base_url: Where the server is.
         credentials: Of the server.
     """
-    form = {"grant_type": "password", "username": credentials.username, "password": credentials.password}
+    form = {
+        "grant_type": "password",
+        "username": credentials.username,
+        "password": credentials.password,
+        "clientId": credentials.client_id,
+    }
     headers = {"Authorization": aiohttp.encode_basic_auth(credentials.client_id, credentials.client_secret)}
     async with session(1, headers) as plain, plain.post(f"{base_url}{TOKEN_PATH}", data=form) as reply:
         return f"Bearer {json.loads(await reply.read())['access_token']}"

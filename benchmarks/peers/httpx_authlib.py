@@ -41,7 +41,8 @@ async def connected(
     """
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=None)
     async with AsyncOAuth2Client(credentials.client_id, credentials.client_secret, limits=limits) as client:
-        await client.fetch_token(base_url + TOKEN_PATH, username=credentials.username, password=credentials.password)
+        who = {"username": credentials.username, "password": credentials.password, "clientId": credentials.client_id}
+        await client.fetch_token(base_url + TOKEN_PATH, grant_type="password", **who)
 
         async def get(bill_id: str) -> str:
             reply = await client.get(f"{base_url}{BILL_PATH}{bill_id}")

@@ -1,0 +1,134 @@
+"""The benchmarks' own bookkeeping: who runs when, what a ratio is, what the table says, what the server answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks._report import WIDTH, bounds_held, document, number, quantity, table, words
+from benchmarks._results import Bound, Comparison, Figure, Settings, compared
+from benchmarks._rounds import Spread, interleave, ratios
+from benchmarks._samples import bill
+from benchmarks._server import CREDENTIALS, serving
+from enkash_async import BillFilter, EnkashClient
+
+COSTS = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=20)
+
+
+def contender(log: list[str], name: str, cost: float) -> Callable[[], Awaitable[float]]:
+    async def run() -> float:
+        log.append(name)
+        return cost
+
+    return run
+
+
+async def test_everybody_runs_in_every_round_and_begins_in_turn() -> None:
+    """One round each to warm up; then whoever was first comes last."""
+    log: list[str] = []
+    costs = await interleave({name: contender(log, name, len(log)) for name in "abc"}, rounds=4)
+    assert "".join(log) == "abc" + "abc" + "bca" + "cab" + "abc"
+    assert [len(rounds) for rounds in costs.values()] == [4, 4, 4]
+
+
+@given(COSTS)
+def test_a_spread_has_its_median_between_its_quartiles(costs: list[float]) -> None:
+    """For any number of rounds, one among them."""
+    spread = Spread.of(costs)
+    assert min(costs) <= spread.low <= spread.median <= spread.high <= max(costs)
+    assert spread.rounds == len(costs)
+
+
+def test_a_ratio_is_ours_by_the_peers_round_by_round() -> None:
+    """The median of the ratios, not the ratio of the medians: a slow moment of the machine meets both."""
+    assert ratios([1.0, 10.0], [2.0, 20.0]) == [0.5, 0.5]
+    with pytest.raises(ValueError, match="zip"):
+        ratios([1.0], [1.0, 2.0])
+
+
+def test_ours_is_compared_with_each_peer_and_not_with_itself() -> None:
+    """A bound belongs to the peer that it names."""
+    costs = {"enkash_async": [1.0, 1.0], "slow": [4.0, 2.0], "quick": [0.5, 0.5]}
+    slow, quick = compared("request", "one", costs, bounds={"quick": Bound(1.15)})
+    assert (slow.peer, slow.ratio.median, slow.bound) == ("slow", 0.375, None)
+    assert (quick.peer, quick.ratio.median, quick.bound) == ("quick", 2.0, Bound(1.15))
+    assert bounds_held([slow, quick]) == (0, 1)
+
+
+@pytest.mark.parametrize(("bound", "good", "bad"), [(Bound(1.15), 1.15, 1.16), (Bound(15, least=True), 15, 14.9)])
+def test_a_bound_holds_up_to_its_limit(bound: Bound, good: float, bad: float) -> None:
+    """The most that will do, or the least."""
+    assert bound.holds(good)
+    assert not bound.holds(bad)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(1.08, "1.08 x the cost"), (0.2, "5.00 x faster"), (1.0, "1.00 x the cost")]
+)
+def test_a_ratio_is_said_in_words(ratio: float, said: str) -> None:
+    """Below 1, ours is cheaper."""
+    (comparison,) = compared("s", "c", {"enkash_async": [ratio], "peer": [1.0]})
+    assert words(comparison) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0.0042, "s", "4.20 ms"),
+        (1.5e-6, "s", "1.50 µs"),
+        (3 * 2**20, "bytes", "3.00 MiB"),
+        (32, "", "32"),
+        (0, "s", "0 s"),
+    ],
+)
+def test_quantities_read_well(value: float, unit: str, shown: str) -> None:
+    """Three digits, in the multiple that fits."""
+    assert quantity(value, unit) == shown
+
+
+def test_whole_numbers_are_shown_whole() -> None:
+    """Logins are counted, not measured."""
+    assert number(100_000) == "100,000"
+
+
+@given(st.lists(st.tuples(st.text("abc ", max_size=60), st.floats(1e-6, 1e6)), min_size=1, max_size=6))
+def test_the_table_is_never_wider_than_it_promises(rows: list[tuple[str, float]]) -> None:
+    """However long the names are."""
+    results: list[Comparison | Figure] = [Figure("suite", name, name, name, value, "s") for name, value in rows]
+    results += compared("suite", "case", {"enkash_async": [1.0], **{name or "x": [value] for name, value in rows}})
+    assert max(map(len, table(results).splitlines())) <= WIDTH
+
+
+def test_the_document_says_where_when_and_what() -> None:
+    """It can be written as JSON, and tells which bounds hold."""
+    results: list[Comparison | Figure] = [Figure("fleet", "32 processes", "ours", "logins", 1, bound=Bound(1))]
+    written = json.loads(json.dumps(document(results, Settings(), "python -m benchmarks")))
+    assert written["bounds"] == {"hold": 1, "of": 1}
+    assert written["versions"]["aiohttp"]
+    assert written["machine"]["cpus"]
+    assert [result["holds"] for result in written["results"]] == [True]
+
+
+def test_a_sample_has_forty_members_and_objects_within() -> None:
+    """What the decoding suite says of its bills."""
+    sample = bill(7)
+    assert len(sample) == 40
+    assert isinstance(sample["companyBiller"]["biller"], dict)
+    assert bill(8) != sample
+
+
+async def test_the_server_is_one_that_the_client_understands() -> None:
+    """A token, bills, pages; and it counts."""
+    with serving() as server:
+        async with EnkashClient.from_credentials(server.base_url, CREDENTIALS) as client:
+            one = await client.bills.get("UTIL-00000001")
+            page = await anext(client.bills.search(BillFilter(), page_size=10).pages())
+            counts = await client.request("GET", "counts")
+    assert one.company_biller is not None
+    assert one.extra == {"makerUser": "maker@example.com", "retries": one.extra["retries"]}
+    assert len(page) == 10
+    assert (counts["bill"], counts["token"], counts["search"]) == (1, 1, 1)
