@@ -17,7 +17,7 @@ __all__ = ["sandboxing"]
 
 
 async def _serve(bills: int) -> None:
-    async with Sandbox(credentials=CREDENTIALS, token_style="snake", settle_after=0.0) as sandbox:
+    async with Sandbox(credentials=CREDENTIALS, token_style="snake", settle_after=0.0) as sandbox:  # noqa: S106
         ledger, numbers = sandbox.ledger, iter(range(bills))
         ledger.new_id = lambda: f"{next(numbers):08d}"
         ledger.max_amount = Decimal(10) ** 12

@@ -121,9 +121,20 @@ def read(
     if not isinstance(found, _Payload):
         return found
     try:
-        return structure(found.value, operation.result)
+        if type(found.value) is not list:
+            return structure(found.value, operation.result)
+        return _finished(structure_in_slices(found.value, operation.result))  # it lets go of what it has read
     except UnreadableError as problem:
         return _unreadable(operation, response, problem, secrets)
+
+
+def _finished(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def read_in_slices(
@@ -131,7 +142,7 @@ def read_in_slices(
 ) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
     """Do the same with a large reply, pausing every millisecond or two, since others share the event loop."""
     try:
-        document = yield from _json.loads_in_slices(response.body)
+        document = yield from _json.loads_in_slices(response.body, shares_names=operation.result is object)
     except ValueError:
         document = _NOT_JSON
     found = _payload(operation, response, document, secrets)

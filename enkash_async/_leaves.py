@@ -118,7 +118,7 @@ def day(raw: Any, _: Any = None) -> date:
     return moment(raw).astimezone(IST).date()
 
 
-#: The same for strings alone, remembered: the bills of a page share their dates.
+#: The same for strings of the length of a date, remembered: the bills of a page share their dates.
 remembered_day = lru_cache(1024)(day)
 
 

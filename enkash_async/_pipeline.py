@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from logging import getLogger
 from typing import TypeVar
 
@@ -137,7 +138,7 @@ class Pipeline:
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
         response = await self._transport.send(operation.request, Secret(token.authorization))
-        result = await decoded(operation, response, secrets=(token.reveal(),))
+        result = await decoded(operation, response, secrets=(token.reveal(),), desk=gate.desk)
         if isinstance(result, RateLimitError):
             asked = self._retry.backoff if result.retry_after is None else result.retry_after
             gate.pause(min(asked, self._retry.max_retry_after))
@@ -145,7 +146,11 @@ class Pipeline:
 
 
 async def decoded(
-    operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
+    operation: Operation[T],
+    response: Response,
+    *,
+    secrets: Iterable[str] = (),
+    desk: AbstractAsyncContextManager[None] = nullcontext(),
 ) -> T | ApiError | ResponseDecodeError:
     """Return the result of a reply, or the error that it is; a large one lets others have their turn meanwhile.
 
@@ -153,17 +158,21 @@ async def decoded(
         operation: What was asked.
         response: The reply.
         secrets: What must not appear in an error.
+        desk: Held while a large reply is read. Several at once would all be in memory in parts, and all be done last.
     """
     if len(response.body) < SLICED_FROM:
         return read(operation, response, secrets=secrets)
     steps = read_in_slices(operation, response, secrets=secrets)
-    while True:
-        await asyncio.sleep(0)
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T | ApiError | ResponseDecodeError = end.value
-            return result
+    del secrets  # a cancellation shows the locals of this frame
+    async with desk:
+        with closing(steps):  # a cancelled caller may keep this frame for long, and it the document
+            while True:
+                await asyncio.sleep(0)
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    result: T | ApiError | ResponseDecodeError = end.value
+                    return result
 
 
 def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:

@@ -24,7 +24,8 @@ __all__ = ["Member", "fold", "members", "reader"]
 # Numbers that the careful reader would take as they are, and its checks take long to say so.
 _SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
 _SMALL = "-10**18 < value < 10**18"
-_MOST_STRANGE = 1_000  # names of which it is remembered that no member is meant; hostile replies must not fill memory
+# How many names that mean no member are remembered, and how long ones: hostile replies must not fill the memory.
+_MOST_STRANGE, _LONGEST_STRANGE = 1_000, 64
 
 
 @attrs.frozen
@@ -47,6 +48,11 @@ class Member:
     def blank(self) -> bool:
         """Whether "" means that there is no value; not for strings, which can be empty."""
         return self.kind is not str
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether its value is an object or a list."""
+        return not isinstance(self.kind, type) or issubclass(self.kind, Reply)
 
 
 class _OddError(Exception):
@@ -112,35 +118,43 @@ def _quick(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
     end: CPython allows that between classes with the same slots.
     """
     exact = {camel(member.attribute): member for member in known.values()}
-    strange: set[str] = set()
+    strange: dict[str, str] = {}
 
     def further(rest: dict[str, Any]) -> dict[str, Any]:
         for name in rest:
             if name not in strange:
                 if name in known or fold(name) in known:
                     raise _OddError  # another name of a member
-                if len(strange) < _MOST_STRANGE:
-                    strange.add(name)
-        return {**rest}  # a copy is small, where `rest` keeps the room that it had for all members
+                if len(strange) < _MOST_STRANGE and len(name) <= _LONGEST_STRANGE:
+                    strange[name] = name
+        # Anew, since `rest` keeps the room that it had for all members; and all values share the strings of the names.
+        return {strange.get(name, name): item for name, item in rest.items()}
 
     thawed = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}  # type: ignore[attr-defined]
     scope: dict[str, Any] = {
         "Decimal": Decimal,
         "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),
         "Value": cls,
-        # A list where a word is expected is a TypeError of a dictionary.
+        # What is no string where a word or a date is expected is a TypeError of a dictionary, or of `len`.
         "Odd": (UnconventionalError, UnreadableError, _OddError, TypeError),
         "careful": careful,
         "further": further,
     }
-    lines = []
+    lines: list[str] = []
+    nested: list[str] = []
     for name, member in exact.items():
-        lines += [f"value = take({name!r}, None)", f"draft.{member.attribute} = {_expression(member, scope)}"]
+        found = f"take({name!r}, None)"
+        if member.is_nested:
+            lines.append(f"held_{member.attribute} = {found}")
+            found = f"held_{member.attribute}"
+        setting = [f"value = {found}", f"draft.{member.attribute} = {_expression(member, scope)}"]
+        (nested if member.is_nested else lines).extend(setting)
     for field in attrs.fields(cls):
         if "local" in field.metadata:
             scope[f"default_{field.name}"] = field.default
             lines.append(f"draft.{field.name} = default_{field.name}")
-    body = "\n            ".join(lines)
+    # What is odd about this object shows before those within it are read, which would be for nothing, level by level.
+    body = "\n            ".join([*lines, "draft.extra = further(rest) if rest else {}", *nested])
     source = f"""
 def read(raw, kind=None):
     if type(raw) is dict:
@@ -149,7 +163,6 @@ def read(raw, kind=None):
             take = rest.pop
             draft = Draft()
             {body}
-            draft.extra = further(rest) if rest else rest
         except Odd:
             pass
         else:
@@ -160,8 +173,8 @@ def read(raw, kind=None):
     place = f"<enkash_async reader of {cls.__name__}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for debuggers
     exec(compile(source, place, "exec"), scope)  # noqa: S102 (nothing but names of our own classes is in it)
-    found: Hook = scope["read"]
-    return found
+    quick: Hook = scope["read"]
+    return quick
 
 
 def _expression(member: Member, scope: dict[str, Any]) -> str:
@@ -180,7 +193,7 @@ def _expression(member: Member, scope: dict[str, Any]) -> str:
         return f"value if type(value) is int and {_SMALL} else {absent}"
     if kind is date:
         scope["day"] = remembered_day
-        return f"day(value) if value else {absent}"
+        return f"day(value) if value and len(value) == 10 else {absent}"
     if isinstance(kind, type) and issubclass(kind, OpenEnum):
         scope[f"words_{attribute}"] = {member.value: member for member in kind}
         return f"(words_{attribute}.get(value) or {read}) if value else {absent}"

@@ -227,7 +227,7 @@ class Transport:
                 length = reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
                     return await self._read(reply)
-                return Response(status=reply.status, headers=reply.headers, body=await reply.read())
+                return Response(status=reply.status, headers=reply.headers, body=await reply.content.read())
         except asyncio.CancelledError as cancelled:
             # Without aiohttp's frames, whose locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (the same exception goes on)

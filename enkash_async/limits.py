@@ -59,6 +59,9 @@ class Gate:
         limits: How many at once, and how fast.
         clock: Monotonic seconds.
         sleep: Waits so many seconds; to wake a little early or late does no harm.
+
+    Attributes:
+        desk: Where large replies are read, one after the other.
     """
 
     # Semaphore and Lock of asyncio are queues here. Since Python 3.11.0 (gh-90155) both hand over in the order of
@@ -76,6 +79,7 @@ class Gate:
         self._sleep = sleep
         self._places = asyncio.Semaphore(limits.concurrency)
         self._queue = asyncio.Lock()
+        self.desk = asyncio.Lock()
         self._in_line = 0
         # The generic cell rate algorithm: at a steady rate the next request would be due at `_due`, and it may come
         # early by the tolerance. One number is the whole state, so there is nothing to refill and nothing to drift.

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enkash_async import _json
-from enkash_async._codec import UnreadableError, integer, structure
+from enkash_async import _codec, _json
+from enkash_async._codec import UnreadableError, integer, structure, structure_in_slices
 from enkash_async.models import (
     ApprovalStatus,
     Bill,
@@ -34,6 +34,8 @@ from enkash_async.models import (
     PaymentStatus,
     Reply,
 )
+
+from support import drained
 
 SAMPLES = Path(__file__).parent / "samples"
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -752,6 +754,37 @@ def test_a_single_bill_is_not_taken_for_a_page() -> None:
     except UnreadableError:
         return
     assert [bill.utility_enkash_id for bill in found] == ["U1"]
+
+
+FRAMES: list[Callable[[Any], Any]] = [
+    lambda items: items,
+    lambda items: {"list": items},
+    lambda items: {"data": {"records": items}, "total": 7},
+    lambda items: {"one": items, "two": [{}]},
+    lambda items: {"list": None, "items": items},
+]
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([(kind, table) for kind, table in TABLES if table]), st.sampled_from(FRAMES))
+def test_a_list_in_slices_is_the_list_at_once(
+    data: st.DataObject, chosen: tuple[type[Reply], Documented], frame: Callable[[Any], Any]
+) -> None:
+    """The same values in the same order, or the same place of the first that cannot be read."""
+    kind, table = chosen
+    item = st.dictionaries(st.sampled_from(sorted(table)), st.sampled_from([None, "", 1, MONEY, True, "x"]), max_size=3)
+    payload = frame(data.draw(st.lists(item | st.none() | JSON, max_size=5)))
+    wanted: Any = list[kind]  # type: ignore[valid-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_codec, "_SLICE", data.draw(st.sampled_from([1, 2, 100])))
+        try:
+            expected = structure(payload, wanted)
+        except UnreadableError as problem:
+            with pytest.raises(UnreadableError) as caught:
+                drained(structure_in_slices(payload, wanted))
+            assert (caught.value.where, caught.value.expected) == (problem.where, problem.expected)
+        else:
+            assert drained(structure_in_slices(payload, wanted))[1] == expected
 
 
 def test_the_samples_of_a_search_are_the_same_bills() -> None:

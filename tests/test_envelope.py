@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from enkash_async import _json
-from enkash_async._envelope import read
+from enkash_async import _codec, _json
+from enkash_async._envelope import read, read_in_slices
 from enkash_async._wire import Effect, Operation, Request, Response
 from enkash_async.errors import (
     ApiError,
@@ -31,6 +31,8 @@ from enkash_async.errors import (
     VelocityLimitError,
 )
 from enkash_async.models import Bill, Biller, BillerCategory, FetchedBill, PaymentInitiation, PaymentStatus
+
+from support import drained
 
 SAMPLES = Path(__file__).parent / "samples"
 JSON_TYPE = "application/json"
@@ -645,6 +647,99 @@ def test_a_truncated_sample_is_never_a_success(name: str, result: Any) -> None:
         if result is object and not length:
             continue
         assert type(found) is ResponseDecodeError
+
+
+# --- in slices --------------------------------------------------------------------------------------------------------
+
+
+def told(found: Any) -> Any:
+    """Everything about a result or an error."""
+    return (type(found), str(found), repr(vars(found))) if isinstance(found, EnkashError) else found
+
+
+def assert_the_same_in_slices(result: Any, effect: Effect, response: Response) -> None:
+    """See to it that a reply means in slices what it means in one piece; also in the smallest slices there are."""
+    call = operation(result, effect, sensitive=("sensitive",))
+    expected = read(call, response, secrets=("token-token",))
+    with pytest.MonkeyPatch.context() as patch:
+        for _ in range(2):
+            _, found = drained(read_in_slices(call, response, secrets=("token-token",)))
+            assert told(found) == told(expected)
+            assert repr(found) == repr(expected)
+            patch.setattr(_codec, "_SLICE", 1)
+            patch.setattr(_json, "_SLICE", 1)
+
+
+@given(st.binary() | JSON.map(_json.dumps).map(str.encode), STATUSES, st.sampled_from(RESULTS), st.sampled_from(Effect))
+def test_any_body_means_the_same_in_slices(body: bytes, status: int, result: Any, effect: Effect) -> None:
+    """The same result, or the same error with the same words and evidence."""
+    assert_the_same_in_slices(result, effect, reply(body, status))
+
+
+CODES = JSON | st.just(0) | st.sampled_from([0, "0", 36, 401, None])
+MESSAGES = JSON | st.sampled_from(["Success", "FAILURE", "no utility payment found", "token-token"])
+
+
+@given(CODES, MESSAGES, JSON, STATUSES, st.sampled_from(RESULTS), st.sampled_from(Effect))
+def test_any_envelope_means_the_same_in_slices(
+    code: Any, message: Any, payload: Any, status: int, result: Any, effect: Effect
+) -> None:
+    """With anything in its three members."""
+    assert_the_same_in_slices(result, effect, reply(envelope(payload, code, message), status))
+
+
+ITEMS = JSON | st.dictionaries(st.sampled_from(["amount", "billerId", "billDate", "utilityEnkashId", "name"]), JSON)
+FRAMES: list[Any] = [
+    lambda items: items,
+    lambda items: {"list": items},
+    lambda items: {"data": {"records": items}, "total": len(items)},
+    lambda items: {"one": items, "two": [{}]},
+]
+
+
+@settings(max_examples=60)
+@given(st.lists(ITEMS, max_size=6), st.sampled_from(FRAMES), st.sampled_from(RESULTS), st.sampled_from(Effect))
+def test_any_list_means_the_same_in_slices(items: list[Any], frame: Any, result: Any, effect: Effect) -> None:
+    """The same items in the same order, or the first that cannot be read by its index, wherever a slice ends."""
+    assert_the_same_in_slices(result, effect, reply(envelope(frame(items))))
+
+
+@given(st.data(), st.sampled_from(sorted(DOCUMENTS)), STATUSES, st.sampled_from(RESULTS), JSON)
+def test_a_sample_with_another_value_somewhere_means_the_same_in_slices(
+    data: st.DataObject, name: str, status: int, result: Any, value: Any
+) -> None:
+    """Every documented body, as it is and changed in one place."""
+    document = json.loads(DOCUMENTS[name], parse_float=Decimal)
+    assert_the_same_in_slices(result, Effect.READ, Response(status=status, headers={}, body=DOCUMENTS[name]))
+    document = replaced(document, data.draw(st.sampled_from(places(document))), value)
+    assert_the_same_in_slices(result, Effect.READ, reply(document, status))
+
+
+@pytest.mark.parametrize("body", NOT_JSON, ids=IDS.split(" "))
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_a_body_that_is_not_json_means_the_same_in_slices(body: bytes, status: int) -> None:
+    """Down to the words of the error."""
+    for result in RESULTS:
+        assert_the_same_in_slices(result, Effect.READ, reply(body, status, content_type="text/html"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 250])
+def test_a_list_of_any_length_is_read_in_slices(count: int) -> None:
+    """A hundred bills at a stretch: none is lost or doubled where one slice ends and the next begins."""
+    payload = [{"utilityEnkashId": f"U{number}", "amount": Decimal(f"{number}.07")} for number in range(count)]
+    pauses, found = drained(read_in_slices(operation(list[Bill]), reply(envelope(payload))))
+    assert found == [Bill(utility_enkash_id=f"U{number}", amount=Decimal(f"{number}.07")) for number in range(count)]
+    assert pauses >= count / 100
+
+
+@pytest.mark.parametrize("index", [0, 99, 100, 101, 199, 249])
+def test_an_unreadable_item_of_any_slice_is_named_by_its_index(index: int) -> None:
+    """Counted through the whole list; the value is not in the error."""
+    payload = [{"amount": "hush" if number >= index else 1} for number in range(250)]
+    _, error = drained(read_in_slices(operation(list[Bill]), reply(envelope(payload))))
+    assert type(error) is ResponseDecodeError
+    assert error.where == f"payload[{index}].amount"
+    assert "hush" not in shown(error)
 
 
 # --- redaction --------------------------------------------------------------------------------------------------------

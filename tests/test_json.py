@@ -261,12 +261,13 @@ def in_slices(body: bytes) -> Any:
     """Decode with as many pauses as there can be."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_json, "_SLICE", 1)
+        patch.setattr(_json, "_FEW", 1)
         return drained(_json.loads_in_slices(body))[1]
 
 
-def at_once(body: bytes) -> Any:
-    """Decode in slices of the usual size."""
-    return drained(_json.loads_in_slices(body))[1]
+def sharing(body: bytes) -> Any:
+    """Decode in slices of the usual size, to what shares names."""
+    return drained(_json.loads_in_slices(body, shares_names=True))[1]
 
 
 def assert_one_meaning(body: bytes) -> None:
@@ -274,7 +275,7 @@ def assert_one_meaning(body: bytes) -> None:
     expected = meaning(plainly, body)
     assert meaning(_json.loads, body) == expected
     assert meaning(in_slices, body) == expected
-    assert meaning(at_once, body) == expected
+    assert meaning(sharing, body) == expected
 
 
 def test_msgspec_is_there_to_be_compared_with() -> None:
@@ -291,7 +292,6 @@ def test_any_document_means_the_same_to_every_decoder(body: bytes) -> None:
     assert_one_meaning(b"\xef\xbb\xbf" + body)
 
 
-@settings(max_examples=300)
 @given(mutilated() | st.binary(max_size=20))
 @example(b"[1]\x00")
 @example(b"[1] [2]")
@@ -313,11 +313,11 @@ def test_what_is_broken_means_the_same_to_every_decoder(body: bytes) -> None:
     assert_one_meaning(body)
 
 
-@pytest.mark.parametrize("scrap", SCRAPS, ids=repr)
 @pytest.mark.parametrize("frame", ["@", "@1", "1@", "[@]", "[1@2]", '{"a@":1}', '{"a":[{"b":@}]}', '"@"', '"\\@"'])
-def test_no_scrap_means_something_to_one_decoder_alone(scrap: bytes, frame: str) -> None:
+def test_no_scrap_means_something_to_one_decoder_alone(frame: str) -> None:
     """Numbers of 5,000 digits, halves of surrogate pairs, marks of byte order, other encodings, other dialects."""
-    assert_one_meaning(frame.encode().replace(b"@", scrap))
+    for scrap in SCRAPS:
+        assert_one_meaning(frame.encode().replace(b"@", scrap))
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")])
@@ -358,13 +358,51 @@ def test_a_long_list_is_read_with_pauses(frame: str) -> None:
     assert pauses >= 10 * len(body) / 2**20
 
 
-@pytest.mark.parametrize("item", ["1", "2450.75", '"text"', "null", "[]", "{}", " [ 1 ] "])
+@pytest.mark.parametrize("item", ["{}", "[]", '{"a":1}', "[null]", " [ 1 ] "])
 def test_a_long_list_of_small_things_is_read_with_pauses(item: str) -> None:
-    """Whatever its items are."""
-    body = f"[{','.join([item] * (2**20 // (len(item) + 1)))}]".encode()
+    """Oftener than its length says, since each takes its time."""
+    body = f"[{','.join([item] * 20_000)}]".encode()
     pauses, document = drained(_json.loads_in_slices(body))
     assert document == _json.loads(body)
-    assert 10 <= pauses <= 100
+    assert pauses >= 20
+
+
+def test_a_long_list_that_begins_with_a_hole_is_read_with_pauses() -> None:
+    """A page of bills is one also where the first of them is null."""
+    body = f"[ null, null,{ROWS[1:]}".encode()
+    pauses, document = drained(_json.loads_in_slices(body))
+    assert document == _json.loads(body)
+    assert pauses >= 10 * len(body) / 2**20
+
+
+@pytest.mark.parametrize("item", ["1", "2450.75", '"text"', "true"])
+def test_a_long_list_of_numbers_or_words_is_read_at_a_stretch(item: str) -> None:
+    """The standard library takes little time for them."""
+    body = f'{{"payload": [{",".join([item] * 20_000)}]}}'.encode()
+    pauses, document = drained(_json.loads_in_slices(body))
+    assert document == _json.loads(body)
+    assert pauses <= 2
+
+
+@pytest.mark.parametrize("frame", ["@", '{"payload": @}', '{"payload": {"data": @}}'])
+def test_a_large_object_is_read_with_pauses(frame: str) -> None:
+    """At each of the outer levels, by its length and by the number of its members."""
+    for row, count in (("1", 20_000), (f'"{"x" * 1000}"', 2_000)):
+        members = ",".join(f'"{number}":{row}' for number in range(count))
+        body = frame.replace("@", f"{{{members}}}").encode()
+        pauses, document = drained(_json.loads_in_slices(body))
+        assert document == _json.loads(body)
+        assert pauses >= 19
+
+
+@pytest.mark.parametrize("frame", ["@", '{"payload": {"list": @}}'])
+def test_objects_in_a_list_can_share_their_names(frame: str) -> None:
+    """A document that is kept as it is then takes a quarter of the memory; those from `loads` do."""
+    body = frame.replace("@", ROWS).encode()
+    for document in (drained(_json.loads_in_slices(body, shares_names=True))[1], _json.loads(body)):
+        rows = document if isinstance(document, list) else document["payload"]["list"]
+        assert len(rows) == 4000
+        assert len({id(name) for row in rows for name in row}) == len(rows[0])
 
 
 def test_two_long_lists_are_both_read_with_pauses() -> None:
@@ -378,22 +416,20 @@ def test_what_is_small_is_hardly_paused_for() -> None:
     assert drained(_json.loads_in_slices(ROW.encode()))[0] <= 1
 
 
-def test_a_large_document_that_breaks_off_is_refused_in_the_end() -> None:
-    """With the pauses up to there."""
-    steps, pauses = _json.loads_in_slices(f'{{"payload": {ROWS[:-1]}'.encode()), 0
-    with pytest.raises(ValueError, match="expected"):
-        for _ in steps:
-            pauses += 1
-    assert pauses >= 10
+@pytest.mark.parametrize("cut", [1, 2, 1000])
+def test_a_large_document_that_breaks_off_is_refused_in_the_end(cut: int) -> None:
+    """However much of it could be read."""
+    with pytest.raises(ValueError, match=r"xpect|ntermin"):
+        drained(_json.loads_in_slices(f'{{"payload": {ROWS[:-cut]}'.encode()))
 
 
 # --- without msgspec --------------------------------------------------------------------------------------------------
 
 WITHOUT = """
-import asyncio, sys
+import asyncio, sys, types
 from decimal import Decimal
 
-sys.modules["msgspec"] = None
+sys.modules["msgspec"] = None if sys.argv[1] == "missing" else types.ModuleType("msgspec")
 
 from enkash_async import EnkashClient, _json
 from enkash_async.sandbox import Sandbox
@@ -407,14 +443,18 @@ async def main():
 
 assert _json._quick is None
 assert str(_json.loads(b'{"amount": 100000000000000.07}')["amount"]) == "100000000000000.07"
-asyncio.run(main())
+if sys.argv[1] == "missing":
+    asyncio.run(main())
 print("exact")
 """
 
 
-def test_without_msgspec_the_package_works_and_money_is_exact() -> None:
-    """It is an extra, and makes nothing but speed."""
-    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, timeout=60, check=False)
+@pytest.mark.parametrize("msgspec", ["missing", "another"])
+def test_without_msgspec_the_package_works_and_money_is_exact(msgspec: str) -> None:
+    """It is an extra, and makes nothing but speed; what else has its name, or is too old, is left alone."""
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT, msgspec], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (run.stdout, run.stderr, run.returncode) == ("exact\n", "", 0)
 
 

@@ -302,6 +302,86 @@ async def test_newcomers_never_overtake() -> None:
     assert passed == list(range(40))
 
 
+def is_free(gate: Gate) -> bool:
+    """Whether a turn would come without waiting; a turn that has to wait is given up."""
+    turn = gate.turn()
+    try:
+        turn.send(None)
+    except StopIteration:
+        return True
+    turn.close()
+    return False
+
+
+@pytest.mark.parametrize("doomed", [(), (0,), (1,), (2,), (0, 1), (0, 1, 2)], ids=str)
+def test_after_a_pause_turns_are_free_again(doomed: tuple[int, ...]) -> None:
+    """Not before all who wait have gone, and no sooner or later because some of them were cancelled, first or last."""
+
+    async def run() -> None:
+        gate = made()
+        gate.pause(5)
+        assert not is_free(gate)
+        waiting = [asyncio.create_task(moments(gate, 1)) for _ in range(3)]
+        await settle()
+        for number in doomed:
+            assert waiting[number].cancel()
+        await settle()
+        assert not is_free(gate)
+        left = [task for number, task in enumerate(waiting) if number not in doomed]
+        assert await asyncio.gather(*left) == [pytest.approx([5], abs=EPSILON)] * len(left)
+        await asyncio.sleep(max(0, 5 - now()))
+        for _ in range(3):
+            assert is_free(gate)
+        gate.pause(1)
+        assert not is_free(gate)
+        assert await moments(gate, 2) == pytest.approx([6, 6], abs=EPSILON)
+        assert is_free(gate)
+
+    leap(run())
+
+
+def test_who_comes_when_the_pause_is_over_lines_up_behind_those_who_waited() -> None:
+    """The gate is open by the clock, and the first of those who waited has not woken yet: the newcomer is the last."""
+
+    async def run() -> None:
+        gate = made(lateness=cycle([2.0]))  # who is to sleep for a second sleeps for two
+        passed: list[str] = []
+
+        async def go(name: str) -> None:
+            await gate.turn()
+            passed.append(name)
+
+        gate.pause(1)
+        waiting = [asyncio.create_task(go(name)) for name in ("first", "second")]
+        await asyncio.sleep(1.5)
+        assert not is_free(gate)
+        waiting.append(asyncio.create_task(go("newcomer")))
+        await settle()
+        assert passed == []
+        await asyncio.gather(*waiting)
+        assert passed == ["first", "second", "newcomer"]
+        assert is_free(gate)
+
+    leap(run())
+
+
+def test_a_sleep_that_fails_does_not_close_the_gate_for_good() -> None:
+    """Whatever ends a wait, the one who waited is no longer in line."""
+
+    async def run() -> None:
+        async def broken(seconds: float) -> None:
+            raise ZeroDivisionError
+
+        gate = Gate(Limits(), clock=now, sleep=broken)
+        gate.pause(1)
+        with pytest.raises(ZeroDivisionError):
+            await gate.turn()
+        await asyncio.sleep(2)
+        assert is_free(gate)
+
+    leap(run())
+
+
 # --- turns: whatever comes --------------------------------------------------------------------------------------------
 
 #: Multiples of a quarter of a second make things fall together; the others make them miss each other barely.

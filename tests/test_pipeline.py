@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -36,14 +39,16 @@ from enkash_async import (
     TokenEndpointError,
     TokenError,
     TransportError,
+    _pipeline,
 )
-from enkash_async._pipeline import Pipeline
+from enkash_async._envelope import SLICED_FROM
+from enkash_async._pipeline import Pipeline, decoded
 from enkash_async._transport import Transport
-from enkash_async._wire import Effect, Operation, Request
+from enkash_async._wire import Effect, Operation, Request, Response
 from enkash_async.limits import Gate
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, Handler, RawServer, Reader, Time, Writer, raw_server, reply
+from support import EAGER, Handler, RawServer, Reader, Time, Writer, raw_server, reply, shown
 
 CN = {"cn": "CN123456789"}
 BRIEF = Timeouts(total=0.3)
@@ -610,6 +615,175 @@ async def test_requests_begin_at_the_rate_of_the_limits(sandbox: Sandbox, from_e
         await asyncio.gather(*(client.billers.list_categories() for _ in range(7)))
         assert time.monotonic() - began >= 5 / 100
     assert sandbox.counts["biller_categories"] == 7
+
+
+# --- large replies ----------------------------------------------------------------------------------------------------
+
+
+def _page(count: int, odd: int | None = None) -> bytes:
+    """Return the body of a page of bills; one of them may have an amount that is none."""
+    bills = (
+        f'{{"utilityEnkashId":"U-{number}","referenceId":"ref-{number}","billDate":"2025-05-10","billpayStatus":"SUCCESS",'
+        f'"amount":{chr(34) + "hush" + chr(34) if number == odd else f"{number}.70"},"remarks":"{"x" * 100}",'
+        f'"createdDate":"2025-06-02T14:24:14.670Z","companyBiller":{{"biller":{{"billerId":2001}}}}}}'
+        for number in range(count)
+    )
+    return f'{{"response_code":0,"response_message":"Success","payload":[{",".join(bills)}]}}'.encode()
+
+
+LARGE = 5000
+LARGE_PAGE = _page(LARGE)
+EXPECTED = [f"U-{number} {number}.70 PAID" for number in range(LARGE)]
+SEARCH: Operation[list[Bill]] = Operation(
+    name="bills.search", request=Request(method="POST", path="/x"), result=list[Bill], effect=Effect.READ
+)
+
+
+def _said(bills: Any) -> list[str]:
+    return [f"{bill.utility_enkash_id} {bill.amount} {bill.outcome}" for bill in bills]
+
+
+async def _decoded(body: bytes, gate: Gate | None = None) -> Any:
+    response = Response(status=200, headers={}, body=body)
+    return await (decoded(SEARCH, response) if gate is None else decoded(SEARCH, response, desk=gate.desk))
+
+
+class Bystander(logging.Handler):
+    """Another task of the same loop.
+
+    Attributes:
+        turns: How many turns it got since a reply has arrived, which the log tells.
+        then: What it does at its turn of a number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = -math.inf
+        self.then: dict[float, Callable[[], object]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if ": HTTP 200 in " in record.getMessage():
+            self.turns = 0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(0)
+            self.turns += 1
+            self.then.pop(self.turns, bool)()
+
+
+@pytest.fixture
+async def bystander(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Bystander]:
+    made, log = Bystander(), logging.getLogger("enkash_async")
+    task = asyncio.create_task(made.run())
+    log.addHandler(made)
+    with caplog.at_level(logging.DEBUG, "enkash_async"):
+        yield made
+    log.removeHandler(made)
+    task.cancel()
+
+
+@asynccontextmanager
+async def _served(*answers: bytes) -> AsyncIterator[EnkashClient]:
+    """Yield a client of a server that gives these answers."""
+    async with raw_server(_replies(*answers)) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("s3cr3t")) as client:
+            yield client
+
+
+async def _first_page(client: EnkashClient) -> list[Bill]:
+    return await anext(client.bills.search(BillFilter(), page_size=LARGE).pages())
+
+
+async def test_a_large_page_lets_others_have_their_turn(bystander: Bystander, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five thousand bills, right and in order, and many turns meanwhile; read at once they leave none."""
+    async with _served(reply(LARGE_PAGE)) as client:
+        assert _said(await _first_page(client)) == EXPECTED
+        assert bystander.turns >= LARGE / 100 + len(LARGE_PAGE) / 100_000
+        monkeypatch.setattr(_pipeline, "SLICED_FROM", math.inf)
+        assert _said(await _first_page(client)) == EXPECTED
+        assert bystander.turns < 10
+
+
+async def test_a_small_reply_is_read_at_once(bystander: Bystander) -> None:
+    """A turn for others would only make each call longer."""
+    small, large = _page(500), _page(1200)
+    assert len(small) < SLICED_FROM < len(large)
+    for body, bills, least, most in ((small, 500, 0, 0), (large, 1200, 12, 100)):
+        bystander.turns = 0
+        assert _said(await _decoded(body)) == EXPECTED[:bills]
+        assert least <= bystander.turns <= most
+
+
+async def test_large_pages_that_arrive_together_are_read_one_after_the_other(bystander: Bystander) -> None:
+    """Each into a list of its own; side by side they would all be in memory in parts, and all be done last."""
+    gate, done = Gate(Limits()), list[float]()
+
+    async def read(count: int) -> None:
+        assert _said(await _decoded(_page(count), gate)) == EXPECTED[:count]
+        done.append(bystander.turns)
+
+    bystander.turns = 0
+    await asyncio.gather(*(read(count) for count in (1400, 1401, 1402)))
+    assert done[1] > 1.5 * done[0]
+    assert done[2] > 2.5 * done[0]
+
+
+@pytest.mark.parametrize("doomed", [0, 1, 2])
+async def test_who_is_cancelled_before_or_while_its_page_is_read_holds_up_nobody(
+    bystander: Bystander, doomed: int
+) -> None:
+    """Of three, the one whose page is being read, or one that waits."""
+    gate, body = Gate(Limits()), _page(1400)
+    calls = [asyncio.create_task(_decoded(body, gate)) for _ in range(3)]
+    bystander.turns = 0
+    bystander.then[5] = calls[doomed].cancel
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(found.pop(doomed), asyncio.CancelledError)
+    assert [_said(page) for page in found] == [EXPECTED[:1400]] * 2
+
+
+@pytest.mark.parametrize("index", [2500, LARGE - 1])
+async def test_an_unreadable_bill_of_a_large_page_is_named(index: int) -> None:
+    """By its place in the page, and without its value; the next call is served."""
+    async with _served(reply(_page(LARGE, index)), reply(LARGE_PAGE)) as client:
+        problem = await _error(_first_page(client))
+        assert isinstance(problem, ResponseDecodeError)
+        assert problem.where == f"payload[{index}].amount"
+        assert "hush" not in shown(problem)
+        assert len(await _first_page(client)) == LARGE
+
+
+async def test_a_large_page_that_breaks_off_is_no_page() -> None:
+    """Though most of it can be read."""
+    async with _served(reply(LARGE_PAGE[:-2])) as client:
+        problem = await _error(_first_page(client))
+        assert isinstance(problem, ResponseDecodeError)
+        assert "not JSON" in str(problem)
+
+
+@pytest.mark.parametrize("turn", [1, 5, 12, 40])
+async def test_cancelling_in_the_middle_of_a_large_page_is_heeded(bystander: Bystander, turn: int) -> None:
+    """At the next slice, while the JSON or the bills are read; the client serves on."""
+    async with _served(reply(LARGE_PAGE)) as client:
+        call = asyncio.create_task(_first_page(client))
+        bystander.then[turn] = call.cancel
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert turn <= bystander.turns <= turn + 5
+        assert _said(await _first_page(client)) == EXPECTED
+
+
+async def test_cancelling_in_the_middle_of_a_large_page_shows_no_token_and_keeps_no_bill(bystander: Bystander) -> None:
+    """What is raised has frames, whose locals end up in reports of crashes, and whoever keeps it keeps them all."""
+    async with _served(reply(LARGE_PAGE)) as client:
+        call = asyncio.create_task(_first_page(client))
+        bystander.then[40] = call.cancel
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await call
+        assert not any(type(item) is Bill for item in gc.get_objects())
+    assert "s3cr3t" not in shown(caught.value)
+    assert "U-1" not in shown(caught.value)
 
 
 # --- pauses -----------------------------------------------------------------------------------------------------------

@@ -14,13 +14,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async import _codec, _replies
@@ -66,12 +65,12 @@ QUICK: dict[type[Reply], Hook] = {
 }
 
 
-class Asked(Exception):
+class AskedError(Exception):
     """The careful reader was asked."""
 
 
 def never(raw: Any, kind: Any) -> Any:
-    raise Asked
+    raise AskedError
 
 
 def by_itself(kind: type[Reply], careful: Hook = never) -> Hook:
@@ -140,21 +139,25 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
     if kind in {date, datetime}:
         return st.dates().map(date.isoformat) | MOMENTS
     if get_origin(kind) is tuple:
-        return st.lists(documents(get_args(kind)[0]) | st.none(), max_size=3)
+        return st.lists(DOCUMENTS[get_args(kind)[0]] | st.none(), max_size=3)
     if issubclass(kind, OpenEnum):
         return st.sampled_from([word.value for word in kind]) | st.text(max_size=5)
-    return documents(kind)
+    return DOCUMENTS[kind]
 
 
-@cache
-def documents(kind: type[Reply]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects of right and wrong names, with right and wrong values."""
+def _documents(kind: type[Reply]) -> st.SearchStrategy[dict[str, Any]]:
     odd = st.sampled_from(ODD)
     row: list[st.SearchStrategy[tuple[str, Any]]] = [st.tuples(STRANGE, odd)]
     for member in MEMBERS[kind]:
         usual = _values(member.kind)
         row.append(st.tuples(st.sampled_from(_spellings(member, kind)), usual | usual | usual | odd))
     return st.lists(st.one_of(row), max_size=8).map(dict)
+
+
+#: Objects of right and wrong names, with right and wrong values.
+DOCUMENTS: dict[type[Reply], st.SearchStrategy[dict[str, Any]]] = {}
+for _kind in reversed(KINDS):  # a class comes before those that it holds
+    DOCUMENTS[_kind] = _documents(_kind)
 
 
 def ordinary(kind: type[Reply]) -> dict[str, Any]:
@@ -185,22 +188,24 @@ def assert_the_same(kind: type[Reply], document: Any) -> None:
         quick, found = outcome(QUICK[kind], kind, document)
         assert found == expected
         assert repr(document) == before
-        if careful is not None and "NaN" not in before:  # which is not even equal to itself
+        if careful is not None and "NaN" not in before:  # one in `extra` is not even equal to itself
             assert quick == careful
-            assert not quick != careful
+            assert hash(quick) == hash(careful)
 
 
 # --- the same as ever -------------------------------------------------------------------------------------------------
 
 
 @EVERY_KIND
+@settings(max_examples=60)
 @given(st.data())
 def test_any_document_is_read_as_the_careful_reader_reads_it(kind: type[Reply], data: st.DataObject) -> None:
-    """The same value in every field and the same `extra` in the same order, or the same error at the same place."""
-    assert_the_same(kind, data.draw(documents(kind)))
+    """Every field there and the same, the same `extra` in the same order; or the same error at the same place."""
+    assert_the_same(kind, data.draw(DOCUMENTS[kind]))
 
 
 @EVERY_KIND
+@settings(max_examples=50)
 @given(st.data())
 def test_a_whole_document_in_which_little_is_odd_is_read_as_ever(kind: type[Reply], data: st.DataObject) -> None:
     """Every member there as documented, and one of them odd, missing or under another name."""
@@ -277,7 +282,7 @@ def test_a_documented_reply_is_read_once(name: str) -> None:
 )
 def test_what_is_odd_is_left_to_the_careful_reader(document: Any) -> None:
     """It alone decides what that means."""
-    with pytest.raises(Asked):
+    with pytest.raises(AskedError):
         by_itself(Bill)(document, Bill)
 
 
@@ -306,7 +311,6 @@ def test_a_value_is_of_its_class_and_of_no_other(found: Reply) -> None:
     assert found.__class__ is kind
     again = plainly(kind, found)
     assert found == again
-    assert not found != again
     assert repr(found) == repr(again)
     assert exactly(found) == exactly(again)
 
@@ -328,7 +332,6 @@ def test_a_value_is_hashed_and_compared_like_any_other(found: Reply) -> None:
     assert {found: 1} == {again: 1}
     assert found != attrs.evolve(found, extra={"another": 1})
     assert found != type(found)(extra={"new": 2})
-    assert found != "text"
 
 
 @pytest.mark.parametrize(
@@ -363,21 +366,6 @@ def test_a_value_can_be_referred_to_weakly_and_is_freed() -> None:
     del found
     gc.collect()
     assert reference() is None
-
-
-@EVERY_KIND
-@given(st.data())
-def test_no_field_is_missing(kind: type[Reply], data: st.DataObject) -> None:
-    """Whatever the document left out, and whichever reader it was; so nothing raises an `AttributeError` later."""
-    try:
-        found = QUICK[kind](data.draw(documents(kind)), kind)
-    except UnreadableError:
-        return
-    for field in attrs.fields(kind):
-        getattr(found, field.name)
-    assert isinstance(found.extra, dict)
-    assert isinstance(hash(found), int)
-    assert isinstance(repr(found), str)
 
 
 @EVERY_KIND
@@ -521,8 +509,8 @@ def _growth(hook: Hook, rounds: Iterator[dict[str, Any]]) -> int:
 def test_names_that_nobody_knows_do_not_fill_the_memory() -> None:
     """A thousand of them are remembered, which makes them quick; the others are read as well."""
     quick = by_itself(Bill)
-    names = (f"{number:0>2000}" for number in range(4000))
-    assert _growth(quick, ({name: 1, "amount": 5} for name in names)) < 3_000_000
+    names = (f"{number:0>60}" for number in range(12_000))
+    assert _growth(quick, ({name: 1, "amount": 5} for name in names)) < 700_000
     found = quick({"the last one": 1, "amount": 5}, Bill)
     assert (found.amount, found.extra) == (5, {"the last one": 1})
 

@@ -7,13 +7,16 @@ import gc
 import gzip
 import pickle
 import warnings
+import zlib
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from enkash_async import ConfigurationError, Limits, RequestTimeoutError, ResponseDecodeError, Timeouts, TransportError
 from enkash_async._secret import Secret
@@ -118,6 +121,84 @@ async def test_cookies_are_not_kept() -> None:
         await transport.send(GET)
         await transport.aclose()
     assert b"cookie" not in server.requests[1].lower()
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_the_names_of_headers_are_found_in_lower_case(encoding: str) -> None:
+    """In whatever case they were sent; that is how the rest of the package asks for them."""
+    body = gzip.compress(b"{}") if encoding == "gzip" else b"{}"
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        named = (f"CONTENT-ENCODING: {encoding}", "Content-Type: application/json", "RETRY-AFTER: 7", "x-Request-ID: a")
+        writer.write(reply(body, "200 OK", *(named[1:] if encoding == "identity" else named)))
+
+    async with raw_server(answer) as server:
+        transport = Transport(server.base_url)
+        response = await transport.send(GET)
+        await transport.aclose()
+    assert response.content_type == "application/json"
+    assert (response.headers.get("retry-after"), response.headers.get("x-request-id")) == ("7", "a")
+    assert response.headers.get("x-correlation-id") is None
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"User-Agent": "mine/1", "Accept": "text/html", "X-Mine": "1"}], ids=["bare", "own"]
+)
+async def test_a_session_of_the_users_own_sends_the_same_headers(own: dict[str, str]) -> None:
+    """`Accept` and `User-Agent` once each, whatever the session would send by itself; its other headers go along."""
+    async with raw_server(_answer_ok) as server, aiohttp.ClientSession(headers=own) as session:
+        await Transport(server.base_url, session=session).send(POST, Secret("Bearer abc"))
+        transport = Transport(server.base_url)
+        await transport.send(POST, Secret("Bearer abc"))
+        await transport.aclose()
+        assert "Authorization" not in session.headers
+    theirs, ours = (_headers_of(request) for request in server.requests)
+    assert [row for row in theirs if row[0] != "x-mine"] == ours
+    assert (("x-mine", "1") in theirs) is bool(own)
+    names = [name for name, _ in ours]
+    assert len(set(names)) == len(names)
+    assert dict(ours)["user-agent"].startswith("enkash-async/")
+    assert dict(ours)["accept"] == "application/json"
+
+
+def _headers_of(request: bytes) -> list[tuple[str, str]]:
+    rows = (line.partition(": ") for line in request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:])
+    return sorted((name.lower(), value) for name, _, value in rows)
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+SEGMENTS = st.text(st.sampled_from("ab.~-_%/?#é @:;=+&"), min_size=1, max_size=6).map(lambda text: quote(text, safe=""))
+PATHS = st.lists(SEGMENTS | st.sampled_from(["", ".", "..", "a;b=c", "a:b@c", "%2e%2E"]), min_size=1, max_size=3)
+
+
+BASE_URLS = [
+    "https://api.example",
+    "https://api.example/",
+    "https://API.example:8443/prefix",
+    "https://api.example/prefix/v%2F1/",
+    "https://api.example/a//b;c=d/é%20",
+    "https://bücher.example/",
+    "http://127.0.0.1:8080/x",
+    "http://[::1]:8080/x/y",
+]
+QUERIES = st.lists(st.tuples(WORDS.filter(bool), WORDS), max_size=3)
+
+
+@given(st.sampled_from(BASE_URLS), PATHS.map("/".join), QUERIES)
+def test_an_address_is_the_base_url_with_path_and_query_behind_it(
+    base_url: str, path: str, query: list[tuple[str, str]]
+) -> None:
+    """As they stand, letter for letter: an id with `%2F` in it stays one segment, and a prefix stays in front."""
+    base = checked_base_url(base_url)
+    url = Transport(base)._url(Request(method="GET", path=f"/{path}", query=tuple(query)))
+    plain = f"{base}/{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    assert str(url) == plain
+    assert url == URL(plain, encoded=True)
+    assert (url.host, url.port) == (URL(base).host, URL(base).port)
+    prefix = URL(base).raw_path.rstrip("/")
+    assert url.raw_path_qs == f"{prefix}/{path}" + plain.removeprefix(f"{base}/{path}")
+    assert url.fragment == ""
 
 
 # --- sent or not ------------------------------------------------------------------------------------------------------
@@ -338,6 +419,85 @@ async def test_a_reply_larger_than_the_limit_is_refused(encoding: str) -> None:
         assert (await generous.send(GET)).body == body
         await generous.aclose()
     assert (caught.value.status, caught.value.content_type) == (200, "application/json")
+
+
+async def test_a_reply_that_announces_too_much_is_refused_before_its_end() -> None:
+    """The rest is not waited for: this server never sends it."""
+
+    async def endless(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(b"x" * 300_000, "200 OK", "Content-Type: text/plain", length=10**12))
+        await asyncio.sleep(30)
+
+    async with raw_server(endless) as server:
+        transport = Transport(server.base_url, max_response_bytes=200_000)
+        with pytest.raises(ResponseDecodeError, match="max_response_bytes=200000") as caught:
+            await transport.send(GET)
+        await transport.aclose()
+    assert (caught.value.status, caught.value.content_type) == (200, "text/plain")
+
+
+@pytest.mark.parametrize("way", ["length", "chunked", "gzip", "deflate", "until the end"])
+async def test_the_limit_counts_to_the_byte(way: str) -> None:
+    """However a reply says where it ends, and however little of it went over the wire."""
+    body = bytes(range(256)) * 800
+    packed = {"gzip": gzip.compress(body), "deflate": zlib.compress(body)}.get(way, body)
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await server.read_request(reader)
+            if way == "chunked":
+                chunks = [body[at : at + 10_000] for at in range(0, len(body), 10_000)]
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                writer.write(b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n")
+            elif way == "until the end":
+                writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+                return
+            else:
+                headers = [] if way == "length" else [f"content-encoding: {way}"]
+                writer.write(reply(packed, "200 OK", *headers))
+
+    async with raw_server(answer) as server:
+        for bound in (len(body) - 1, len(body)):
+            transport = Transport(server.base_url, max_response_bytes=bound)
+            try:
+                assert (await transport.send(GET)).body == body
+                assert bound == len(body)
+            except ResponseDecodeError:
+                assert bound < len(body)
+            await transport.aclose()
+
+
+async def test_two_contradicting_lengths_do_not_get_around_the_limit() -> None:
+    """A small length in the head and large chunks after it are refused as a whole."""
+
+    async def both(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(b"", "200 OK", "Transfer-Encoding: chunked", length=5))
+        writer.write(b"c350\r\n" + b"x" * 50_000 + b"\r\n0\r\n\r\n")
+
+    async with raw_server(both) as server:
+        transport = Transport(server.base_url, max_response_bytes=100)
+        with pytest.raises((TransportError, ResponseDecodeError)):
+            await transport.send(GET)
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("length", [0, 5, 10**12])
+async def test_the_length_of_a_reply_to_head_is_of_what_is_not_sent(length: int) -> None:
+    """It is neither waited for nor too large, and the connection serves the next request."""
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            head = await server.read_request(reader)
+            writer.write(reply(b"", length=length) if head.startswith(b"HEAD") else reply(b"{}"))
+
+    async with raw_server(answer) as server:
+        transport = Transport(server.base_url, max_response_bytes=100)
+        response = await transport.send(Request(method="HEAD", path="/x"))
+        assert (response.status, response.body) == (200, b"")
+        assert (await transport.send(GET)).body == b"{}"
+        await transport.aclose()
 
 
 # --- sessions and loops -----------------------------------------------------------------------------------------------
