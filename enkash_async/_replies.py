@@ -123,7 +123,7 @@ def _quick(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
     def further(rest: dict[str, Any]) -> dict[str, Any]:
         for name in rest:
             if name not in strange:
-                if name in known or fold(name) in known:
+                if fold(name) in known:
                     raise _OddError  # another name of a member
                 if len(strange) < _MOST_STRANGE and len(name) <= _LONGEST_STRANGE:
                     strange[name] = name

@@ -286,6 +286,37 @@ def test_what_is_odd_is_left_to_the_careful_reader(document: Any) -> None:
         by_itself(Bill)(document, Bill)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"billDate": "NA"},
+        {"billdate": "2025-05-10"},
+        {"dueDate": "2025-05-10", "new": 1},
+        {"remarks": True, "billpayDate": 5},
+        {"paymentMode": ["UPI"]},
+    ],
+    ids=str,
+)
+def test_what_is_within_an_odd_object_is_read_once(odd: dict[str, Any]) -> None:
+    """What is odd shows before; read anew at each level, objects in one another would be read sixteen times."""
+    times = 0
+
+    def counted(raw: Any, kind: Any) -> Any:
+        nonlocal times
+        times += 1
+        return QUICK[CompanyBiller](raw, kind)
+
+    known = {
+        name: attrs.evolve(member, hook=counted) if member.attribute == "company_biller" else member
+        for name, member in _codec._members(Bill).items()
+    }
+    document = {"companyBiller": ordinary(CompanyBiller), **odd}
+    found = _replies.reader(Bill, known)(document, Bill)
+    assert exactly(found) == exactly(CAREFUL[Bill](document, Bill))
+    assert times == 1
+
+
 # --- real values ------------------------------------------------------------------------------------------------------
 
 
@@ -504,6 +535,14 @@ def _growth(hook: Hook, rounds: Iterator[dict[str, Any]]) -> int:
         return tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
+
+
+def test_values_share_the_names_that_nobody_knows() -> None:
+    """Each document brings strings of its own, and a page has thousands of them."""
+    quick = by_itself(Bill)
+    found = [quick({"".join(["remem", "bered"]): number}, Bill) for number in range(3)]
+    assert [value.extra for value in found] == [{"remembered": 0}, {"remembered": 1}, {"remembered": 2}]
+    assert len({id(name) for value in found for name in value.extra}) == 1
 
 
 def test_names_that_nobody_knows_do_not_fill_the_memory() -> None:
