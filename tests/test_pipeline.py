@@ -292,7 +292,7 @@ async def test_a_write_that_was_not_sent_is_repeated(unused_tcp_port: int) -> No
 # --- writes that may be repeated --------------------------------------------------------------------------------------
 
 #: As EAGER, and with `writes` on.
-BOLD = attrs.evolve(EAGER, writes=True)
+BOLD = attrs.evolve(EAGER, writes=True, max_retry_after=0.1)
 
 AWAY = reply(b"", "503 Service Unavailable", "Retry-After: 0")
 SLOW_DOWN = reply(b"", "429 Too Many Requests", "Retry-After: 0")
@@ -774,14 +774,20 @@ async def test_cancelling_in_the_middle_of_a_large_page_is_heeded(bystander: Bys
         assert _said(await _first_page(client)) == EXPECTED
 
 
+def _bills_in_memory() -> int:
+    gc.collect()
+    return sum(type(item) is Bill for item in gc.get_objects())
+
+
 async def test_cancelling_in_the_middle_of_a_large_page_shows_no_token_and_keeps_no_bill(bystander: Bystander) -> None:
     """What is raised has frames, whose locals end up in reports of crashes, and whoever keeps it keeps them all."""
     async with _served(reply(LARGE_PAGE)) as client:
+        before = _bills_in_memory()  # of other tests
         call = asyncio.create_task(_first_page(client))
         bystander.then[40] = call.cancel
         with pytest.raises(asyncio.CancelledError) as caught:
             await call
-        assert not any(type(item) is Bill for item in gc.get_objects())
+        assert _bills_in_memory() <= before
     assert "s3cr3t" not in shown(caught.value)
     assert "U-1" not in shown(caught.value)
 
