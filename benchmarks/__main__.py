@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from benchmarks._report import bounds_held, document, table
-from benchmarks._results import Result, Settings
+from benchmarks._results import Figure, Result, Settings
 from benchmarks._server import Server, serving
 
 _Suite = Callable[[Settings, Server], Awaitable[Sequence[Result]]]
@@ -35,7 +35,7 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure the SDK beside what people would use instead; results.json and results.svg are written.",
+        description="Measure the SDK beside what people would use instead; JSON and SVG are written.",
     )
     parser.add_argument("--only", action="append", choices=SUITES, help="one suite only; repeatable")
     parser.add_argument("--rounds", type=_positive, help=f"rounds that count, {_ROUNDS} if left out")
@@ -85,8 +85,11 @@ def _write(results: Sequence[Result], settings: Settings, command: str, folder: 
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # figures of one machine, on one day
     text = json.dumps(document(results, settings, command), indent=2, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-    importlib.import_module("benchmarks._plot").draw(results, folder / "results.svg")
-    _say(f"written: {folder / 'results.json'}, {folder / 'results.svg'}")
+    draw = importlib.import_module("benchmarks._plot").draw
+    draw(results, folder / "results.svg")
+    # What was promised, and the shape of growth: enough for a page.
+    draw([result for result in results if isinstance(result, Figure) or result.bound], folder / "summary.svg")
+    _say(f"written to {folder}: results.json, results.svg, summary.svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -226,4 +226,5 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
 
 def _tick(value: float, unit: str) -> str:
     size, name = scaled(value, unit)
-    return f"{size:,.6g} {name}".rstrip()
+    text = f"{size:,.0f}" if abs(size) >= 10 else f"{size:.3g}"
+    return f"{text} {name.replace('bytes', 'B')}".rstrip()
