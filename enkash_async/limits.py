@@ -79,7 +79,7 @@ class Gate:
         self._sleep = sleep
         self._places = asyncio.Semaphore(limits.concurrency)
         self._queue = asyncio.Lock()
-        self.desk = asyncio.Lock()
+        self.desk: asyncio.Lock = asyncio.Lock()
         self._in_line = 0
         # The generic cell rate algorithm: at a steady rate the next request would be due at `_due`, and it may come
         # early by the tolerance. One number is the whole state, so there is nothing to refill and nothing to drift.
