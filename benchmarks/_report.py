@@ -89,8 +89,10 @@ def _limit(value: float, unit: str) -> str:
 def _cells(result: Result) -> tuple[str, ...]:
     holds = {None: "", True: "yes", False: "NO"}[_holds(result)]
     if isinstance(result, Figure):
-        value = quantity(result.value, result.unit)
-        return (result.suite, result.case, result.measure, result.who, value, "", _bound(result), holds)
+        value, case = quantity(result.value, result.unit), result.case
+        if result.items is not None and f"{result.items:,}" not in case:
+            case = f"{case}, {result.items:,}"
+        return (result.suite, case, result.measure, result.who, value, "", _bound(result), holds)
     ratio = result.ratio
     spread = number(ratio.median)
     if ratio.rounds > 1:

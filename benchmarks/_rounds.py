@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
+import random
 import statistics
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import attrs
 
-__all__ = ["Round", "Spread", "elapsed", "interleave", "ratios"]
+__all__ = ["Round", "Spread", "interleave", "ratios"]
 
 #: Does one round's worth of work and returns its cost, such as seconds a call.
 Round = Callable[[], Awaitable[float]]
@@ -43,8 +43,8 @@ class Spread:
 async def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, list[float]]:
     """Return what each contender's rounds cost, in the order of the rounds.
 
-    Each has one round to warm up. Who begins changes from round to round, since whoever comes second may find caches,
-    or a server's memory, as the first one left them.
+    Each has one round to warm up. The order is drawn anew for each round, the same ones in each run, since everybody
+    finds caches, and a server's memory, as the one before left them.
 
     Args:
         contenders: What to compare, by name.
@@ -54,9 +54,9 @@ async def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, 
     costs: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
         await contenders[name]()
-    for number in range(rounds):
-        start = number % len(names)
-        for name in names[start:] + names[:start]:
+    draw = random.Random(2026)  # noqa: S311 (no secret)
+    for _ in range(rounds):
+        for name in draw.sample(names, len(names)):
             gc.collect()  # nobody pays for what another left behind
             costs[name].append(await contenders[name]())
     return costs
@@ -65,11 +65,3 @@ async def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, 
 def ratios(costs: Sequence[float], others: Sequence[float]) -> list[float]:
     """Return cost ÷ other cost, round by round."""
     return [cost / other for cost, other in zip(costs, others, strict=True)]
-
-
-def elapsed(work: Callable[[], object], times: int) -> float:
-    """Return the seconds that one of so many runs takes."""
-    begun = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - begun) / times

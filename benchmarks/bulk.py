@@ -13,12 +13,14 @@ import contextlib
 import gc
 import itertools
 import multiprocessing
+import multiprocessing.connection
+import os
 import resource
 import statistics
 import sys
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -123,17 +125,29 @@ async def _measured(base_url: str, mode: str, size: int) -> _Cost:
 
 
 def _process(base_url: str, mode: str, size: int, answer: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     answer.send(asyncio.run(_measured(base_url, mode, size)))
 
 
-def _cost(base_url: str, mode: str, size: int) -> _Cost:
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+async def _cost(base_url: str, mode: str, size: int) -> _Cost:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_process, args=(base_url, mode, size, theirs), daemon=True)
     process.start()
     theirs.close()  # so that the end of the process shows as the end of the pipe
-    cost: _Cost = ours.recv()
-    process.join()
+    try:
+        cost: _Cost = await asyncio.to_thread(ours.recv)
+        await asyncio.to_thread(process.join)
+    finally:
+        process.terminate()  # after Ctrl-C; the pipe ends with it, and so does the wait for it
     return cost
 
 
@@ -172,8 +186,13 @@ async def run(settings: Settings, server: Server) -> list[Figure]:
     jobs = [(mode, size) for size in small for mode in _MODES] * runs + [
         (mode, size) for size in large for mode in _MODES
     ]
-    with ThreadPoolExecutor(settings.work(1, 4)) as pool:  # one after another, save where the figures mean nothing
-        costs = list(pool.map(lambda job: _cost(server.base_url, *job), jobs))
+    places = asyncio.Semaphore(settings.work(1, 4))  # one after another, save where the figures mean nothing
+
+    async def cost(job: tuple[str, int]) -> _Cost:
+        async with places:
+            return await _cost(server.base_url, *job)
+
+    costs = await asyncio.gather(*map(cost, jobs))
     middle = {
         job: _middle([cost for other, cost in zip(jobs, costs, strict=True) if other == job])
         for job in itertools.product(_MODES, sizes)

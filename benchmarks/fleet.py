@@ -202,9 +202,11 @@ def _of_expiry(who: str, number: int, terms: _Terms, worked: _Worked) -> Iterato
 
     every, during = [took for _, took in worked.calls], worked.during(terms.login)
     yield figure("logins a renewal", worked.logins_a_renewal(), bound=Bound(1) if who == OURS else None)
-    yield figure("time between renewals ÷ lifetime of a token", worked.period() / terms.lifetime)
+    # What the one before cannot see: a fleet that renews far too often, each time with one login.
+    often = Bound(0.45, least=True) if who == OURS and terms is not _SMOKE else None
+    yield figure("time between renewals ÷ lifetime of a token", worked.period() / terms.lifetime, bound=often)
+    # No p99 of all calls: how many of them meet a login is a matter of the short life that tokens have here.
     yield figure("get_token, p50", _quantile(every, 0.5), "s")
-    yield figure("get_token, p99", _quantile(every, 0.99), "s")
     yield figure("get_token during a login, p50", _quantile(during, 0.5), "s")
     yield figure("get_token during a login, p99", _quantile(during, 0.99), "s")
 

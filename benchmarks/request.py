@@ -66,7 +66,7 @@ class _Batch:
         self._get = get
         self._concurrency = concurrency
         self._calls = calls
-        # Never the same id twice, or a cache of URLs would be measured.
+        # Never the same id twice within a case, or a cache of URLs would be measured.
         self._ids = (f"UTIL-{number:08d}" for number in itertools.count())
 
     async def run(self) -> float:
@@ -129,7 +129,7 @@ async def _measured(
     bounds = BOUNDS if concurrency == BOUNDS_AT else None
     return [
         *compared(SUITE, case, wall, cost="time a call", bounds=bounds),
-        *compared(SUITE, case, cpu, cost="CPU time of the client a call"),
+        *compared(SUITE, case, cpu, cost="CPU time of the client a call", bounds=bounds),
         *(Figure(SUITE, case, name, "client's CPU time ÷ time", _share(cpu[name], wall[name])) for name in gets),
     ]
 

@@ -28,7 +28,7 @@ _OURS = {
     "import EnkashClient": "from enkash_async import EnkashClient",
     "import Bill": "from enkash_async import Bill",
 }
-_BOUNDED = ("import enkash_async",)
+_BOUNDED = ("import enkash_async", "import EnkashClient")
 _ABSENT = {
     "import EnkashClient": ("redis", "click", "rich"),  # no Redis, no command line
     "import Bill": ("aiohttp",),

@@ -85,10 +85,20 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
 
 def reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
     """Return the reader of a reply class, quick where it can be."""
-    return _quick(cls, known, _careful(cls, known))
+    careful = _careful(cls, known)
+    return _compiled(cls, known, careful) if _is_plain(cls) else careful
+
+
+def _is_plain(cls: type[Reply]) -> bool:
+    """Whether `__init__` does no more than set fields; a draft would skip whatever else it does."""
+    fields = [field for field in attrs.fields(cls) if field.name != "extra"]
+    does_more = any(field.converter or field.validator or isinstance(field.default, attrs.Factory) for field in fields)  # type: ignore[arg-type]
+    return not does_more and not hasattr(cls, "__attrs_post_init__")
 
 
 def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
+    """Return the reader that decides: every spelling of a name, every form of a value, and errors that say where."""
+
     def read(raw: Any, _: Any) -> Reply:
         if not isinstance(raw, dict):
             raise UnreadableError("an object")
@@ -110,15 +120,26 @@ def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
     return read
 
 
-def _quick(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
-    """Compile a reader of exact names, as attrs compiles `__init__` and cattrs its hooks.
+def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
+    """Return the quick reader, compiled from source as attrs compiles `__init__` and cattrs its hooks.
+
+    For a class with nothing but an amount and a biller, and without the checks, the source would be:
+
+        rest = raw.copy()
+        draft = Draft()
+        draft.amount = rest.pop("amount", None)
+        held_biller = rest.pop("biller", None)
+        draft.extra = further(rest) if rest else {}
+        draft.biller = read_biller(held_biller)
+        draft.__class__ = Bill
 
     A frozen class pays for each field that its `__init__` sets, and forty of them cost more than all the rest. So the
     fields are set on a draft, a twin of the class that is not frozen, and the whole draft becomes the value at the
     end: CPython allows that between classes with the same slots.
     """
+    # One entry a member: `known` has several names for each, and all but EnKash's own are left to the careful reader.
     exact = {camel(member.attribute): member for member in known.values()}
-    strange: dict[str, str] = {}
+    strange: dict[str, str] = {}  # names of which it is known that they mean no member
 
     def further(rest: dict[str, Any]) -> dict[str, Any]:
         for name in rest:

@@ -27,12 +27,15 @@ def contender(log: list[str], name: str, cost: float) -> Callable[[], Awaitable[
     return run
 
 
-async def test_everybody_runs_in_every_round_and_begins_in_turn() -> None:
-    """One round each to warm up; then whoever was first comes last."""
+async def test_everybody_runs_in_every_round_after_changing_others() -> None:
+    """One round each to warm up; then in an order that is drawn, so that nobody always follows the same one."""
     log: list[str] = []
-    costs = await interleave({name: contender(log, name, len(log)) for name in "abc"}, rounds=4)
-    assert "".join(log) == "abc" + "abc" + "bca" + "cab" + "abc"
-    assert [len(rounds) for rounds in costs.values()] == [4, 4, 4]
+    costs = await interleave({name: contender(log, name, len(log)) for name in "abcd"}, rounds=9)
+    rounds = ["".join(log[start : start + 4]) for start in range(0, len(log), 4)]
+    assert rounds[0] == "abcd"
+    assert all(sorted(order) == list("abcd") for order in rounds)
+    assert all(len({order[order.index(name) - 1] for order in rounds if order[0] != name}) > 1 for name in "abcd")
+    assert [len(values) for values in costs.values()] == [9, 9, 9, 9]
 
 
 @given(COSTS)

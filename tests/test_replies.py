@@ -75,7 +75,7 @@ def never(raw: Any, kind: Any) -> Any:
 
 def by_itself(kind: type[Reply], careful: Hook = never) -> Hook:
     """Return a quick reader that has another careful one behind it."""
-    return _replies._quick(kind, _codec._members(kind), careful)
+    return _replies._compiled(kind, _codec._members(kind), careful)
 
 
 def exactly(value: Any) -> Any:

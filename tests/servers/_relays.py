@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-import trustme
-
 from servers._server import HOST
 
 
@@ -162,6 +160,8 @@ class TlsRelay(Gate):
 @asynccontextmanager
 async def tls_relay(port: int, folder: Path) -> AsyncIterator[TlsRelay]:
     """TLS before the server on this port, as no flavour speaks it; the CA's certificate is put in the folder."""
+    import trustme  # noqa: PLC0415 (the benchmarks start servers without having it)
+
     authority = trustme.CA()
     ca_file = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
