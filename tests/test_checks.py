@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -151,14 +150,13 @@ def test_money_without_a_lower_limit_may_be_anything_sane(money: Decimal) -> Non
 
 
 @pytest.mark.parametrize(
-    "value", [Decimal("1E+31"), Decimal("1E+999999"), Decimal("1E-31"), Decimal("1E-999999"), *HUGE_INTS]
+    "value",
+    [*(Decimal(f"1E{power:+d}") for power in (31, 999_999, 10**17, -31, -999_999, -(10**17))), *HUGE_INTS],
 )
 @pytest.mark.parametrize("least", [1, None])
-def test_money_of_absurd_size_is_refused_at_once(value: Decimal | int, least: int | None) -> None:
-    """Neither time nor memory nor the message grows with it."""
-    began = time.perf_counter()
+def test_money_of_absurd_size_is_refused(value: Decimal | int, least: int | None) -> None:
+    """Unconverted: no machine has the memory for all the digits of the largest; nor does the message grow with it."""
     assert len(refusal(lambda: checks.amount(value, "amount", least=least))) < 200
-    assert time.perf_counter() - began < 1
 
 
 # --- day --------------------------------------------------------------------------------------------------------------
@@ -369,11 +367,9 @@ def test_a_value_without_a_json_form_is_refused_with_its_place(value: object, wh
     assert where in refusal(lambda: checks.wire(value, "x"))
 
 
-def test_an_int_of_absurd_size_is_refused_at_once() -> None:
+def test_an_int_of_absurd_size_is_refused() -> None:
     """Python refuses to write it, and its `ValueError` is none of ours."""
-    began = time.perf_counter()
     assert "x['a']" in refusal(lambda: checks.wire({"a": HUGE}, "x"))
-    assert time.perf_counter() - began < 1
 
 
 @settings(deadline=None)

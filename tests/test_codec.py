@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -386,11 +385,9 @@ def test_what_is_no_amount_is_an_error_that_names_the_member(kind: type[Reply], 
     [10**4_299, -(10**4_299), "9" * 1_000_000, "1" + "0" * 1_000_000 + "e5", Decimal((0, (9,) * 100_000, 0))],
     ids=["int", "negative int", "string", "string with exponent", "decimal"],
 )
-def test_an_amount_of_absurd_size_is_refused_at_once(raw: Any) -> None:
-    """In bounded time; nobody downstream should have to fear formatting an amount."""
-    began = time.perf_counter()
+def test_an_amount_of_absurd_size_is_refused(raw: Any) -> None:
+    """Nobody downstream should have to fear formatting an amount."""
     assert unreadable({"amount": raw}, Bill).where == "amount"
-    assert time.perf_counter() - began < 1
 
 
 @given(JSON)

@@ -7,7 +7,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
@@ -122,11 +121,9 @@ def test_deep_nesting_is_a_value_error(opening: bytes) -> None:
 
 @pytest.mark.parametrize("number", [b"9" * 10_000, b"-" + b"9" * 10_000, b"1e" + b"9" * 30], ids=len)
 def test_a_number_that_python_refuses_to_hold_is_a_value_error(number: bytes) -> None:
-    """Found in bounded time, and never an `ArithmeticError`."""
-    began = time.perf_counter()
+    """Never an `ArithmeticError`."""
     with pytest.raises(ValueError, match=r"."):
         _json.loads(b'{"amount": ' + number + b"}")
-    assert time.perf_counter() - began < 1
 
 
 def test_a_short_number_cannot_fill_the_memory() -> None:
