@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -21,6 +22,9 @@ from support import EAGER, SERVER_KINDS, Enkash, Run
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
+# What a shell starts in the background of a script ignores Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Whose tests start many processes or keep bounds of time.
 _HEAVY = ("tests/fleet/", "tests/topologies/", "tests/webhooks/test_webhook_fleet.py")

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Any, TypeAlias
 
 import attrs
+import django
 import uvicorn
 from aiohttp import web
 from django.conf import settings
@@ -24,6 +25,7 @@ from tokens.doubles import until
 from enkash_async.webhooks import WebhookReceiver, aiohttp_handler, asgi_app, django_view
 
 PATH = "/enkash"
+LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 
 # Django gives these no types.
 configure: Callable[..., None] = settings.configure
@@ -114,13 +116,16 @@ def set_django_up() -> None:
     """Configure Django, once in a process: the CSRF check is on, the body may be longer than Django's own limit."""
     if settings.configured:
         return
+    mails: dict[str, Any] = {"EMAIL_BACKEND": LOCMEM}
+    if django.VERSION >= (6, 1):  # which needs Python 3.12, and warns of the other
+        mails = {"MAILERS": {"default": {"BACKEND": LOCMEM}}}
     configure(
         ADMINS=[("Ops", "ops@example.com")],
         ALLOWED_HOSTS=["127.0.0.1"],
-        EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend",
         LOGGING_CONFIG=None,
         MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
         SECRET_KEY="made-up",
+        **mails,
     )
 
 
