@@ -116,11 +116,10 @@ def set_django_up() -> None:
     """Configure Django, once in a process: the CSRF check is on, the body may be longer than Django's own limit."""
     if settings.configured:
         return
-    mails: dict[str, Any] = {"EMAIL_BACKEND": LOCMEM}
-    if django.VERSION >= (6, 1):  # which needs Python 3.12, and warns of the other
-        mails = {"MAILERS": {"default": {"BACKEND": LOCMEM}}}
+    mails: dict[str, Any] = {"EMAIL_BACKEND": LOCMEM, "ADMINS": [("Ops", "ops@example.com")]}
+    if django.VERSION >= (6, 1):  # which needs Python 3.12, and warns of the others
+        mails = {"MAILERS": {"default": {"BACKEND": LOCMEM}}, "ADMINS": ["ops@example.com"]}
     configure(
-        ADMINS=[("Ops", "ops@example.com")],
         ALLOWED_HOSTS=["127.0.0.1"],
         LOGGING_CONFIG=None,
         MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
