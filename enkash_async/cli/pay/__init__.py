@@ -223,9 +223,12 @@ def _end_on_sigterm() -> None:
 def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
     """Show a bar for each stage on standard error, where that is a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        yield lambda _stage, _done, _total: None  # `Progress(disable=True)` prints an empty line before rich 14.3
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bars: dict[Stage, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
 
         def tell(stage: Stage, done: int, total: int) -> None:
             if stage not in bars:
