@@ -159,8 +159,11 @@ def judge_confirmation(
         assert {BulkGroup.SUCCEEDED, BulkGroup.UNKNOWN, BulkGroup.NOT_SENT} & set(groups)
     else:
         ends = {each.end for each in writes}
-        if End.REFUSED in ends or ABSENT in shown:
+        if End.REFUSED in ends or (ABSENT in shown and writes):
             assert BulkGroup.FAILED in groups
+        elif ABSENT in shown:
+            # Unknown where an earlier call that was cancelled has sent it and this one only looked.
+            assert {BulkGroup.FAILED, BulkGroup.UNKNOWN} & set(groups)
         elif End.SHUT_OUT in ends:
             # Refused as a 401, or for want of a new token after it: nothing was done either way.
             assert {BulkGroup.FAILED, BulkGroup.NOT_SENT} & set(groups)

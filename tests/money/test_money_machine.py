@@ -14,7 +14,6 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -95,13 +94,14 @@ class MoneyMachine(RuleBasedStateMachine):
         self._runner.run(work)
 
     def _ids(self, numbers: list[int]) -> list[str]:
-        """Return ids of bills, those first that wait to be confirmed, and one that there is not."""
+        """Return ids of bills, those first that wait to be confirmed, and one that there is not.
+
+        Without any bill it is that one. A precondition would make what is drawn depend on how fast the machine was, of
+        which Hypothesis rightly complains.
+        """
         known = sorted(self.world.payments(), key=lambda one: one.confirmed_at is not None)
         ids = [one.utility_enkash_id for one in known]
-        return [ids[number % len(ids)] if number < 6 else "UTIL-NOBODY" for number in numbers]
-
-    def _has_bills(self) -> bool:
-        return bool(self.world.payments())
+        return [ids[number % len(ids)] if ids and number < 6 else "UTIL-NOBODY" for number in numbers]
 
     @rule(order=_orders(), faults=_CREATING)
     def create(self, order: Order, faults: list[Fault]) -> None:
@@ -124,17 +124,14 @@ class MoneyMachine(RuleBasedStateMachine):
     def create_many(self, orders: list[Order], faults: list[Fault], cancel: Cancel | None, concurrency: int) -> None:
         self._run(self.world.create_many(orders, faults, cancel, concurrency=concurrency))
 
-    @precondition(_has_bills)
     @rule(numbers=_NUMBERS, faults=_CONFIRMING, cancel=_PERHAPS, check_first=st.booleans())
     def confirm(self, numbers: list[int], faults: list[Fault], cancel: Cancel | None, check_first: bool) -> None:
         self._run(self.world.confirm(self._ids(numbers), faults, cancel, check_first=check_first))
 
-    @precondition(_has_bills)
     @rule(faults=_CONFIRMING, cancel=_PERHAPS)
     def confirm_all(self, faults: list[Fault], cancel: Cancel | None) -> None:
         self._run(self.world.confirm(self._ids([0, 1, 2, 3, 4, 5, 6]), faults, cancel))
 
-    @precondition(_has_bills)
     @rule(numbers=_NUMBERS, faults=_CONFIRMING_AT_ONCE)
     def confirm_in_two_places(self, numbers: list[int], faults: list[Fault]) -> None:
         self._run(self.world.confirm_in_two_places(self._ids(numbers), faults))
@@ -143,7 +140,6 @@ class MoneyMachine(RuleBasedStateMachine):
     def reconcile(self, order: Order, faults: list[Fault]) -> None:
         self._run(self.world.reconcile(order.reference, faults))
 
-    @precondition(_has_bills)
     @rule(numbers=st.lists(st.integers(0, 6), min_size=1, max_size=6), faults=_CONFIRMING)
     def reconcile_payments(self, numbers: list[int], faults: list[Fault]) -> None:
         self._run(self.world.reconcile_payments(self._ids(numbers), faults))
@@ -154,10 +150,10 @@ class MoneyMachine(RuleBasedStateMachine):
         if log_out:
             self.world.sandbox.revoke_tokens()
 
-    @precondition(lambda self: len(self.world.payments()) > 3)
     @rule()
     def finish(self) -> None:
-        self._run(self.world.finish())
+        if len(self.world.payments()) > 3:
+            self._run(self.world.finish())
 
     @invariant()
     def all_that_was_said_is_so(self) -> None:
