@@ -130,7 +130,13 @@ def _looked_after(unclear: Exchange, looks: Sequence[Exchange], patience: float)
 
 
 def judge_confirmation(
-    one: str, exchanges: Sequence[Exchange], groups: Collection[BulkGroup], *, patience: float, was_debited: bool
+    one: str,
+    exchanges: Sequence[Exchange],
+    groups: Collection[BulkGroup],
+    *,
+    patience: float,
+    was_debited: bool,
+    was_left_open: bool,
 ) -> None:
     """Check in which group a bill ended up whose debit was to be confirmed.
 
@@ -140,6 +146,7 @@ def judge_confirmation(
         groups: Where it is; several where an error was raised that leaves it open.
         patience: Seconds for which an unclear end has to be looked after.
         was_debited: Whether an earlier call has had the bill debited.
+        was_left_open: Whether an earlier call that was to confirm it was cancelled, or did not know its end.
     """
     writes = [each for each in exchanges if one in each.confirmed]
     # A refusal does nothing, so the rest of a refused call may be sent in parts.
@@ -159,11 +166,9 @@ def judge_confirmation(
         assert {BulkGroup.SUCCEEDED, BulkGroup.UNKNOWN, BulkGroup.NOT_SENT} & set(groups)
     else:
         ends = {each.end for each in writes}
-        if End.REFUSED in ends or (ABSENT in shown and writes):
-            assert BulkGroup.FAILED in groups
-        elif ABSENT in shown:
-            # Unknown where an earlier call that was cancelled has sent it and this one only looked.
-            assert {BulkGroup.FAILED, BulkGroup.UNKNOWN} & set(groups)
+        if End.REFUSED in ends or ABSENT in shown:
+            only_looked = was_left_open and not writes  # since the earlier call may have sent it
+            assert BulkGroup.FAILED in groups or (only_looked and BulkGroup.UNKNOWN in groups)
         elif End.SHUT_OUT in ends:
             # Refused as a 401, or for want of a new token after it: nothing was done either way.
             assert {BulkGroup.FAILED, BulkGroup.NOT_SENT} & set(groups)

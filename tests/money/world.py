@@ -106,6 +106,7 @@ class World:
         self._calls = 0
         self._patience = WINDOW / 2  # a look that ends with the window may have begun before
         self._loose: set[str] = set()  # bills whose confirmation may still be on its way
+        self._left_open: set[str] = set()  # bills with a confirmation that was cancelled, or whose end is unknown
         self._told: dict[str, Bill] = {}
         self._not_created: set[tuple[str, str]] = set()
         self._not_confirmed: set[tuple[str, str]] = set()
@@ -321,10 +322,18 @@ class World:
         if any(fault.kind in _AFTERWARDS for fault in faults):
             self._loose |= set(ids)
         if said is None:
+            self._left_open |= set(ids)
             return None
         for one in dict.fromkeys(ids):
             groups = groups_of(one, said)
-            judge_confirmation(one, exchanges, groups, patience=self._patience, was_debited=one in before)
+            judge_confirmation(
+                one,
+                exchanges,
+                groups,
+                patience=self._patience,
+                was_debited=one in before,
+                was_left_open=one in self._left_open,
+            )
             self._note_confirmation(mark, one, groups_of(one, said))
         return said if isinstance(said, BulkResult) else None
 
@@ -344,7 +353,9 @@ class World:
     def _note_confirmation(self, mark: str, one: str, groups: Container[BulkGroup]) -> None:
         if BulkGroup.SUCCEEDED in groups:
             assert one in self.debited()
-        elif BulkGroup.UNKNOWN not in groups:
+        elif BulkGroup.UNKNOWN in groups:
+            self._left_open.add(one)
+        else:
             self._not_confirmed.add((mark, one))
 
     async def reconcile(self, reference: str, faults: Sequence[Fault]) -> None:
