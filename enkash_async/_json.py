@@ -155,7 +155,7 @@ class _Walk:
             return found
         while True:
             item, at = _decoder.raw_decode(text, at)
-            items.append(self._shared(item) if self._names is not None and type(item) is dict else item)
+            items.append(self._sharing(item))
             if self._is_due(at, len(items)):
                 yield
             if (mark := text[(at := _skipped(text, at)) : at + 1]) != ",":
@@ -188,9 +188,11 @@ class _Walk:
         self._pause_at = at + _SLICE
         return True
 
-    def _shared(self, item: dict[str, Any]) -> dict[str, Any]:
-        share = {} if self._names is None else self._names
-        return {share.setdefault(name, name): value for name, value in item.items()}
+    def _sharing(self, item: Any) -> Any:
+        names = self._names
+        if names is None or type(item) is not dict:
+            return item
+        return {names.setdefault(name, name): value for name, value in item.items()}
 
 
 def _skipped(text: str, at: int) -> int:

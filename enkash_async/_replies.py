@@ -164,12 +164,12 @@ def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook
     lines: list[str] = []
     nested: list[str] = []
     for name, member in exact.items():
-        found = f"take({name!r}, None)"
+        taken, setting = f"take({name!r}, None)", f"draft.{member.attribute} = {_expression(member, scope)}"
         if member.is_nested:
-            lines.append(f"held_{member.attribute} = {found}")
-            found = f"held_{member.attribute}"
-        setting = [f"value = {found}", f"draft.{member.attribute} = {_expression(member, scope)}"]
-        (nested if member.is_nested else lines).extend(setting)
+            lines.append(f"held_{member.attribute} = {taken}")
+            nested += [f"value = held_{member.attribute}", setting]
+        else:
+            lines += [f"value = {taken}", setting]
     for field in attrs.fields(cls):
         if "local" in field.metadata:
             scope[f"default_{field.name}"] = field.default

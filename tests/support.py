@@ -234,6 +234,16 @@ FEEDS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
 }
 
 
+#: What may stand around a list in a payload, from nothing at all to what makes it hard to say which list is meant.
+FRAMES: list[Callable[[list[Any]], Any]] = [
+    lambda items: items,
+    lambda items: {"list": items},
+    lambda items: {"data": {"records": items}, "total": 7},
+    lambda items: {"one": items, "two": [{}]},
+    lambda items: {"list": None, "items": items},
+]
+
+
 def drained(steps: Generator[None, None, T]) -> tuple[int, T]:
     """Run what is done in slices to its end; return how often it paused, and its result."""
     pauses = 0

@@ -34,7 +34,7 @@ from enkash_async.models import (
     Reply,
 )
 
-from support import drained
+from support import FRAMES, drained
 
 SAMPLES = Path(__file__).parent / "samples"
 IST = timezone(timedelta(hours=5, minutes=30))
@@ -751,15 +751,6 @@ def test_a_single_bill_is_not_taken_for_a_page() -> None:
     except UnreadableError:
         return
     assert [bill.utility_enkash_id for bill in found] == ["U1"]
-
-
-FRAMES: list[Callable[[Any], Any]] = [
-    lambda items: items,
-    lambda items: {"list": items},
-    lambda items: {"data": {"records": items}, "total": 7},
-    lambda items: {"one": items, "two": [{}]},
-    lambda items: {"list": None, "items": items},
-]
 
 
 @settings(deadline=None)

@@ -32,7 +32,7 @@ from enkash_async.errors import (
 )
 from enkash_async.models import Bill, Biller, BillerCategory, FetchedBill, PaymentInitiation, PaymentStatus
 
-from support import drained
+from support import FRAMES, drained
 
 SAMPLES = Path(__file__).parent / "samples"
 JSON_TYPE = "application/json"
@@ -689,12 +689,6 @@ def test_any_envelope_means_the_same_in_slices(
 
 
 ITEMS = JSON | st.dictionaries(st.sampled_from(["amount", "billerId", "billDate", "utilityEnkashId", "name"]), JSON)
-FRAMES: list[Any] = [
-    lambda items: items,
-    lambda items: {"list": items},
-    lambda items: {"data": {"records": items}, "total": len(items)},
-    lambda items: {"one": items, "two": [{}]},
-]
 
 
 @settings(max_examples=60)
