@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 
 from enkash_async import Bill, BillFilter, EnkashClient, EnkashError, StaticTokenProvider
-from enkash_async._pipeline import decoded
-from enkash_async._wire import Effect, Operation, Request, Response
+from enkash_async._http.pipeline import decoded
+from enkash_async._wire.operation import Effect, Operation, Request, Response
 
 __all__ = ["amount", "decode", "reading"]
 

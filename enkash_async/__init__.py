@@ -9,16 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from enkash_async._transport import Timeouts
+    from enkash_async._calls.requests import BillRequest
+    from enkash_async._flow.notifier import BillNotifier
+    from enkash_async._flow.pager import AsyncPager
+    from enkash_async._http.login import PasswordGrant
     from enkash_async._version import __version__
-    from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
+    from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult, Confirmations
     from enkash_async.client import EnkashClient
+    from enkash_async.config import Limits, PollPolicy, RetryPolicy, Routes, SettlePolicy, Timeouts
     from enkash_async.errors import (
         ApiError,
         AuthenticationError,
         BadRequestError,
         BillerInactiveError,
-        BulkError,
         ConfigurationError,
         CredentialsRejectedError,
         DuplicateReferenceError,
@@ -44,7 +47,6 @@ if TYPE_CHECKING:
         WebhookPayloadError,
         WebhookStoreError,
     )
-    from enkash_async.limits import Limits
     from enkash_async.models import (
         ApprovalStatus,
         Bill,
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
         BillerType,
         BillFilter,
         BillPayStatus,
-        BillRequest,
         Circle,
         CompanyBiller,
         FetchedBill,
@@ -67,17 +68,12 @@ if TYPE_CHECKING:
         WebhookEvent,
         WebhookRegistration,
     )
-    from enkash_async.notifier import BillNotifier
-    from enkash_async.paging import AsyncPager
-    from enkash_async.retry import PollPolicy, RetryPolicy, SettlePolicy
-    from enkash_async.routes import Routes
     from enkash_async.tokens import (
         CachingTokenProvider,
         Credentials,
         Identity,
         InMemoryTokenProvider,
         MemoryTokenStore,
-        PasswordGrant,
         ProviderState,
         RedisTokenProvider,
         RedisTokenStore,
@@ -174,7 +170,7 @@ __all__ = [
 
 # Loaded on first use (PEP 562): values and errors do not need aiohttp.
 _HOMES = {
-    "Timeouts": "enkash_async._transport",
+    "Timeouts": "enkash_async.config",
     "__version__": "enkash_async._version",
     "BulkGroup": "enkash_async.bulk",
     "BulkItem": "enkash_async.bulk",
@@ -185,7 +181,7 @@ _HOMES = {
     "AuthenticationError": "enkash_async.errors",
     "BadRequestError": "enkash_async.errors",
     "BillerInactiveError": "enkash_async.errors",
-    "BulkError": "enkash_async.errors",
+    "BulkError": "enkash_async.bulk",
     "ConfigurationError": "enkash_async.errors",
     "CredentialsRejectedError": "enkash_async.errors",
     "DuplicateReferenceError": "enkash_async.errors",
@@ -210,13 +206,13 @@ _HOMES = {
     "WebhookError": "enkash_async.errors",
     "WebhookPayloadError": "enkash_async.errors",
     "WebhookStoreError": "enkash_async.errors",
-    "Limits": "enkash_async.limits",
+    "Limits": "enkash_async.config",
     "ApprovalStatus": "enkash_async.models",
     "Bill": "enkash_async.models",
     "BillCopyStatus": "enkash_async.models",
     "BillFilter": "enkash_async.models",
     "BillPayStatus": "enkash_async.models",
-    "BillRequest": "enkash_async.models",
+    "BillRequest": "enkash_async._calls.requests",
     "Biller": "enkash_async.models",
     "BillerCategory": "enkash_async.models",
     "BillerParam": "enkash_async.models",
@@ -231,18 +227,18 @@ _HOMES = {
     "PaymentType": "enkash_async.models",
     "WebhookEvent": "enkash_async.models",
     "WebhookRegistration": "enkash_async.models",
-    "BillNotifier": "enkash_async.notifier",
-    "AsyncPager": "enkash_async.paging",
-    "PollPolicy": "enkash_async.retry",
-    "RetryPolicy": "enkash_async.retry",
-    "SettlePolicy": "enkash_async.retry",
-    "Routes": "enkash_async.routes",
+    "BillNotifier": "enkash_async._flow.notifier",
+    "AsyncPager": "enkash_async._flow.pager",
+    "PollPolicy": "enkash_async.config",
+    "RetryPolicy": "enkash_async.config",
+    "SettlePolicy": "enkash_async.config",
+    "Routes": "enkash_async.config",
     "CachingTokenProvider": "enkash_async.tokens",
     "Credentials": "enkash_async.tokens",
     "Identity": "enkash_async.tokens",
     "InMemoryTokenProvider": "enkash_async.tokens",
     "MemoryTokenStore": "enkash_async.tokens",
-    "PasswordGrant": "enkash_async.tokens",
+    "PasswordGrant": "enkash_async._http.login",
     "ProviderState": "enkash_async.tokens",
     "RedisTokenProvider": "enkash_async.tokens",
     "RedisTokenStore": "enkash_async.tokens",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from enkash_async._http.login import PasswordGrant
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens import (
     CachingTokenProvider,
     Credentials,
     InMemoryTokenProvider,
-    PasswordGrant,
     RedisTokenProvider,
     TokenSealer,
 )

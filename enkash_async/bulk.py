@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from enkash_async.errors import BulkError, EnkashError
+from enkash_async.errors import EnkashError
 
 if TYPE_CHECKING:
     from enkash_async.models import Bill
 
-__all__ = ["BulkGroup", "BulkItem", "BulkResult", "Confirmations"]
+__all__ = ["BulkError", "BulkGroup", "BulkItem", "BulkResult", "Confirmations"]
 
 T = TypeVar("T")
 
@@ -78,6 +78,22 @@ class BulkResult(Generic[T]):
             f"{len(self.failed)} failed, {len(self.unknown)} unknown, {len(self.not_sent)} not sent, "
             f"{len(self.succeeded)} succeeded"
         )
+
+
+class BulkError(EnkashError):
+    """Not every item of a bulk call succeeded, or the source of the items failed in the middle.
+
+    Raised by `BulkResult.raise_for_failures()`, and by a bulk call whose source raised, with that error as its cause.
+
+    Attributes:
+        result: The whole `BulkResult`.
+    """
+
+    result: BulkResult[Any]
+
+    def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 @attrs.frozen(kw_only=True)

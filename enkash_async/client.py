@@ -10,25 +10,25 @@ from urllib.parse import quote
 
 import attrs
 
-from enkash_async import _checks as checks
-from enkash_async._envelope import personal_values
 from enkash_async._environment import Environment
-from enkash_async._lookout import Lookout
-from enkash_async._pipeline import Pipeline
-from enkash_async._settling import Settling
-from enkash_async._transport import MAX_RESPONSE_BYTES, Timeouts, Transport, checked_base_url
-from enkash_async._wire import Effect, Operation, Request, json_request
-from enkash_async.billers import Billers
-from enkash_async.bills import Bills
+from enkash_async._flow.poller import Poller
+from enkash_async._http.login import PasswordGrant
+from enkash_async._http.pipeline import Pipeline
+from enkash_async._http.transport import Transport
+from enkash_async._money.settle import Settling
+from enkash_async._support import checks
+from enkash_async._support.urls import checked_base_url
+from enkash_async._wire.envelope import personal_values
+from enkash_async._wire.operation import Effect, Operation, Request, json_request
+from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
 from enkash_async.errors import ConfigurationError, InvalidRequestError
-from enkash_async.limits import Limits
-from enkash_async.payments import Payments
-from enkash_async.retry import RetryPolicy
-from enkash_async.routes import Routes
-from enkash_async.tokens._grant import PasswordGrant
+from enkash_async.resources.billers import Billers
+from enkash_async.resources.bills import Bills
+from enkash_async.resources.payments import Payments
+from enkash_async.resources.webhooks import Webhooks
+from enkash_async.tokens._credentials import Credentials
 from enkash_async.tokens._provider import InMemoryTokenProvider
-from enkash_async.tokens._types import Credentials, TokenProvider
-from enkash_async.webhooks._registration import Webhooks
+from enkash_async.tokens._types import TokenProvider
 
 if TYPE_CHECKING:
     import aiohttp
@@ -99,7 +99,7 @@ class EnkashClient:
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
         self.bills: Bills = Bills(self._send, routes, settle=retry.settle, attempt_timeout=timeout.total)
-        settling = Settling(self.bills, retry.settle, timeout.total, Lookout())
+        settling = Settling(self.bills, retry.settle, timeout.total, Poller())
         self.payments: Payments = Payments(
             self._send, routes, self.bills, settling, patience=timeout.total * retry.attempts
         )

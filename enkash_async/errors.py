@@ -19,7 +19,7 @@
     │  ├─ VelocityLimitError                 response_code 36, 37
     │  └─ DuplicateReferenceError            response_code 38
     ├─ OutcomeUnknownError                   it may or may not have happened: look it up, never resend
-    ├─ BulkError                             some items of a bulk call did not succeed, or broke off; `result`
+    ├─ BulkError (in `enkash_async.bulk`)    some items of a bulk call did not succeed, or broke off; `result`
     ├─ WaitTimeoutError (TimeoutError)       not settled in time; `last` is the last state seen
     ├─ TokenError                            no token, so nothing was sent
     │  ├─ CredentialsRejectedError           EnKash refused the credentials
@@ -42,7 +42,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from enkash_async.bulk import BulkResult
     from enkash_async.models import Bill
 
 __all__ = [
@@ -50,7 +49,6 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BillerInactiveError",
-    "BulkError",
     "ConfigurationError",
     "CredentialsRejectedError",
     "DuplicateReferenceError",
@@ -290,22 +288,6 @@ class OutcomeUnknownError(EnkashError):
         self.operation = operation
         self.reference_id = reference_id
         self.utility_enkash_ids = tuple(utility_enkash_ids)
-
-
-class BulkError(EnkashError):
-    """Not every item of a bulk call succeeded, or the source of the items failed in the middle.
-
-    Raised by `BulkResult.raise_for_failures()`, and by a bulk call whose source raised, with that error as its cause.
-
-    Attributes:
-        result: The whole `BulkResult`.
-    """
-
-    result: BulkResult[Any]
-
-    def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
-        super().__init__(message)
-        self.result = result
 
 
 class WaitTimeoutError(EnkashError, TimeoutError):

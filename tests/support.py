@@ -18,8 +18,9 @@ from typing import Any, NoReturn, TypeVar, cast
 import attrs
 import pytest
 
-from enkash_async import EnkashError, PollPolicy, RetryPolicy, SettlePolicy, _json
-from enkash_async._wire import Operation
+from enkash_async import EnkashError, PollPolicy, RetryPolicy, SettlePolicy
+from enkash_async._support import exact_json
+from enkash_async._wire.operation import Operation
 
 from servers import FLAVOURS, MISSING
 
@@ -160,7 +161,7 @@ class Run:
 
     @property
     def json(self) -> Any:
-        return _json.loads(self.out.encode())
+        return exact_json.loads(self.out.encode())
 
 
 Enkash = Callable[..., Awaitable[Run]]

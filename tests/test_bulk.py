@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from enkash_async import BillRequest
-from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
-from enkash_async.errors import BadRequestError, BulkError, EnkashError, OutcomeUnknownError, TransportError
+from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult, Confirmations
+from enkash_async.errors import BadRequestError, EnkashError, OutcomeUnknownError, TransportError
 from enkash_async.models import Bill
 
 DONE = BulkItem[int]("a", value=1)

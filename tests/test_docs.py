@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from topologies.lives import full_life
+from stores.lives import full_life
 
 from enkash_async import RedisTokenStore, TokenSealer
 from enkash_async.cli import enkash

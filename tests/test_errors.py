@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enkash_async import errors
-from enkash_async.bulk import BulkItem, BulkResult
+from enkash_async import bulk, errors
+from enkash_async.bulk import BulkError, BulkItem, BulkResult
 from enkash_async.errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
     BillerInactiveError,
-    BulkError,
     ConfigurationError,
     CredentialsRejectedError,
     DuplicateReferenceError,
@@ -155,11 +154,12 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
     """Every class of the module, its direct bases, and its place in the public list."""
     found = {
         value
-        for value in vars(errors).values()
-        if inspect.isclass(value) and issubclass(value, EnkashError) and value.__module__ == errors.__name__
+        for module in (errors, bulk)
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, EnkashError) and value.__module__ == module.__name__
     }
     assert found == {EnkashError, *TREE}
-    assert {value.__name__ for value in found} == set(errors.__all__)
+    assert {value.__name__ for value in found} == {*errors.__all__, "BulkError"}
     assert {kind: kind.__bases__ for kind in TREE} == TREE
     assert EnkashError.__bases__ == (Exception,)
 

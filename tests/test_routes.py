@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from enkash_async.config import Routes
 from enkash_async.errors import ConfigurationError
-from enkash_async.routes import Routes
 
 #: Method and path as EnKash documents them; each path has a version of its own.
 DOCUMENTED = {

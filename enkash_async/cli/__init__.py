@@ -17,10 +17,10 @@ from enkash_async.cli._billers import billers
 from enkash_async.cli._demo import demo
 from enkash_async.cli._errors import Exit, complain, explain
 from enkash_async.cli._output import accept_any_text
+from enkash_async.cli._pay import pay
 from enkash_async.cli._sandbox import sandbox
 from enkash_async.cli._token import token
 from enkash_async.cli._webhook import webhook
-from enkash_async.cli.pay import pay
 from enkash_async.errors import EnkashError
 
 __all__ = ["enkash", "run"]

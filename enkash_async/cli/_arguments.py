@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from decimal import Decimal
 from typing import Any
 
 import click
 
-from enkash_async import _checks as checks
+from enkash_async._support import checks
+from enkash_async._support.text import exact_rupees
 from enkash_async.errors import InvalidRequestError
 
-__all__ = ["BILLER_ID", "DAY", "SECONDS", "as_params", "as_reference", "as_rupees", "exact_rupees", "settle_option"]
-
-# Plain ASCII digits: Decimal would take `1_000`, `1e9`, `NaN` and the digits of other scripts as well.
-_RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
+__all__ = ["BILLER_ID", "DAY", "SECONDS", "as_params", "as_reference", "as_rupees", "settle_option"]
 
 BILLER_ID = click.IntRange(1, 2**31 - 1)
 
@@ -32,12 +29,6 @@ class _Seconds(click.FloatRange):
 
 SECONDS = _Seconds(min=0)
 DAY = click.DateTime(formats=["%Y-%m-%d"])
-
-
-def exact_rupees(text: str) -> Decimal | None:
-    """Return an amount of at least one rupee exactly as it was written, or None where the text is none."""
-    amount = Decimal(text) if _RUPEES.fullmatch(text) else None
-    return None if amount is None or amount < 1 else amount
 
 
 def as_rupees(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:

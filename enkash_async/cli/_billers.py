@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from enkash_async._support.text import shown
 from enkash_async.cli._output import json_option, note, print_json, print_table
 from enkash_async.cli._run import with_client
-from enkash_async.cli._text import shown
 from enkash_async.client import EnkashClient
 from enkash_async.models import Biller
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import click
 
+from enkash_async._http.login import PasswordGrant
+from enkash_async._support.text import rupees, shown
 from enkash_async.cli._errors import Exit
 from enkash_async.cli._output import json_option, print_json, print_line
 from enkash_async.cli._run import finish
-from enkash_async.cli._text import rupees, shown
 from enkash_async.client import EnkashClient
+from enkash_async.config import PollPolicy, Routes
 from enkash_async.models import Bill, Biller, Outcome
-from enkash_async.retry import PollPolicy
-from enkash_async.routes import Routes
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import InMemoryTokenProvider, PasswordGrant, TokenProvider
+from enkash_async.tokens import InMemoryTokenProvider, TokenProvider
 
 __all__ = ["demo"]
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 import click
 
+from enkash_async._support.text import rupees, shown
 from enkash_async.cli._arguments import DAY
 from enkash_async.cli._output import json_option, note, print_json, print_record, print_table
 from enkash_async.cli._run import with_client
-from enkash_async.cli._text import rupees, shown
 from enkash_async.client import EnkashClient
 from enkash_async.errors import WaitTimeoutError
 from enkash_async.models import Bill, BillFilter

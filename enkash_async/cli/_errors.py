@@ -7,7 +7,7 @@ import shlex
 
 import click
 
-from enkash_async.cli._text import clean
+from enkash_async._support.text import clean
 from enkash_async.errors import ConfigurationError, InvalidRequestError, OutcomeUnknownError
 
 __all__ = ["Exit", "complain", "explain", "look_up"]

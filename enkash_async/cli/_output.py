@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from enkash_async import _json
-from enkash_async.cli._text import RUPEE, clean, members, plain
+from enkash_async._support import exact_json
+from enkash_async._support.text import RUPEE, clean, members, plain
 
 __all__ = ["accept_any_text", "json_option", "note", "print_json", "print_line", "print_record", "print_table"]
 
@@ -36,7 +36,7 @@ def note(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON, in ASCII."""
-    click.echo(_json.dumps(plain(value)))
+    click.echo(exact_json.dumps(plain(value)))
 
 
 def print_line(text: str = "") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from enkash_async.client import EnkashClient
-from enkash_async.retry import RetryPolicy
+from enkash_async.config import RetryPolicy
 
 __all__ = ["finish", "with_client"]
 

@@ -15,8 +15,8 @@ import click
 from click.types import StringParamType
 from yarl import URL
 
-from enkash_async import _checks as checks
-from enkash_async._secret import Mute
+from enkash_async._support import checks
+from enkash_async._support.secret import HiddenStr
 from enkash_async.cli._errors import Exit
 from enkash_async.cli._output import json_option, note, print_json, print_line
 from enkash_async.cli._run import finish, with_client
@@ -24,12 +24,12 @@ from enkash_async.cli._webhook_example import example
 from enkash_async.cli._webhook_listen import Place, as_document, as_line, listen
 from enkash_async.client import EnkashClient
 from enkash_async.errors import InvalidRequestError
+from enkash_async.resources.webhooks import checked_headers, checked_url
 from enkash_async.webhooks import BillEvent, WebhookVerifier
-from enkash_async.webhooks._registration import checked_headers, checked_url
 
 __all__ = ["webhook"]
 
-Accepted: TypeAlias = Mapping[str, Sequence[Mute]]
+Accepted: TypeAlias = Mapping[str, Sequence[HiddenStr]]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _VARIABLE = "ENKASH_WEBHOOK_HEADERS"
@@ -52,7 +52,7 @@ class _Words(StringParamType):
 
 def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
     """Return values by name, where upper and lower case are one; no message repeats a word, since it holds a secret."""
-    found: dict[str, list[Mute]] = {}
+    found: dict[str, list[HiddenStr]] = {}
     for word in value:
         name, _, text = word.partition("=")
         try:
@@ -63,7 +63,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
         if not text.strip("="):
             raise click.BadParameter(_MALFORMED, ctx, parameter)
         known = next((other for other in found if other.lower() == name.lower()), name)
-        found.setdefault(known, []).append(Mute(text))
+        found.setdefault(known, []).append(HiddenStr(text))
     return found
 
 
@@ -78,9 +78,9 @@ class _Discreet(click.Command):
         return super().invoke(ctx)
 
 
-def _as_url(ctx: click.Context, parameter: click.Parameter, value: str) -> Mute:
+def _as_url(ctx: click.Context, parameter: click.Parameter, value: str) -> HiddenStr:
     try:
-        return Mute(checked_url(value))
+        return HiddenStr(checked_url(value))
     except InvalidRequestError as problem:
         raise click.BadParameter(str(problem), ctx, parameter) from None
 
@@ -147,7 +147,7 @@ def listen_command(
         raise click.UsageError(
             f"with --host, other machines can post: give --header NAME=VALUE, or set {_VARIABLE} to such lines"
         )
-    made_up = Mute(secrets.token_urlsafe(24))
+    made_up = HiddenStr(secrets.token_urlsafe(24))
     verifier = WebhookVerifier(headers or {_MADE_UP: made_up})
 
     def announce(url: str) -> None:
@@ -182,7 +182,7 @@ def _print_document(event: BillEvent) -> None:
 @click.option("--status", metavar="WORD", help="Of the bill and of its payment, such as SUCCESS.")
 @json_option
 def send(
-    url: Mute,
+    url: HiddenStr,
     headers: Accepted,
     utility_enkash_id: str | None,
     reference: str | None,
@@ -213,7 +213,7 @@ def send(
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 
-async def _post(url: Mute, headers: Mapping[str, Mute], body: bytes, *, patience: float = _PATIENCE) -> int:
+async def _post(url: HiddenStr, headers: Mapping[str, HiddenStr], body: bytes, *, patience: float = _PATIENCE) -> int:
     """Post once and return the HTTP status.
 
     Raises:

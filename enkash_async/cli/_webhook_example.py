@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enkash_async import _json
+from enkash_async._support import exact_json
 
 __all__ = ["EXAMPLE", "example"]
 
@@ -74,5 +74,5 @@ def example(
         "paymentStatus": status,
         "billpayStatus": status,
     }
-    document = _json.loads(EXAMPLE.encode())
-    return _json.dumps(document | {name: word for name, word in replaced.items() if word is not None}).encode()
+    document = exact_json.loads(EXAMPLE.encode())
+    return exact_json.dumps(document | {name: word for name, word in replaced.items() if word is not None}).encode()

@@ -15,8 +15,8 @@ import click
 from aiohttp import web
 from yarl import URL
 
+from enkash_async._support.text import rupees, shown
 from enkash_async.cli._output import note
-from enkash_async.cli._text import rupees, shown
 from enkash_async.client import EnkashClient
 from enkash_async.webhooks import BillEvent, WebhookReceiver, WebhookVerifier, aiohttp_handler
 

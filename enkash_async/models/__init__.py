@@ -1,6 +1,5 @@
 """Values that calls take and return: frozen, exact, and quiet about personal data."""
 
-from enkash_async.models._base import Reply
 from enkash_async.models._billers import Biller, BillerCategory, BillerParam
 from enkash_async.models._bills import Bill, CompanyBiller, FetchedBill, PaymentInitiation
 from enkash_async.models._enums import (
@@ -17,8 +16,8 @@ from enkash_async.models._enums import (
     WebhookEvent,
 )
 from enkash_async.models._filters import BillFilter
-from enkash_async.models._requests import BillRequest
 from enkash_async.models._webhooks import WebhookRegistration
+from enkash_async.models.base import Reply
 
 __all__ = [
     "ApprovalStatus",
@@ -26,7 +25,6 @@ __all__ = [
     "BillCopyStatus",
     "BillFilter",
     "BillPayStatus",
-    "BillRequest",
     "Biller",
     "BillerCategory",
     "BillerParam",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from enkash_async.models._base import Reply, hidden, member
 from enkash_async.models._enums import BillerType
+from enkash_async.models.base import Reply, hidden, member
 
 __all__ = ["Biller", "BillerCategory", "BillerParam"]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 
-from enkash_async.models._base import Reply, hidden, member, shown_short
 from enkash_async.models._billers import Biller, BillerParam
 from enkash_async.models._enums import (
     ApprovalStatus,
@@ -19,6 +18,7 @@ from enkash_async.models._enums import (
     PaymentMode,
     PaymentStatus,
 )
+from enkash_async.models.base import Reply, hidden, member, shown_short
 
 __all__ = ["Bill", "CompanyBiller", "FetchedBill", "PaymentInitiation"]
 

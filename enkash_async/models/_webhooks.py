@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from enkash_async.models._base import hidden
 from enkash_async.models._enums import WebhookEvent
+from enkash_async.models.base import hidden
 
 __all__ = ["WebhookRegistration"]
 

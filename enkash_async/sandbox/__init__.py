@@ -54,14 +54,14 @@ from typing import Self
 from aiohttp import web
 from yarl import URL
 
-from enkash_async.routes import Routes
+from enkash_async.config import Routes
 from enkash_async.sandbox._app import create_app, late_work, webhooks_delivered
 from enkash_async.sandbox._courier import Resends
 from enkash_async.sandbox._faults import FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._reply import FetchStyle
 from enkash_async.sandbox._token import TokenStyle
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import attrs
 
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["Accounts", "IssuedToken", "LoginRefusal", "LoginRefusedError", "TokenState"]
 

@@ -13,7 +13,7 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from enkash_async.routes import Routes
+from enkash_async.config import Routes
 from enkash_async.sandbox._body import Body
 from enkash_async.sandbox._courier import Courier, Resends
 from enkash_async.sandbox._endpoints import ENDPOINTS, Call, Endpoint

@@ -6,7 +6,7 @@ import enum
 
 import attrs
 
-from enkash_async.routes import Routes
+from enkash_async.config import Routes
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 

@@ -18,7 +18,7 @@ from enkash_async.sandbox._payment import IST, Bill, CompanyBiller, Debit, Stage
 from enkash_async.sandbox._registration import Registration
 from enkash_async.sandbox._search import Query
 from enkash_async.sandbox._timetable import Timetable
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["FetchFailedError", "Ledger", "Refusal", "RefusedError"]
 

@@ -177,7 +177,7 @@ def added_bill(payment: UtilityPayment) -> dict[str, object]:
 
 
 def utility_payment(payment: UtilityPayment, company_name: str, company_id: str) -> dict[str, object]:
-    """Return the payload of Get Utility Bill Status (api-10664797), which the other two enquiries share."""
+    """Return the payload of Get Utility Bill Status (api-10664797), which the other two reads share."""
     return {
         "companyName": company_name,
         "companyId": company_id,

@@ -1,6 +1,6 @@
 """Tokens: how they are obtained, kept, renewed and shared."""
 
-from enkash_async.tokens._grant import PasswordGrant
+from enkash_async.tokens._credentials import Credentials, Identity
 from enkash_async.tokens._memory import MemoryTokenStore
 from enkash_async.tokens._provider import CachingTokenProvider, InMemoryTokenProvider, ProviderState
 from enkash_async.tokens._redis import RedisTokenProvider, RedisTokenStore, StoreStatus
@@ -10,10 +10,8 @@ from enkash_async.tokens._static import StaticTokenProvider
 from enkash_async.tokens._types import (
     Claim,
     Cooling,
-    Credentials,
     Failure,
     Found,
-    Identity,
     Lead,
     Refused,
     Token,
@@ -35,7 +33,6 @@ __all__ = [
     "Lead",
     "MemoryTokenStore",
     "OnStoreDown",
-    "PasswordGrant",
     "ProviderState",
     "RedisTokenProvider",
     "RedisTokenStore",

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import attrs
 
-from enkash_async._forks import reset_after_fork
+from enkash_async._support.forks import reset_after_fork
+from enkash_async.tokens._credentials import Identity
 from enkash_async.tokens._limits import (
     BUDGET,
     LEASE,
@@ -19,7 +20,7 @@ from enkash_async.tokens._limits import (
     cooldown_ceiling,
     kept_retry_after,
 )
-from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Identity, Lead, Refused, Token, Wait
+from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Lead, Refused, Token, Wait
 from enkash_async.tokens._windows import hold_back
 
 __all__ = ["MemoryTokenStore"]

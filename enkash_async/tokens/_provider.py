@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable
 from logging import getLogger
 
-from enkash_async._forks import reset_after_fork
+from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, LoginGuardError, TokenError
 from enkash_async.tokens._flight import Flight, wake
 from enkash_async.tokens._memory import MemoryTokenStore
 from enkash_async.tokens._renewal import OFFER_PAUSE, OnStoreDown, Renewals
-from enkash_async.tokens._states import Gain, Held, ProviderState, closed, guard_closed
+from enkash_async.tokens._states import Held, ProviderState, RefreshResult, closed, guard_closed
 from enkash_async.tokens._types import Token, TokenSource, TokenStore
 from enkash_async.tokens._windows import Windows
 
@@ -236,7 +236,7 @@ class CachingTokenProvider:
 
     async def _fly(self, flight: Flight) -> None:
         """Run a refresh to its end and wake whoever waits; never raises, save for cancellation."""
-        outcome: Gain | TokenError | None = None
+        outcome: RefreshResult | TokenError | None = None
         try:
             if not flight.done:
                 outcome = await self._renewals.run(flight, lambda: self._usable(flight.covers) is not None)
@@ -247,7 +247,7 @@ class CachingTokenProvider:
         finally:
             self._end(flight, outcome)
 
-    def _end(self, flight: Flight, outcome: Gain | TokenError | None) -> None:
+    def _end(self, flight: Flight, outcome: RefreshResult | TokenError | None) -> None:
         """Take in what a refresh brought and wake whoever waits for it, once."""
         with self._lock:
             if flight.done:
@@ -256,11 +256,11 @@ class CachingTokenProvider:
                 self._flight = None
             if not self._closed:  # a loop that stood still may go on after the end
                 self._settle(outcome)
-            waiters = flight.land(outcome.token if isinstance(outcome, Gain) else outcome)
+            waiters = flight.land(outcome.token if isinstance(outcome, RefreshResult) else outcome)
         wake(waiters)
 
-    def _settle(self, outcome: Gain | TokenError | None) -> None:
-        if isinstance(outcome, Gain):
+    def _settle(self, outcome: RefreshResult | TokenError | None) -> None:
+        if isinstance(outcome, RefreshResult):
             self._adopt(outcome)
         elif outcome is not None:
             self._failures += 1
@@ -268,7 +268,7 @@ class CachingTokenProvider:
                 self._complained = type(outcome)
                 _log.warning("no new token: %s", type(outcome).__name__)
 
-    def _adopt(self, gain: Gain) -> None:
+    def _adopt(self, gain: RefreshResult) -> None:
         token, held = gain.token, self._held
         if token.generation <= self._watermark:
             return

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
-from enkash_async._secret import Mute
+from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, TokenStoreError
+from enkash_async.tokens._credentials import Identity
 from enkash_async.tokens._limits import (
     BUDGET,
     COOLDOWN,
@@ -27,24 +28,12 @@ from enkash_async.tokens._limits import (
 from enkash_async.tokens._provider import CachingTokenProvider
 from enkash_async.tokens._renewal import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
-from enkash_async.tokens._types import (
-    Claim,
-    Cooling,
-    Failure,
-    Found,
-    Identity,
-    Lead,
-    Refused,
-    Token,
-    TokenSource,
-    Wait,
-)
+from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Lead, Refused, Token, TokenSource, Wait
 from enkash_async.tokens._windows import LONGEST_LIFETIME, hold_back
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
-
-    from enkash_async._redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_url import Client
 
 __all__ = ["RedisTokenProvider", "RedisTokenStore", "StoreStatus"]
 
@@ -121,7 +110,7 @@ class RedisTokenStore:
 
     def __init__(
         self,
-        redis: Redis | RedisCluster | str,
+        redis: Client | str,
         *,
         sealer: TokenSealer | None = None,
         prefix: str = "enkash",
@@ -130,9 +119,9 @@ class RedisTokenStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        redis = Mute(redis) if isinstance(redis, str) else redis
+        redis = HiddenStr(redis) if isinstance(redis, str) else redis
         # Only who shares tokens pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async._redis_link import RedisLink, script  # noqa: PLC0415
+        from enkash_async.stores.redis_link import RedisLink, script  # noqa: PLC0415
 
         if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
             raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash'")
@@ -166,7 +155,7 @@ class RedisTokenStore:
         Raises:
             ConfigurationError: An argument is unusable; the message does not repeat the URL.
         """
-        url = Mute(url) if isinstance(url, str) else url  # a wrong kind is complained of further down
+        url = HiddenStr(url) if isinstance(url, str) else url  # a wrong kind is complained of further down
         return cls(url, sealer=sealer, prefix=prefix, timeout=timeout)
 
     async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
@@ -347,7 +336,7 @@ class RedisTokenProvider(CachingTokenProvider):
     def __init__(
         self,
         source: TokenSource,
-        redis: Redis | RedisCluster | str,
+        redis: Client | str,
         *,
         sealer: TokenSealer | None = None,
         prefix: str = "enkash",
@@ -357,7 +346,7 @@ class RedisTokenProvider(CachingTokenProvider):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        redis = Mute(redis) if isinstance(redis, str) else redis
+        redis = HiddenStr(redis) if isinstance(redis, str) else redis
         store = RedisTokenStore(
             redis, sealer=sealer, prefix=prefix, timeout=timeout, clock=clock, sleep=sleep, random=random
         )
@@ -385,7 +374,7 @@ class RedisTokenProvider(CachingTokenProvider):
         Raises:
             ConfigurationError: An argument is unusable; the message does not repeat the URL.
         """
-        url = Mute(url) if isinstance(url, str) else url
+        url = HiddenStr(url) if isinstance(url, str) else url
         return cls(source, url, sealer=sealer, prefix=prefix, timeout=timeout, on_store_down=on_store_down)
 
     async def aclose(self) -> None:

@@ -14,16 +14,16 @@ from typing import Literal, TypeAlias, assert_never
 import attrs
 
 from enkash_async.errors import ConfigurationError, TokenEndpointError, TokenError, TokenStoreError
+from enkash_async.tokens._credentials import Identity
 from enkash_async.tokens._flight import Flight
 from enkash_async.tokens._limits import REMEMBERED, RENEWAL_PAUSE
 from enkash_async.tokens._memory import MemoryTokenStore
-from enkash_async.tokens._states import Gain, Pause, cooling, guard_closed, guard_view, store_away
+from enkash_async.tokens._states import Pause, RefreshResult, cooling, guard_closed, guard_view, store_away
 from enkash_async.tokens._types import (
     Claim,
     Cooling,
     Failure,
     Found,
-    Identity,
     Lead,
     Refused,
     Token,
@@ -128,7 +128,7 @@ class Renewals:
         # Failures that the store has not heard of; a few are as good as many, since they close the guard.
         self._owed: deque[_Report] = deque(maxlen=REMEMBERED)
 
-    async def run(self, flight: Flight, still_serves: Callable[[], bool]) -> Gain | None:
+    async def run(self, flight: Flight, still_serves: Callable[[], bool]) -> RefreshResult | None:
         """Bring a token of a generation above `flight.above`.
 
         Args:
@@ -188,7 +188,7 @@ class Renewals:
                     self._owed.appendleft(report)
                     raise
 
-    async def _pursue(self, store: TokenStore, flight: Flight) -> Gain:
+    async def _pursue(self, store: TokenStore, flight: Flight) -> RefreshResult:
         owner, look, overtaken = _nonce(), _FIRST_LOOK, 0
         if store is self._store and self._unanswered is not None:
             owner = self._unanswered
@@ -202,7 +202,7 @@ class Renewals:
             match claim:
                 case Found(token, _, settled):
                     self._answered = flight.covers
-                    return Gain(token, settled)
+                    return RefreshResult(token, settled)
                 case Lead():
                     gain = await self._lead(store, owner, claim)
                     if gain is not None:
@@ -250,7 +250,7 @@ class Renewals:
 
     # --- without it ---------------------------------------------------------------------------------------------------
 
-    async def _go_alone(self, flight: Flight, away: TokenStoreError) -> Gain:
+    async def _go_alone(self, flight: Flight, away: TokenStoreError) -> RefreshResult:
         """Log in without the store, where that cannot lock the account; the token is offered to the store later."""
         if self._barred is not None:
             raise guard_closed(self._barred)
@@ -265,7 +265,7 @@ class Renewals:
 
     # --- the login ----------------------------------------------------------------------------------------------------
 
-    async def _lead(self, store: TokenStore, owner: str, lead: Lead) -> Gain | None:
+    async def _lead(self, store: TokenStore, owner: str, lead: Lead) -> RefreshResult | None:
         """Log in and publish the token; None when somebody overtook it."""
         if store is not self._store:
             await self._sleep(self._random() * _SPREAD)
@@ -276,7 +276,7 @@ class Renewals:
         self._proven = True
         self._alone.trust(self._source.identity)
         self._owed.clear()  # what failed before does not matter any more
-        gain = Gain(token, RENEWAL_PAUSE if lead.forced else 0.0, None if store is self._store else owner)
+        gain = RefreshResult(token, RENEWAL_PAUSE if lead.forced else 0.0, None if store is self._store else owner)
         try:
             is_newest = await store.publish(self._source.identity, owner, token)
         except Exception as problem:  # noqa: BLE001 (a store of any kind)

@@ -15,10 +15,10 @@ from enkash_async.errors import (
 from enkash_async.tokens._types import Failure, Token
 
 __all__ = [
-    "Gain",
     "Held",
     "Pause",
     "ProviderState",
+    "RefreshResult",
     "closed",
     "cooling",
     "guard_closed",
@@ -63,7 +63,7 @@ class ProviderState:
 
 
 @attrs.frozen
-class Gain:
+class RefreshResult:
     """What a refresh brought.
 
     Attributes:
@@ -83,7 +83,7 @@ class Held:
 
     Attributes:
         renewable_at: Until then a refusal of it brings no other login.
-        unshared: As in `Gain`.
+        unshared: As in `RefreshResult`.
     """
 
     token: Token
@@ -110,8 +110,8 @@ class Pause:
 
     def failure_at(self, now: float) -> TokenError:
         """Return the failure as it stands at an instant, for one caller alone."""
-        is_passing = isinstance(self.failure, TokenEndpointError)
-        return cooling(self.due - now) if is_passing else self.failure.copy()
+        is_transient = isinstance(self.failure, TokenEndpointError)
+        return cooling(self.due - now) if is_transient else self.failure.copy()
 
 
 def guard_view(failure: TokenError) -> Failure:

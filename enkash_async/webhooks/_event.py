@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from enkash_async import _json
+from enkash_async._support import exact_json
 from enkash_async.models import Bill, Outcome, PaymentStatus, WebhookEvent
-from enkash_async.models._base import shown_names
+from enkash_async.models.base import shown_names
 
 __all__ = ["BillEvent", "content_key"]
 
@@ -75,7 +75,7 @@ def _progress(bill: Bill) -> int:
 
 def content_key(bill: Bill) -> str:
     """Return what is equal for two posts that say the same about a bill: a hash, in hexadecimal digits."""
-    return hashlib.sha256(_json.dumps(list(_content(bill))).encode()).hexdigest()
+    return hashlib.sha256(exact_json.dumps(list(_content(bill))).encode()).hexdigest()
 
 
 def _content(bill: Bill) -> Iterator[Any]:

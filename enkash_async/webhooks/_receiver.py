@@ -15,17 +15,12 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from enkash_async._lookout import is_cancelled, peek
+from enkash_async._flow.notifier import BillNotifier
+from enkash_async._flow.poller import peek
+from enkash_async._support.cancellation import is_cancelled
 from enkash_async.client import EnkashClient
-from enkash_async.errors import (
-    ConfigurationError,
-    EnkashError,
-    NotFoundError,
-    WebhookError,
-    WebhookPayloadError,
-)
+from enkash_async.errors import ConfigurationError, EnkashError, NotFoundError, WebhookError, WebhookPayloadError
 from enkash_async.models import Bill
-from enkash_async.notifier import BillNotifier
 from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
 from enkash_async.webhooks._event import BillEvent, content_key
 from enkash_async.webhooks._verifier import Headers, WebhookVerifier

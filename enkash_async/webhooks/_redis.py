@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from enkash_async._secret import Mute
+from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, WebhookStoreError
 from enkash_async.webhooks._dedupe import KEEP, LEASE, Claimed, seconds
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
-
-    from enkash_async._redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_url import Client
 
 __all__ = ["RedisDedupe"]
 
@@ -47,7 +46,7 @@ class RedisDedupe:
 
     def __init__(
         self,
-        redis: Redis | RedisCluster | str,
+        redis: Client | str,
         *,
         prefix: str = "enkash:webhooks",
         keep: float = KEEP,
@@ -57,9 +56,9 @@ class RedisDedupe:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        redis = Mute(redis) if isinstance(redis, str) else redis
+        redis = HiddenStr(redis) if isinstance(redis, str) else redis
         # Only who shares events pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async._redis_link import RedisLink, script  # noqa: PLC0415
+        from enkash_async.stores.redis_link import RedisLink, script  # noqa: PLC0415
 
         if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
             raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash:webhooks'")

@@ -9,15 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-from enkash_async import _checks as checks
-from enkash_async import _json
-from enkash_async._codec import UnreadableError, structure
-from enkash_async.errors import (
-    ConfigurationError,
-    InvalidRequestError,
-    WebhookAuthenticationError,
-    WebhookPayloadError,
-)
+from enkash_async._support import checks, exact_json
+from enkash_async._wire.converter import UnreadableError, structure
+from enkash_async.errors import ConfigurationError, InvalidRequestError, WebhookAuthenticationError, WebhookPayloadError
 from enkash_async.models import Bill
 from enkash_async.webhooks._event import BillEvent, content_key
 
@@ -154,7 +148,7 @@ class WebhookVerifier:
         if len(body) > self.max_body:
             return WebhookPayloadError(f"the body is longer than max_body={self.max_body} bytes", too_large=True)
         try:
-            document = _json.loads_strictly(bytes(body))
+            document = exact_json.loads_strictly(bytes(body))
         except ValueError:
             return WebhookPayloadError("the body is not JSON, or its numbers or its nesting are out of proportion")
         return self._event(document)

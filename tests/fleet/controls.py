@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from enkash_async._redis_link import Script
+from enkash_async._http.login import PasswordGrant
+from enkash_async.stores.redis_link import Script
 from enkash_async.tokens import (
     CachingTokenProvider,
     Claim,
@@ -23,7 +24,6 @@ from enkash_async.tokens import (
     Identity,
     InMemoryTokenProvider,
     Lead,
-    PasswordGrant,
     RedisTokenProvider,
     RedisTokenStore,
     Token,

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from enkash_async._http.login import PasswordGrant
 from enkash_async.errors import TokenError
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import Lead, PasswordGrant, RedisTokenProvider, RedisTokenStore
+from enkash_async.tokens import Lead, RedisTokenProvider, RedisTokenStore
 
 from servers import Server
 

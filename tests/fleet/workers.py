@@ -15,17 +15,9 @@ from typing import Any, TypeAlias
 import attrs
 
 from enkash_async import EnkashClient, EnkashError, RetryPolicy, Timeouts
+from enkash_async._http.login import LOGIN_TIMEOUTS, PasswordGrant
 from enkash_async.errors import LoginGuardError
-from enkash_async.tokens import (
-    CachingTokenProvider,
-    Credentials,
-    OnStoreDown,
-    PasswordGrant,
-    RedisTokenProvider,
-    Token,
-    TokenProvider,
-)
-from enkash_async.tokens._grant import LOGIN_TIMEOUTS
+from enkash_async.tokens import CachingTokenProvider, Credentials, OnStoreDown, RedisTokenProvider, Token, TokenProvider
 
 __all__ = ["Maker", "Plan", "Report", "main", "shared", "together"]
 

@@ -21,7 +21,7 @@ import pytest
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.sandbox.__main__ import main
 from enkash_async.sandbox._serve import serve
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 
 def _basic(user: str, password: str) -> str:

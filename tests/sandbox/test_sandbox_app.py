@@ -22,12 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from enkash_async.routes import Routes
+from enkash_async.config import Routes
 from enkash_async.sandbox import FaultKind, Faults, Ledger
 from enkash_async.sandbox._app import create_app, late_work
 from enkash_async.sandbox._reply import FetchStyle, dumps
 from enkash_async.sandbox._token import TokenStyle
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 CREDENTIALS = Credentials("enkash-demo-client", "demo:secret", "ap+team@example.com", "demo&p=w", "CEKDEMO123")
 FORM = {

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enkash_async.routes import Routes
+from enkash_async.config import Routes
 from enkash_async.sandbox import FaultKind, Faults
 
 

@@ -18,7 +18,7 @@ from enkash_async.sandbox._catalogue import BILLERS, CIRCLES, categories
 from enkash_async.sandbox._ledger import FetchFailedError, Ledger, Refusal, RefusedError
 from enkash_async.sandbox._payment import Stage, UtilityPayment
 from enkash_async.sandbox._search import MAX_RECORDS, Query
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 CREDENTIALS = Credentials("enkash-demo-client", "demo-secret", "ap-team@example.com", "demo-password", "CEKDEMO123")
 OPENED = datetime(2025, 6, 2, 14, 24, 14, 670_000, tzinfo=UTC)

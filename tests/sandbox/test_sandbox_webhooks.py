@@ -26,7 +26,7 @@ from enkash_async.sandbox import FaultKind, Faults, Ledger, Sandbox
 from enkash_async.sandbox._courier import Courier, Resends
 from enkash_async.sandbox._payment import Stage, UtilityPayment
 from enkash_async.sandbox._registration import EVENTS, Registration
-from enkash_async.tokens._types import Credentials
+from enkash_async.tokens._credentials import Credentials
 
 CREDENTIALS = Credentials("enkash-demo-client", "demo-secret", "ap-team@example.com", "demo-password", "CEKDEMO123")
 BILLPAY = ["UTILITY_BILLPAY_SUCCESS", "UTILITY_BILLPAY_FAILED", "UTILITY_BILLPAY_PENDING"]

@@ -121,7 +121,7 @@ def test_the_children_of_a_prefork_server_renew_apart(run_script: Callable[[str]
 def test_what_is_gone_is_not_put_right(run_script: Callable[[str], str]) -> None:
     """The list of things to put right in a child does not keep them alive."""
     said = run_script("""
-        from enkash_async._forks import reset_after_fork
+        from enkash_async._support.forks import reset_after_fork
 
         class Thing:
             forked = 0

@@ -8,18 +8,18 @@ import pytest
 from tokens.benches import OURS
 from tokens.doubles import Clock
 
-from enkash_async._reach import Reach
+from enkash_async._support.breaker import CircuitBreaker
 from enkash_async.errors import TokenStoreError
 from enkash_async.tokens import Lead, RedisTokenStore
 
 from servers import Server, gate
 
 
-def reach_of(clock: Clock, chance: float = 0.5) -> Reach:
-    return Reach(error=TokenStoreError, clock=clock, random=lambda: chance)
+def reach_of(clock: Clock, chance: float = 0.5) -> CircuitBreaker:
+    return CircuitBreaker(error=TokenStoreError, clock=clock, random=lambda: chance)
 
 
-def fallen(clock: Clock, chance: float = 0.5) -> Reach:
+def fallen(clock: Clock, chance: float = 0.5) -> CircuitBreaker:
     """Return the marker of a store that has just been given up."""
     reach = reach_of(clock, chance)
     for number in range(3):
@@ -28,7 +28,7 @@ def fallen(clock: Clock, chance: float = 0.5) -> Reach:
     return reach
 
 
-def is_open(reach: Reach) -> bool:
+def is_open(reach: CircuitBreaker) -> bool:
     try:
         reach.enter()
     except TokenStoreError:

@@ -15,13 +15,7 @@ from enkash_async.errors import (
     TokenError,
     TokenStoreError,
 )
-from enkash_async.tokens import (
-    Claim,
-    Failure,
-    Identity,
-    MemoryTokenStore,
-    OnStoreDown,
-)
+from enkash_async.tokens import Claim, Failure, Identity, MemoryTokenStore, OnStoreDown
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 

@@ -8,13 +8,7 @@ import pytest
 from tokens.doubles import Login, settle
 from tokens.outages import AHEAD, HOLD, HOUR, OFFER_PAUSE, Outage
 
-from enkash_async.tokens import (
-    CachingTokenProvider,
-    Failure,
-    Found,
-    Refused,
-    Token,
-)
+from enkash_async.tokens import CachingTokenProvider, Failure, Found, Refused, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 

@@ -234,7 +234,7 @@ def test_credentials_that_are_refused_tell_no_secret(broken: dict[str, str]) -> 
         attrs.evolve(OURS, **broken)
     # Our own frames alone: that of `attrs.evolve` shows what it was given.
     frames = traceback.extract_tb(caught.value.__traceback__)
-    assert frames[-1].filename.endswith("_types.py")
+    assert frames[-1].filename.endswith("_credentials.py")
     last = caught.value.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

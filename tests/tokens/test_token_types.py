@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from enkash_async import Credentials, PasswordGrant, Token
-from enkash_async._secret import Secret
+from enkash_async._support.secret import Secret
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens import (
     Identity,

@@ -53,7 +53,7 @@ from enkash_async.webhooks import (
     django_view,
 )
 
-EXAMPLE = (Path(__file__).parent.parent / "samples" / "webhook_bill.json").read_bytes()
+EXAMPLE = (Path(__file__).parents[1] / "samples" / "webhook_bill.json").read_bytes()
 NAME = "X-Enkash"  # a name that nobody's filter takes for that of a secret
 SECRET = "kept-to-ourselves-73"
 GUESS = "a-strangers-guess-11"
@@ -349,16 +349,16 @@ class Slow:
     """A handler that is held up, and keeps what became of it."""
 
     gate: asyncio.Event = attrs.field(factory=asyncio.Event)
-    fates: list[str] = attrs.field(factory=list)
+    results: list[str] = attrs.field(factory=list)
 
     async def __call__(self, event: BillEvent) -> None:
-        self.fates.append("begun")
+        self.results.append("begun")
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
-            self.fates.append("cancelled")
+            self.results.append("cancelled")
             raise
-        self.fates.append("done")
+        self.results.append("done")
 
 
 async def test_a_sender_who_leaves_while_the_event_is_handled_loses_nothing(
@@ -368,14 +368,14 @@ async def test_a_sender_who_leaves_while_the_event_is_handled_loses_nothing(
     slow = Slow()
     async with hosting(receiver(slow)) as host:
         leaving = asyncio.create_task(post(host))
-        await until(lambda: slow.fates == ["begun"])
+        await until(lambda: slow.results == ["begun"])
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         await asyncio.sleep(0.05)  # time to cancel the handler, which must not happen
         slow.gate.set()
         await until(host.is_idle)
         assert (await post(host)).status == 200
-    assert slow.fates == ["begun", "done"]
+    assert slow.results == ["begun", "done"]
     assert failures(log) == []
 
 

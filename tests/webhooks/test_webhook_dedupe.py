@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from tokens.doubles import Clock
 
-from enkash_async import _json
+from enkash_async._support import exact_json
 from enkash_async.errors import ConfigurationError, WebhookStoreError
 from enkash_async.webhooks import Claimed, Dedupe, MemoryDedupe, RedisDedupe, WebhookVerifier
 
@@ -280,7 +280,9 @@ async def test_a_short_lease_ends_by_the_clock_of_the_server(redis: Redis) -> No
 
 async def test_keys_have_one_hash_tag_and_nothing_personal(redis: Redis) -> None:
     """The name tells a hash; the value tells a state and a nonce."""
-    body = _json.dumps({"utilityEnkashId": "UTIL-PRIVATE-1", "consumerNumber": "CN123456789", "consumerName": "Asha"})
+    body = exact_json.dumps(
+        {"utilityEnkashId": "UTIL-PRIVATE-1", "consumerNumber": "CN123456789", "consumerName": "Asha"}
+    )
     key = WebhookVerifier({"X-Key": "made-up"}).verify({"X-Key": "made-up"}, body.encode()).key
     dedupe = RedisDedupe(redis, prefix="my:own.prefix")
     for work in (dedupe.claim, dedupe.extend, dedupe.commit):

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enkash_async import EnkashClient, StaticTokenProvider
-from enkash_async._codec import structure
+from enkash_async._wire.converter import structure
 from enkash_async.models import ApprovalStatus, Bill, BillPayStatus, Outcome, PaymentStatus, WebhookEvent
 from enkash_async.webhooks import BillEvent, WebhookVerifier
 from enkash_async.webhooks._event import content_key

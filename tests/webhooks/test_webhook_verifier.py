@@ -15,12 +15,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from starlette.datastructures import Headers as StarletteHeaders
 
-from enkash_async.errors import (
-    ConfigurationError,
-    EnkashError,
-    InvalidRequestError,
-    WebhookAuthenticationError,
-)
+from enkash_async.errors import ConfigurationError, EnkashError, InvalidRequestError, WebhookAuthenticationError
 from enkash_async.webhooks import BillEvent, WebhookVerifier
 
 from support import shown

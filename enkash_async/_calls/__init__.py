@@ -1,0 +1,1 @@
+"""Arguments to operations: one pure function for each call that EnKash documents."""

@@ -1,0 +1,204 @@
+"""The calls about one bill as values: arguments in, what to send out; nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from enkash_async._support import checks
+from enkash_async._wire.operation import Effect, Operation, json_request, path
+from enkash_async.config import Routes
+from enkash_async.errors import InvalidRequestError
+from enkash_async.models import Bill, Circle, FetchedBill
+
+__all__ = ["Create", "Wanted", "biller_words", "create", "create_from_fetch", "due_amount", "fetch_current"]
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What a create asked for, as far as a bill can be held against it; None for what it did not say.
+
+    Args:
+        reference_id: Its reference.
+        company_biller_id: EnKash's id of a consumer at a biller, from the fetch.
+        amount: Rupees to pay.
+    """
+
+    reference_id: str
+    biller_id: int | None = None
+    consumer_number: str | None = attrs.field(default=None, repr=False)
+    company_biller_id: str | None = None
+    amount: Decimal | None = None
+
+    def redacted(self, text: str) -> str:
+        """Return a text of EnKash's without the consumer number, which a look-up does not know and cannot mute."""
+        return text.replace(self.consumer_number, "***") if self.consumer_number else text
+
+
+@attrs.frozen
+class Create:
+    """A create: what to send, and what to hold a bill against that is found afterwards."""
+
+    operation: Operation[Bill]
+    wanted: Wanted
+
+
+def fetch_current(
+    routes: Routes,
+    biller_id: int,
+    params: Mapping[str, str | int],
+    *,
+    circle: Circle | str | None,
+    remarks: str | None,
+    key_contact_email: str | None,
+) -> Operation[FetchedBill]:
+    """Return *Fetch Current Bill* (api-10664798).
+
+    Raises:
+        InvalidRequestError: The arguments are wrong.
+    """
+    inputs = checks.bill_params(params)
+    body = {
+        "billerId": checks.biller_id(biller_id),
+        "circle": _optional_text(circle, "circle"),
+        "billParams": inputs,
+        "remarks": _optional_text(remarks, "remarks"),
+        "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
+    }
+    return Operation(
+        name="bills.fetch_current",
+        request=json_request("POST", path(routes.fetch_bill), checks.dropped_none(body)),
+        result=FetchedBill,
+        effect=Effect.READ,  # as far as money goes: EnKash may remember the consumer as one of the company's
+        sensitive=tuple(inputs.values()),
+    )
+
+
+def due_amount(fetched: FetchedBill) -> Decimal | None:
+    """Return the rupees to pay of a fetched bill; a biller that names one amount alone means that."""
+    return fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
+
+
+def biller_words(fetched: FetchedBill) -> str:
+    """Return the biller's message, in which it may have repeated the consumer number, without that."""
+    words = fetched.status_message or ""
+    return words.replace(fetched.consumer_number, "***") if fetched.consumer_number else words
+
+
+def create_from_fetch(
+    routes: Routes, fetched: FetchedBill, *, reference_id: str, amount: Decimal | int | None
+) -> Create:
+    """Return *Create Bill After Successful Bill Fetch* (api-10664803).
+
+    Raises:
+        InvalidRequestError: The arguments are wrong, or nothing payable was fetched.
+    """
+    if not isinstance(fetched, FetchedBill):
+        raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
+    net = due_amount(fetched)
+    if fetched.company_biller_id is None or net is None:
+        words = biller_words(fetched)
+        said = f" (the biller said: {words})" if words else ""
+        raise InvalidRequestError(f"the fetched bill has no amount to pay or no company_biller_id{said}")
+    due = checks.amount(net if amount is None else amount, "amount")
+    company_biller_id = checks.text(fetched.company_biller_id, "fetched.company_biller_id")
+    body = {
+        "referenceId": reference_id,
+        "companyBillerId": company_biller_id,
+        "billNetAmount": due,
+        # EnKash wants this one always; a biller that names a net amount alone means the same by it.
+        "billAmount": fetched.bill_amount if fetched.bill_amount is not None else net,
+        "earlyPaymentAmount": fetched.early_payment_amount,
+        "latePaymentAmount": fetched.late_payment_amount,
+        "billDate": fetched.bill_date,
+        "earlyPaymentDate": fetched.early_payment_date,
+        "billDueDate": fetched.bill_due_date,
+        "actualDueDate": fetched.actual_due_date,
+        "billStartDate": fetched.bill_start_date,
+        "billEndDate": fetched.bill_end_date,
+        "billNumber": fetched.bill_number,
+        "validationId": fetched.validation_id,
+        "billId": fetched.bill_id,
+    }
+    wanted = Wanted(
+        reference_id=reference_id,
+        biller_id=fetched.biller_id,
+        consumer_number=fetched.consumer_number,
+        company_biller_id=company_biller_id,
+        amount=due,
+    )
+    sensitive = () if fetched.consumer_number is None else (fetched.consumer_number,)
+    return _create("bills.create_from_fetch", routes.create_bill, body, wanted, sensitive)
+
+
+def create(
+    routes: Routes,
+    biller_id: int,
+    params: Mapping[str, str | int],
+    *,
+    reference_id: str,
+    bill_amount: Decimal | int | None,
+    circle: Circle | str | None,
+    bill_date: date | None,
+    bill_due_date: date | None,
+    remarks: str | None,
+    key_contact_email: str | None,
+    name: str | None,
+    email: str | None,
+    extra: Mapping[str, Any] | None,
+) -> Create:
+    """Return *Create Bill Without Bill Fetch* (api-10664800).
+
+    Raises:
+        InvalidRequestError: The arguments are wrong.
+    """
+    inputs = checks.bill_params(params)
+    amount = None if bill_amount is None else checks.amount(bill_amount, "bill_amount")
+    body = {
+        "referenceId": reference_id,
+        "billerId": checks.biller_id(biller_id),
+        "circle": _optional_text(circle, "circle"),
+        "billParams": inputs,
+        "billAmount": amount,
+        "billDate": None if bill_date is None else checks.day(bill_date, "bill_date"),
+        "billDueDate": None if bill_due_date is None else checks.day(bill_due_date, "bill_due_date"),
+        "remarks": _optional_text(remarks, "remarks"),
+        "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
+        "name": _optional_text(name, "name"),
+        "email": _optional_text(email, "email"),
+    }
+    further = _further(extra, body)
+    sensitive = (*inputs.values(), *(word for word in further.values() if isinstance(word, str)))
+    wanted = Wanted(reference_id=reference_id, biller_id=biller_id, consumer_number=inputs["cn"], amount=amount)
+    return _create("bills.create", routes.add_bill, {**body, **further}, wanted, sensitive)
+
+
+def _create(name: str, route: str, body: Mapping[str, Any], wanted: Wanted, sensitive: tuple[str, ...]) -> Create:
+    operation = Operation(
+        name=name,
+        request=json_request("POST", path(route), checks.wire(checks.dropped_none(body), name)),
+        result=Bill,
+        effect=Effect.CREATES,
+        reference_id=wanted.reference_id,
+        sensitive=sensitive,
+    )
+    return Create(operation, wanted)
+
+
+def _optional_text(value: str | None, where: str) -> str | None:
+    return None if value is None else str(checks.text(value, where))
+
+
+def _further(extra: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return members that the caller adds under EnKash's names; one that has an argument of its own is refused."""
+    if extra is None:
+        return {}
+    if not isinstance(extra, Mapping):
+        raise InvalidRequestError(f"extra must be a mapping of EnKash's names, not {type(extra).__name__}")
+    if twice := sorted(set(extra) & set(body)):
+        raise InvalidRequestError(f"extra holds {', '.join(twice)}: use the argument of that meaning")
+    return {name: checks.wire(value, f"extra[{name!r}]") for name, value in extra.items()}

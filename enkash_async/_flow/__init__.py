@@ -1,0 +1,1 @@
+"""Concurrency, and what a failure means; no EnKash call is known here."""

@@ -1,0 +1,364 @@
+"""Bulk work: any iterable, so many items at a time, the next one taken only when there is a hand free for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sized
+from logging import getLogger
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from enkash_async._flow.poller import is_permanent
+from enkash_async._support.cancellation import is_cancelled
+from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult
+from enkash_async.errors import (
+    ConfigurationError,
+    DuplicateReferenceError,
+    EnkashError,
+    InvalidRequestError,
+    OutcomeUnknownError,
+    TokenError,
+    TransportError,
+)
+
+__all__ = [
+    "Collected",
+    "Job",
+    "Progress",
+    "Source",
+    "broken_off",
+    "checked_concurrency",
+    "checked_source",
+    "collect",
+    "drive",
+    "ends_the_job",
+    "group_of",
+    "items_of",
+    "stream",
+]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+Source: TypeAlias = Iterable[S] | AsyncIterable[S]
+OnProgress: TypeAlias = Callable[[int, int | None], None]
+
+_MOST_HANDS = 1000
+
+_log = getLogger("enkash_async")
+
+
+def checked_concurrency(value: object) -> int:
+    """Return how many items may be under way at once."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_HANDS:
+        raise InvalidRequestError(f"concurrency must be an int from 1 to {_MOST_HANDS}, not {value!r}")
+    return value
+
+
+def checked_source(source: object, where: str) -> None:
+    """Refuse what cannot be iterated over, and one bare string, which is taken for a mistake."""
+    if isinstance(source, (str, bytes)) or not isinstance(source, (Iterable, AsyncIterable)):
+        raise InvalidRequestError(f"{where} must be an iterable, not one {type(source).__name__}: write it in […]")
+
+
+async def items_of(source: Source[S]) -> AsyncIterator[S]:
+    """Yield the items of any iterable, asynchronous or not."""
+    try:
+        if isinstance(source, AsyncIterable):
+            async for item in source:
+                yield item
+        else:
+            for item in source:
+                yield item
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        # The source's own: it would end one hand alone, and the others would take the items so far for all of them.
+        raise RuntimeError("the source of the items was cancelled") from None
+
+
+def group_of(problem: EnkashError) -> BulkGroup:
+    """Return the group of an item that ended with an error."""
+    if isinstance(problem, OutcomeUnknownError):
+        return BulkGroup.UNKNOWN
+    if isinstance(problem, DuplicateReferenceError) and not problem.differences:
+        return BulkGroup.UNKNOWN  # there is a bill, maybe of an earlier run, that cannot be looked at
+    if isinstance(problem, TransportError) and problem.sent:
+        return BulkGroup.FAILED  # of a read, which changes nothing
+    unsent = isinstance(problem, (ConfigurationError, InvalidRequestError, TokenError, TransportError))
+    return BulkGroup.NOT_SENT if unsent else BulkGroup.FAILED
+
+
+def ends_the_job(problem: EnkashError) -> bool:
+    """Whether the failure of one item would meet every other one as well; a wrong argument is that item's own."""
+    return is_permanent(problem) and not isinstance(problem, InvalidRequestError)
+
+
+class Progress:
+    """Counts what is done and tells the user, whose errors must not take away the account of money that has moved.
+
+    Args:
+        on_progress: The user's own; is called with (items dealt with, items in all or None).
+        source: What is worked through.
+    """
+
+    def __init__(self, on_progress: OnProgress | None, source: object) -> None:
+        self._tell = on_progress
+        self._total = len(source) if isinstance(source, Sized) else None
+        self._done = 0
+
+    def add(self, count: int = 1) -> None:
+        """Count items, those given before among them."""
+        self._done += count
+        if self._tell is None:
+            return
+        try:
+            self._tell(self._done, self._total)
+        except Exception:  # noqa: BLE001 (the user's own)
+            _log.exception("on_progress failed; the job goes on")
+
+
+async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]], concurrency: int) -> None:
+    """Handle every item of a feed, so many at a time; the next one is taken only when a hand is free.
+
+    What the feed raises is raised once the items under way are done. `handle` should raise nothing: that would cut off
+    the others.
+    """
+    free = asyncio.Semaphore(concurrency)
+
+    async def work(item: S) -> None:
+        try:
+            await handle(item)
+        finally:
+            free.release()
+
+    async def hand_out() -> Exception | None:
+        while True:
+            await free.acquire()
+            try:
+                item = await anext(feed)
+            except StopAsyncIteration:
+                return None
+            except Exception as problem:  # noqa: BLE001 (the user's own; money may be moving in other hands)
+                return problem
+            group.create_task(work(item))
+
+    async with asyncio.TaskGroup() as group:
+        # In a task of its own: an asyncio.timeout() in the source cancels the task that it began in, whatever that one
+        # is at by then, and in a hand that would be somebody's payment.
+        feeding = group.create_task(hand_out())
+    if feeding.cancelled():
+        raise RuntimeError("the source of the items cancelled itself: keep asyncio.timeout() out of it")
+    if (problem := feeding.result()) is not None:
+        raise problem
+
+
+class Collected(Generic[T]):
+    """Sorts items into their groups, each with its place in the order given."""
+
+    def __init__(self) -> None:
+        self._groups: dict[BulkGroup, list[tuple[int, BulkItem[T]]]] = {group: [] for group in BulkGroup}
+        self._repeated: dict[str, None] = {}
+
+    def add(self, index: int, item: BulkItem[T]) -> None:
+        """File an item."""
+        self._groups[item.group].append((index, item))
+
+    def repeat(self, key: str) -> None:
+        """Note that an item was given again."""
+        self._repeated[key] = None
+
+    def result(self) -> BulkResult[T]:
+        """Return all of it."""
+        return BulkResult(
+            succeeded=self._sorted(BulkGroup.SUCCEEDED),
+            failed=self._sorted(BulkGroup.FAILED),
+            unknown=self._sorted(BulkGroup.UNKNOWN),
+            not_sent=self._sorted(BulkGroup.NOT_SENT),
+            duplicates=tuple(self._repeated),
+        )
+
+    def _sorted(self, group: BulkGroup) -> tuple[BulkItem[T], ...]:
+        found = self._groups[group]
+        found.sort(key=lambda pair: pair[0])
+        return tuple(item for _, item in found)
+
+
+@attrs.frozen(kw_only=True)
+class Job(Generic[S, T]):
+    """A call over many items.
+
+    Args:
+        where: Name of the argument with the items.
+        check: Returns an item that can be worked on, or raises `InvalidRequestError`.
+        key: What names an item.
+        digest: Tells two items of one key apart.
+        work: Does it.
+    """
+
+    where: str
+    check: Callable[[object], S]
+    key: Callable[[S], str]
+    digest: Callable[[S], object] = attrs.field(default=lambda _: None)
+    work: Callable[[S], Awaitable[T]]
+
+
+class _Run(Generic[S, T]):
+    """One run of a job.
+
+    Args:
+        job: What to do.
+        emit: Takes each item with its place in the order given.
+        repeat: Takes the key of each item that was given before.
+    """
+
+    def __init__(
+        self,
+        job: Job[S, T],
+        emit: Callable[[int, BulkItem[T]], Awaitable[None]],
+        repeat: Callable[[str], None],
+    ) -> None:
+        self._job = job
+        self._emit = emit
+        self._repeat = repeat
+        self._seen: dict[str, object] = {}
+        self._stopped_by: EnkashError | None = None
+
+    async def __call__(self, source: Source[Any], concurrency: int) -> None:
+        await drive(self._numbered(source), self._handle, concurrency)
+
+    async def _numbered(self, source: Source[Any]) -> AsyncIterator[tuple[int, object]]:
+        index = 0
+        async for item in items_of(source):
+            yield index, item
+            index += 1
+
+    async def _handle(self, numbered: tuple[int, object]) -> None:
+        index, given = numbered
+        job = self._job
+        try:
+            item = job.check(given)
+            key, digest = job.key(item), job.digest(item)
+        except InvalidRequestError as wrong:
+            await self._emit(index, _item(f"{job.where}[{index}]", wrong, given))
+            return
+        except Exception as problem:  # noqa: BLE001 (of what was given; it must not cut off the calls in other hands)
+            kind = type(problem).__name__
+            odd = InvalidRequestError(f"{job.where}[{index}] cannot be worked on: reading it raised {kind}")
+            odd.__cause__ = problem
+            await self._emit(index, _item(f"{job.where}[{index}]", odd, given))
+            return
+        if key not in self._seen:
+            self._seen[key] = digest
+            await self._emit(index, await self._work(key, item))
+        elif self._seen[key] == digest:
+            self._repeat(key)
+        else:
+            clash = InvalidRequestError(f"{key!r} was given before, for something else; give this one its own")
+            await self._emit(index, _item(key, clash, given))
+
+    async def _work(self, key: str, item: S) -> BulkItem[T]:
+        if self._stopped_by is not None:
+            return BulkItem(key, error=self._stopped_by, group=BulkGroup.NOT_SENT, request=item)
+        try:
+            return BulkItem(key, await self._job.work(item), request=item)
+        except EnkashError as problem:
+            if ends_the_job(problem):
+                self._stopped_by = problem
+            return _item(key, problem, item)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            # Of something that the call waited for. It would end this hand alone, and the item would be lost.
+            lost = OutcomeUnknownError("what this call waited for was cancelled; it may or may not have happened")
+            return _item(key, lost, item)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+            broken = OutcomeUnknownError(f"it broke off with {type(problem).__name__}; it may or may not have happened")
+            broken.__cause__ = problem
+            return _item(key, broken, item)
+
+
+def _item(key: str, problem: EnkashError, given: object) -> BulkItem[Any]:
+    return BulkItem(key, error=problem, group=group_of(problem), request=given)
+
+
+async def collect(
+    job: Job[S, T], source: Source[Any], *, concurrency: int, on_progress: OnProgress | None
+) -> BulkResult[T]:
+    """Do a job and return what became of every item.
+
+    Raises:
+        InvalidRequestError: The arguments are wrong; nothing was sent.
+        BulkError: The source failed; `result` has the items that it gave before, and the cause is its error.
+    """
+    collected: Collected[T] = Collected()
+    progress = Progress(on_progress, source)
+
+    async def emit(index: int, item: BulkItem[T]) -> None:
+        collected.add(index, item)
+        progress.add()
+
+    def repeat(key: str) -> None:
+        collected.repeat(key)
+        progress.add()
+
+    checked_source(source, job.where)
+    try:
+        await _Run(job, emit, repeat)(source, checked_concurrency(concurrency))
+    except Exception as problem:
+        told = broken_off(problem, collected.result())
+        if told is problem:
+            raise
+        raise told from problem
+    return collected.result()
+
+
+def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
+    """Return the error for a source that failed in the middle: what was done before must not be lost."""
+    done = sum(map(len, (result.succeeded, result.failed, result.unknown, result.not_sent)))
+    if not done:
+        return problem
+    return BulkError(
+        f"the items broke off with {type(problem).__name__}; what became of the {done} before it is in .result",
+        result=result,
+    )
+
+
+def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
+    """Do a job and yield each item as soon as it is done, with so many under way or waiting to be taken.
+
+    Raises:
+        InvalidRequestError: The arguments are wrong; nothing was sent.
+        Exception: What the source raised, after the items that it gave before.
+    """
+    checked_source(source, job.where)
+    return _streamed(job, source, checked_concurrency(concurrency))
+
+
+async def _streamed(job: Job[S, T], source: Source[Any], hands: int) -> AsyncGenerator[BulkItem[T], None]:
+    done: asyncio.Queue[BulkItem[T] | None] = asyncio.Queue(maxsize=1)
+
+    async def emit(_: int, item: BulkItem[T]) -> None:
+        await done.put(item)
+
+    async def run() -> None:
+        try:
+            await _Run(job, emit, _ignore)(source, hands)
+        except Exception:
+            await done.put(None)
+            raise
+        await done.put(None)
+
+    task = asyncio.create_task(run())
+    try:
+        while (item := await done.get()) is not None:
+            yield item
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _ignore(_: str) -> None:
+    """Take no notice of an item that was given before."""

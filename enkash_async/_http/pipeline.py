@@ -1,0 +1,192 @@
+"""One call from end to end: sign, send, one re-authorisation, read, repeat or stop.
+
+What ended unclearly is not looked up here but by the resource that made the call, which alone knows what to compare:
+the pipeline raises `OutcomeUnknownError`, and `bills` and `payments` turn it into a result where EnKash shows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
+from logging import getLogger
+from typing import TypeVar
+
+from enkash_async._flow.gate import Gate
+from enkash_async._flow.verdicts import Verdict, decide
+from enkash_async._http.transport import Transport
+from enkash_async._support.cancellation import is_cancelled
+from enkash_async._support.secret import Secret
+from enkash_async._wire.envelope import SLICED_FROM, read, read_in_slices
+from enkash_async._wire.operation import Operation, Response
+from enkash_async.config import RetryPolicy
+from enkash_async.errors import (
+    ApiError,
+    AuthenticationError,
+    EnkashError,
+    LoginGuardError,
+    OutcomeUnknownError,
+    RateLimitError,
+    ResponseDecodeError,
+    ServerError,
+    TokenEndpointError,
+    TokenError,
+)
+from enkash_async.tokens._types import Token, TokenProvider
+
+__all__ = ["Pipeline", "decoded"]
+
+T = TypeVar("T")
+
+_log = getLogger("enkash_async")
+
+
+class Pipeline:
+    """Sends operations; the `Send` that the resources are given.
+
+    Args:
+        transport: Sends requests.
+        tokens: Hands out tokens.
+        retry: How often and how patiently to repeat.
+        sleep: Waits so many seconds.
+        random: Returns a number in [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        tokens: TokenProvider,
+        retry: RetryPolicy,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._transport = transport
+        self._tokens = tokens
+        self._retry = retry
+        self._sleep = sleep
+        self._random = random
+
+    async def __call__(self, operation: Operation[T]) -> T:
+        """Return the result of an operation.
+
+        Raises:
+            OutcomeUnknownError: A call that changes something ended unclearly.
+            EnkashError: Any other failure.
+        """
+        attempt = 1
+        unclear: EnkashError | None = None
+        while True:
+            result = await self._attempt(operation)
+            if not isinstance(result, EnkashError):
+                return result
+            if decide(operation.effect, result) is Verdict.RECONCILE:
+                unclear = result
+            verdict = decide(operation.effect, result, writes=self._retry.writes)
+            pause = self._pause(attempt, result) if verdict is Verdict.AGAIN else None
+            if pause is None:
+                # An earlier attempt may have been done, whatever the last one says: also «used before», since that
+                # attempt may be the one that used the reference.
+                if unclear is not None:
+                    raise _unknown(operation, unclear) from unclear
+                raise result
+            _log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
+            await self._sleep(pause)
+            attempt += 1
+
+    def _pause(self, attempt: int, failure: EnkashError) -> float | None:
+        """Return the seconds until the next attempt, or None when there is none."""
+        asked = failure.retry_after if isinstance(failure, (RateLimitError, ServerError, TokenEndpointError)) else None
+        if attempt >= self._retry.attempts or (asked or 0) > self._retry.max_retry_after:
+            return None
+        return self._retry.pause(attempt, asked, self._random)
+
+    async def _attempt(self, operation: Operation[T]) -> T | EnkashError:
+        """Make one attempt; after a 401, once more with a token that is newer than the refused one."""
+        try:
+            gate = self._transport.gate()
+            async with gate.slot():
+                # A token is asked for last: one that was in hand before a long wait could be dead once it is sent.
+                await gate.turn()
+                token = await self._token(None)
+                result = await self._exchange(operation, token, gate)
+                if not isinstance(result, AuthenticationError):
+                    return result
+                await gate.turn()
+                try:
+                    renewed = await self._token(token)
+                except LoginGuardError as guard:
+                    if guard.reason == "renewal":
+                        return result
+                    raise
+                return await self._exchange(operation, renewed, gate)
+        except EnkashError as failure:
+            return failure
+
+    async def _token(self, rejected: Token | None) -> Token:
+        try:
+            return await self._tokens.get_token(rejected=rejected)
+        except EnkashError:
+            raise
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            raise TokenError("the token provider was cancelled; nothing was sent") from None
+        except Exception as problem:
+            # A provider of the user's own; a bulk call must not lose the account of what was done before.
+            raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
+
+    async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
+        response = await self._transport.send(operation.request, Secret(token.authorization))
+        result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
+        if isinstance(result, RateLimitError):
+            asked = self._retry.backoff if result.retry_after is None else result.retry_after
+            gate.pause(min(asked, self._retry.max_retry_after))
+        return result
+
+
+async def decoded(
+    operation: Operation[T],
+    response: Response,
+    *,
+    secrets: Iterable[str] = (),
+    decode_lock: AbstractAsyncContextManager[None] = nullcontext(),
+) -> T | ApiError | ResponseDecodeError:
+    """Return the result of a reply, or the error that it is; a large one lets others have their turn meanwhile.
+
+    Args:
+        operation: What was asked.
+        response: The reply.
+        secrets: What must not appear in an error.
+        decode_lock: Held while a large reply is read. Several at once would all be in memory in parts,
+            and all be done last.
+    """
+    if len(response.body) < SLICED_FROM:
+        return read(operation, response, secrets=secrets)
+    steps = read_in_slices(operation, response, secrets=secrets)
+    del secrets  # a cancellation shows the locals of this frame
+    async with decode_lock:
+        with closing(steps):  # a cancelled caller may keep this frame for long, and it the document
+            while True:
+                await asyncio.sleep(0)
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    result: T | ApiError | ResponseDecodeError = end.value
+                    return result
+
+
+def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:
+    if operation.reference_id is not None:
+        advice = f"come back with bills.reconcile({operation.reference_id!r})"
+    elif operation.utility_enkash_ids:
+        advice = "look the bills up with bills.get() in two to three minutes"
+    else:
+        advice = "find out with EnKash what it did"
+    return OutcomeUnknownError(
+        f"{operation.name} may or may not have happened: {advice}; do not send it again. Cause: {cause}",
+        operation=operation.name,
+        reference_id=operation.reference_id,
+        utility_enkash_ids=operation.utility_enkash_ids,
+    )

@@ -1,0 +1,1 @@
+"""What moves money, and what makes sure that it moves once."""

@@ -1,0 +1,336 @@
+"""Confirming debits: look first, send once, and read back what ended unclearly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from enkash_async._flow.jobs import Collected, Progress, Source, group_of, items_of
+from enkash_async._flow.poller import is_permanent
+from enkash_async._money.in_flight import InFlight
+from enkash_async._money.reads import Reads
+from enkash_async._money.settle import Settling
+from enkash_async._support import checks
+from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
+from enkash_async.config import SettlePolicy
+from enkash_async.errors import (
+    ApiError,
+    EnkashError,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    VelocityLimitError,
+)
+from enkash_async.models import Bill
+
+__all__ = ["Chunk", "ConfirmResult", "Confirming"]
+
+Put: TypeAlias = Callable[[Sequence[str]], Awaitable[EnkashError | None]]
+
+_LARGEST_CALL = 1000  # ids; EnKash's limit for one approval call
+# Refusals of a chunk in a row, with nothing accepted in between, after which the rest is not tried in smaller parts:
+# enough to find one bad bill among 1,000 by halving, and far from asking EnKash about each of them.
+_MOST_REFUSALS = 16
+# Refusals that have nothing to do with one bill among the others.
+_OF_THE_WHOLE = (PermissionDeniedError, RateLimitError, VelocityLimitError)
+
+
+@attrs.frozen
+class ConfirmResult:
+    """What became of one bill, and why."""
+
+    group: BulkGroup
+    error: EnkashError | None = None
+
+
+_DONE = ConfirmResult(BulkGroup.SUCCEEDED)
+
+
+class Chunk:
+    """The bills of one call.
+
+    Args:
+        put: Sends one confirmation, and returns its failure or None.
+        reads: Reads bills.
+        settling: Reads back.
+        in_flight: What this client has sent a moment ago.
+        patience: Seconds for each request of a look.
+    """
+
+    def __init__(self, put: Put, reads: Reads, settling: Settling, in_flight: InFlight, *, patience: float) -> None:
+        self._put = put
+        self._in_flight = in_flight
+        self._reads = reads
+        self._settling = settling
+        self._patience = patience
+        self._results: dict[str, ConfirmResult] = {}
+        self._refusals = 0
+
+    async def confirm(self, ids: Sequence[str], *, check_first: bool) -> dict[str, ConfirmResult]:
+        """Return what became of each bill."""
+        left: Sequence[str] = ids
+        while left:
+            # Nothing is held while waiting, so that two calls cannot wait for each other.
+            await self._in_flight.released(left)
+            mine = self._in_flight.claim(left)
+            try:
+                await self._send(await self._unconfirmed(mine) if check_first else mine)
+            finally:
+                self._in_flight.release(mine)
+            left = [one for one in left if one not in self._results]
+        return self._results
+
+    async def _unconfirmed(self, ids: Sequence[str]) -> list[str]:
+        """Return the bills that wait for their debit to be confirmed.
+
+        A run that was interrupted and is run again names bills that are confirmed already, and EnKash does not document
+        what a second confirmation does. They are read one by one: that call is documented in full, while a search may
+        lag behind, and nothing takes a second debit back.
+        """
+        seen = await self._read(ids)
+        # Noted before any more waiting: the in-flight memory forgets a yes when its window ends, as the wait does.
+        accepted = {one for one in ids if self._in_flight.is_accepted(one)}
+        self._file(accepted, _DONE)
+        ids = [one for one in ids if one not in accepted]
+        sent = [one for one in ids if self._in_flight.left(one) and _waits(seen[one])]
+        if sent:
+            window = max(self._in_flight.left(one) for one in sent)
+            await self._settling.confirmations(sent, SettlePolicy(window=window))
+            # Again, and one by one: what was read before the wait is old, and a search may lag behind.
+            seen = await self._read(ids)
+        return [one for one in ids if self._is_open(one, seen[one])]
+
+    async def _read(self, ids: Sequence[str]) -> Mapping[str, Bill | EnkashError]:
+        # Time for each of them, even where the rate of requests is limited: what is not read is not sent.
+        return await self._reads.read_each(ids, patience=self._patience * len(ids))
+
+    def _is_open(self, one: str, seen: Bill | EnkashError) -> bool:
+        if _is_confirmed(seen):
+            self._results[one] = _DONE
+            return False
+        if _waits(seen):
+            return True
+        if isinstance(seen, Bill):
+            self._results[one] = ConfirmResult(BulkGroup.UNKNOWN, _ambiguous(one, seen))
+        elif isinstance(seen, NotFoundError) and seen.bill_absent:
+            self._results[one] = ConfirmResult(BulkGroup.FAILED, seen)
+        elif self._in_flight.left(one):
+            self._results[one] = ConfirmResult(BulkGroup.UNKNOWN, self._unknown([one], _sent_before(seen)))
+        else:
+            self._results[one] = ConfirmResult(BulkGroup.NOT_SENT, seen)
+        return False
+
+    async def _send(self, given: Sequence[str]) -> None:
+        accepted = {one for one in given if self._in_flight.is_accepted(one)}
+        self._file(accepted, _DONE)
+        # Those that an earlier call has sent and did not see the end of; only where they were not looked at before.
+        sent = [one for one in given if one not in accepted and self._in_flight.left(one)]
+        ids = [one for one in given if one not in accepted and not self._in_flight.left(one)]
+        if ids:
+            await self._put_and_note(ids)
+        if sent:
+            await self._read_back(sent, _sent_before(None))
+
+    async def _put_and_note(self, ids: Sequence[str]) -> None:
+        try:
+            failure = await self._put(ids)
+        finally:
+            self._in_flight.end(ids)  # not before: an exchange may take longer than the window
+        if failure is None:
+            self._refusals = 0
+            self._in_flight.accept(ids)
+            self._file(ids, _DONE)
+            return
+        if not isinstance(failure, OutcomeUnknownError):
+            self._in_flight.refuse(ids)
+        await self._failed(ids, failure)
+
+    async def _failed(self, ids: Sequence[str], failure: EnkashError) -> None:
+        if isinstance(failure, OutcomeUnknownError):
+            await self._read_back(ids, failure)
+        elif len(ids) > 1 and _may_be_of_one(failure) and self._refusals < _MOST_REFUSALS:
+            self._refusals += 1
+            await self._send_in_parts(ids, failure)
+        else:
+            self._file(ids, ConfirmResult(group_of(failure), failure))
+
+    async def _send_in_parts(self, ids: Sequence[str], refused: EnkashError) -> None:
+        """Find out which bill it was for whose sake EnKash refused the whole call, and confirm the others.
+
+        They are read once more before that, in case a part of them was confirmed all the same.
+        """
+        left = await self._unconfirmed(ids)
+        for one in ids:
+            result = self._results.get(one)
+            if result is not None and result.group is BulkGroup.NOT_SENT:
+                self._results[one] = ConfirmResult(BulkGroup.FAILED, refused)
+        if not left:
+            return
+        half = len(left) // 2 if len(left) == len(ids) else 0
+        if half:
+            await self._send(left[:half])
+            left = await self._unconfirmed(left[half:])  # the first half may have taken minutes
+        if left:
+            await self._send(left)
+
+    async def _read_back(self, ids: Sequence[str], unclear: OutcomeUnknownError) -> None:
+        seen = await self._settling.confirmations(ids)
+        confirmed = [one for one in ids if _is_confirmed(seen[one])]
+        self._in_flight.accept(confirmed)
+        self._file(confirmed, _DONE)
+        rest = [one for one in ids if not _is_confirmed(seen[one])]
+        if rest:
+            self._file(rest, ConfirmResult(BulkGroup.UNKNOWN, self._unknown(rest, unclear)))
+
+    def _unknown(self, rest: Sequence[str], unclear: OutcomeUnknownError) -> OutcomeUnknownError:
+        error = OutcomeUnknownError(
+            f"payments.confirm_debit may or may not have happened: {len(rest)} bills do not show as confirmed after "
+            f"{self._settling.window():g} s, and a request may still be on its way; come back with "
+            f"payments.reconcile(), do not confirm them again before that. Cause: {unclear.__cause__}",
+            operation=unclear.operation,
+            utility_enkash_ids=rest,
+        )
+        error.__cause__ = unclear.__cause__
+        return error
+
+    def _file(self, ids: Iterable[str], result: ConfirmResult) -> None:
+        self._results.update(dict.fromkeys(ids, result))
+
+
+def _waits(seen: Bill | EnkashError) -> bool:
+    return isinstance(seen, Bill) and seen.debit_confirmed is False
+
+
+def _is_confirmed(seen: Bill | EnkashError) -> bool:
+    return isinstance(seen, Bill) and seen.debit_confirmed is True
+
+
+def _may_be_of_one(failure: EnkashError) -> bool:
+    return isinstance(failure, ApiError) and not isinstance(failure, _OF_THE_WHOLE) and not is_permanent(failure)
+
+
+def _sent_before(trouble: EnkashError | None) -> OutcomeUnknownError:
+    error = OutcomeUnknownError(operation="payments.confirm_debit")
+    read = "" if trouble is None else f", and now they cannot be read: {trouble}"
+    error.__cause__ = EnkashError(f"an earlier call of this client sent them and did not see the end{read}")
+    return error
+
+
+def _ambiguous(one: str, bill: Bill) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"the debit of {one} was not confirmed by this call, since EnKash shows paymentStatus {bill.payment_status} "
+        f"and approvalStatus {bill.approval_status}, which may mean that it was before: find out, and pass "
+        "check_first=False to confirm it all the same",
+        operation="payments.confirm_debit",
+        utility_enkash_ids=(one,),
+    )
+
+
+@attrs.define
+class _Portion:
+    """Ids of one call, each with its place in the order given; all but the first of each id are left out."""
+
+    places: dict[str, int] = attrs.field(factory=dict)
+    count: int = 0  # with those left out
+
+
+class Confirming:
+    """One run of `payments.confirm_debit`.
+
+    Args:
+        confirm: Returns what became of each bill of one call.
+        progress: Is told of each call.
+    """
+
+    def __init__(
+        self, confirm: Callable[[Sequence[str]], Awaitable[Mapping[str, ConfirmResult]]], progress: Progress
+    ) -> None:
+        self._confirm = confirm
+        self._progress = progress
+        self._portions = 0
+        self._seen: set[str] = set()
+        self._stopped_by: EnkashError | None = None
+        self.collected: Collected[None] = Collected()
+
+    async def portions(self, ids: Source[str]) -> AsyncIterator[_Portion]:
+        """Yield the ids in portions for one call each; also those that came before the source failed."""
+        portion = _Portion()
+        index = -1
+        try:
+            async for given in items_of(ids):
+                index += 1
+                self._take(given, index, portion)
+                if len(portion.places) == _LARGEST_CALL:
+                    yield portion
+                    portion = _Portion()
+        except Exception:
+            if portion.places:
+                yield portion
+            raise
+        if index < 0:
+            raise InvalidRequestError("ids is empty: give at least one")
+        if portion.count:
+            yield portion
+
+    def _take(self, given: object, index: int, portion: _Portion) -> None:
+        portion.count += 1
+        try:
+            one = checks.identifier(given, "an id in ids")
+        except InvalidRequestError as wrong:
+            item = BulkItem[None](f"ids[{index}]", error=wrong, group=BulkGroup.NOT_SENT, request=given)
+            self.collected.add(index, item)
+            return
+        if one in self._seen:
+            self.collected.repeat(one)
+            return
+        self._seen.add(one)
+        portion.places[one] = index
+
+    async def confirm(self, given: _Portion) -> None:
+        """Confirm one portion; a failure that would meet every later one as well stops the job."""
+        ids = tuple(given.places)
+        self._portions += 1
+        if self._stopped_by is not None:
+            results: Mapping[str, ConfirmResult] = dict.fromkeys(
+                ids, ConfirmResult(BulkGroup.NOT_SENT, self._stopped_by)
+            )
+        else:
+            results = await self._confirmed(ids)
+        for one, place in given.places.items():
+            result = results[one]
+            self.collected.add(place, BulkItem(one, error=result.error, group=result.group))
+            if result.error is not None and is_permanent(result.error):
+                self._stopped_by = result.error
+        self._progress.add(given.count)
+
+    async def _confirmed(self, ids: Sequence[str]) -> Mapping[str, ConfirmResult]:
+        try:
+            return await self._confirm(ids)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+            broken = OutcomeUnknownError(
+                f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
+                operation="payments.confirm_debit",
+                utility_enkash_ids=ids,
+            )
+            broken.__cause__ = problem
+            return dict.fromkeys(ids, ConfirmResult(BulkGroup.UNKNOWN, broken))
+
+    def result(self) -> BulkResult[None]:
+        """Return every bill in its group; where one call was all there was, and it failed as a whole, raise why."""
+        result = self.collected.result()
+        groups = [group for group in (result.failed, result.unknown, result.not_sent) if group]
+        if self._portions == 1 and not result.succeeded and len(groups) == 1:
+            first = groups[0][0].error
+            if first is not None and all(_is_the_same(item.error, first) for item in groups[0]):
+                raise first
+        return result
+
+
+def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:
+    # An unknown outcome names its bills, so another one of the same words is not the same.
+    alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and str(error) == str(other)
+    return error is other or alike

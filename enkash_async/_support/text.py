@@ -1,0 +1,125 @@
+"""Values as words for people and as JSON for programs; nothing is printed here."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from enkash_async.errors import EnkashError
+from enkash_async.models import Bill
+
+__all__ = ["RUPEE", "clean", "exact_rupees", "members", "plain", "rupees", "shown"]
+
+RUPEE = "₹"
+
+_JOINERS = "\u200c\u200d"  # they print nothing, but scripts of India need them
+# Plain ASCII digits: Decimal would take `1_000`, `1e9`, `NaN` and the digits of other scripts as well.
+_RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
+
+_LONGEST = 40  # digits; a larger exponent, which a server may send, is not written out
+
+
+def clean(value: object) -> str:
+    """Return text in one line that cannot steer a terminal.
+
+    White space becomes a space; what does not print, such as escape codes, half a surrogate pair or a change of the
+    writing direction, becomes its Python escape.
+    """
+    return "".join(map(_visible, str(value)))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
+
+
+def rupees(amount: Decimal | None) -> str:
+    """Return money with all its digits, at least two after the point, grouped as in India: `₹ 1,23,456.50`."""
+    if amount is None:
+        return "no amount"
+    if abs(amount.adjusted()) > _LONGEST:
+        return f"{RUPEE} {amount}"
+    whole, _, paise = format(abs(amount), "f").partition(".")
+    sign = "-" if amount < 0 else ""
+    return f"{RUPEE} {sign}{_grouped(whole)}.{paise.ljust(2, '0')}"
+
+
+def exact_rupees(text: str) -> Decimal | None:
+    """Return an amount of at least one rupee exactly as it was written, or None where the text is none."""
+    amount = Decimal(text) if _RUPEES.fullmatch(text) else None
+    return None if amount is None or amount < 1 else amount
+
+
+def _grouped(digits: str) -> str:
+    thousands, last = digits[:-3], digits[-3:]
+    first = len(thousands) % 2
+    pairs = [thousands[:first], *(thousands[at : at + 2] for at in range(first, len(thousands), 2)), last]
+    return ",".join(filter(None, pairs))
+
+
+def shown(value: object, name: str = "") -> str:
+    """Return one value for people.
+
+    Args:
+        value: Any value that is not made of others.
+        name: Its name; a number called an amount is in rupees.
+    """
+    if isinstance(value, Decimal) and "amount" in name.lower():
+        return rupees(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else clean(value)
+
+
+def members(value: object) -> Iterator[tuple[str, str]]:
+    """Yield name and text of every member that is set, inner ones as `company_biller.biller.name`."""
+    return _flat(plain(value), "")
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value, 1):
+            yield from _flat(item, f"{name}.{clean(key)}" if name else clean(key))
+    elif value is not None and value != "":
+        yield name, shown(value, name.rpartition(".")[2])
+
+
+def plain(value: object) -> Any:
+    """Return a value in its JSON form.
+
+    Members keep their Python names, a `Decimal` its digits, dates are in ISO 8601, enums are EnKash's words. A bill
+    carries its `outcome` as well.
+    """
+    match value:
+        case enum.Enum():
+            return plain(value.value)
+        case None | bool() | str() | int() | Decimal():
+            return value
+        case float():
+            return Decimal(str(value))
+        case date():
+            return value.isoformat()
+        case EnkashError():
+            return {"error": type(value).__name__, "message": str(value)}
+        case Mapping():
+            return {str(name): plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case _:
+            return _attributes(value)
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    found = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, Bill):
+        found["outcome"] = value.outcome.value
+    if "extra" in found:
+        found["extra"] = found.pop("extra")  # to the end, since it is the least of them
+    return found

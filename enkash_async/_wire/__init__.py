@@ -1,0 +1,1 @@
+"""Bytes to values and back: pure, without EnKash's calls and without I/O."""

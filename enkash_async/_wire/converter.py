@@ -1,0 +1,195 @@
+"""From the bytes of a reply to a value or an error: the one converter, and what EnKash's envelope means."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Container, Generator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import attrs
+from cattrs import Converter
+
+from enkash_async._wire.readers import Member, fold, members, reader
+from enkash_async._wire.scalars import Hook, UnreadableError, day, decimal, integer, moment, string, word
+from enkash_async.models import BillerCategory, OpenEnum, PaymentInitiation, Reply
+
+__all__ = ["UnreadableError", "integer", "structure", "structure_in_slices"]
+
+T = TypeVar("T")
+
+#: Items that are read at a stretch: about two milliseconds, after which others may have their turn.
+_SLICE = 100
+
+#: Names under which a list has been seen inside a payload; the page of the search does not show its reply.
+_LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
+
+
+def structure(payload: Any, result: type[T]) -> T:
+    """Return a payload as a value of the given type; `object` returns it as it is.
+
+    Raises:
+        UnreadableError: It cannot be read as that.
+    """
+    if result is object:
+        return payload  # type: ignore[no-any-return]  # T is object here
+    if result is type(None):
+        return None  # the caller asked for no data, whatever EnKash sends beside it
+    return _converter.structure(payload, result)
+
+
+def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, T]:
+    """Do the same, pausing after each slice of a list; the items of the payload are gone afterwards.
+
+    Raises:
+        UnreadableError: It cannot be read as that.
+    """
+    if get_origin(result) is not list:
+        return structure(payload, result)
+    (kind,) = get_args(result)
+    items, hook = _list_in(payload, _own_names(kind)), _converter.get_structure_hook(kind)
+    built: list[Any] = []
+    for start in range(0, len(items), _SLICE):
+        part = items[start : start + _SLICE]
+        _read_items(built, part, hook, kind)
+        # Let go of bit by bit: a document of megabytes takes long to free as well.
+        items[start : start + _SLICE] = [None] * len(part)
+        yield
+    return built  # type: ignore[return-value]  # T is a list here
+
+
+# --- branches ---------------------------------------------------------------------------------------------------------
+
+
+def _bare(hint: Any) -> Any:
+    """Return the type without its `| None`."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _members(cls: type[Reply]) -> dict[str, Member]:
+    kinds = {name: _bare(hint) for name, hint in get_type_hints(cls).items()}
+    return members(cls, kinds, _converter.get_structure_hook)
+
+
+def _reply(cls: type[Reply]) -> Hook:
+    return reader(cls, _members(cls))
+
+
+def _category(raw: Any, _: Any) -> BillerCategory:
+    """Read a category; since the reply is not documented, a bare word counts as its name."""
+    if isinstance(raw, str):
+        return BillerCategory(name=raw)
+    known: BillerCategory = _plain_category(raw, BillerCategory)
+    return known
+
+
+def _initiation(raw: Any, _: Any) -> PaymentInitiation:
+    """Read the undocumented reply of a payment; whatever it is, it is kept whole."""
+    try:
+        known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
+    except UnreadableError:
+        known = PaymentInitiation()
+    return attrs.evolve(known, payload=raw)
+
+
+def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) -> list[Any]:
+    """Return the list that a payload is, or that it holds: neither search nor biller list show their reply."""
+    if isinstance(payload, list):
+        return payload
+    if payload is None:
+        return []
+    if isinstance(payload, dict):
+        found = _held_list(payload)
+        inner = [item for item in payload.values() if isinstance(item, dict)]
+        if found is not None:
+            return found
+        # An object with members of an item is an item; the list within it is another one.
+        if len(inner) == 1 and not nested and not any(fold(name) in own for name in payload):
+            return _list_in(inner[0], nested=True)
+        if _is_empty_page(payload):
+            return []
+    raise UnreadableError("a list, or an object that holds one")
+
+
+def _held_list(payload: dict[str, Any]) -> list[Any] | None:
+    """Return the one list that an object can mean: by its name, as the only one, as the only one that holds objects."""
+    lists = {fold(name): item for name, item in payload.items() if isinstance(item, list)}
+    named = [lists[fold(name)] for name in _LIST_NAMES if fold(name) in lists]
+    if named:
+        return next((item for item in named if item), named[0])
+    of_objects = [item for item in lists.values() if any(isinstance(entry, dict) for entry in item)]
+    candidates = list(lists.values()) if len(lists) == 1 else of_objects
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _is_empty_page(payload: Mapping[str, Any]) -> bool:
+    """Whether an object without a list says that there is nothing: a list that is null, or a total of 0."""
+    names = {fold(name) for name in _LIST_NAMES}
+    return any(
+        item is None if fold(name) in names else fold(name).startswith("total") and str(item) == "0"
+        for name, item in payload.items()
+    )
+
+
+def _sequence(kind: Any) -> Hook:
+    (item_kind, *_rest) = get_args(kind)
+    build = get_origin(kind)
+    item_hook, own = _converter.get_structure_hook(item_kind), _own_names(item_kind)
+
+    def hook(raw: Any, _: Any) -> Any:
+        items = raw if type(raw) is list else _list_in(raw, own)
+        built: list[Any] = []
+        _read_items(built, items, item_hook, item_kind)
+        return built if build is list else build(built)
+
+    return hook
+
+
+@cache
+def _own_names(kind: Any) -> Container[str]:
+    return frozenset(_members(kind)) if _is_reply(kind) else ()
+
+
+def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> None:
+    """Read further items of a list, and add them to those that were read before."""
+    for item in items:
+        try:
+            # A hole stays one: a pager takes a page that is too short for the last one.
+            built.append(hook({} if item is None else item, kind))
+        except UnreadableError as problem:
+            raise problem.under(f"[{len(built)}]") from None
+
+
+def _is_reply(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Reply)
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) in (list, tuple)
+
+
+def _build() -> Converter:
+    """Return the converter; every hook here is strict, where cattrs' own turn None into 'None' and 2.9 into 2."""
+    converter = Converter(detailed_validation=False)
+    converter.register_structure_hook(Decimal, decimal)
+    converter.register_structure_hook(int, integer)
+    converter.register_structure_hook(str, string)
+    converter.register_structure_hook(datetime, moment)
+    converter.register_structure_hook(date, day)
+    # One by one, since these classes are strings as well: the hook of `str` would win over a rule for all of them.
+    for kind in OpenEnum.__subclasses__():
+        converter.register_structure_hook(kind, word(kind))
+    converter.register_structure_hook_factory(_is_reply, _reply)
+    converter.register_structure_hook_factory(_is_sequence, _sequence)
+    return converter
+
+
+_converter = _build()
+_plain_category = _converter.get_structure_hook(BillerCategory)
+_plain_initiation = _converter.get_structure_hook(PaymentInitiation)
+_converter.register_structure_hook(BillerCategory, _category)
+_converter.register_structure_hook(PaymentInitiation, _initiation)

@@ -1,0 +1,369 @@
+"""What a reply means: EnKash's envelope, its codes and statuses, as a value or as the right error.
+
+Errors are *returned* here, not raised: a traceback would show the frames of this module, whose locals hold the body.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterable, Iterator
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import attrs
+
+from enkash_async._support import exact_json
+from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
+from enkash_async._wire.operation import Effect, Operation, Response
+from enkash_async._wire.retry_after import parse_retry_after
+from enkash_async.errors import (
+    ApiError,
+    AuthenticationError,
+    BadRequestError,
+    BillerInactiveError,
+    DuplicateReferenceError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseDecodeError,
+    ServerError,
+    VelocityLimitError,
+)
+
+__all__ = ["SLICED_FROM", "personal_values", "read", "read_in_slices"]
+
+T = TypeVar("T")
+
+_BY_CODE: dict[int | None, type[ApiError]] = {
+    36: VelocityLimitError,
+    37: VelocityLimitError,
+    38: DuplicateReferenceError,
+}
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    412: BadRequestError,
+    422: BillerInactiveError,
+    429: RateLimitError,
+}
+_ADVICE: dict[type[ApiError], str] = {
+    AuthenticationError: "EnKash does not take the token: check that the account may use this API",
+    PermissionDeniedError: "check that the account may do this and that this machine's IP address is whitelisted",
+    BillerInactiveError: "the biller is not active",
+    VelocityLimitError: "the account's velocity limit is reached: wait, or have it raised",
+    DuplicateReferenceError: "this reference_id was used before: look the bill up with bills.get_by_reference()",
+    RateLimitError: "too many requests: wait and try again",
+}
+
+_NO_BILL = re.compile(r"no\s+utility\s+payments?\s+found", re.IGNORECASE)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_FAILED = ("failure", "failed", "error")
+_SHUT_OUT = frozenset({401, 403, 429})  # who is not let in learns nothing about a bill
+_ENVELOPE = ("response_code", "response_message", "payload", "code")
+_MESSAGES = ("response_message", "message", "errorMessage", "error_description", "error")
+_SENSITIVE_NAMES = frozenset(
+    (
+        *("accesstoken", "refreshtoken", "token", "password", "clientsecret", "secret", "authorization", "otp"),
+        *("consumernumber", "consumernumbers", "consumername", "username", "base64file"),
+        *("billparams", "billinputparams", "billerparams", "cn", "ad1", "ad2", "ad3"),
+    )
+)
+_LONGEST = 500  # characters of one string, items of one list: an error is evidence, not an archive
+_DEEPEST = 20
+_SHORTEST_SECRET = 4  # replacing every `1` of a message because a parameter was `1` would only garble it
+
+
+#: Stands for a body that cannot be parsed; None is a document.
+_NOT_JSON = object()
+
+#: Bytes of a reply from which on it is read in slices: some 150 bills, or three milliseconds.
+SLICED_FROM = 256 * 1024
+
+
+class _Payload:
+    """What a reply brings, to be told from an error."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+@attrs.frozen
+class _Envelope:
+    code: int | None
+    message: str | None
+    payload: Any = attrs.field(repr=False)
+    reason: str | None = None
+
+
+def read(
+    operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
+) -> T | ApiError | ResponseDecodeError:
+    """Return the result of a reply, or the error that it is.
+
+    Success is HTTP 2xx *and* `response_code` 0 or `"0"`; EnKash reports failures with 200 as well.
+
+    Args:
+        operation: What was asked.
+        response: The reply.
+        secrets: What must not appear in an error even if the reply repeats it, beside the operation's own
+            `sensitive` values.
+    """
+    try:
+        document = exact_json.loads(response.body)
+    except ValueError:
+        document = _NOT_JSON
+    found = _payload(operation, response, document, secrets)
+    if not isinstance(found, _Payload):
+        return found
+    try:
+        if type(found.value) is not list:
+            return structure(found.value, operation.result)
+        return _finished(structure_in_slices(found.value, operation.result))  # it lets go of what it has read
+    except UnreadableError as problem:
+        return _unreadable(operation, response, problem, secrets)
+
+
+def _finished(steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def read_in_slices(
+    operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
+) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
+    """Do the same with a large reply, pausing every millisecond or two, since others share the event loop."""
+    try:
+        document = yield from exact_json.loads_in_slices(response.body, shares_names=operation.result is object)
+    except ValueError:
+        document = _NOT_JSON
+    found = _payload(operation, response, document, secrets)
+    if not isinstance(found, _Payload):
+        return found
+    del document
+    try:
+        return (yield from structure_in_slices(found.value, operation.result))
+    except UnreadableError as problem:
+        return _unreadable(operation, response, problem, secrets)
+
+
+def _payload(
+    operation: Operation[T], response: Response, document: Any, secrets: Iterable[str]
+) -> _Payload | ApiError | ResponseDecodeError:
+    """Return what a reply brings, or the error that it is."""
+    if operation.effect is Effect.READ and response.is_success and type(document) is dict:
+        code = document.get("response_code")
+        if code == 0 and type(code) is int:  # what nearly every reply is; whatever else it says changes nothing
+            return _Payload(document.get("payload"))
+    return _looked_into(operation, response, document, _words_to_redact(operation, secrets))
+
+
+def _words_to_redact(operation: Operation[T], secrets: Iterable[str]) -> tuple[str, ...]:
+    """Return what must not appear in an error."""
+    # The longest first: a short one within it would otherwise leave the rest of it to be seen.
+    words = sorted({*secrets, *operation.sensitive}, key=len, reverse=True)
+    return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
+
+
+def _looked_into(
+    operation: Operation[T], response: Response, document: Any, mute: tuple[str, ...]
+) -> _Payload | ApiError | ResponseDecodeError:
+    try:
+        envelope = _envelope(document)
+    except UnreadableError as problem:
+        if response.is_success:
+            return _undecodable(operation, response, mute, f"{problem.where} is not {problem.expected}", problem.where)
+        envelope = _Envelope(None, _message(document), document.get("payload"), _reason(document))
+    if not response.is_success:
+        return _error(operation, response, envelope, mute)
+    if operation.result is object and not response.body:
+        return _Payload(None)
+    if document is _NOT_JSON:
+        return _undecodable(operation, response, mute, "the body is not JSON")
+    return _success(operation, response, document, envelope, mute)
+
+
+def _success(
+    operation: Operation[T], response: Response, document: Any, envelope: _Envelope, mute: tuple[str, ...]
+) -> _Payload | ApiError | ResponseDecodeError:
+    bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
+    is_read = operation.effect is Effect.READ
+    if bare and not (operation.result is object or (is_read and isinstance(document, list))):
+        return _undecodable(operation, response, mute, "the body is not an envelope with response_code")
+    if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
+        return _error(operation, response, envelope, mute)
+    if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
+        return _undecodable(
+            operation, response, mute, "response_code and response_message contradict each other", "response_code"
+        )
+    if not bare and envelope.code is None and not _tells(envelope, "success"):
+        return _undecodable(operation, response, mute, "the envelope has no response_code", "response_code")
+    payload = document if bare else envelope.payload
+    if payload is None and operation.effect is Effect.CREATES:
+        payload = {}  # the reply of a create is not documented; code 0 alone says that the bill exists
+    return _Payload(payload)
+
+
+def _unreadable(
+    operation: Operation[T], response: Response, problem: UnreadableError, secrets: Iterable[str]
+) -> ResponseDecodeError:
+    found = problem.under("payload")
+    what = f"{found.where} is not {problem.expected}"
+    return _undecodable(operation, response, _words_to_redact(operation, secrets), what, found.where)
+
+
+def _tells(envelope: _Envelope, *words: str) -> bool:
+    """Whether an envelope says in so many words how the call ended."""
+    return envelope.message is not None and envelope.message.strip().lower() in words
+
+
+def _undecodable(
+    operation: Operation[T], response: Response, mute: tuple[str, ...], what: str, where: str | None = None
+) -> ResponseDecodeError:
+    content_type = _redacted(response.content_type, mute)
+    kind = content_type or "no content type"
+    return ResponseDecodeError(
+        f"{operation.name}: EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
+        status=response.status,
+        content_type=content_type,
+        where=where,
+    )
+
+
+def _envelope(document: Any) -> _Envelope:
+    if not isinstance(document, dict):
+        return _Envelope(None, None, None if document is _NOT_JSON else document)
+    raw_code = document.get("response_code")
+    if raw_code is None:
+        raw_code = document.get("code")
+    return _Envelope(_code(raw_code), _message(document), document.get("payload"), _reason(document))
+
+
+def _code(raw: Any) -> int | None:
+    """Return `response_code`, which one page prints as an integer and another as a string."""
+    try:
+        return None if raw is None else integer(raw)
+    except UnreadableError as problem:
+        raise problem.under("response_code") from None
+
+
+def _message(document: dict[str, Any]) -> str | None:
+    inner = document.get("errorResponse")
+    places = (document, inner) if isinstance(inner, dict) else (document,)
+    words = (place.get(name) for place in places for name in _MESSAGES)
+    return next((word for word in words if isinstance(word, str) and word), None)
+
+
+def _reason(document: dict[str, Any]) -> str | None:
+    """Return what `errorResponse` says; `response_message` is then often no more than `FAILURE`."""
+    inner = document.get("errorResponse")
+    return _message(inner) if isinstance(inner, dict) else None
+
+
+def _error(operation: Operation[T], response: Response, envelope: _Envelope, mute: tuple[str, ...]) -> ApiError:
+    reason = envelope.reason if _tells(envelope, *_FAILED) and envelope.reason else envelope.message
+    message = _redacted(reason, mute)
+    payload = _redacted(envelope.payload, mute)
+    absent = any(_NO_BILL.search(said) for said in _words(response, envelope))
+    kind = _kind(response.status, envelope.code, absent)
+    error = kind(
+        _sentence(operation, response, envelope.code, message, payload, kind),
+        status=response.status,
+        response_code=envelope.code,
+        response_message=message,
+        payload=payload,
+        method=operation.request.method,
+        path=operation.request.path,
+        request_id=_redacted(response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), mute),
+    )
+    if isinstance(error, NotFoundError):
+        error.bill_absent = absent
+    if isinstance(error, (RateLimitError, ServerError)):
+        error.retry_after = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+    return error
+
+
+def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
+    """Yield the places where EnKash may say in words what is the matter."""
+    payload = envelope.payload
+    said = (payload, envelope.message, envelope.reason, _message(payload) if isinstance(payload, dict) else None)
+    yield from (word for word in said if isinstance(word, str))
+    if payload is None and response.body.lstrip()[:1] not in {b"<", b"{"}:
+        yield response.body[:_LONGEST].decode("ascii", "replace")  # plain text
+
+
+def _kind(status: int, code: int | None, absent: bool) -> type[ApiError]:
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    # A sister product sends HTTP statuses as response_code inside a 200.
+    effective: int = status if status >= 300 else code or 0
+    if 500 <= effective < 600:
+        return ServerError  # whatever else the body says, a 5xx leaves open what was done
+    if absent and effective not in _SHUT_OUT:
+        return NotFoundError
+    return _BY_STATUS.get(effective, ApiError)
+
+
+def _sentence(
+    operation: Operation[T],
+    response: Response,
+    code: int | None,
+    message: str | None,
+    payload: Any,
+    kind: type[ApiError],
+) -> str:
+    parts = [f"HTTP {response.status}"]
+    if code is not None:
+        parts.append(f"response_code {code}")
+    if message and message.lower() != "success":
+        parts.append(message)
+    if isinstance(payload, str) and payload != message:
+        parts.append(payload)
+    said = f"{operation.name}: EnKash answered {', '.join(parts)}"
+    return f"{said} ({_ADVICE[kind]})" if kind in _ADVICE else said
+
+
+def _redacted(value: Any, mute: tuple[str, ...], depth: int = 0) -> Any:
+    """Return evidence without secrets and personal data: names are kept, sensitive values become `***`."""
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return {
+            _redacted(name, mute): "***" if _is_mute(name) and item is not None else _redacted(item, mute, depth + 1)
+            for name, item in list(value.items())[:_LONGEST]
+        }
+    if isinstance(value, list):
+        return [_redacted(item, mute, depth + 1) for item in value[:_LONGEST]]
+    if isinstance(value, str):
+        for word in mute:
+            value = value.replace(word, "***")
+        shown = _BEARER.sub(r"\1 ***", value)[:_LONGEST]
+        # A line break could forge a line of a log, and half a surrogate pair cannot be printed at all.
+        return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), shown)
+    if isinstance(value, (int, Decimal)) and any(word in str(value) for word in mute):
+        return "***"  # digits that were sent as a string may come back without quotes
+    return value
+
+
+def personal_values(document: Any) -> Iterator[str]:
+    """Yield the strings of a request's JSON that stand under a sensitive name, such as `otp`."""
+    if isinstance(document, dict):
+        for name, item in document.items():
+            if _is_mute(name) and isinstance(item, str):
+                yield item
+            yield from personal_values(item)
+    elif isinstance(document, list):
+        for item in document:
+            yield from personal_values(item)
+
+
+def _is_mute(name: str) -> bool:
+    return name.replace("_", "").lower() in _SENSITIVE_NAMES

@@ -1,0 +1,1 @@
+"""Paying the bills of a file; the command line is a shell over it."""

@@ -1,0 +1,454 @@
+"""The file of a batch as rows: each one checked, and everything that is wrong said at once, by line and column."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import attrs
+
+from enkash_async._support import checks
+from enkash_async._support.text import clean, exact_rupees
+from enkash_async.errors import InvalidRequestError
+from enkash_async.models.base import hidden, shown_short
+
+__all__ = ["Row", "holds_reference", "read_rows"]
+
+_REFERENCE, _BILLER, _CONSUMER, _CIRCLE, _CEILING = "reference", "biller_id", "param.cn", "circle", "max_amount"
+_PARAM = "param."
+_OUTCOME = "result_outcome"
+_ADDED = "result_"  # how the columns begin that a result file has and a batch has not
+_NEEDED = {_BILLER: "biller_id", _CONSUMER: "consumer_number"}
+#: What a header may be called, without underscores, and what it then means.
+_MEANINGS = {
+    **dict.fromkeys(("reference", "referenceid"), _REFERENCE),
+    **dict.fromkeys(("biller", "billerid"), _BILLER),
+    **dict.fromkeys(("cn", "consumer", "consumerno", "consumernumber"), _CONSUMER),
+    "circle": _CIRCLE,
+    **dict.fromkeys(("ceiling", "amountceiling", "max", "maxamount"), _CEILING),
+    **{f"ad{digit}": f"{_PARAM}ad{digit}" for digit in range(1, 10)},
+}
+_KNOWN = "reference, biller_id, consumer_number, circle, max_amount, ad1 to ad9 and param.NAME"
+_HEADER = "'reference,biller_id,consumer_number,max_amount'"
+_EXAMPLE = "'nov-2026-1,2001,123456789,5000'"
+_AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
+
+_DELIMITERS = (",", ";", "\t")
+# What a spreadsheet makes of a long number, with the sign always written, and of one with a fixed number of decimals.
+_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,]0+")
+_MOST_PROBLEMS = 20
+_SHOWN = 6  # characters; what is longer may be a consumer number in a wrong column
+_NAME = 40  # characters of a batch's or a column's name that are shown
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One bill to pay.
+
+    Attributes:
+        line: The line of the file in which the row begins; the first line is 1.
+        reference_id: What EnKash knows the bill by; the file's own, or derived.
+        biller_id: EnKash's number of the biller.
+        params: The biller's inputs, `cn` first.
+        circle: As written, or None.
+        max_amount: The most to pay in rupees, or None.
+        given: The cells as they were read, by header; without those that a result file adds.
+        derived: Whether the reference is derived.
+        unclear: Whether the file is a result file that says of this row that it may or may not be paid.
+    """
+
+    line: int
+    reference_id: str
+    biller_id: int
+    params: Mapping[str, str] = attrs.field(repr=hidden, hash=False)
+    circle: str | None = None
+    max_amount: Decimal | None = None
+    given: Mapping[str, str] = attrs.field(factory=dict, repr=hidden, hash=False)
+    unclear: bool = attrs.field(default=False, eq=False)
+    derived: bool = attrs.field(default=False, eq=False)
+
+
+def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
+    """Return the rows of a file, in its order.
+
+    The file is CSV in UTF-8 with a header; commas, or semicolons or tabs if the header has those. A row without a
+    reference gets one that is derived from the batch's name and the row's biller, circle and inputs. So the same file
+    gives the same references every time, whatever the order of its rows and whatever else its columns hold: a second
+    run finds the bills of the first one. For the same reason a file that is used every month needs a new name each
+    time, or references of its own.
+
+    Args:
+        path: The file.
+        batch: The batch's name; None takes the file's, without its ending and a `.result` before that.
+
+    Returns:
+        At least one row, each with a different reference.
+
+    Raises:
+        InvalidRequestError: The file cannot be read, or something is wrong with it. The message has a line for each
+            problem, up to 20 of them; consumer numbers are not shown in full.
+    """
+    problems = _Problems(path.name)
+    text = _text(path, problems)
+    delimiter = _delimiter(text)
+    records = _records(text, delimiter, problems)
+    line, header = next(records, (0, []))
+    problems.raise_any()
+    if not header:
+        raise problems.fatal(
+            f"the file is empty: begin it with a header such as {_HEADER}, then rows such as {_EXAMPLE}"
+        )
+    name = path.stem.removesuffix(".result") if batch is None else batch
+    reader = _Reader(_columns(header, line, problems), len(header), problems, _batch(name, problems))
+    problems.raise_any()
+    rows = [reader.row(line, cells) for line, cells in records]
+    problems.raise_any()
+    if not rows:
+        raise problems.fatal(f"there are no rows below the header: write one for each bill, such as {_EXAMPLE}")
+    return [row for row in rows if row is not None]
+
+
+def holds_reference(header: str) -> bool:
+    """Return whether the column of this header holds references."""
+    return _meaning(header) == _REFERENCE
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+class _Problems:
+    """Collects what is wrong with a file.
+
+    Args:
+        file: Its name.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = clean(file)
+        self._found: list[str] = []
+        self._more = 0
+
+    def add(self, text: str, line: int | None = None, column: str | None = None) -> None:
+        """Note a problem.
+
+        Args:
+            text: What is wrong and what to write instead.
+            line: Where; None means the file as a whole.
+            column: The header of the column, or None.
+        """
+        if len(self._found) == _MOST_PROBLEMS:
+            self._more += 1
+            return
+        place = self._file if line is None else f"{self._file}:{line}"
+        self._found.append(": ".join(filter(None, (place, clean(column or ""), text))))
+
+    def raise_any(self) -> None:
+        """Raise what was noted, if anything was."""
+        if self._found:
+            raise self._error()
+
+    def fatal(self, text: str, line: int | None = None) -> InvalidRequestError:
+        """Note a problem that leaves nothing more to read, and return what to raise."""
+        self.add(text, line)
+        return self._error()
+
+    def _error(self) -> InvalidRequestError:
+        more = [f"and {self._more} more"] if self._more else []
+        return InvalidRequestError("\n".join([*self._found, *more]))
+
+
+def _shown(text: str) -> str:
+    return shown_short(clean(text)) if len(text) > _SHOWN else repr(clean(text))
+
+
+# --- bytes, text, records ---------------------------------------------------------------------------------------------
+
+
+def _text(path: Path, problems: _Problems) -> str:
+    """Return the file's text, without a byte order mark."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise problems.fatal("there is no such file") from None
+    except IsADirectoryError:
+        raise problems.fatal("this is a directory: name a CSV file in it") from None
+    except OSError as problem:
+        raise problems.fatal(f"the file cannot be read: {problem.strerror or type(problem).__name__}") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise problems.fatal(f"the file is UTF-16: {_AS_UTF8}", 1)
+    if b"\0" in data:
+        line = _line_at(data, data.index(b"\0"))
+        raise problems.fatal(f"a NUL character, which is in no CSV file, but in UTF-16 and .xlsx: {_AS_UTF8}", line)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        # Its own data begins behind the byte order mark, which has no line break in it.
+        line = _line_at(problem.object, problem.start)
+    # Raised out here, since that error holds the whole file.
+    raise problems.fatal(f"the file is not UTF-8: {_AS_UTF8}", line)
+
+
+def _line_at(data: bytes, position: int) -> int:
+    return len((data[:position] + b"-").splitlines())
+
+
+def _records(text: str, delimiter: str, problems: _Problems) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that has something in it, with the line in which it begins."""
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as problem:
+            # What follows cannot be told apart any more.
+            problems.add(_syntax(problem), line)
+            return
+        if cells is None:
+            return
+        if any(cell.strip() for cell in cells):
+            yield line, cells
+
+
+def _syntax(problem: csv.Error) -> str:
+    said = str(problem)
+    if "unexpected end" in said:
+        return "a quote is opened in this row and never closed: close it, or write a quote inside a cell twice"
+    if "field limit" in said:
+        return f"a cell of this row has more than {csv.field_size_limit()} characters: look for a quote never closed"
+    return "a cell of this row goes on behind its closing quote: write a quote inside a quoted cell twice"
+
+
+def _delimiter(text: str) -> str:
+    """Return what separates the cells: that with which the header has all that is needed, or else most that is known.
+
+    So a file that was read is read in the same way when it is written with commas, whatever its other names hold.
+    """
+
+    def fitness(delimiter: str) -> tuple[bool, int]:
+        _, header = next(_records(text, delimiter, _Problems("")), (1, []))
+        found = {_meaning(cell) for cell in header} - {None, "", _ADDED}
+        return set(_NEEDED) <= found, len(found)
+
+    return max(_DELIMITERS, key=fitness)  # the first of equals
+
+
+# --- the header -------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Column:
+    """A column that means something.
+
+    Attributes:
+        index: Its place, the first being 0.
+        header: Its name as written.
+        meaning: What its cells are, or empty for a column without a name.
+    """
+
+    index: int
+    header: str
+    meaning: str
+
+
+def _meaning(header: str) -> str | None:
+    """Return what a column is by its name: one word for each meaning, empty for no name, None for an unknown one."""
+    name = header.strip()
+    if name.lower().startswith(_PARAM):
+        return _PARAM + name[len(_PARAM) :].strip()
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    snake = re.sub(r"[\s\-]+", "_", words).lower()
+    if snake.startswith(_ADDED):
+        return _OUTCOME if snake == _OUTCOME else _ADDED
+    return _MEANINGS.get(snake.replace("_", "").rstrip(".")) if name else ""
+
+
+def _columns(header: Sequence[str], line: int, problems: _Problems) -> list[_Column]:
+    """Return the columns to read, those without a name among them."""
+    meanings = [_meaning(cell) for cell in header]
+    if not any(meaning not in {None, "", _ADDED} for meaning in meanings):
+        # Most likely a file without a header; its first row is not repeated here.
+        raise problems.fatal(
+            f"this line is no header, no column of it is known: write one such as {_HEADER} above it", line
+        )
+    first: dict[str, str] = {}
+    for cell, meaning in zip(header, meanings, strict=True):
+        name = clean(cell.strip())[:_NAME]
+        if meaning is None or meaning == _PARAM:
+            problems.add(_unknown(name), line)
+        elif meaning in first and meaning not in {"", _ADDED}:
+            problems.add(f"the columns {first[meaning]!r} and {name!r} mean the same: remove one of them", line)
+        first.setdefault(meaning or "", name)
+    for meaning, name in _NEEDED.items():
+        if meaning not in first:
+            problems.add(f"there is no column {name}: write a header such as {_HEADER}", line)
+    named = zip(header, meanings, strict=True)
+    return [_Column(at, cell, word) for at, (cell, word) in enumerate(named) if word is not None and word != _ADDED]
+
+
+def _unknown(name: str) -> str:
+    if name.lower() == _PARAM:
+        return f"column {name!r} names no input: write param.NAME with the name that the biller gives it"
+    if sum(character.isdigit() for character in name) >= _SHOWN:  # it may be the consumer number of a row
+        return f"column {shown_short(name)} is unknown: remove it, or use a known name: {_KNOWN}"
+    return (
+        f"column {name!r} is unknown: remove it, name it param.{name} if the biller asks for it, "
+        f"or use a known name: {_KNOWN}"
+    )
+
+
+# --- a row ------------------------------------------------------------------------------------------------------------
+
+
+def _batch(name: str, problems: _Problems) -> str:
+    """Return the batch's name in a form that is the same on every file system."""
+    if not name.strip():
+        problems.add("the batch has no name: give it one such as november-2026")
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str, str]) -> str:
+    """Return a reference that is the same for the same bill in the same batch.
+
+    The whole name of the batch is hashed as well: what can be shown of it, `2026` of `नवंबर-2026`, may be the same for
+    the next batch, whose bills would then be taken for paid.
+    """
+    facts = json.dumps([batch, biller_id, circle, sorted(params.items())])
+    short = re.sub(r"[^A-Za-z0-9._-]+", "-", batch)[:_NAME].strip("._-") or "batch"
+    return f"{short}-{hashlib.sha256(facts.encode('ascii')).hexdigest()[:16]}"
+
+
+def _odd(number: str) -> str | None:
+    """Return what is in a consumer number that nobody means to send, or None."""
+    hidden_one = next((one for one in number if not one.isprintable()), None)
+    if hidden_one is not None:
+        return f"there is an invisible character in it (U+{ord(hidden_one):04X}): type the cell again"
+    if {"'", '"'} & set(number):  # '00123 and ="00123" are ways to keep a spreadsheet from taking off the zeros
+        return "there is a quotation mark in it: write the number alone"
+    return None
+
+
+class _Reader:
+    """Makes rows of records and notes what is wrong with them.
+
+    Args:
+        columns: The columns to read.
+        width: How many cells the header has.
+        problems: Where to note.
+        batch: The batch's name.
+    """
+
+    def __init__(self, columns: Sequence[_Column], width: int, problems: _Problems, batch: str) -> None:
+        self._columns = [column for column in columns if column.meaning]
+        self._unnamed = {column.index for column in columns if not column.meaning}
+        self._headers = {column.meaning: column.header.strip() for column in self._columns}
+        self._width = width
+        self._problems = problems
+        self._batch = batch
+        self._lines: dict[str, tuple[int, bool]] = {}  # of each reference: its line, and whether it is derived
+
+    def row(self, line: int, cells: Sequence[str]) -> Row | None:
+        """Return the row of a record, or None with at least one problem noted."""
+        if not self._fits(line, cells):
+            return None
+        cells = [*cells, *[""] * (self._width - len(cells))]
+        values = {column.meaning: text for column in self._columns if (text := cells[column.index].strip())}
+        biller = self._biller_id(line, values.get(_BILLER))
+        params = self._params(line, values)
+        max_amount = self._max_amount(line, values.get(_CEILING))
+        circle, own = values.get(_CIRCLE), values.get(_REFERENCE)
+        reference = None if own is None else self._own(line, own)
+        if biller is not None and params is not None and own is None:
+            reference = _derived(self._batch, biller, circle, params)
+        if reference is not None:
+            self._compare(line, reference, derived=own is None)
+        if biller is None or params is None or reference is None:
+            return None
+        return Row(
+            line=line,
+            reference_id=reference,
+            biller_id=biller,
+            params=params,
+            circle=circle,
+            max_amount=max_amount,
+            given={column.header: cells[column.index] for column in self._columns if column.meaning != _OUTCOME},
+            unclear=values.get(_OUTCOME) == "UNKNOWN",
+            derived=own is None,
+        )
+
+    def _fits(self, line: int, cells: Sequence[str]) -> bool:
+        # A cell too many is most often a comma inside a cell: every cell behind it would be taken for another.
+        if any(cell.strip() for cell in cells[self._width :]):
+            wrong = f"the row has {len(cells)} cells, but the header has {self._width}"
+            self._note(line, None, f"{wrong}: put a cell that holds a comma into quotes")
+            return False
+        for index in sorted(self._unnamed):
+            if index < len(cells) and cells[index].strip():
+                self._unnamed.remove(index)  # once is enough
+                self._note(line, None, f"column {index + 1} has no name in the header: name it, or empty its cells")
+        return True
+
+    def _biller_id(self, line: int, text: str | None) -> int | None:
+        if text is not None and re.fullmatch(r"[0-9]{1,10}", text) and 0 < int(text) < 2**31:
+            return int(text)
+        wrong = "is empty" if text is None else f"not {_shown(text)}"
+        self._note(line, _BILLER, f"write EnKash's number of the biller, such as 2001; {wrong}")
+        return None
+
+    def _params(self, line: int, values: Mapping[str, str]) -> dict[str, str] | None:
+        if _CONSUMER not in values:
+            self._note(line, _CONSUMER, "is empty: write the consumer number")
+            return None
+        found = {_CONSUMER: values[_CONSUMER], **{name: it for name, it in values.items() if name.startswith(_PARAM)}}
+        # All of them are looked at, so that all that are wrong are named.
+        sound = [self._is_sound(line, meaning, text) for meaning, text in found.items()]
+        return {name.removeprefix(_PARAM): text for name, text in found.items()} if all(sound) else None
+
+    def _is_sound(self, line: int, meaning: str, text: str) -> bool:
+        """Return whether a cell holds what whoever typed it saw."""
+        wrong = None
+        if _SHORTENED.fullmatch(text):
+            wrong = "a spreadsheet has changed the number: format the column as text, and write the number again"
+        elif meaning == _CONSUMER:  # others may be names, in scripts that need joiners, and addresses of several lines
+            wrong = _odd(text)
+        if wrong is not None:
+            self._note(line, meaning, wrong)
+        return wrong is None
+
+    def _max_amount(self, line: int, text: str | None) -> Decimal | None:
+        amount = None if text is None else exact_rupees(text)
+        if text is not None and amount is None:
+            least = ", at least 1" if text.startswith("0") else ""
+            self._note(line, _CEILING, f"write rupees such as 2450.75{least}, not {_shown(text)}")
+        return amount
+
+    def _own(self, line: int, text: str) -> str | None:
+        """Return the reference that the row gives itself, or None if it cannot be one."""
+        if not self._is_sound(line, _REFERENCE, text):
+            return None
+        try:
+            return checks.identifier(text, "it")
+        except InvalidRequestError as problem:
+            self._note(line, _REFERENCE, str(problem))
+            return None
+
+    def _compare(self, line: int, reference: str, *, derived: bool) -> None:
+        """Note a reference that an earlier row has."""
+        before, both = self._lines.setdefault(reference, (line, derived))
+        if before == line:
+            return
+        if derived and both:
+            same = f"the same biller and consumer as line {before}"
+            self._note(line, None, f"{same}: remove one of the two, or give them references of their own")
+        else:
+            self._note(line, _REFERENCE, f"is already used in line {before}: give each bill one of its own")
+
+    def _note(self, line: int, meaning: str | None, text: str) -> None:
+        self._problems.add(text, line, None if meaning is None else self._headers.get(meaning, meaning))

@@ -1,0 +1,1 @@
+"""The public calls, grouped as EnKash groups them."""

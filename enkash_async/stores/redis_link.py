@@ -1,0 +1,278 @@
+"""Scripts on a Redis, in whatever event loop; nothing else sends it a command.
+
+Tokens are shared through it, and the record of handled webhooks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import importlib.resources
+import re
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+from redis import exceptions as redis_errors
+from redis.asyncio import Redis, RedisCluster
+
+from enkash_async._support.breaker import CircuitBreaker
+from enkash_async._support.forks import reset_after_fork
+from enkash_async.errors import ConfigurationError, EnkashError
+from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
+
+__all__ = ["RedisLink", "Script", "script"]
+
+_AT_ONCE = 4  # scripts on connections of our own; one refresh runs one, and its heartbeat another
+_FIRST_PAUSE = 0.02  # seconds before a command is sent again, doubled each time
+_ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
+
+# What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
+_TRANSIENT = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.ReadOnlyError,
+    redis_errors.ClusterError,
+    redis_errors.RedisClusterException,
+    redis_errors.AskError,
+    redis_errors.TryAgainError,
+    OSError,
+    TimeoutError,
+    # A cluster client that learns its nodes anew closes connections that others are just writing to.
+    AttributeError,
+)
+_PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
+
+Argument = str | int | float
+
+
+@attrs.frozen
+class Script:
+    """A Lua script, known to Redis by its hash."""
+
+    text: str
+    sha: str
+
+
+@functools.cache  # every store of a kind needs the same ones
+def script(package: str, name: str) -> Script:
+    """Return a script of a package's folder `lua`."""
+    text = importlib.resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class RedisLink:
+    """Runs scripts on a Redis.
+
+    With a URL, it opens a small pool of its own in each event loop that it is used in. A client of the user's is used
+    as it is, and never closed.
+
+    Args:
+        redis: An asyncio client of redis-py, or a URL.
+        timeout: Seconds for one reply. An attempt that takes four times as long is given up, also with a user's client;
+            where a URL names several hosts, for each of them.
+        error: Makes the error for what Redis does not do, from a text.
+        clock: Monotonic seconds.
+        sleep: Waits so many seconds.
+        random: Returns a number in [0, 1).
+
+    Raises:
+        ConfigurationError: `redis` is neither.
+    """
+
+    def __init__(
+        self,
+        redis: Client | str,
+        *,
+        timeout: float,
+        error: Callable[[str], EnkashError],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float],
+    ) -> None:
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 60:
+            raise ConfigurationError("timeout must be a number of seconds above 0 and below 60, such as 0.25")
+        self._theirs: Client | None = None
+        self._target: RedisTarget | None = None
+        if isinstance(redis, str):
+            self._target = redis_target(redis, timeout)
+        elif isinstance(redis, (Redis, RedisCluster)):
+            self._theirs = redis
+        else:
+            kind = f"{type(redis).__module__}.{type(redis).__name__}"
+            raise ConfigurationError(f"redis must be a client of redis.asyncio, or a URL, not {kind}")
+        self._limit = 4 * timeout * (1 if self._target is None else 1 + self._target.hosts)
+        self._error = error
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._ours: dict[asyncio.AbstractEventLoop, _Own] = {}
+        self._parents: list[_Own] = []
+        self._closed = False
+        self._prepare()
+        reset_after_fork(self)
+
+    def _prepare(self) -> None:
+        self._lock = threading.Lock()
+        self._breaker = CircuitBreaker(error=self._error, clock=self._clock, random=self._random)
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone, since its replies come over them; not even close them."""
+        self._parents.extend(self._ours.values())
+        self._ours = {}
+        self._prepare()
+
+    async def run(self, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]) -> Any:
+        """Run a script and return its reply.
+
+        What brings no answer is sent again, up to three times in all, as every script allows.
+
+        Args:
+            what: The script.
+            keys: Its keys.
+            arguments: Gives its arguments for each attempt anew: a lifetime shrinks while Redis is waited for, and a
+                token does not lie about in the frames of a traceback.
+
+        Raises:
+            EnkashError: Redis cannot be reached, or refuses; of the kind that `error` makes.
+        """
+        pause = _FIRST_PAUSE
+        while True:
+            reply, trouble = await self._try(what, keys, arguments)
+            if trouble is None:
+                self._breaker.worked()
+                return reply
+            self._breaker.failed(trouble.text)
+            if trouble.is_permanent or self._breaker.is_down:
+                raise self._error(trouble.text)
+            await self._sleep(pause * (0.5 + self._random()))
+            pause *= 2
+
+    async def aclose(self) -> None:
+        """Close what this opened; a second call does nothing."""
+        with self._lock:
+            self._closed = True
+            ours, self._ours = self._ours, {}
+        here = asyncio.get_running_loop()
+        for loop, own in ours.items():
+            if loop is here:
+                await own.keeper.aclose()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(own.keeper.aclose(), loop)
+
+    async def _try(
+        self, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
+    ) -> tuple[Any, _Trouble | None]:
+        """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie."""
+        if self._theirs is not None:
+            return await self._send(self._theirs, what, keys, arguments)
+        own = await self._own()
+        async with own.gate:
+            return await self._send(own.client, what, keys, arguments)
+
+    async def _send(
+        self, client: Client, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
+    ) -> tuple[Any, _Trouble | None]:
+        self._breaker.enter()
+        outcome: tuple[Any, _Trouble | None] = None, None
+        before, is_cancelled = _cancellations(), False
+        try:
+            # redis-py closes a connection whose reply was not waited for, so nobody reads another one's reply.
+            async with asyncio.timeout(self._limit):
+                outcome = await _evaluate(client, what, keys, arguments()), None
+        except asyncio.CancelledError:
+            is_cancelled = True
+        except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families, and RuntimeError)
+            outcome = None, _Trouble.of(problem)
+        # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just as it
+        # ends. A new exception has no frames in which the arguments lie.
+        if is_cancelled or _cancellations() > before:
+            raise asyncio.CancelledError
+        return outcome
+
+    async def _own(self) -> _Own:
+        """Return the client of the running event loop; a URL has been given."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            own = self._ours.get(loop)
+            if own is not None:
+                return own
+            if self._closed:
+                raise self._error("the store is closed; make a new one")
+            for ended in [known for known in self._ours if known.is_closed()]:
+                del self._ours[ended]
+            assert self._target is not None  # noqa: S101 (there is either a client or a way to open one)
+            client = self._target.open()
+            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(_AT_ONCE))
+        await anext(own.keeper)
+        return own
+
+
+@attrs.frozen
+class _Own:
+    """A client that was opened here.
+
+    Attributes:
+        keeper: Closes it.
+        gate: How many may use it at a time; who comes later waits for a connection.
+    """
+
+    client: Client
+    keeper: AsyncGenerator[None, None]
+    gate: asyncio.Semaphore
+
+
+async def _keep(client: Client) -> AsyncGenerator[None, None]:
+    """Close a client in the end, also when that is the end of its loop.
+
+    `asyncio.run` closes asynchronous generators that are under way before it closes the loop; nothing else would tell
+    a provider that outlives many runs, as in a worker that calls `asyncio.run` for each job.
+    """
+    try:
+        yield
+    finally:
+        await close(client)
+
+
+def _cancellations() -> int:
+    """Return how often the running task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+async def _evaluate(client: Client, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
+    try:
+        return await client.evalsha(what.sha, len(keys), *keys, *arguments)
+    except redis_errors.NoScriptError:
+        # A restarted server, or the node that a slot has moved to; EVAL runs the script there and leaves it known.
+        return await client.eval(what.text, len(keys), *keys, *arguments)
+
+
+@attrs.frozen
+class _Trouble:
+    """Why Redis has not answered.
+
+    Attributes:
+        text: For people; names no argument of a command.
+        is_permanent: Whether trying again is useless.
+    """
+
+    text: str
+    is_permanent: bool
+
+    @classmethod
+    def of(cls, problem: Exception) -> _Trouble:
+        kind, words = type(problem).__name__, str(problem)
+        if isinstance(problem, _TRANSIENT) and not isinstance(problem, _PERMANENT):
+            where = _ADDRESS.search(words)
+            at = f" at {where[1]}" if where else ""
+            return cls(f"Redis{at} cannot be reached ({kind})", is_permanent=False)
+        if isinstance(problem, _PERMANENT):
+            return cls("Redis refuses the user or the password that it was given", is_permanent=True)
+        # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
+        code = words.partition(" ")[0]
+        said = f" {code}" if code.isupper() else ""
+        return cls(f"Redis refuses to work as a store ({kind}{said})", is_permanent=True)

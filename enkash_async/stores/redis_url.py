@@ -1,0 +1,175 @@
+"""URLs of a Redis, and the connections that are opened for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import attrs
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+
+from enkash_async.errors import ConfigurationError
+
+__all__ = ["Client", "RedisTarget", "close", "redis_target"]
+
+Client: TypeAlias = Redis | RedisCluster
+
+_SINGLE = frozenset({"redis", "rediss", "unix"})
+_SENTINEL_PORT = 26379
+_WHAT = (
+    "the Redis URL must be redis://host:6379/0, rediss://…, unix:///path/to/socket, "
+    "redis+sentinel://host:26379,host:26379/service or redis+cluster://host:6379,host:6379, with no other options than "
+    "redis-py's"
+)
+
+
+@attrs.frozen
+class RedisTarget:
+    """How a client for a URL is opened.
+
+    Attributes:
+        open: Opens one, within the running event loop.
+        hosts: How many may have to be asked for the way to the right server before the server itself is asked.
+    """
+
+    open: Callable[[], Client]
+    hosts: int = 0
+
+
+def redis_target(url: str, timeout: float) -> RedisTarget:
+    """Return the way to the Redis of a URL.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://` as in redis-py,
+            `redis+sentinel://[user:password@]host[:port],…/service` or
+            `redis+cluster://[user:password@]host[:port],…`; with TLS: `rediss+sentinel`, `rediss+cluster`. Options of
+            redis-py may follow as a query; for Sentinel also `sentinel_username` and `sentinel_password`.
+        timeout: Seconds for one reply; a connection to one host may take twice as long.
+
+    Raises:
+        ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": 2 * timeout,
+        # What is sent again is decided by the store, which knows what may be repeated.
+        "retry": Retry(NoBackoff(), 0),
+    }
+    way: RedisTarget | None = None
+    try:
+        scheme, _, kind = url.partition("://")[0].lower().partition("+")
+        if scheme == "rediss":
+            options["ssl_check_hostname"] = True  # what redis-py does by itself from version 6 on
+        if scheme in _SINGLE and not kind:
+            way = _single(url, options)
+        elif scheme in {"redis", "rediss"} and kind == "sentinel":
+            way = _sentinel(url, options)
+        elif scheme in {"redis", "rediss"} and kind == "cluster":
+            way = _cluster(url, options)
+        if way is not None:
+            _try_out(way.open())
+    except Exception:  # noqa: BLE001 (whatever redis-py or urllib make of it)
+        way = None
+    if way is None:
+        raise ConfigurationError(_WHAT)
+    return way
+
+
+def _try_out(client: Client) -> None:
+    """Build a connection without opening it: only then does redis-py look at the options."""
+    if isinstance(client, Redis):
+        pool: Any = client.connection_pool  # redis-py gives this method no types
+        pool.make_connection()
+
+
+async def close(client: Client) -> None:
+    """Close a client that was opened here, with the connections to whatever it has asked for the way."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        # A client that was about to learn its nodes anew takes itself for closed.
+        for known in ("nodes_cache", "startup_nodes"):
+            await client.nodes_manager.aclose(known)
+    pool = client.connection_pool if isinstance(client, Redis) else None
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
+def _single(url: str, options: dict[str, Any]) -> RedisTarget:
+    return RedisTarget(lambda: Redis.from_url(url, **options))
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> RedisTarget:
+    parts = _Parts.of(url)
+    service = parts.path.strip("/")
+    if not service or "/" in service:
+        raise ValueError("no service")
+    query = dict(parse_qsl(parts.query))
+    login = {key: query.pop(f"sentinel_{key}") for key in ("username", "password") if f"sentinel_{key}" in query}
+    hosts = _hosts(parts.netloc, _SENTINEL_PORT)
+    given = _given(parts.scheme, parts.netloc, query)
+    tls = {name: value for name, value in given.items() if name.startswith("ssl")}
+    of_sentinel = {**options, **login, **tls}
+
+    def connect() -> Client:
+        made: Any = Sentinel  # redis-py gives its constructor no types
+        master: Redis = made(hosts, sentinel_kwargs=of_sentinel, **{**options, **given}).master_for(service)
+        return master
+
+    return RedisTarget(connect, len(hosts))
+
+
+def _cluster(url: str, options: dict[str, Any]) -> RedisTarget:
+    parts = _Parts.of(url)
+    if parts.path.strip("/"):
+        raise ValueError("a cluster has no databases")
+    hosts = _hosts(parts.netloc, 6379)
+    given = _given(parts.scheme, parts.netloc, dict(parse_qsl(parts.query)))
+
+    def connect() -> Client:
+        return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in hosts], **{**options, **given})
+
+    return RedisTarget(connect, len(hosts))
+
+
+@attrs.frozen
+class _Parts:
+    """A URL of several hosts; `urlsplit` of early Pythons refuses an IPv6 address that is not the first."""
+
+    scheme: str
+    netloc: str
+    path: str
+    query: str
+
+    @classmethod
+    def of(cls, url: str) -> _Parts:
+        found = re.fullmatch(r"([A-Za-z+]+)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", url)
+        if found is None:
+            raise ValueError("not a URL")
+        return cls(found[1].lower(), found[2], found[3], found[4] or "")
+
+
+def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:
+    """Return the hosts with their ports; IPv6 addresses stand in brackets."""
+    found = []
+    for one in netloc.rpartition("@")[2].split(","):
+        parts = urlsplit(f"//{one}")
+        if not parts.hostname:
+            raise ValueError("no host")
+        found.append((parts.hostname, parts.port or port))
+    return found
+
+
+def _given(scheme: str, netloc: str, query: dict[str, str]) -> dict[str, Any]:
+    """Return user, password and options as redis-py reads them from a URL of one host."""
+    login = netloc.rpartition("@")[0]
+    read: dict[str, Any] = dict(parse_url(f"redis://{login + '@' * bool(login)}host/?{urlencode(query)}"))
+    found = {key: value for key, value in read.items() if key not in {"host", "port", "connection_class"}}
+    return {**found, "ssl": True} if scheme.startswith("rediss") else found

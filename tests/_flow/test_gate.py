@@ -1,0 +1,654 @@
+"""How many requests are under way, how fast they begin, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from decimal import Decimal
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async._flow.gate import Gate
+from enkash_async.config import Limits
+from enkash_async.errors import ConfigurationError
+
+from support import LeapingLoop
+
+EPSILON = 1e-6  # seconds; far above the rounding and the resolution of a loop's clock, far below any gap used here
+
+
+def leap(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end without waiting."""
+    with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+        runner.run(main)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def spin(rounds: float) -> None:
+    """Let so many rounds of the event loop go by, in which no time passes."""
+    for _ in range(int(rounds)):
+        await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    """Let everything run that can run without time passing."""
+    await spin(20)
+
+
+def made(limits: Limits = Limits(), lateness: Iterator[float] = cycle([1.0])) -> Gate:
+    """Return a gate in leaping time, whose sleeps take so many times what they were asked to."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds * next(lateness))
+
+    return Gate(limits, clock=now, sleep=sleep)
+
+
+async def moments(gate: Gate, count: int) -> list[float]:
+    """Return when each of so many turns came."""
+    passed = []
+    for _ in range(count):
+        await gate.turn()
+        passed.append(now())
+    return passed
+
+
+# --- Limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_word_there_is_no_rate() -> None:
+    """EnKash documents none, and aiohttp opens a hundred connections."""
+    assert attrs.asdict(Limits()) == {"concurrency": 100, "rate": None, "burst": 1}
+
+
+@pytest.mark.parametrize("name", ["concurrency", "burst"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, 2.5, math.nan, "3", None, Decimal(2)])
+def test_what_counts_is_a_whole_number(name: str, value: Any) -> None:
+    """The error names the field, what to write and what was written."""
+    with pytest.raises(ConfigurationError) as caught:
+        Limits(**{name: value})
+    assert str(caught.value) == f"Limits.{name} must be a whole number of at least 1, not {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1, True, math.nan, math.inf, -math.inf, "5", Decimal(2)])
+def test_a_rate_is_a_finite_number_above_zero(value: Any) -> None:
+    """The error says how to have no limit, which infinity is not."""
+    with pytest.raises(ConfigurationError) as caught:
+        Limits(rate=value)
+    assert str(caught.value) == (
+        f"Limits.rate must be more than 0 requests per second, or None for no limit, not {value!r}"
+    )
+
+
+@pytest.mark.parametrize("limits", [{"concurrency": 1}, {"rate": 1}, {"rate": 0.001}, {"burst": 1}, {"burst": 5}])
+def test_the_least_values_are_taken(limits: dict[str, Any]) -> None:
+    """Whole rates are numbers too."""
+    assert attrs.asdict(Limits(**limits)).items() >= limits.items()
+
+
+@pytest.mark.parametrize("burst", [1, 2, 10**400])
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1, 1e300, 10**400])
+def test_limits_beyond_all_reason_still_limit(rate: float, burst: int) -> None:
+    """No sum overflows: the first request begins at once, and a second within the burst or after the interval."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=rate, burst=burst))
+        first, second = await moments(gate, 2)
+        assert first == 0
+        assert second == pytest.approx(0 if burst > 1 else min(1 / rate, 1e9))
+
+    leap(run())
+
+
+# --- the rate ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_rate_a_turn_never_suspends() -> None:
+    """The usual case costs no round of the event loop: there need not even be one."""
+    gate = Gate(Limits())
+    for _ in range(1000):
+        with pytest.raises(StopIteration):
+            gate.turn().send(None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(rate=4), [0, 0.25, 0.5, 0.75, 1]),
+        (Limits(rate=0.5), [0, 2, 4, 6, 8]),
+        (Limits(rate=4, burst=3), [0, 0, 0, 0.25, 0.5]),
+        (Limits(burst=3), [0, 0, 0, 0, 0]),
+    ],
+)
+def test_requests_begin_at_the_rate_after_a_burst(limits: Limits, expected: list[float]) -> None:
+    """A burst comes first, and then one at a time, at even distances."""
+
+    async def run() -> None:
+        assert await moments(made(limits), 5) == pytest.approx(expected, abs=EPSILON)
+
+    leap(run())
+
+
+def test_a_quiet_time_earns_a_burst_and_no_more() -> None:
+    """Half an interval earns half of one turn; an hour earns no more than the burst."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=1, burst=2))
+        await moments(gate, 2)
+        await asyncio.sleep(0.5)
+        assert await moments(gate, 1) == pytest.approx([1], abs=EPSILON)
+        await asyncio.sleep(3600)
+        assert await moments(gate, 4) == pytest.approx([3601, 3601, 3602, 3603], abs=EPSILON)
+
+    leap(run())
+
+
+def test_late_sleeps_are_made_up_for_within_the_burst() -> None:
+    """With room for two, a loop that always wakes late keeps the rate all the same: nothing drifts."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=10, burst=2), cycle([1.3]))
+        passed = await moments(gate, 1001)
+        assert passed[-1] == pytest.approx(99.9, abs=0.1)
+
+    leap(run())
+
+
+def test_one_that_is_cancelled_in_its_sleep_uses_nothing_up() -> None:
+    """The next in line goes when the first would have gone, not an interval later."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=1))
+        await gate.turn()
+        first, second = asyncio.create_task(moments(gate, 1)), asyncio.create_task(moments(gate, 1))
+        await asyncio.sleep(0.75)
+        assert first.cancel()
+        assert await second == pytest.approx([1], abs=EPSILON)
+        assert first.cancelled()
+
+    leap(run())
+
+
+def test_one_that_is_cancelled_right_after_it_became_the_first_passes_that_on() -> None:
+    """The one before went, and it is cancelled before it has run: the next in line goes in its place."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=1))
+        await gate.turn()
+
+        async def spoil() -> None:
+            await gate.turn()
+            assert second.cancel()
+
+        first = asyncio.create_task(spoil())
+        second, third = asyncio.create_task(moments(gate, 1)), asyncio.create_task(moments(gate, 1))
+        assert await third == pytest.approx([2], abs=EPSILON)
+        assert first.done()
+        assert second.cancelled()
+
+    leap(run())
+
+
+async def test_the_rate_holds_in_real_time() -> None:
+    """The clock and the sleep that a gate has of its own go together."""
+    gate = Gate(Limits(rate=500))
+    began = time.monotonic()
+    for _ in range(11):
+        await gate.turn()
+    assert time.monotonic() - began >= 10 / 500
+
+
+# --- the pause --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pause_holds_up_everybody_until_it_is_over() -> None:
+    """Those who come while the gate is closed pass together when it opens, in the order in which they came."""
+
+    async def run() -> None:
+        gate = made()
+        passed: list[tuple[int, float]] = []
+
+        async def pass_through(number: int) -> None:
+            await gate.turn()
+            passed.append((number, now()))
+
+        gate.pause(5)
+        async with asyncio.TaskGroup() as group:
+            for number in range(3):
+                group.create_task(pass_through(number))
+                await asyncio.sleep(1)
+        assert [number for number, _ in passed] == [0, 1, 2]
+        assert [moment for _, moment in passed] == pytest.approx([5, 5, 5], abs=EPSILON)
+
+    leap(run())
+
+
+def test_who_already_waits_sees_a_later_pause() -> None:
+    """One waits for the rate, the gate closes, and it waits for the gate; and again when that is put off."""
+
+    async def run() -> None:
+        gate = made(Limits(rate=1))
+        await gate.turn()
+        waiter = asyncio.create_task(moments(gate, 2))
+        await asyncio.sleep(0.5)
+        gate.pause(2)
+        await asyncio.sleep(1)
+        gate.pause(2)
+        assert await waiter == pytest.approx([3.5, 4.5], abs=EPSILON)
+
+    leap(run())
+
+
+@pytest.mark.parametrize("seconds", [1, 0, -1, -1e308, math.nan, -math.inf, math.inf])
+def test_the_reopening_never_moves_back(seconds: float) -> None:
+    """A shorter pause after a longer one changes nothing, and neither does what is no time at all."""
+
+    async def run() -> None:
+        gate = made()
+        gate.pause(min(0, seconds))
+        gate.pause(5)
+        await asyncio.sleep(3)
+        gate.pause(seconds)
+        assert await moments(gate, 1) == pytest.approx([5], abs=EPSILON)
+
+    leap(run())
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, -math.inf, math.inf])
+def test_what_is_no_time_closes_nothing(seconds: float) -> None:
+    """A `Retry-After` of four hundred digits is infinite, and must not end a client."""
+
+    async def run() -> None:
+        gate = made()
+        gate.pause(seconds)
+        assert await moments(gate, 1) == [0]
+
+    leap(run())
+
+
+async def test_newcomers_never_overtake() -> None:
+    """One comes in each round of the event loop, before the gate opens, while those who waited pass, and after."""
+    passed: list[int] = []
+    moment, opened = 0.0, asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        await opened.wait()
+
+    async def pass_through(number: int) -> None:
+        await gate.turn()
+        passed.append(number)
+
+    gate = Gate(Limits(), clock=lambda: moment, sleep=sleep)
+    gate.pause(1)
+    async with asyncio.TaskGroup() as group:
+        for number in range(40):
+            group.create_task(pass_through(number))
+            await asyncio.sleep(0)
+            if number == 10:
+                assert not passed
+                moment = 1.0
+                opened.set()
+    assert passed == list(range(40))
+
+
+def is_free(gate: Gate) -> bool:
+    """Whether a turn would come without waiting; a turn that has to wait is given up."""
+    turn = gate.turn()
+    try:
+        turn.send(None)
+    except StopIteration:
+        return True
+    turn.close()
+    return False
+
+
+@pytest.mark.parametrize("doomed", [(), (0,), (1,), (2,), (0, 1), (0, 1, 2)], ids=str)
+def test_after_a_pause_turns_are_free_again(doomed: tuple[int, ...]) -> None:
+    """Not before all who wait have gone, and no sooner or later because some of them were cancelled, first or last."""
+
+    async def run() -> None:
+        gate = made()
+        gate.pause(5)
+        assert not is_free(gate)
+        waiting = [asyncio.create_task(moments(gate, 1)) for _ in range(3)]
+        await settle()
+        for number in doomed:
+            assert waiting[number].cancel()
+        await settle()
+        assert not is_free(gate)
+        left = [task for number, task in enumerate(waiting) if number not in doomed]
+        assert await asyncio.gather(*left) == [pytest.approx([5], abs=EPSILON)] * len(left)
+        await asyncio.sleep(max(0, 5 - now()))
+        for _ in range(3):
+            assert is_free(gate)
+        gate.pause(1)
+        assert not is_free(gate)
+        assert await moments(gate, 2) == pytest.approx([6, 6], abs=EPSILON)
+        assert is_free(gate)
+
+    leap(run())
+
+
+def test_who_comes_when_the_pause_is_over_lines_up_behind_those_who_waited() -> None:
+    """The gate is open by the clock, and the first of those who waited has not woken yet: the newcomer is the last."""
+
+    async def run() -> None:
+        gate = made(lateness=cycle([2.0]))  # who is to sleep for a second sleeps for two
+        passed: list[str] = []
+
+        async def go(name: str) -> None:
+            await gate.turn()
+            passed.append(name)
+
+        gate.pause(1)
+        waiting = [asyncio.create_task(go(name)) for name in ("first", "second")]
+        await asyncio.sleep(1.5)
+        assert not is_free(gate)
+        waiting.append(asyncio.create_task(go("newcomer")))
+        await settle()
+        assert passed == []
+        await asyncio.gather(*waiting)
+        assert passed == ["first", "second", "newcomer"]
+        assert is_free(gate)
+
+    leap(run())
+
+
+def test_a_sleep_that_fails_does_not_close_the_gate_for_good() -> None:
+    """Whatever ends a wait, the one who waited is no longer in line."""
+
+    async def run() -> None:
+        async def broken(seconds: float) -> None:
+            raise ZeroDivisionError
+
+        gate = Gate(Limits(), clock=now, sleep=broken)
+        gate.pause(1)
+        with pytest.raises(ZeroDivisionError):
+            await gate.turn()
+        await asyncio.sleep(2)
+        assert is_free(gate)
+
+    leap(run())
+
+
+# --- turns: whatever comes --------------------------------------------------------------------------------------------
+
+#: Multiples of a quarter of a second make things fall together; the others make them miss each other barely.
+SECONDS = st.integers(0, 12).map(lambda quarters: quarters / 4) | st.floats(0, 3)
+ARRIVE = st.just(("arrive", 0.0))
+CANCEL = st.tuples(st.just("cancel"), st.integers(0, 9).map(float))  # so many places before the last arrival
+PAUSE = st.tuples(st.just("pause"), SECONDS | st.sampled_from([-1.0, math.nan, math.inf]))
+WAIT = st.tuples(st.just("wait"), SECONDS)
+ROUNDS = st.integers(1, 4).map(float)
+YIELD = st.tuples(st.just("yield"), ROUNDS)
+STEPS = st.lists(ARRIVE | ARRIVE | CANCEL | PAUSE | WAIT | YIELD, max_size=30)
+RATED = st.builds(
+    Limits, rate=st.none() | st.sampled_from([0.5, 1.0, 2.0, 4.0]) | st.floats(0.3, 50), burst=st.integers(1, 4)
+)
+
+
+class Course:
+    """What happened at a gate.
+
+    Attributes:
+        arrived: When each one came.
+        cancelled: Who was cancelled while waiting.
+        begun: Who passed, when, and when the gate was to reopen as of then, in the order of passing.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self.arrived: list[float] = []
+        self.cancelled: set[int] = set()
+        self.begun: list[tuple[int, float, float]] = []
+        self._gate = gate
+        self._reopens = -math.inf
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, steps: list[tuple[str, float]]) -> None:
+        """Do one thing after another and wait until all are through."""
+        for what, how in steps:
+            if what == "arrive":
+                self._tasks.append(asyncio.create_task(self._pass(len(self.arrived))))
+                self.arrived.append(now())
+            elif what == "cancel":
+                self._cancel(len(self._tasks) - 1 - int(how))
+            elif what == "pause":
+                self._gate.pause(how)
+                self._reopens = max(self._reopens, now() + how) if 0 < how < math.inf else self._reopens
+            elif what == "wait":
+                await asyncio.sleep(how)
+            else:
+                await spin(how)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _cancel(self, number: int) -> None:
+        if number >= 0 and self._tasks[number].cancel():
+            self.cancelled.add(number)
+
+    async def _pass(self, number: int) -> None:
+        await self._gate.turn()
+        self.begun.append((number, now(), self._reopens))
+
+
+def course(limits: Limits, steps: list[tuple[str, float]], lateness: Iterator[float] = cycle([1.0])) -> Course:
+    """Return what comes of some steps."""
+    kept: list[Course] = []
+
+    async def run() -> None:
+        kept.append(Course(made(limits, lateness)))
+        await kept[0].run(steps)
+
+    leap(run())
+    return kept[0]
+
+
+def earliest(limits: Limits, before: list[float]) -> float:
+    """Return the first moment at which one more may begin, straight from the bound, for every window there is."""
+    if limits.rate is None:
+        return -math.inf
+    count = len(before)
+    return max(
+        (began + (count - index + 1 - limits.burst) / limits.rate for index, began in enumerate(before)),
+        default=-math.inf,
+    )
+
+
+@given(RATED, STEPS, st.lists(st.floats(0.5, 1.5), min_size=1, max_size=5))
+def test_a_gate_keeps_its_word_whatever_comes(
+    limits: Limits, steps: list[tuple[str, float]], lateness: list[float]
+) -> None:
+    """With sleeps that end early or late: the bound, the order, the pause, and everybody gets through."""
+    done = course(limits, steps, cycle([*lateness, 1.0]))
+    order = [number for number, _, _ in done.begun]
+    assert order == [number for number in range(len(done.arrived)) if number not in done.cancelled]
+    times = [began for _, began, _ in done.begun]
+    for index, (_, began, reopens) in enumerate(done.begun):
+        assert began >= reopens
+        assert began >= earliest(limits, times[:index]) - EPSILON
+
+
+@given(RATED, STEPS)
+def test_nobody_waits_longer_than_needed(limits: Limits, steps: list[tuple[str, float]]) -> None:
+    """Each begins as soon as it has come, the gate is open, the bound allows it and the one before has gone."""
+    done = course(limits, steps)
+    times: list[float] = []
+    for number, began, reopens in done.begun:
+        soonest = max(done.arrived[number], reopens, earliest(limits, times), *times[-1:])
+        assert began == pytest.approx(soonest, abs=EPSILON)
+        times.append(began)
+
+
+# --- slots ------------------------------------------------------------------------------------------------------------
+
+
+class Places:
+    """Tasks that hold a slot for a while.
+
+    Attributes:
+        entered: Who got in, in the order of getting in.
+        inside: Who is in.
+        most: How many were in at the same time at most.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self.entered: list[int] = []
+        self.inside: set[int] = set()
+        self.most = 0
+        self.tasks: list[asyncio.Task[None]] = []
+        self._gate = gate
+
+    def arrive(self, stay: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Let one more come that stays for as long as it is told to."""
+        self.tasks.append(asyncio.create_task(self._hold(len(self.tasks), stay)))
+
+    async def _hold(self, number: int, stay: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        async with self._gate.slot():
+            self.entered.append(number)
+            self.inside.add(number)
+            self.most = max(self.most, len(self.inside))
+            try:
+                await stay()
+            finally:
+                self.inside.remove(number)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Those who have come, have not been in and are not gone."""
+        return [number for number, task in enumerate(self.tasks) if not task.done() and number not in self.entered]
+
+    async def leave(self) -> None:
+        """Wait until nobody is left."""
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def check_empty(self, concurrency: int) -> None:
+        """See to it that each place is free, and that there is none too many."""
+        self.most, closing = 0, asyncio.Event()
+        for _ in range(concurrency + 1):
+            self.arrive(closing.wait)
+        await settle()
+        assert len(self.inside) == self.most == concurrency
+        closing.set()
+        await self.leave()
+        assert not self.inside
+
+
+STAY = st.tuples(st.just("stay"), SECONDS)
+DROP_IN = st.tuples(st.just("drop in"), ROUNDS)
+
+
+@given(st.integers(1, 4), st.lists(STAY | DROP_IN | CANCEL | WAIT | YIELD, max_size=30))
+def test_places_are_neither_lost_nor_doubled(concurrency: int, steps: list[tuple[str, float]]) -> None:
+    """Whoever is cancelled: never too many inside, no place empty while one waits, and first come, first served."""
+
+    async def run() -> None:
+        places, cancelled = Places(made(Limits(concurrency=concurrency))), set()
+        for what, how in steps:
+            if what in {"stay", "drop in"}:
+                places.arrive(partial(asyncio.sleep if what == "stay" else spin, how))
+            elif what == "cancel" and (number := len(places.tasks) - 1 - int(how)) >= 0:
+                if places.tasks[number].cancel() and number not in places.entered:
+                    cancelled.add(number)
+            elif what == "wait":
+                await asyncio.sleep(how)
+                await settle()
+                assert len(places.inside) == concurrency or not places.waiting
+            elif what == "yield":
+                await spin(how)
+        await places.leave()
+        assert places.entered == [number for number in range(len(places.tasks)) if number not in cancelled]
+        assert places.most <= concurrency
+        await places.check_empty(concurrency)
+
+    leap(run())
+
+
+def test_who_is_cancelled_right_after_being_let_in_passes_the_place_on() -> None:
+    """The place is handed over, the one that has it is cancelled before it runs, and the next one has it."""
+
+    async def run() -> None:
+        places, closing = Places(made(Limits(concurrency=1))), asyncio.Event()
+        for _ in range(3):
+            places.arrive(closing.wait)
+        await settle()
+        closing.set()
+        while 0 in places.inside:
+            await asyncio.sleep(0)
+        assert places.tasks[1].cancel()  # its future is done, and it has not run yet
+        await places.leave()
+        assert places.entered == [0, 2]
+        await places.check_empty(1)
+
+    leap(run())
+
+
+def test_a_newcomer_does_not_overtake_one_that_is_being_let_in() -> None:
+    """Two leave at once, the one that waited was told but has not run yet, and a third comes: both get in, in order."""
+
+    async def run() -> None:
+        places, closing, later = Places(made(Limits(concurrency=2))), asyncio.Event(), asyncio.Event()
+        for event in (closing, closing, later):
+            places.arrive(event.wait)
+        await settle()
+        closing.set()
+        places.arrive(later.wait)
+        await settle()
+        assert places.entered == [0, 1, 2, 3]
+        assert places.inside == {2, 3}
+        later.set()
+        await places.leave()
+
+    leap(run())
+
+
+def test_a_failure_inside_frees_the_place() -> None:
+    """The error goes on, and the next one gets in."""
+
+    async def run() -> None:
+        gate = made(Limits(concurrency=1))
+        with pytest.raises(ZeroDivisionError):
+            async with gate.slot():
+                raise ZeroDivisionError
+        await Places(gate).check_empty(1)
+
+    leap(run())
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_two_hundred_on_a_real_loop(seed: int) -> None:
+    """Slots and turns in real time, while random ones are cancelled at random moments: nothing is lost."""
+    chance = random.Random(seed)
+    gate = Gate(Limits(concurrency=7, rate=20_000, burst=5))
+    places, passed = Places(gate), []
+
+    async def stay() -> None:
+        await gate.turn()
+        passed.append(1)
+        await asyncio.sleep(chance.random() / 1000)
+
+    for _ in range(200):
+        places.arrive(stay)
+    doomed = chance.sample(places.tasks, 80)
+    for task in doomed:
+        task.cancel()
+        await asyncio.sleep(chance.choice([0, 0, 0.0005]))
+    gate.pause(0.005)
+    await places.leave()
+    survivors = {number for number, task in enumerate(places.tasks) if not task.cancelled()}
+    assert survivors >= set(range(200)) - {places.tasks.index(task) for task in doomed}
+    assert survivors <= set(places.entered)
+    assert places.entered == sorted(places.entered)
+    assert len(survivors) <= len(passed) <= len(places.entered)
+    assert places.most == 7
+    await places.check_empty(7)

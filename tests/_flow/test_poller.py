@@ -1,0 +1,266 @@
+"""Looking again and again: when, how long, and what ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async import PollPolicy, errors
+from enkash_async._flow.notifier import BillNotifier, News
+from enkash_async._flow.poller import Poller, is_permanent, is_transient, peek
+from enkash_async.bulk import BulkError
+from enkash_async.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    CredentialsRejectedError,
+    EnkashError,
+    InvalidRequestError,
+    LoginGuardError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RequestTimeoutError,
+    ResponseDecodeError,
+    ServerError,
+    TokenEndpointError,
+    TokenReplyError,
+    TransportError,
+)
+
+from support import Time
+
+GROWING = PollPolicy(first=1.0, factor=2.0, longest=8.0, jitter=0.0)
+
+
+class Sight:
+    """Something that shows at the n-th look; each look takes a while."""
+
+    def __init__(self, time: Time, shows_at: int = 10**9, takes: float = 0.0) -> None:
+        self.patience: list[float] = []
+        self._time, self._shows_at, self._takes = time, shows_at, takes
+
+    async def __call__(self, patience: float) -> bool:
+        self.patience.append(round(patience, 6))
+        self._time.now += self._takes
+        return len(self.patience) >= self._shows_at
+
+
+def _poller(time: Time, random: Callable[[], float] = lambda: 0.5) -> Poller:
+    return Poller(time, time.sleep, random)
+
+
+# --- which failures pass ----------------------------------------------------------------------------------------------
+
+PASSING = [
+    *(TransportError("x"), TransportError("x", sent=False), RequestTimeoutError("x"), ServerError("x")),
+    *(RateLimitError("x"), ResponseDecodeError("x"), TokenEndpointError("x")),
+]
+LASTING = [
+    *(AuthenticationError("x"), ConfigurationError("x"), CredentialsRejectedError("x"), InvalidRequestError("x")),
+    *(LoginGuardError("x"), TokenEndpointError("x", counted=True), TokenReplyError("x")),
+]
+OF_THE_ONE = [BadRequestError("x"), NotFoundError("x"), OutcomeUnknownError("x"), EnkashError("x")]
+
+
+@pytest.mark.parametrize(
+    ("problem", "passing", "lasting"),
+    [
+        *((problem, True, False) for problem in PASSING),
+        *((problem, False, True) for problem in LASTING),
+        *((problem, False, False) for problem in OF_THE_ONE),
+    ],
+    ids=repr,
+)
+def test_a_failure_passes_or_lasts_or_is_of_the_one_call(problem: EnkashError, passing: bool, lasting: bool) -> None:
+    """A login that may have been counted is not made again, though its failure looks like a passing one."""
+    assert (is_transient(problem), is_permanent(problem)) == (passing, lasting)
+
+
+def test_no_error_both_passes_and_lasts() -> None:
+    """Of the whole tree."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EnkashError)]
+    made = [kind("x") for kind in kinds if kind is not BulkError]
+    assert len(made) > 20
+    assert [error for error in made if is_transient(error) and is_permanent(error)] == []
+
+
+# --- one look ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_look_returns_what_it_saw_or_failed_with() -> None:
+    """Failures are values here; an error that is none of ours is a defect, and passes."""
+
+    async def end(with_: object) -> object:
+        if isinstance(with_, Exception):
+            raise with_
+        return with_
+
+    refused = BadRequestError("no")
+    assert await peek(end(5), 10) == 5
+    assert await peek(end(refused), 10) is refused
+    with pytest.raises(ZeroDivisionError):
+        await peek(end(ZeroDivisionError()), 10)
+
+
+async def test_a_look_that_takes_too_long_is_cut_off() -> None:
+    """The call is cancelled, not left to itself."""
+    ended = list[str]()
+
+    async def hang() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    seen = await peek(hang(), 0.01)
+    assert isinstance(seen, RequestTimeoutError)
+    assert (str(seen), seen.sent, ended) == ("no answer within 0.01 s", True, ["cancelled"])
+
+
+async def test_a_cancelled_look_is_not_taken_for_a_late_one() -> None:
+    """Cancellation passes through."""
+    looking = asyncio.ensure_future(peek(asyncio.Event().wait(), 100))
+    await asyncio.sleep(0)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+
+
+# --- again and again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shows_at", "pauses"), [(1, []), (2, [1.0]), (4, [1.0, 2.0, 4.0]), (7, [1.0, 2.0, 4.0, 8.0, 8.0, 8.0])]
+)
+async def test_it_looks_at_once_and_then_in_growing_pauses_until_it_shows(shows_at: int, pauses: list[float]) -> None:
+    """Up to the longest; after the last look there is no pause."""
+    time = Time()
+    sight = Sight(time, shows_at)
+    await _poller(time).until(sight, seconds=1000, pauses=GROWING)
+    assert (len(sight.patience), time.slept) == (shows_at, pauses)
+
+
+async def test_the_last_look_is_made_when_the_time_is_up() -> None:
+    """The last pause is cut to what is left; no look is made after that one."""
+    time = Time()
+    sight = Sight(time)
+    await _poller(time).until(sight, seconds=5.5, pauses=GROWING)
+    assert time.slept == [1.0, 2.0, 2.5]
+    assert sight.patience == [5.5, 4.5, 2.5, 1.0]
+
+
+async def test_without_time_it_looks_once() -> None:
+    """A second is the least that a look gets."""
+    time = Time()
+    sight = Sight(time)
+    await _poller(time).until(sight, seconds=0, pauses=GROWING)
+    assert (sight.patience, time.slept) == ([1.0], [])
+
+
+async def test_the_time_that_looks_take_counts() -> None:
+    """Looks of three seconds, with pauses between: there are three of them in eight seconds."""
+    time = Time()
+    sight = Sight(time, takes=3.0)
+    await _poller(time).until(sight, seconds=8, pauses=GROWING)
+    assert (time.slept, sight.patience) == ([1.0, 1.0], [8.0, 4.0, 1.0])
+
+
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8), st.floats(0, 60))
+async def test_pauses_vary_at_random_and_the_end_comes_in_time(chances: list[float], seconds: float) -> None:
+    """Each pause within its share of jitter and below the longest, and together they are the time there was."""
+    time, chance = Time(), iter(chances)
+    pauses = PollPolicy(first=1.0, factor=2.0, longest=15.0, jitter=0.5)
+    poller = _poller(time, lambda: next(chance, 0.5))
+    sight = Sight(time)
+    await poller.until(sight, seconds=seconds, pauses=pauses)
+    assert abs(time.now - 1000.0 - seconds) < 1e-3
+    for number, slept in enumerate(time.slept[:-1]):
+        plain = min(15.0, 2.0**number)
+        assert plain * 0.5 - 1e-6 <= slept <= min(15.0, plain * 1.5) + 1e-6
+    assert all(patience >= 1.0 for patience in sight.patience)
+
+
+async def test_two_who_began_together_do_not_ask_together() -> None:
+    """That is what the jitter is for; it takes its chance from the argument."""
+    slept = []
+    for chance in (0.0, 0.999):
+        time = Time()
+        await _poller(time, lambda chance=chance: chance).until(Sight(time, 2), seconds=100, pauses=PollPolicy())  # type: ignore[misc]
+        slept += time.slept
+    assert slept == [0.8, pytest.approx(1.1996)]
+
+
+# --- news -------------------------------------------------------------------------------------------------------------
+
+
+async def _for_ever(_: float) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+def listened() -> Iterator[tuple[BillNotifier, News]]:
+    notifier = BillNotifier()
+    with notifier.listen(["U-1"]) as news:
+        yield notifier, news
+
+
+async def _alone() -> None:
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() != {asyncio.current_task()}:
+            await asyncio.sleep(0)
+
+
+async def test_news_ends_a_pause(listened: tuple[BillNotifier, News]) -> None:
+    """A pause that would never end by itself; nothing is left of it."""
+    notifier, news = listened
+    looks = list[tuple[str, ...]]()
+
+    async def look(_: float) -> bool:
+        looks.append(news.take())
+        asyncio.get_running_loop().call_soon(notifier.notify, "U-1")
+        return len(looks) == 3
+
+    async with asyncio.timeout(10):
+        await Poller(sleep=_for_ever).until(look, seconds=1e6, pauses=PollPolicy(), news=news)
+    assert looks == [(), ("U-1",), ("U-1",)]
+    await _alone()
+
+
+async def test_a_pause_without_news_ends_by_itself(listened: tuple[BillNotifier, News]) -> None:
+    """As if there were nobody to bring any; the waiting for it is given up each time."""
+    time = Time()
+    await _poller(time).until(Sight(time, 4), seconds=100, pauses=GROWING, news=listened[1])
+    assert time.slept == [1.0, 2.0, 4.0]
+    await _alone()
+
+
+async def test_a_pause_that_is_cancelled_leaves_nothing_behind(listened: tuple[BillNotifier, News]) -> None:
+    """Neither the sleep nor the waiting for news."""
+    time = Time()
+    until = Poller(sleep=_for_ever).until(Sight(time), seconds=1e6, pauses=PollPolicy(), news=listened[1])
+    looking = asyncio.ensure_future(until)
+    await asyncio.sleep(0.001)
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    await _alone()
+
+
+@pytest.mark.parametrize("with_news", [False, True])
+async def test_a_sleep_that_fails_is_not_slept_over(listened: tuple[BillNotifier, News], with_news: bool) -> None:
+    """A scheduler of the user's own may say that it is closing; going on without a pause would be a storm."""
+    time = Time()
+
+    async def closing(_: float) -> None:
+        raise RuntimeError("closing")
+
+    with pytest.raises(RuntimeError, match="closing"):
+        await Poller(time, closing).until(
+            Sight(time, 5), seconds=100, pauses=GROWING, news=listened[1] if with_news else None
+        )
+    await _alone()

@@ -1,0 +1,647 @@
+"""The login on the wire: what is sent, and what each answer means."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import json
+import socket
+import time
+import urllib.parse
+from collections.abc import Callable
+from typing import get_args
+
+import aiohttp
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokens.doubles import Clock
+
+from enkash_async import Credentials, PasswordGrant, Timeouts
+from enkash_async._http.login import LOGIN_TIMEOUTS
+from enkash_async.errors import (
+    ConfigurationError,
+    CredentialsRejectedError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
+)
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox._token import TokenStyle
+from enkash_async.tokens import Token
+
+from support import RawServer, Reader, Writer, raw_server, reply
+
+OURS = Credentials("demo-client", "demo-secret", "ap-team@example.com", "demo-password", "CEKDEMO123")
+GOOD = b'{"accessToken":"at-1","tokenType":"bearer","expiresIn":300,"refreshToken":"rt-1"}'
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that stands until it is set forward."""
+    return Clock()
+
+
+class Answer:
+    """A server's whole answer to every request."""
+
+    def __init__(self, body: bytes | str, status: str = "200 OK", *headers: str) -> None:
+        raw = body if isinstance(body, bytes) else body.encode()
+        self._reply = reply(raw, status, "Content-Type: application/json", *headers)
+
+    async def __call__(self, server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await server.read_request(reader)
+            writer.write(self._reply)
+            await writer.drain()
+
+
+async def log_in(
+    answer: Answer,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wall_clock: Callable[[], float] = time.time,
+) -> Token:
+    async with raw_server(answer) as server:
+        return await PasswordGrant(server.base_url, OURS, clock=clock, wall_clock=wall_clock).fetch_token()
+
+
+async def failure_of(answer: Answer) -> TokenError:
+    with pytest.raises(TokenError) as caught:
+        await log_in(answer)
+    failure = caught.value
+    assert failure.__cause__ is failure.__context__ is None
+    return failure
+
+
+async def rejection_of(answer: Answer) -> CredentialsRejectedError:
+    failure = await failure_of(answer)
+    assert type(failure) is CredentialsRejectedError
+    return failure
+
+
+async def trouble_of(answer: Answer) -> TokenEndpointError:
+    """Return the failure that says nothing about the credentials."""
+    failure = await failure_of(answer)
+    assert type(failure) is TokenEndpointError
+    return failure
+
+
+async def puzzle_of(answer: Answer) -> TokenReplyError:
+    """Return the failure of a success without a token."""
+    failure = await failure_of(answer)
+    assert type(failure) is TokenReplyError
+    assert failure.counted
+    assert failure.retry_after is None
+    return failure
+
+
+async def sent_by(credentials: Credentials) -> tuple[str, dict[str, str], bytes]:
+    """Return request line, headers and body of a login."""
+    async with raw_server(Answer(GOOD)) as server:
+        await PasswordGrant(server.base_url, credentials).fetch_token()
+    (request,) = server.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    line, *headers = head.decode("ascii").split("\r\n")
+    return line, {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}, body
+
+
+# --- what is sent -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_documented_request_is_sent() -> None:
+    """Basic header and form, to the letter."""
+    line, headers, body = await sent_by(OURS)
+    assert line == "POST /oauth/token HTTP/1.1"
+    assert headers["authorization"] == "Basic " + base64.b64encode(b"demo-client:demo-secret").decode()
+    assert headers["content-type"] == "application/x-www-form-urlencoded"
+    assert headers["user-agent"].startswith("enkash-async/")
+    assert body == (b"username=ap-team%40example.com&password=demo-password&grant_type=password&clientId=CEKDEMO123")
+    assert headers["content-length"] == str(len(body))
+
+
+@pytest.mark.parametrize(("given_id", "sent"), [(None, "demo-client"), ("CEKDEMO456", "CEKDEMO456")])
+async def test_the_forms_client_id_defaults_to_the_headers(given_id: str | None, sent: str) -> None:
+    """EnKash's products differ in whether the two are the same."""
+    _, _, body = await sent_by(attrs.evolve(OURS, form_client_id=given_id))
+    assert urllib.parse.parse_qs(body.decode())["clientId"] == [sent]
+
+
+async def test_reserved_characters_are_encoded_as_a_form() -> None:
+    """`+` is not taken for a space, nor `&` for the next member; the letters of other scripts go as UTF-8."""
+    _, headers, body = await sent_by(Credentials("c+é", "s%:&", "a+b&c=d%@example.com", 'p +%&=?#/é₹नमस्ते\n"', "f&="))
+    assert b"username=a%2Bb%26c%3Dd%25%40example.com" in body
+    assert b"password=p+%2B%25%26%3D%3F%23%2F%C3%A9%E2%82%B9" in body
+    assert urllib.parse.parse_qs(body.decode("ascii"), strict_parsing=True) == {
+        "username": ["a+b&c=d%@example.com"],
+        "password": ['p +%&=?#/é₹नमस्ते\n"'],
+        "grant_type": ["password"],
+        "clientId": ["f&="],
+    }
+    assert base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode() == "c+é:s%:&"
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=40)
+@given(client_id=TEXTS, client_secret=TEXTS, username=TEXTS, password=TEXTS)
+def test_whatever_the_credentials_they_arrive_whole(
+    client_id: str, client_secret: str, username: str, password: str
+) -> None:
+    """Any character in any of them; a colon in the client id alone cannot be sent."""
+    credentials = Credentials(client_id.replace(":", "-"), client_secret, username, password)
+    _, headers, body = asyncio.run(sent_by(credentials))
+    form = urllib.parse.parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
+    assert (form["username"], form["password"]) == ([username], [password])
+    basic = base64.b64decode(headers["authorization"].removeprefix("Basic "), validate=True).decode()
+    assert basic.partition(":")[::2] == (credentials.client_id, client_secret)
+
+
+async def test_the_path_can_be_another_one() -> None:
+    """Below whatever path the base URL has."""
+    async with raw_server(Answer(GOOD)) as server:
+        await PasswordGrant(f"{server.base_url}/prefix/", OURS, path="/v2/token").fetch_token()
+    assert server.requests[0].startswith(b"POST /prefix/v2/token HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("failing", ["500 Oops", "503 Busy", "401 No", "302 Found"])
+async def test_each_call_is_one_attempt(failing: str) -> None:
+    """Whatever the answer: repeating is for those who can see the guard."""
+    async with raw_server(Answer(b"{}", failing, "Location: /oauth/token", "Retry-After: 0")) as server:
+        with pytest.raises(TokenError):
+            await PasswordGrant(server.base_url, OURS).fetch_token()
+    assert len(server.requests) == 1
+
+
+def test_credentials_are_credentials() -> None:
+    """A dictionary of them is refused where it is given, not at the first login; its values are not shown."""
+    with pytest.raises(ConfigurationError, match="not dict") as caught:
+        PasswordGrant("https://enkash.example", {"password": "demo-password"})  # type: ignore[arg-type]
+    assert "demo" not in str(caught.value)
+
+
+def test_plain_http_is_for_this_machine() -> None:
+    """A password is not sent in the clear, unless somebody says so."""
+    with pytest.raises(ConfigurationError, match="https"):
+        PasswordGrant("http://enkash.example", OURS)
+    PasswordGrant("http://enkash.example", OURS, allow_insecure=True)
+
+
+def test_a_login_has_eight_seconds() -> None:
+    """Three of them to connect: a caller waits for it."""
+    assert Timeouts(total=8.0, connect=3.0) == LOGIN_TIMEOUTS
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token_name", ["accessToken", "access_token", "token"])
+@pytest.mark.parametrize("lifetime_name", ["expiresIn", "expires_in"])
+@pytest.mark.parametrize(
+    ("said", "lifetime"),
+    [
+        (300, 300.0),
+        ("300", 300.0),
+        (" 86399 ", 86_399.0),
+        (0.5, 0.5),
+        ("299.5", 299.5),
+        (1e3, 1000.0),
+        (0, 0.0),
+        (-5, 0.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+        ("١٢", 0.0),
+        ("", 0.0),
+        (None, 0.0),
+        (True, 0.0),
+        ([300], 0.0),
+        (10**400, 0.0),
+    ],
+)
+async def test_every_casing_is_read(token_name: str, lifetime_name: str, said: object, lifetime: float) -> None:
+    """Lifetimes as numbers or as text; what cannot be read is 0, which the provider replaces."""
+    token = await log_in(Answer(json.dumps({token_name: "at-1", lifetime_name: said, "unknown": {}})))
+    assert token.reveal() == "at-1"
+    assert token.expires_in == lifetime
+
+
+@pytest.mark.parametrize("style", get_args(TokenStyle))
+async def test_the_sandbox_and_the_grant_agree(style: TokenStyle) -> None:
+    """In all three shapes that EnKash's products show."""
+    async with Sandbox(token_style=style, token_lifetime=1800.0) as sandbox:
+        token = await PasswordGrant(sandbox.base_url, sandbox.credentials).fetch_token()
+        assert token.expires_in == pytest.approx(1800, abs=2)
+        assert token.generation == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"response_code":0,"payload":{"accessToken":"at-1","expiresIn":300}}',
+        '\ufeff {"accessToken":"at-1","expiresIn":300} \r\n',
+        '{"accessToken":null,"access_token":"at-1","expiresIn":null,"expires_in":"300"}',
+        '{"accessToken":"","token":"at-1","expiresIn":0,"expires_in":300}',
+        '{"accessToken":" at-1\\r\\n","expiresIn":300}',
+    ],
+)
+async def test_odd_wrappings_are_read(body: str) -> None:
+    """An envelope, a byte order mark, the same member twice over, a line end behind the token."""
+    token = await log_in(Answer(body))
+    assert (token.authorization, token.expires_in) == ("Bearer at-1", 300)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "201 Created"])
+async def test_any_success_will_do(status: str) -> None:
+    """Whatever the content type says."""
+    assert (await log_in(Answer(GOOD, status, "Content-Type: text/plain"))).reveal() == "at-1"
+
+
+EXPIRY = 1_672_531_199_000  # the sample of EnKash's page: 2022-12-31 23:59:59 UTC
+BEFORE = "Date: Sat, 31 Dec 2022 23:49:59 GMT"
+
+
+@pytest.mark.parametrize("said", [EXPIRY, str(EXPIRY), float(EXPIRY)])
+async def test_an_instant_of_expiry_is_judged_by_the_replys_date(said: object) -> None:
+    """EnKash's clock against EnKash's clock: this machine's may be years off. The header counts whole seconds."""
+    answer = Answer(json.dumps({"token": "at-1", "expiry": said, "resultCode": 200}), "200 OK", BEFORE)
+    for wall_clock in (lambda: 0.0, lambda: 4e9):
+        assert 599 <= (await log_in(answer, wall_clock=wall_clock)).expires_in <= 600
+
+
+@pytest.mark.parametrize("date", [(), ("Date: today",), ("Date: Sat, 31 Dec 99999 23:49:59 GMT",)])
+async def test_without_a_date_this_machines_clock_has_to_do(date: tuple[str, ...]) -> None:
+    """There is nothing better."""
+    answer = Answer(json.dumps({"token": "at-1", "expiry": EXPIRY}), "200 OK", *date)
+    assert (await log_in(answer, wall_clock=lambda: EXPIRY / 1000 - 450)).expires_in == 450
+
+
+async def test_a_lifetime_goes_before_an_instant() -> None:
+    """It depends on no clock at all."""
+    body = json.dumps({"token": "at-1", "expiry": EXPIRY, "expires_in": 300})
+    assert (await log_in(Answer(body, "200 OK", BEFORE))).expires_in == 300
+
+
+async def test_the_age_counts_from_before_the_request(clock: Clock) -> None:
+    """A slow answer cannot make a token look younger."""
+
+    class Slow(Answer):
+        async def __call__(self, server: RawServer, reader: Reader, writer: Writer) -> None:
+            clock.now += 5
+            await super().__call__(server, reader, writer)
+
+    begun = clock()
+    token = await log_in(Slow(GOOD), clock=clock)
+    assert token.requested_at == begun
+    assert token.remaining(clock()) == 295
+
+
+# --- a success that is none -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "at 1",
+        "at\n1",
+        "at\r\nX-Injected: 1",
+        "at\x00",
+        "at\x7f",
+        "até",
+        "t" * 16_385,
+        7,
+        True,
+        None,
+        {},
+        ["at"],
+    ],
+)
+async def test_a_token_that_no_header_can_hold_is_refused(value: object) -> None:
+    """Better here than with every request."""
+    failure = await puzzle_of(Answer(json.dumps({"accessToken": value, "expiresIn": 300})))
+    assert "X-Injected" not in str(failure)
+
+
+async def test_a_long_token_is_fine() -> None:
+    """A signed one with many claims may have some thousand characters."""
+    assert len((await log_in(Answer(json.dumps({"accessToken": "t" * 16_384})))).reveal()) == 16_384
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        "null",
+        '"at-1"',
+        "{}",
+        '{"payload":[]}',
+        '{"payload":"at-1"}',
+        "at-1",
+        "<html>",
+        b"\xff\xfe",
+    ],
+)
+async def test_a_success_without_a_token_is_an_error_of_its_own(body: str | bytes) -> None:
+    """With the evidence that there is: status and content type."""
+    failure = await puzzle_of(Answer(body, "200 OK"))
+    assert (failure.status, failure.content_type) == (200, "application/json")
+
+
+async def test_a_success_of_no_kind_says_so() -> None:
+    """Some gateway answered; the base URL may be wrong."""
+
+    async def bare(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(b"hello"))
+        await writer.drain()
+
+    async with raw_server(bare) as server:
+        with pytest.raises(TokenReplyError, match="base URL") as caught:
+            await PasswordGrant(server.base_url, OURS).fetch_token()
+    assert caught.value.content_type is None
+
+
+async def test_a_success_far_larger_than_a_token_is_not_read_to_its_end() -> None:
+    """A megabyte is enough."""
+    failure = await puzzle_of(Answer(b'{"accessToken":"at-1","x":"' + b"x" * 2**20 + b'"}'))
+    assert "larger" in str(failure)
+    assert failure.status == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("502 Bad Gateway", TokenEndpointError), ("503 Busy", TokenEndpointError), ("401 No", CredentialsRejectedError)],
+)
+async def test_a_large_page_does_not_hide_the_status(status: str, kind: type[TokenError]) -> None:
+    """A gateway's large error page is a passing failure as well, and closes no guard."""
+    failure = await failure_of(Answer(b"<html>" + b" " * 2**20, status))
+    assert type(failure) is kind
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "says_locked"),
+    [
+        ('{"error":"invalid_grant","error_description":"Bad credentials"}', "invalid_grant", False),
+        ('{"resultCode":423,"resultMessage":"Account is locked"}', None, True),
+    ],
+)
+async def test_a_refusal_with_a_status_of_success_is_a_refusal(body: str, error: str | None, says_locked: bool) -> None:
+    """Some of EnKash's products answer errors with 200; the evidence says so."""
+    failure = await rejection_of(Answer(body))
+    assert (failure.error, failure.locked) == (error, says_locked)
+    assert failure.status == 200
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["invalid_grant", "invalid_client", "unauthorized_client", "access_denied"])
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_refused_credentials_are_said_to_be(status: int, word: str) -> None:
+    """With OAuth's word for it."""
+    failure = await rejection_of(Answer(json.dumps({"error": word}), f"{status} No"))
+    assert (failure.status, failure.error, failure.locked) == (status, word, False)
+    assert f"HTTP {status}, {word}" in str(failure)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+@pytest.mark.parametrize(
+    "body", ["", "{}", "<html>Forbidden</html>", '{"error":["invalid_grant"]}', '{"error":"demo"}']
+)
+async def test_without_a_known_word_the_status_is_enough(status: int, body: str) -> None:
+    """A 400 as well: one attempt too few costs less than one too many. Unknown words are not repeated."""
+    failure = await rejection_of(Answer(body, f"{status} No"))
+    assert (failure.status, failure.error, failure.locked) == (status, None, False)
+    assert "demo" not in str(failure)
+
+
+@pytest.mark.parametrize(
+    "word", ["invalid_request", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable"]
+)
+async def test_a_request_that_enkash_did_not_understand_says_nothing_about_a_password(word: str) -> None:
+    """Nobody looked at it."""
+    failure = await trouble_of(Answer(json.dumps({"error": word}), "400 Bad Request"))
+    assert word in str(failure)
+    assert not failure.counted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"error":"invalid_grant","error_description":"User account is locked"}',
+        '{"error":"ACCOUNT_LOCKED"}',
+        '{"error":"account_locked"}',
+        '{"message":"Your account has been Locked. Contact support."}',
+        '{"errorCode":"accountLocked"}',
+        "LOCKED",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500])
+async def test_a_locked_account_is_recognised(status: int, text: str) -> None:
+    """Whatever the status that comes with the word."""
+    failure = await rejection_of(Answer(text, f"{status} No"))
+    assert failure.locked
+    assert "unlocked" in str(failure)
+
+
+async def test_423_means_locked() -> None:
+    """Without any text."""
+    failure = await rejection_of(Answer("", "423 Locked"))
+    assert (failure.status, failure.locked) == (423, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"message":"Your IP address is blocked"}',
+        '{"message":"account UNLOCKED"}',
+        '{"accountNonLocked":true}',
+        '{"message":"clocked in"}',
+        '{"message":"Transaction (Process ID 52) was deadlocked on lock resources with another process"}',
+        "<html><body>This page is locked</body></html>",
+        "\n  <!DOCTYPE html><p>locked",
+    ],
+)
+async def test_other_words_and_pages_do_not_lock(text: str) -> None:
+    """A gateway's page may speak of anything, and a database of its own locks."""
+    assert (await rejection_of(Answer(text, "401 No"))).locked is False
+    assert not (await trouble_of(Answer(text, "500 Oops"))).counted
+
+
+# --- passing failures -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 302, 307, 404, 405, 408, 415, 422, 429])
+@pytest.mark.parametrize("body", ["", "{}", "<html>"])
+async def test_other_statuses_are_passing_failures(status: int, body: str) -> None:
+    """Not counted, since EnKash has not judged the password; redirects are not followed with one."""
+    failure = await trouble_of(Answer(body, f"{status} Oops", "Location: /elsewhere"))
+    assert (failure.counted, failure.retry_after) == (False, None)
+    assert f"HTTP {status}" in str(failure)
+
+
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy"])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("Sat, 31 Dec 2022 23:51:59 GMT", 120.0),
+        ("Sat, 31 Dec 2022 23:40:00 GMT", 0.0),
+        ("later", None),
+    ],
+)
+async def test_retry_after_is_read(status: str, header: str, seconds: float | None) -> None:
+    """In seconds, or as an instant that is judged by the reply's own date."""
+    failure = await trouble_of(Answer("{}", status, BEFORE, f"Retry-After: {header}"))
+    assert failure.retry_after == seconds
+
+
+async def test_a_time_out_after_sending_may_have_counted() -> None:
+    """EnKash has the password."""
+    async with Sandbox() as sandbox:
+        sandbox.faults.add("token", FaultKind.SLOW, delay=60)
+        with pytest.raises(TokenEndpointError) as caught:
+            await PasswordGrant(sandbox.base_url, sandbox.credentials, timeout=Timeouts(total=0.1)).fetch_token()
+    assert caught.value.counted
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.TRUNCATED])
+async def test_a_connection_that_drops_after_sending_may_have_counted(kind: FaultKind) -> None:
+    """Whether the answer never came or only a part of it."""
+    async with Sandbox() as sandbox:
+        sandbox.faults.add("token", kind)
+        with pytest.raises(TokenEndpointError) as caught:
+            await PasswordGrant(sandbox.base_url, sandbox.credentials).fetch_token()
+        assert sandbox.counts["token"] == 1
+    assert type(caught.value) is TokenEndpointError
+    assert caught.value.counted
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+async def test_an_answer_that_is_not_http_may_have_counted() -> None:
+    """Whoever answered has the password."""
+
+    async def chatter(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(b"220 mail.example ESMTP\r\n\r\n")
+        await writer.drain()
+
+    async with raw_server(chatter) as server:
+        with pytest.raises(TokenEndpointError) as caught:
+            await PasswordGrant(server.base_url, OURS).fetch_token()
+    assert caught.value.counted
+
+
+async def test_a_refused_connection_does_not_count() -> None:
+    """Nothing was sent."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        with pytest.raises(TokenEndpointError) as caught:
+            await PasswordGrant(f"http://127.0.0.1:{port}", OURS).fetch_token()
+    assert not caught.value.counted
+    assert "nothing was sent" in str(caught.value)
+
+
+async def test_a_connection_that_does_not_come_about_in_time_does_not_count() -> None:
+    """The listener's queue is full, as that of a server which hangs."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = []
+        for _ in range(4):
+            waiting.append(client := socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        await asyncio.sleep(0.01)
+        grant = PasswordGrant(
+            f"http://127.0.0.1:{full.getsockname()[1]}", OURS, timeout=Timeouts(total=5, connect=0.05)
+        )
+        with pytest.raises(TokenEndpointError) as caught:
+            await grant.fetch_token()
+        for client in waiting:
+            client.close()
+    assert not caught.value.counted
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_of_the_users_is_used_and_left_open() -> None:
+    """Proxies and certificates are set there."""
+    async with raw_server(Answer(GOOD)) as server, aiohttp.ClientSession(headers={"X-Ours": "yes"}) as session:
+        grant = PasswordGrant(server.base_url, OURS, session=session)
+        await grant.fetch_token()
+        assert not session.closed
+        await grant.fetch_token()
+    assert all(b"\r\nX-Ours: yes\r\n" in request for request in server.requests)
+    assert len(server.requests) == 2
+
+
+async def test_a_session_that_raises_for_a_status_is_no_obstacle() -> None:
+    """Its setting is for its user's own calls: a refusal must not look like an answer that never came."""
+    answer = Answer('{"error":"invalid_grant"}', "400 Bad Request")
+    async with raw_server(answer) as server, aiohttp.ClientSession(raise_for_status=True) as session:
+        with pytest.raises(CredentialsRejectedError):
+            await PasswordGrant(server.base_url, OURS, session=session).fetch_token()
+
+
+async def test_a_closed_session_sends_nothing() -> None:
+    """And the attempt does not count."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with raw_server(Answer(GOOD)) as server:
+        with pytest.raises(TokenEndpointError) as caught:
+            await PasswordGrant(server.base_url, OURS, session=session).fetch_token()
+    assert not caught.value.counted
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("status", ["200 OK", "401 No", "503 Busy"])
+async def test_its_own_session_is_closed_after_each_login(status: str) -> None:
+    """Warnings are errors in this suite, an unclosed session among them."""
+    await asyncio.gather(*(log_in(Answer(GOOD, status)) for _ in range(3)), return_exceptions=True)
+    gc.collect()
+
+
+async def test_a_login_that_is_cancelled_leaves_nothing_open() -> None:
+    """The connection is closed."""
+    hung_up = asyncio.Event()
+
+    async def silence(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        await reader.read()
+        hung_up.set()
+
+    async with raw_server(silence) as server:
+        call = asyncio.create_task(PasswordGrant(server.base_url, OURS).fetch_token())
+        while not server.requests:
+            await asyncio.sleep(0.001)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(5):
+            await hung_up.wait()
+    gc.collect()
+
+
+async def test_one_grant_serves_several_loops() -> None:
+    """Without a session of the user's it is tied to none."""
+    async with Sandbox() as sandbox:
+        grant = PasswordGrant(sandbox.base_url, sandbox.credentials)
+
+        def ask() -> str:
+            return asyncio.run(grant.fetch_token()).reveal()
+
+        tokens = await asyncio.gather(*(asyncio.to_thread(ask) for _ in range(4)))
+        tokens.append((await grant.fetch_token()).reveal())
+    assert len(set(tokens)) == 5

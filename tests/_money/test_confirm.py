@@ -1,0 +1,647 @@
+"""Confirming debits: each bill once, whatever fails, and every bill accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enkash_async import (
+    BadRequestError,
+    Bill,
+    BulkError,
+    BulkResult,
+    EnkashClient,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PaymentStatus,
+    PollPolicy,
+    RetryPolicy,
+    Routes,
+    ServerError,
+    SettlePolicy,
+    TransportError,
+)
+from enkash_async.bulk import BulkItem
+from enkash_async.errors import (
+    AuthenticationError,
+    EnkashError,
+    PermissionDeniedError,
+    RateLimitError,
+    VelocityLimitError,
+)
+from enkash_async.models import ApprovalStatus
+from enkash_async.resources.bills import Bills
+from enkash_async.resources.payments import Payments
+from enkash_async.sandbox import FaultKind, Sandbox
+
+from support import FEEDS, plainly, slowly
+
+QUICK = RetryPolicy(attempts=3, backoff=0, settle=SettlePolicy(window=0.3, pauses=PollPolicy(first=0.01, longest=0.05)))
+CONFIRM = Routes().confirm_debit
+
+
+def _refusal(status: int = 400, code: int = 1) -> web.Response:
+    return web.json_response(
+        {"response_code": code, "response_message": "FAILURE", "payload": "not approved"}, status=status
+    )
+
+
+class Till:
+    """A sandbox that debits again whatever is confirmed again, and a clerk before it who can refuse and misread.
+
+    Attributes:
+        calls: The ids of each confirmation that arrived.
+        poison: Ids for whose sake a whole call is refused.
+        refuse: Answers a confirmation in the sandbox's place, or returns None.
+        shown: Members that the reads show of a bill otherwise than they are; None leaves one out.
+        searched: Likewise, by the search alone and of every bill.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.poison: set[str] = set()
+        self.refuse: Callable[[list[str]], web.StreamResponse | None] = lambda _: None
+        self.shown: dict[str, dict[str, str | None]] = {}
+        self.searched: dict[str, str | None] = {}
+        self.open = asyncio.Event()
+        self.open.set()
+        self.sandbox = Sandbox(settle_after=0.0, repeat_debits=True)
+        self.client: EnkashClient
+
+        @web.middleware
+        async def clerk(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._handle(request, handler)
+
+        self.sandbox._app.middlewares.append(clerk)
+
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path != CONFIRM:
+            return self._misread(await handler(request))
+        ids = (await request.json())["utilityPaymentIds"]
+        self.calls.append(ids)
+        await self.open.wait()
+        refused = _refusal() if self.poison.intersection(ids) else self.refuse(ids)
+        return await handler(request) if refused is None else refused
+
+    def _misread(self, response: web.StreamResponse) -> web.StreamResponse:
+        if not isinstance(response, web.Response) or response.status != 200 or not (self.shown or self.searched):
+            return response
+        payload = json.loads(response.text or "").get("payload")
+        if payload is None:
+            return response
+        listed = isinstance(payload, list)
+        for bill in payload if listed else [payload]:
+            bill |= {**(self.searched if listed else {}), **self.shown.get(bill["utilityEnkashId"], {})}
+        return web.json_response({"response_code": 0, "response_message": "Success", "payload": payload})
+
+    def stock(self, count: int) -> list[str]:
+        """Put bills into the ledger and return their ids."""
+        ledger = self.sandbox.ledger
+        consumer = ledger.enrol(2001, {"cn": "1"})
+        due = ledger.due(consumer)
+        return [ledger.create(consumer, due).utility_enkash_id for _ in range(count)]
+
+    async def confirm(self, ids: Any, **how: Any) -> BulkResult[None]:
+        return await self.client.payments.confirm_debit(ids, **how)
+
+    @property
+    def debits(self) -> list[str]:
+        return sorted(debit.utility_enkash_id for debit in self.sandbox.ledger.debits)
+
+    @property
+    def reads(self) -> int:
+        return self.sandbox.counts["search_bills"] + self.sandbox.counts["bill"]
+
+
+@pytest.fixture
+async def till() -> AsyncIterator[Till]:
+    till = Till()
+    async with till.sandbox as sandbox:
+        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=QUICK) as till.client:
+            yield till
+
+
+def _keys(items: Iterable[BulkItem[None]]) -> list[str]:
+    return [item.key for item in items]
+
+
+def _all_of(result: BulkResult[None]) -> list[str]:
+    return _keys([*result.succeeded, *result.failed, *result.unknown, *result.not_sent])
+
+
+COLLECTIONS: Mapping[str, Callable[[Iterable[str]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "dict": dict.fromkeys,
+    "keys": lambda ids: dict.fromkeys(ids).keys(),
+    "deque": collections.deque,
+}
+each_collection = pytest.mark.parametrize("make", COLLECTIONS.values(), ids=COLLECTIONS)
+each_feed = pytest.mark.parametrize("make", FEEDS.values(), ids=FEEDS)
+each_source = pytest.mark.parametrize("make", [*COLLECTIONS.values(), *FEEDS.values()], ids=[*COLLECTIONS, *FEEDS])
+
+
+# --- the ids ----------------------------------------------------------------------------------------------------------
+
+
+@each_source
+async def test_any_iterable_of_ids_will_do(till: Till, make: Callable[[Iterable[str]], Any]) -> None:
+    """Each of them is debited once."""
+    ids = till.stock(5)
+    result = await till.confirm(make(ids))
+    assert sorted(_keys(result.succeeded)) == sorted(ids) == till.debits
+    assert len(till.calls) == 1
+
+
+@each_source
+async def test_no_ids_at_all_are_refused(till: Till, make: Callable[[Iterable[str]], Any]) -> None:
+    """A job that found nothing to pay has to notice it itself."""
+    with pytest.raises(InvalidRequestError, match="ids is empty: give at least one"):
+        await till.confirm(make([]))
+    assert till.sandbox.counts == {}
+
+
+@each_collection
+@pytest.mark.parametrize("wrong", ["", "..", 5, None])
+async def test_a_wrong_id_in_a_collection_is_refused_before_anything_is_sent(
+    till: Till, make: Callable[[Iterable[Any]], Any], wrong: Any
+) -> None:
+    """All of them can be looked at first, so none is debited."""
+    ids = till.stock(2)
+    with pytest.raises(InvalidRequestError):
+        await till.confirm(make([ids[0], wrong, ids[1]]))
+    assert till.sandbox.counts == {}
+
+
+@each_feed
+async def test_a_wrong_id_of_a_generator_does_not_stop_the_rest(
+    till: Till, make: Callable[[Iterable[Any]], Any]
+) -> None:
+    """It is named by its place, and the others are confirmed; one that came twice was sent once."""
+    one, two = till.stock(2)
+    told = list[tuple[int, int | None]]()
+    result = await till.confirm(make([one, "", two, 5, one]), on_progress=lambda *counts: told.append(counts))
+    assert [(item.key, item.request) for item in result.not_sent] == [("ids[1]", ""), ("ids[3]", 5)]
+    assert (_keys(result.succeeded), result.duplicates) == ([one, two], (one,))
+    assert till.debits == sorted([one, two])
+    assert told == [(5, None)]
+
+
+async def test_2500_ids_are_three_calls(till: Till) -> None:
+    """1,000 to a call, in the order given; progress is told after each."""
+    ids, told = till.stock(2500), list[tuple[int, int | None]]()
+    result = await till.confirm(ids, concurrency=1, check_first=False, on_progress=lambda *counts: told.append(counts))
+    assert _keys(result.succeeded) == ids
+    assert [len(call) for call in till.calls] == [1000, 1000, 500]
+    assert [one for call in till.calls for one in call] == ids
+    assert told == [(1000, 2500), (2000, 2500), (2500, 2500)]
+    assert (till.debits, till.reads) == (sorted(ids), 0)
+
+
+async def test_calls_are_bounded_and_the_source_is_not_read_ahead(till: Till) -> None:
+    """While two calls are under way, what they name is all that was read."""
+    read, ids = list[str](), till.stock(4100)
+
+    def source() -> Iterator[str]:
+        for one in ids:
+            read.append(one)
+            yield one
+
+    till.open.clear()
+    call = asyncio.ensure_future(till.confirm(source(), check_first=False, concurrency=2))
+    async with asyncio.timeout(10):
+        while len(till.calls) < 2:
+            await asyncio.sleep(0.001)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (len(till.calls), len(read)) == (2, 2000)
+    till.open.set()
+    assert _keys((await call).succeeded) == ids
+    assert sorted(len(call) for call in till.calls) == [100, 1000, 1000, 1000, 1000]
+
+
+# --- what was confirmed before ----------------------------------------------------------------------------------------
+
+
+async def test_a_second_run_confirms_nothing_twice(till: Till) -> None:
+    """Bills that EnKash shows as confirmed are left out, and count as succeeded; only what is new is sent."""
+    ids = till.stock(30)
+    await till.confirm(ids[:20])
+    for _ in range(2):
+        result = await till.confirm(ids)
+        assert _keys(result.succeeded) == ids
+    assert [len(call) for call in till.calls] == [20, 10]
+    assert till.debits == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"approvalStatus": None, "paymentStatus": None, "billpayStatus": "PENDING"},
+        {"approvalStatus": None, "paymentStatus": "INIT", "billpayStatus": None},
+        {"approvalStatus": "MAKER_APPROVAL_PENDING", "paymentStatus": None, "billpayStatus": None},
+    ],
+)
+async def test_a_search_that_shows_too_little_does_not_lead_to_a_second_debit(
+    till: Till, shown: dict[str, str | None]
+) -> None:
+    """Its reply is not documented: what it leaves out may be the very word that says that a bill was confirmed."""
+    ids = till.stock(5)
+    await till.confirm(ids)
+    till.searched = {**shown, "approvedDate": None, "paymentDate": None}
+    assert _keys((await till.confirm(ids)).succeeded) == ids
+    assert till.debits == sorted(ids)
+
+
+async def test_without_a_look_before_nothing_is_read_and_all_of_it_is_sent(till: Till) -> None:
+    """Whoever says so answers for it: confirmed again is debited again, here."""
+    ids = till.stock(5)
+    (await till.confirm(ids, check_first=False)).raise_for_failures()
+    sandbox = till.sandbox
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=QUICK) as other:
+        (await other.payments.confirm_debit(ids, check_first=False)).raise_for_failures()
+    assert (till.reads, [len(call) for call in till.calls]) == (0, [5, 5])
+    assert till.debits == sorted(ids * 2)
+
+
+AMBIGUOUS: list[dict[str, str | None]] = [
+    {"paymentStatus": "EXPIRED", "billpayStatus": "PENDING", "approvalStatus": None},
+    {"paymentStatus": "INIT", "approvalStatus": "SOME_NEW_WORD"},
+    {"paymentStatus": "SOME_NEW_WORD"},
+    {"paymentStatus": None, "approvalStatus": None, "billpayStatus": "IN_PROGRESS"},
+]
+
+
+@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("state", AMBIGUOUS, ids=lambda state: "/".join(str(word) for word in state.values()))
+async def test_a_bill_that_may_have_been_confirmed_is_not_confirmed_on_suspicion(
+    till: Till, state: dict[str, str | None], count: int
+) -> None:
+    """It is unknown, with what EnKash shows; the others go on, and whoever has found out can insist."""
+    odd, *others = till.stock(count)
+    till.shown[odd] = state
+    result = await till.confirm([odd, *others])
+    (item,) = result.unknown
+    assert isinstance(item.error, OutcomeUnknownError)
+    assert (item.key, item.error.utility_enkash_ids) == (odd, (odd,))
+    assert "check_first=False" in str(item.error)
+    assert _keys(result.succeeded) == others
+    assert till.debits == sorted(others)
+    await till.confirm([odd], check_first=False)
+    assert till.debits == sorted([odd, *others])
+
+
+# --- what cannot be read before ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [2, 20])
+@pytest.mark.parametrize("kind", [FaultKind.BAD_GATEWAY, FaultKind.DROP_BEFORE, FaultKind.UNAUTHORIZED])
+async def test_what_cannot_be_read_is_not_sent(till: Till, kind: FaultKind, count: int) -> None:
+    """Nothing is confirmed blindly; where that was all, it is raised."""
+    ids = till.stock(count)
+    for route in ("bill", "search_bills"):
+        till.sandbox.faults.add(route, kind, times=None)
+    with pytest.raises((ServerError, TransportError, AuthenticationError)):
+        await till.confirm(ids)
+    assert (till.calls, till.debits) == ([], [])
+
+
+async def test_a_call_whose_bills_cannot_be_read_does_not_stop_the_others(till: Till) -> None:
+    """The first thousand come back as not sent, with the reason; the rest is confirmed, and later the first."""
+    ids = till.stock(1050)
+    till.sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=1000)
+    result = await till.confirm(ids, concurrency=1)
+    assert (_keys(result.not_sent), _keys(result.succeeded)) == (ids[:1000], ids[1000:])
+    assert {type(item.error) for item in result.not_sent} == {ServerError}
+    again = await till.confirm(ids[990:])
+    assert (_keys(again.succeeded), till.debits) == (ids[990:], sorted(ids[990:]))
+
+
+async def test_one_bill_that_does_not_exist_leaves_the_other_999_alone(till: Till) -> None:
+    """It is found out before anything is sent, so that one call is enough."""
+    ids = till.stock(999)
+    given = [*ids[:500], "nobody", *ids[500:]]
+    result = await till.confirm(given)
+    assert (_keys(result.failed), _keys(result.succeeded)) == (["nobody"], ids)
+    assert isinstance(result.failed[0].error, NotFoundError)
+    assert ([len(call) for call in till.calls], till.debits) == ([999], sorted(ids))
+
+
+async def test_bills_of_which_none_exists_are_refused_without_a_call(till: Till) -> None:
+    """As the failure of the whole, which it is."""
+    with pytest.raises(NotFoundError):
+        await till.confirm(["nobody", "none"])
+    assert till.calls == []
+
+
+# --- what EnKash refuses ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "places"), [(1000, {381}), (64, {0}), (64, {63}), (65, {17, 40}), (2, {1}), (3, {1})]
+)
+async def test_a_bill_that_is_refused_for_itself_does_not_stop_the_others(
+    till: Till, count: int, places: set[int]
+) -> None:
+    """It is found by halving, with few calls; the others are confirmed, each once."""
+    ids = till.stock(count)
+    till.poison = {ids[place] for place in places}
+    result = await till.confirm(ids)
+    assert set(_keys(result.failed)) == till.poison
+    assert {type(item.error) for item in result.failed} == {BadRequestError}
+    assert _keys(result.succeeded) == [one for one in ids if one not in till.poison]
+    assert till.debits == sorted(_keys(result.succeeded))
+    assert len(till.calls) <= 25 * len(places)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+async def test_a_refusal_of_everything_ends_after_few_calls(till: Till, count: int) -> None:
+    """It is raised, since there is nothing else to tell; no bill is asked about alone a thousand times."""
+    ids = till.stock(count)
+    till.poison = set(ids)
+    with pytest.raises(BadRequestError, match="not approved"):
+        await till.confirm(ids)
+    assert len(till.calls) <= 40
+    assert till.debits == []
+
+
+async def test_many_bad_bills_among_good_ones_are_all_found(till: Till) -> None:
+    """Every second one is refused: none of those in between is lost or debited twice."""
+    ids = till.stock(40)
+    till.poison = set(ids[::2])
+    result = await till.confirm(ids)
+    assert (_keys(result.failed), _keys(result.succeeded)) == (ids[::2], ids[1::2])
+    assert till.debits == sorted(ids[1::2])
+    assert len(till.calls) < 2 * len(ids)
+
+
+OF_THE_WHOLE = [
+    (_refusal(403), PermissionDeniedError),
+    (_refusal(429), RateLimitError),
+    (_refusal(400, 36), VelocityLimitError),
+    (_refusal(200, 37), VelocityLimitError),
+]
+
+
+@pytest.mark.parametrize(("answer", "error"), OF_THE_WHOLE)
+async def test_a_refusal_that_is_of_no_single_bill_is_not_taken_apart(
+    till: Till, answer: web.Response, error: type[EnkashError]
+) -> None:
+    """The account may not, or has no more to spend: halving would change nothing. One call, raised."""
+    status, text = answer.status, answer.text
+    till.refuse = lambda _: web.Response(status=status, text=text, content_type="application/json")
+    with pytest.raises(error):
+        await till.confirm(till.stock(20))
+    assert (len(till.calls), till.debits) == (1, [])
+
+
+async def test_a_refused_call_of_which_a_part_was_done_is_not_repeated_for_that_part(till: Till) -> None:
+    """The bills are read again before the parts are sent."""
+    ids = till.stock(8)
+
+    def half_done(some: list[str]) -> web.Response | None:
+        if ids[6] not in some:
+            return None
+        till.sandbox.ledger.confirm([one for one in some[: len(some) // 2] if one != ids[6]])
+        return _refusal()
+
+    till.refuse = half_done
+    result = await till.confirm(ids)
+    assert (_keys(result.failed), till.debits) == ([ids[6]], sorted({*ids} - {ids[6]}))
+    assert sorted(_all_of(result)) == sorted(ids)
+
+
+async def test_credentials_that_are_refused_stop_the_calls(till: Till) -> None:
+    """The second of three thousands is answered with 401 for good: the third is not sent."""
+    ids = till.stock(2100)
+    till.sandbox.faults.add("confirm_debit", FaultKind.UNAUTHORIZED, after=1, times=None)
+    result = await till.confirm(ids, concurrency=1, check_first=False)
+    assert _keys(result.succeeded) == ids[:1000]
+    assert till.debits == sorted(ids[:1000])
+    assert _keys([*result.failed, *result.not_sent]) == ids[1000:]
+    assert not any(ids[2000] in call for call in till.calls)
+
+
+# --- what ends unclearly ----------------------------------------------------------------------------------------------
+
+AFTER = [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER, FaultKind.NOT_JSON]
+BEFORE = [FaultKind.DROP_BEFORE, FaultKind.BAD_GATEWAY, FaultKind.SERVER_ERROR, FaultKind.UNAVAILABLE]
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("kind", AFTER)
+async def test_a_call_whose_reply_is_lost_is_read_back(till: Till, kind: FaultKind, count: int) -> None:
+    """EnKash shows the bills as confirmed, and the call is not sent again."""
+    ids = till.stock(count)
+    till.sandbox.faults.add("confirm_debit", kind)
+    assert _keys((await till.confirm(ids)).succeeded) == ids
+    assert (len(till.calls), till.debits) == (1, sorted(ids))
+
+
+@pytest.mark.parametrize("count", [1, 10])
+@pytest.mark.parametrize("kind", BEFORE)
+async def test_a_call_that_leaves_no_trace_is_unknown_and_not_repeated(till: Till, kind: FaultKind, count: int) -> None:
+    """It may still be on its way; the error names the bills to come back with, and what to come back to."""
+    ids = till.stock(count)
+    till.sandbox.faults.add("confirm_debit", kind)
+    with pytest.raises(OutcomeUnknownError, match=r"payments.reconcile\(\), do not confirm them again") as caught:
+        await till.confirm(ids)
+    assert caught.value.utility_enkash_ids == tuple(ids)
+    assert isinstance(caught.value.__cause__, (ServerError, TransportError))
+    assert (len(till.calls), till.debits) == (1, [])
+
+
+async def test_a_call_that_is_done_late_is_read_back_late(till: Till) -> None:
+    """The first looks show nothing; the window is there for that."""
+    ids = till.stock(6)
+    till.sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.1)
+    patient = RetryPolicy(settle=SettlePolicy(window=20, pauses=PollPolicy(first=0.01, longest=0.05)))
+    sandbox = till.sandbox
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=patient) as client:
+        result = await client.payments.confirm_debit(ids)
+    assert _keys(result.succeeded) == ids
+    assert (len(till.calls), till.debits) == (1, sorted(ids))
+    assert till.reads > 2
+
+
+async def test_fates_that_differ_are_returned(till: Till) -> None:
+    """Of one call: a part was done before it broke, a bill does not exist, the rest is unknown, in one error."""
+    ids = till.stock(6)
+
+    def broken(some: list[str]) -> web.Response:
+        till.sandbox.ledger.confirm(some[:2])
+        return web.Response(status=502, text="<html>", content_type="text/html")
+
+    till.refuse = broken
+    result = await till.confirm([*ids, "nobody"])
+    assert (_keys(result.succeeded), _keys(result.unknown), _keys(result.failed)) == (ids[:2], ids[2:], ["nobody"])
+    assert {id(item.error) for item in result.unknown} == {id(result.unknown[0].error)}
+    assert till.debits == sorted(ids[:2])
+    with pytest.raises(BulkError, match="1 failed, 4 unknown, 0 not sent, 2 succeeded"):
+        result.raise_for_failures()
+
+
+async def test_a_call_that_was_cancelled_is_finished_by_a_second_run(till: Till) -> None:
+    """Cancellation passes; what the first run did all the same is seen by the second."""
+    ids = till.stock(10)
+    till.open.clear()
+    call = asyncio.ensure_future(till.confirm(ids))
+    async with asyncio.timeout(10):
+        while not till.calls:
+            await asyncio.sleep(0.001)
+        call.cancel()
+        await asyncio.wait([call])
+        till.open.set()
+        while len(till.debits) < 10:
+            await asyncio.sleep(0.001)
+    assert call.cancelled()
+    assert _keys((await till.confirm(ids)).succeeded) == ids
+    assert (len(till.calls), till.debits) == (1, sorted(ids))
+
+
+# --- sources that break off -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [plainly, slowly])
+@pytest.mark.parametrize("count", [3, 1003])
+async def test_a_source_that_fails_in_the_middle_loses_no_id(
+    till: Till, make: Callable[[Iterable[str]], Any], count: int
+) -> None:
+    """Those that it gave before are confirmed, however few were left for the last call; its own error is the cause."""
+    ids, broken = till.stock(count), OSError("the file ends here")
+
+    def source() -> Iterator[str]:
+        yield from ids
+        raise broken
+
+    with pytest.raises(BulkError, match=f"broke off with OSError; what became of the {count} before") as caught:
+        await till.confirm(make(source()), check_first=False)
+    assert caught.value.__cause__ is broken
+    assert _keys(caught.value.result.succeeded) == _all_of(caught.value.result) == ids
+    assert till.debits == sorted(ids)
+
+
+@each_feed
+async def test_a_source_that_fails_at_once_raises_its_own_error(
+    till: Till, make: Callable[[Iterable[str]], Any]
+) -> None:
+    """Nothing was sent, so there is nothing to add."""
+    broken = OSError("no such file")
+
+    def source() -> Iterator[str]:
+        raise broken
+        yield ""
+
+    with pytest.raises(OSError, match="no such file") as caught:
+        await till.confirm(make(source()))
+    assert caught.value is broken
+    assert till.sandbox.counts == {}
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+
+WAITING = Bill(approval_status=ApprovalStatus("MAKER_APPROVAL_PENDING"), payment_status=PaymentStatus.INIT)
+CONFIRMED = Bill(approval_status=ApprovalStatus("APPROVED"), payment_status=PaymentStatus("IN_PROCESS"))
+ODD = Bill(payment_status=PaymentStatus("EXPIRED"))
+
+
+class World:
+    """A `Send` to an EnKash in which each bill is of a kind, and each confirmation ends in a way, in their order."""
+
+    def __init__(self, kinds: Mapping[str, str], ends: list[str]) -> None:
+        self._kinds, self._ends = kinds, list(ends)
+        self.debits: list[str] = []
+        self.confirmed = {one for one, kind in kinds.items() if kind == "done"}
+
+    async def __call__(self, operation: Any) -> Any:
+        await asyncio.sleep(0)
+        if operation.name == "payments.confirm_debit":
+            return self._confirm(list(operation.utility_enkash_ids))
+        if operation.name == "bills.get":
+            return self._show(operation.request.path.rpartition("/")[2])
+        wanted = json.loads(operation.request.body)["utilityEnkashIds"]
+        return [self._show(one) for one in wanted if self._kinds[one] not in {"absent", "unlisted"}]
+
+    def _show(self, one: str) -> Bill:
+        if self._kinds[one] == "absent":
+            absent = NotFoundError("no")
+            absent.bill_absent = True
+            raise absent
+        bill = ODD if self._kinds[one] == "odd" else CONFIRMED if one in self.confirmed else WAITING
+        return Bill(utility_enkash_id=one, approval_status=bill.approval_status, payment_status=bill.payment_status)
+
+    def _confirm(self, ids: list[str]) -> None:
+        if any(self._kinds[one] in {"poison", "absent"} for one in ids):
+            raise BadRequestError("no", status=400)
+        end = self._ends.pop(0) if self._ends else "well"
+        if end == "unsent":
+            raise TransportError("down", sent=False)
+        if end != "lost":
+            self.debits += ids[: len(ids) // 2] if end == "half" else ids
+            self.confirmed.update(self.debits)
+        if end != "well":
+            raise OutcomeUnknownError("?", operation="payments.confirm_debit", utility_enkash_ids=ids)
+
+
+def _payments(world: World) -> Payments:
+    """Return the calls in a time of their own, of which a settle window has three pauses."""
+    now = [0.0]
+
+    async def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    settle = SettlePolicy(window=3, pauses=PollPolicy(first=1, factor=1, jitter=0))
+    bills = Bills(world, Routes(), settle=settle, clock=lambda: now[0], sleep=sleep)
+    return Payments(world, Routes(), bills, bills._settling)
+
+
+def _odd(kinds: Mapping[str, str]) -> set[str]:
+    return {one for one, kind in kinds.items() if kind == "odd"}
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(
+        st.sampled_from(["plain", "plain", "unlisted", "done", "poison", "absent", "odd"]), min_size=1, max_size=12
+    ),
+    st.lists(st.sampled_from(["well", "unsent", "lost", "half", "late reply"]), max_size=4),
+    st.booleans(),
+)
+async def test_no_bill_is_debited_twice_and_each_is_in_one_group(
+    kinds: list[str], ends: list[str], check_first: bool
+) -> None:
+    """Whatever the bills are and however the calls end; «succeeded» is what is confirmed, «not sent» what is not."""
+    named = {f"U-{number}": kind for number, kind in enumerate(kinds)}
+    if not check_first:
+        named = {one: kind for one, kind in named.items() if kind != "done"} or {"U-0": "plain"}
+    world = World(named, ends)
+    payments = _payments(world)
+    try:
+        result = await payments.confirm_debit(list(named), check_first=check_first)
+    except EnkashError:
+        assert len(world.debits) == len(set(world.debits))
+        assert not {one for one, kind in named.items() if kind == "done"}
+        return
+    assert sorted(_all_of(result)) == sorted(named)
+    assert len(world.debits) == len(set(world.debits))
+    assert set(_keys(result.succeeded)) <= world.confirmed
+    assert not world.confirmed.intersection(_keys([*result.failed, *result.not_sent]))
+    before = list(world.debits)
+    with suppress(EnkashError):
+        again = await payments.confirm_debit(list(named))
+        assert set(_keys(again.succeeded)) >= set(_keys(result.succeeded)) - _odd(named)
+    assert len(world.debits) == len(set(world.debits))
+    assert set(world.debits) >= set(before)

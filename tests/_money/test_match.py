@@ -1,0 +1,205 @@
+"""Whether a bill that was found is the one that was asked for: what differs, what is not said, what is shown."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enkash_async import Bill, Biller, CompanyBiller
+from enkash_async._calls.bills import Wanted
+from enkash_async._money.match import Match, compare, described, refusal
+
+CONSUMER = "CN123456789"
+WANTED = Wanted(
+    reference_id="inv-1",
+    biller_id=2001,
+    consumer_number=CONSUMER,
+    company_biller_id="CB-1",
+    amount=Decimal("2450.75"),
+)
+BILL = Bill(
+    utility_enkash_id="UTIL-1",
+    reference_id="inv-1",
+    consumer_number=CONSUMER,
+    amount=Decimal("2450.75"),
+    company_biller=CompanyBiller(company_biller_id="CB-1", biller=Biller(biller_id=2001)),
+)
+
+
+def _bill(*, biller: int | None = 2001, company: str | None = "CB-1", **members: Any) -> Bill:
+    """Return the bill with other members; `biller` and `company` are those of its `companyBiller`."""
+    owner = CompanyBiller(company_biller_id=company, biller=None if biller is None else Biller(biller_id=biller))
+    return attrs.evolve(BILL, company_biller=owner, **members)
+
+
+# --- what differs -----------------------------------------------------------------------------------------------------
+
+SAME = Match(different=(), identified=True)
+SILENT = Match(different=(), identified=False)
+
+
+def _differs(*names: str, identified: bool = True) -> Match:
+    return Match(different=names, identified=identified)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bill", "expected"),
+    [
+        pytest.param({}, BILL, SAME, id="everything is the same"),
+        pytest.param({}, _bill(biller=2002), _differs("biller_id"), id="another biller"),
+        pytest.param({}, _bill(consumer_number="CN987654321"), _differs("consumer_number"), id="another consumer"),
+        pytest.param({}, _bill(amount=Decimal("2450.76")), _differs("amount"), id="one paisa more"),
+        pytest.param(
+            {},
+            _bill(biller=2002, consumer_number="1", amount=Decimal(1)),
+            _differs("biller_id", "consumer_number", "amount"),
+            id="nothing is the same",
+        ),
+        # The amount: net first, then the whole bill, and its digits do not count.
+        pytest.param({}, _bill(amount=Decimal("2450.7500")), SAME, id="more digits of the same amount"),
+        pytest.param({}, _bill(bill_amount=Decimal(9000)), SAME, id="a part of the bill is paid"),
+        pytest.param({}, _bill(amount=None, bill_amount=Decimal("2450.75")), SAME, id="only the whole bill is shown"),
+        pytest.param({}, _bill(amount=None, bill_amount=Decimal(9000)), _differs("amount"), id="and it differs"),
+        pytest.param({}, _bill(amount=None), SILENT, id="no amount is shown"),
+        pytest.param({"amount": None}, BILL, SAME, id="no amount was asked for"),
+        pytest.param({"amount": None}, _bill(amount=None), SAME, id="and none is shown"),
+        # The consumer: as a person reads it, and not at all where it is masked.
+        pytest.param({}, _bill(consumer_number=" cn123456789 "), SAME, id="case and blanks"),
+        pytest.param({"consumer_number": "00123"}, _bill(consumer_number="123"), _differs("consumer_number"), id="0"),
+        pytest.param({}, _bill(consumer_number="CN*******89"), SAME, id="masked, with the enrolment"),
+        pytest.param({}, _bill(consumer_number="CN*******89", company=None), SILENT, id="masked, without it"),
+        pytest.param({}, _bill(consumer_number="  "), SAME, id="blank, with the enrolment"),
+        pytest.param({}, _bill(consumer_number=None, company=None), SILENT, id="no consumer is shown"),
+        pytest.param({"company_biller_id": None}, _bill(consumer_number=None), SILENT, id="no enrolment to compare"),
+        # The enrolment stands for biller and consumer, where one of them is not shown.
+        pytest.param({}, _bill(consumer_number=None, company="CB-2"), _differs("consumer_number"), id="another one"),
+        pytest.param({}, _bill(biller=None, company="CB-2"), SAME, id="a second enrolment of the same consumer"),
+        pytest.param({}, _bill(company="CB-2"), SAME, id="biller and consumer come first"),
+        pytest.param({}, _bill(biller=None, consumer_number=None), SAME, id="the enrolment alone"),
+        pytest.param(
+            {"biller_id": None, "consumer_number": None}, BILL, SAME, id="a fetch that does not know what it was for"
+        ),
+        pytest.param({}, _bill(biller=0), SAME, id="0 is no number of a biller"),
+        pytest.param({}, attrs.evolve(BILL, company_biller=None), SAME, id="no enrolment is shown"),
+        pytest.param(
+            {},
+            attrs.evolve(BILL, company_biller=CompanyBiller(consumer_number="7"), consumer_number=None),
+            _differs("consumer_number"),
+            id="the consumer is shown with the enrolment",
+        ),
+        pytest.param({}, Bill(), SILENT, id="an empty bill"),
+    ],
+)
+def test_a_bill_is_compared_by_biller_consumer_and_amount(wanted: dict[str, Any], bill: Bill, expected: Match) -> None:
+    """What either side leaves out is no difference; without consumer or amount nobody can tell whose bill it is."""
+    assert compare(attrs.evolve(WANTED, **wanted), bill) == expected
+
+
+_TEXTS = st.none() | st.sampled_from(["CN1", "cn1 ", "CN2", "", " ", "C*1"])
+_WANTED = st.builds(
+    Wanted,
+    reference_id=st.just("inv-1"),
+    biller_id=st.none() | st.sampled_from([2001, 2002]),
+    consumer_number=_TEXTS,
+    company_biller_id=st.none() | st.sampled_from(["CB-1", "CB-2"]),
+    amount=st.none() | st.sampled_from([Decimal(10), Decimal("10.00"), Decimal(11)]),
+)
+_BILLS = st.builds(
+    _bill,
+    biller=st.none() | st.sampled_from([0, 2001, 2002]),
+    company=st.none() | st.sampled_from(["CB-1", "CB-2"]),
+    consumer_number=_TEXTS,
+    amount=st.none() | st.sampled_from([Decimal(10), Decimal(11)]),
+    bill_amount=st.none() | st.sampled_from([Decimal(10), Decimal(11)]),
+)
+
+
+def _shown(bill: Bill) -> Wanted:
+    """Return what would have to be asked for to get a bill."""
+    company = bill.company_biller
+    assert company is not None
+    return Wanted(
+        reference_id="inv-1",
+        biller_id=company.biller.biller_id or None if company.biller else None,
+        consumer_number=bill.consumer_number,
+        company_biller_id=company.company_biller_id,
+        amount=bill.bill_amount if bill.amount is None else bill.amount,
+    )
+
+
+@given(_BILLS)
+def test_a_bill_never_differs_from_itself(bill: Bill) -> None:
+    """Whatever it leaves out."""
+    assert compare(_shown(bill), bill).different == ()
+
+
+@given(_WANTED, _BILLS)
+def test_what_is_not_said_makes_no_difference(wanted: Wanted, bill: Bill) -> None:
+    """Asking for less takes no sameness away, and two amounts that are known and unequal are always told."""
+    match = compare(wanted, bill)
+    for name in ("biller_id", "consumer_number", "amount"):
+        less: dict[str, Any] = {name: None, "company_biller_id": None}
+        asked = compare(attrs.evolve(wanted, **less), bill)
+        assert name not in asked.different
+        assert set(asked.different) <= set(match.different)
+    shown = _shown(bill).amount
+    assert ("amount" in match.different) == (None not in (wanted.amount, shown) and wanted.amount != shown)
+
+
+@given(_WANTED, _BILLS)
+def test_a_bill_without_consumer_and_enrolment_is_never_taken_for_the_one_that_was_wanted(
+    wanted: Wanted, bill: Bill
+) -> None:
+    """Nothing in it would say whose it is."""
+    mute = attrs.evolve(bill, consumer_number=None, company_biller=CompanyBiller(biller=Biller(biller_id=2001)))
+    assert not compare(wanted, mute).identified
+
+
+# --- what is said about it --------------------------------------------------------------------------------------------
+
+OTHER = _bill(biller=2002, consumer_number="CN987654321", amount=Decimal("77.01"))
+
+
+def test_a_refusal_names_both_differences_and_shows_no_value_in_full() -> None:
+    """Code 38, the names as an attribute, and a few characters by which a person knows the two numbers."""
+    error = refusal(WANTED, OTHER, compare(WANTED, OTHER))
+    assert error.response_code == 38
+    assert error.differences == ("biller_id", "consumer_number", "amount")
+    assert "differs in biller_id and consumer_number (…4321 there, …6789 asked) and amount" in str(error)
+    assert "'inv-1'" in str(error)
+    for value in (CONSUMER, "CN987654321", "77.01", "2450.75"):
+        assert value not in str(error)
+
+
+def test_a_refusal_without_a_difference_says_that_the_bill_cannot_be_told() -> None:
+    """Somebody has to look at it."""
+    error = refusal(WANTED, Bill(), compare(WANTED, Bill()))
+    assert error.differences == ()
+    assert "does not say whose it is" in str(error)
+    assert "get_by_reference" in str(error)
+
+
+@given(
+    st.text("0123456789CN-", min_size=1, max_size=20),
+    st.text("0123456789CN-", min_size=1, max_size=20),
+)
+def test_no_consumer_number_is_shown_in_full(asked: str, there: str) -> None:
+    """The last four characters at most, and none of a number that has no more."""
+    wanted, bill = attrs.evolve(WANTED, consumer_number=asked), _bill(consumer_number=there)
+    said = described(wanted, bill, _differs("consumer_number"))
+    assert said == (
+        f"differs in consumer_number (…{there[-4:] if len(there) > 4 else ''} there, "
+        f"…{asked[-4:] if len(asked) > 4 else ''} asked)"
+    )
+
+
+def test_what_was_wanted_mutes_its_consumer_number() -> None:
+    """A look-up knows the reference alone, so a reply of EnKash's may repeat the number; its repr does not either."""
+    assert WANTED.redacted(f"no bill for {CONSUMER}") == "no bill for ***"
+    assert attrs.evolve(WANTED, consumer_number=None).redacted("no bill") == "no bill"
+    assert CONSUMER not in repr(WANTED)

@@ -1,0 +1,408 @@
+"""What is wrong with an argument is said before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from enum import Enum, IntEnum
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from enkash_async._support import checks, exact_json
+from enkash_async.errors import InvalidRequestError
+from enkash_async.models import Circle, PaymentStatus
+
+HUGE = 10**10_000
+HUGE_INTS = [pytest.param(HUGE, id="10000 digits"), pytest.param(-HUGE, id="minus 10000 digits")]
+DOCUMENTED_REMARKS = re.compile(r"^[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}\Z")
+
+
+def refusal(action: Callable[[], object]) -> str:
+    with pytest.raises(InvalidRequestError) as caught:
+        action()
+    return str(caught.value)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+def test_text_is_returned_as_it_is_or_refused(value: str) -> None:
+    """Blank text and text that UTF-8 cannot carry are refused; nothing is trimmed."""
+    try:
+        value.encode()
+        sendable = bool(value.strip())
+    except UnicodeEncodeError:
+        sendable = False
+    if sendable:
+        assert checks.text(value, "name") == value
+    else:
+        assert "name" in refusal(lambda: checks.text(value, "name"))
+
+
+@pytest.mark.parametrize("value", [None, 5, b"x", ["x"], True])
+def test_text_must_be_a_string(value: object) -> None:
+    """The message names the argument and the type, never the value."""
+    message = refusal(lambda: checks.text(value, "name"))
+    assert "name must be a str" in message
+    assert type(value).__name__ in message
+
+
+@given(st.text(alphabet="0123456789", min_size=5), st.sampled_from(["\ud800", "\udc00x"]))
+def test_a_refusal_does_not_repeat_the_value(value: str, broken: str) -> None:
+    """It may be a consumer number."""
+    assert value not in refusal(lambda: checks.bill_params({"cn": value + broken}))
+
+
+# --- biller_id --------------------------------------------------------------------------------------------------------
+
+
+class Known(IntEnum):
+    POWER = 2001
+
+
+@pytest.mark.parametrize("value", [1, 2001, 2**31 - 1, Known.POWER])
+def test_a_biller_id_is_a_positive_int32(value: int) -> None:
+    """Returned as it is."""
+    assert checks.biller_id(value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**31, *HUGE_INTS])
+def test_a_biller_id_outside_of_int32_is_refused(value: int) -> None:
+    """EnKash's own message for it would be about something else."""
+    assert "between 1 and 2147483647" in refusal(lambda: checks.biller_id(value))
+
+
+@pytest.mark.parametrize("value", [True, False, "2001", 2001.0, Decimal(2001), None])
+def test_a_biller_id_is_an_int_and_nothing_like_one(value: object) -> None:
+    """`True` is an `int` for Python alone."""
+    assert "such as 2001" in refusal(lambda: checks.biller_id(value))
+
+
+# --- amount -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.builds(Decimal.scaleb, st.integers(10**15, 10**27).map(Decimal), st.integers(-15, 0)))
+@example(Decimal("100000000000000.07"))
+@example(Decimal("2400.00"))
+@example(Decimal(1))
+def test_money_is_returned_exactly_as_given(money: Decimal) -> None:
+    """The same digits and the same trailing zeros."""
+    assert checks.amount(money, "amount").as_tuple() == money.as_tuple()
+
+
+@given(st.integers(1, 10**28))
+def test_whole_rupees_may_be_an_int(rupees: int) -> None:
+    """It comes back as a `Decimal`."""
+    found = checks.amount(rupees, "amount")
+    assert isinstance(found, Decimal)
+    assert found == rupees
+
+
+@given(st.floats())
+@example(2450.75)
+@example(0.1)
+@example(math.nan)
+@example(1e22)
+def test_a_float_is_refused_and_the_message_shows_the_decimal_to_write(number: float) -> None:
+    """The Decimal shown is the number that the user meant, not its binary expansion."""
+    message = refusal(lambda: checks.amount(number, "bill_amount"))
+    assert f"Decimal('{number}')" in message
+    assert "bill_amount" in message
+    if math.isfinite(number):
+        shown = re.search(r"Decimal\('(.+)'\)", message)
+        assert shown is not None
+        assert float(Decimal(shown[1])) == number
+
+
+@pytest.mark.parametrize("value", [True, False, "2450.75", None, b"1", object(), [1], 1j])
+def test_money_of_another_type_is_refused(value: object) -> None:
+    """Strings too: `Decimal` says what the decimal sign is."""
+    assert "Decimal('2450.75')" in refusal(lambda: checks.amount(value, "amount"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "-NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("least", [1, None])
+def test_money_is_finite(value: str, least: int | None) -> None:
+    """Comparing a signalling NaN would raise an `InvalidOperation`."""
+    assert "finite" in refusal(lambda: checks.amount(Decimal(value), "amount", least=least))
+
+
+@pytest.mark.parametrize("value", [Decimal("0.99"), Decimal("0.999999"), 0, -1, Decimal("-0.00"), Decimal("-2450.75")])
+def test_money_is_at_least_one_rupee(value: Decimal | int) -> None:
+    """EnKash's own lower limit."""
+    assert "at least 1 rupee" in refusal(lambda: checks.amount(value, "amount"))
+
+
+@given(st.builds(Decimal.scaleb, st.integers(-(10**15), 10**15).map(Decimal), st.integers(-15, 15)))
+def test_money_without_a_lower_limit_may_be_anything_sane(money: Decimal) -> None:
+    """For members whose meaning is not ours."""
+    assert checks.amount(money, "x", least=None) == money
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*(Decimal(f"1E{power:+d}") for power in (31, 999_999, 10**17, -31, -999_999, -(10**17))), *HUGE_INTS],
+)
+@pytest.mark.parametrize("least", [1, None])
+def test_money_of_absurd_size_is_refused(value: Decimal | int, least: int | None) -> None:
+    """Unconverted: no machine has the memory for all the digits of the largest; nor does the message grow with it."""
+    assert len(refusal(lambda: checks.amount(value, "amount", least=least))) < 200
+
+
+# --- day --------------------------------------------------------------------------------------------------------------
+
+
+@given(st.dates())
+def test_a_date_is_written_as_year_month_day(value: date) -> None:
+    """And is the same date when it is read again."""
+    text = checks.day(value, "bill_date")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", text)
+    assert date.fromisoformat(text) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (datetime(2025, 6, 2, 20, tzinfo=UTC), "2025-06-03"),
+        (datetime(2025, 6, 2, 18, 29, 59, tzinfo=UTC), "2025-06-02"),
+        (datetime(2025, 6, 2, 18, 30, tzinfo=UTC), "2025-06-03"),
+        (datetime(2025, 6, 2, 0, 0, tzinfo=checks.IST), "2025-06-02"),
+        (datetime(2025, 6, 2, 1, 0, tzinfo=timezone(timedelta(hours=14))), "2025-06-01"),
+    ],
+)
+def test_an_aware_date_time_counts_as_its_date_in_india(value: datetime, text: str) -> None:
+    """An evening in UTC is the next day there."""
+    assert checks.day(value, "bill_date") == text
+
+
+class Shy(tzinfo):
+    """A zone that does not say where it is."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str:
+        return "?"
+
+
+@pytest.mark.parametrize("zone", [None, Shy()])
+def test_a_naive_date_time_is_refused_and_the_message_says_what_to_write(zone: tzinfo | None) -> None:
+    """A zone that names no offset is as naive as none."""
+    message = refusal(lambda: checks.day(datetime(2025, 6, 2, 14, 24, 14, tzinfo=zone), "bill_date"))
+    assert "bill_date" in message
+    assert "2025-06-02 14:24:14" in message
+    assert "tzinfo=timezone.utc" in message
+
+
+@pytest.mark.parametrize("value", ["2025-06-02", 20250602, None, timedelta(1), 1.5])
+def test_a_day_of_another_type_is_refused(value: object) -> None:
+    """The message shows a date."""
+    assert "date(2026, 1, 31)" in refusal(lambda: checks.day(value, "bill_date"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(9999, 12, 31, 23, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime.max.replace(tzinfo=UTC),
+    ],
+)
+def test_a_date_time_that_has_no_date_in_india_is_refused(value: datetime) -> None:
+    """At the edge of the calendar the conversion overflows; that is the caller's argument, not a crash."""
+    assert "bill_date" in refusal(lambda: checks.day(value, "bill_date"))
+
+
+# --- remarks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", range(128))
+def test_remarks_take_exactly_the_characters_of_the_page(code: int) -> None:
+    """Each ASCII character within a word, as the pattern of api-10664802 says."""
+    value = f"a{chr(code)}b"
+    if DOCUMENTED_REMARKS.match(value):
+        assert checks.remarks(value) == value
+    else:
+        assert "remarks" in refusal(lambda: checks.remarks(value))
+
+
+def test_the_characters_that_remarks_take_are_these() -> None:
+    """Written out, so that the rule above cannot be wrong in the same way as the code."""
+    accepted = {chr(code) for code in range(128) if DOCUMENTED_REMARKS.match(f"a{chr(code)}b")}
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    assert accepted == set(letters) | set(" ,@#$%^&*+:;?!()-_\"'`")
+    assert accepted.isdisjoint("./\n\r\t<>[]{}=|~\\")
+
+
+@pytest.mark.parametrize("value", ["a", "a" * 255, "Paid, ref #12 (50% off) - ok!"])
+def test_remarks_of_allowed_length_pass(value: str) -> None:
+    """One to 255 characters."""
+    assert checks.remarks(value) == value
+
+
+@pytest.mark.parametrize("value", ["", "a" * 256, "line\n", "\nline", "é", "٣", "Ⅷ", "paid. ok", "a/b", None, 5])
+def test_other_remarks_are_refused(value: object) -> None:
+    """A line break at the end too, which `$` in a pattern lets pass; and digits of other scripts."""
+    assert "remarks" in refusal(lambda: checks.remarks(value))
+
+
+# --- bill_params ------------------------------------------------------------------------------------------------------
+
+
+def test_bill_params_are_sent_as_strings_with_their_leading_zeros() -> None:
+    """EnKash's map is string to string, and open to names beyond `ad3`."""
+    given_params = {"cn": "000123", "ad1": 417, "ad2": 0, "ad9": "x y"}
+    assert checks.bill_params(given_params) == {"cn": "000123", "ad1": "417", "ad2": "0", "ad9": "x y"}
+
+
+@pytest.mark.parametrize("kind", [OrderedDict, MappingProxyType])
+def test_bill_params_may_be_any_mapping(kind: Callable[[dict[str, str]], Any]) -> None:
+    """A copy is made of it."""
+    assert checks.bill_params(kind({"cn": "1"})) == {"cn": "1"}
+
+
+def test_bill_params_are_a_copy() -> None:
+    """What the caller does with its own mapping afterwards does not change a request."""
+    own = {"cn": "1"}
+    checks.bill_params(own)["cn"] = "2"
+    assert own == {"cn": "1"}
+
+
+@pytest.mark.parametrize("value", [{}, {"CN": "1"}, {"ad1": "1"}, {"cn ": "1"}])
+def test_cn_must_be_among_the_bill_params(value: object) -> None:
+    """The only input that every biller needs."""
+    assert "'cn'" in refusal(lambda: checks.bill_params(value))
+
+
+@pytest.mark.parametrize("value", [None, "cn=1", [("cn", "1")], 5])
+def test_bill_params_are_a_mapping(value: object) -> None:
+    """The message shows one."""
+    assert "{'cn': '123456789'}" in refusal(lambda: checks.bill_params(value))
+
+
+@pytest.mark.parametrize("value", [None, True, False, 1.0, Decimal(1), "", "  ", b"1", ["1"], "\ud800"])
+@pytest.mark.parametrize("name", ["cn", "ad1"])
+def test_the_value_of_a_bill_param_is_text_or_a_whole_number(name: str, value: object) -> None:
+    """A float would write `1.0`, a bool `True`; neither is what the biller printed."""
+    assert f"params['{name}']" in refusal(lambda: checks.bill_params({"cn": "1", name: value}))
+
+
+@pytest.mark.parametrize("name", ["", " ", None, 5, True, "\udfff"])
+def test_the_name_of_a_bill_param_is_text(name: object) -> None:
+    """JSON has no other names."""
+    assert "name in params" in refusal(lambda: checks.bill_params({"cn": "1", name: "x"}))
+
+
+def test_an_int_that_python_will_not_write_is_refused() -> None:
+    """Python refuses to write more than 4,300 digits; that must not come out as its own `ValueError`."""
+    assert "params['cn']" in refusal(lambda: checks.bill_params({"cn": HUGE}))
+
+
+# --- wire -------------------------------------------------------------------------------------------------------------
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (None, None),
+        (True, True),
+        (0, 0),
+        (Known.POWER, 2001),
+        ("", ""),
+        ("x", "x"),
+        (Decimal("0.10"), Decimal("0.10")),
+        (date(2025, 6, 2), "2025-06-02"),
+        (datetime(2025, 6, 2, 20, tzinfo=UTC), "2025-06-03"),
+        (Circle.MUM, "MUM"),
+        (PaymentStatus("COMPLETED"), "COMPLETED"),
+        (Colour.RED, "red"),
+        ((1, [2, ("x",)]), [1, [2, ["x"]]]),
+        ({"a": {"b": (date(2025, 6, 2),)}}, {"a": {"b": ["2025-06-02"]}}),
+        (MappingProxyType({"a": None}), {"a": None}),
+    ],
+)
+def test_values_have_their_json_form(value: object, sent: object) -> None:
+    """Exact numbers, days, plain words, lists and objects; unlike set arguments, nulls of the caller's own stay."""
+    found = checks.wire(value, "x")
+    assert found == sent
+    assert type(found) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"a": [1, 2.5]}, "x['a'][1]"),
+        ({"a": {"b": datetime(2025, 6, 2)}}, "x['a']['b']"),
+        ([Decimal("NaN")], "x[0]"),
+        ([Decimal("1E+999999")], "x[0]"),
+        (["\ud800"], "x[0]"),
+        ({"a": {1, 2}}, "x['a']"),
+        ([b"bytes"], "x[0]"),
+        ([bytearray(b"bytes")], "x[0]"),
+        (object(), "x"),
+        ({5: 1}, "x"),
+        ({"": 1}, "x"),
+        ({"a": math.inf}, "x['a']"),
+    ],
+)
+def test_a_value_without_a_json_form_is_refused_with_its_place(value: object, where: str) -> None:
+    """The place is said as the caller would write it."""
+    assert where in refusal(lambda: checks.wire(value, "x"))
+
+
+def test_an_int_of_absurd_size_is_refused() -> None:
+    """Python refuses to write it, and its `ValueError` is none of ours."""
+    assert "x['a']" in refusal(lambda: checks.wire({"a": HUGE}, "x"))
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.decimals()
+        | st.floats()
+        | st.text()
+        | st.dates()
+        | st.datetimes()
+        | st.datetimes(timezones=st.just(UTC), max_value=datetime(9999, 12, 30))
+        | st.binary(max_size=3),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(), inner, max_size=4),
+        max_leaves=15,
+    )
+)
+def test_what_is_accepted_can_be_written(value: Any) -> None:
+    """Any other value is an `InvalidRequestError`, never another error."""
+    try:
+        sent = checks.wire(value, "x")
+    except InvalidRequestError:
+        return
+    assert exact_json.loads(exact_json.dumps(sent).encode()) == sent
+
+
+def test_unset_members_are_left_out() -> None:
+    """EnKash is never sent a null for them; zero, an empty text and False are values."""
+    members: dict[str, Any] = {"a": None, "b": 0, "c": "", "d": False, "e": []}
+    assert checks.dropped_none(members) == {"b": 0, "c": "", "d": False, "e": []}
+
+
+def test_india_is_five_and_a_half_hours_ahead() -> None:
+    """The one place where the assumption about EnKash's zone stands."""
+    assert checks.IST.utcoffset(None) == timedelta(hours=5, minutes=30)

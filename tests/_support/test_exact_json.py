@@ -1,0 +1,635 @@
+"""JSON with exact numbers, both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from decimal import Decimal
+from enum import Enum, StrEnum
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from enkash_async._support import exact_json
+
+from support import drained
+
+RICH = "100000000000000.07"  # binary floating point makes 100000000000000.06 of it
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | DECIMALS | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+class Word(StrEnum):
+    CN = "cn"
+
+
+class Mixed(str, Enum):  # noqa: UP042 (what users on older code bases have)
+    CN = "cn"
+
+
+def exactly(text: str) -> Any:
+    """What the standard library makes of a text when it keeps the digits."""
+    return json.loads(text, parse_float=Decimal)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_amount_arrives_with_its_own_digits() -> None:
+    """No float stands between the wire and the value."""
+    assert str(exact_json.loads(f'{{"amount": {RICH}}}'.encode())["amount"]) == RICH
+
+
+def test_trailing_zeros_are_kept() -> None:
+    """`2400.00` stays a number with two decimals."""
+    assert str(exact_json.loads(b"2400.00")) == "2400.00"
+
+
+@pytest.mark.parametrize(("text", "kind"), [("1", int), ("1.0", Decimal), ("1e2", Decimal), ("-0", int)])
+def test_a_number_with_a_fraction_or_an_exponent_is_a_decimal(text: str, kind: type) -> None:
+    """Whole numbers stay `int`."""
+    assert type(exact_json.loads(text.encode())) is kind
+
+
+@given(DECIMALS)
+def test_any_decimal_is_read_digit_for_digit(number: Decimal) -> None:
+    """Sign, digits and exponent are those of the text."""
+    found = exact_json.loads(str(number).encode())
+    assert Decimal(found) == number
+    assert isinstance(found, int) or found.as_tuple() == number.as_tuple()
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("frame", ["{}", "[{}]", '{{"amount": {}}}'])
+def test_what_is_no_json_number_is_refused(word: str, frame: str) -> None:
+    """The standard decoder would let these three through."""
+    with pytest.raises(ValueError, match=word):
+        exact_json.loads(frame.format(word).encode())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"   ",
+        b"{",
+        b'{"a": 1,}',
+        b"{'a': 1}",
+        b"01",
+        b"1.",
+        b".5",
+        b"+1",
+        b"tru",
+        b"null null",
+        b'"\x01"',
+        b'"\xff"',
+        b"\xff\xfe{\x00}\x00",
+        b"<html></html>",
+        b'{"amount": 1',
+        "\u0661".encode(),
+    ],
+)
+def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
+    """Empty, truncated, another encoding, HTML."""
+    with pytest.raises(ValueError, match=r"."):
+        exact_json.loads(body)
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    """Some gateways put one in front."""
+    assert exact_json.loads(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+def test_deep_nesting_is_a_value_error(opening: bytes) -> None:
+    """Not a `RecursionError`, which no caller expects of a reply."""
+    with pytest.raises(ValueError, match="out of bounds"):
+        exact_json.loads(opening * 100_000)
+
+
+@pytest.mark.parametrize("number", [b"9" * 10_000, b"-" + b"9" * 10_000, b"1e" + b"9" * 30], ids=len)
+def test_a_number_that_python_refuses_to_hold_is_a_value_error(number: bytes) -> None:
+    """Never an `ArithmeticError`."""
+    with pytest.raises(ValueError, match=r"."):
+        exact_json.loads(b'{"amount": ' + number + b"}")
+
+
+def test_a_short_number_cannot_fill_the_memory() -> None:
+    """`1e999999999` stays as small as it is written."""
+    tracemalloc.start()
+    try:
+        number = exact_json.loads(b"1e999999999")
+        assert exact_json.dumps(number) == "1E+999999999"
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@settings(deadline=None)
+@given(st.binary())
+def test_reading_raises_nothing_but_value_error(body: bytes) -> None:
+    """Whatever the bytes are."""
+    with contextlib.suppress(ValueError):
+        exact_json.loads(body)
+
+
+# --- the same by every decoder ----------------------------------------------------------------------------------------
+
+SPACE = st.sampled_from(["", "", "", "", " ", "\n", "\t\r\n "])
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][+-]?[0-9]{1,3})?", fullmatch=True) | st.sampled_from(
+    ["-0", "-0.00", "18446744073709551616", "-9223372036854775809", "9" * 4300, "0." + "0" * 5000, "1e999999999", RICH]
+)
+STRINGS = st.one_of(
+    st.text().map(json.dumps),
+    st.text().map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(
+        ['"\\ud800"', '"\\udc00\\ud800x"', '"\\ud83d\\ude00"', '"\\/"', '"\\u0000"', '"\x7f\u2028"', '"a"', '""']
+    ),
+)
+
+
+def _lists(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(SPACE, st.lists(_spaced(inner), max_size=5).map(",".join)).map(lambda made: f"[{''.join(made)}]")
+
+
+def _objects(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    rows = st.tuples(_spaced(STRINGS), _spaced(inner)).map(":".join)
+    return st.tuples(SPACE, st.lists(rows, max_size=4).map(",".join)).map(lambda made: f"{{{''.join(made)}}}")
+
+
+def _spaced(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.tuples(SPACE, inner, SPACE).map("".join)
+
+
+#: Documents as texts, with white space wherever JSON allows it.
+TEXTS = _spaced(
+    st.recursive(
+        NUMBERS | STRINGS | st.sampled_from(["null", "true", "false"]),
+        lambda inner: _lists(inner) | _objects(inner),
+        max_leaves=12,
+    )
+).map(str.encode)
+#: What JSON has, what it does not have, what is no UTF-8, and what Python takes more of than JSON does.
+SCRAPS = [
+    *(
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b"-",
+        b".",
+        b"0",
+        b"1",
+        b"e5",
+        b" ",
+        b"\n",
+        b"null",
+        b'{"a":1}',
+        b"[]",
+    ),
+    *(
+        b"\x00",
+        b"\x0b",
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\xc0\x80",
+        b"\xc2\xa0",
+        b"\xe2\x80\xa8",
+        "٣".encode(),
+    ),
+    *(
+        b"NaN",
+        b"-Infinity",
+        b"1_0",
+        b"0x1",
+        b"'",
+        b"//",
+        b"9" * 4301,
+        b"1e" + b"9" * 30,
+        b"\\ud800",
+        b"\\u12",
+        b"[" * 50,
+    ),
+]
+
+
+@st.composite
+def mutilated(draw: st.DrawFn) -> bytes:
+    """A document with something put in the place of a part of it."""
+    body = draw(TEXTS)
+    start = draw(st.integers(0, len(body)))
+    stop = draw(st.sampled_from([start, start + 1, start + 2, len(body)]))
+    return body[:start] + draw(st.sampled_from([b"", *SCRAPS]) | st.binary(max_size=3)) + body[stop:]
+
+
+def meaning(decode: Callable[[bytes], Any], body: bytes) -> str:
+    """Return a document with its digits and the order of its members, or that there is none."""
+    try:
+        return repr(decode(body))
+    except ValueError:
+        return "a ValueError"
+
+
+def plainly(body: bytes) -> Any:
+    """Decode without msgspec."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_json, "_quick", None)
+        return exact_json.loads(body)
+
+
+def in_slices(body: bytes) -> Any:
+    """Decode with as many pauses as there can be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact_json, "_SLICE", 1)
+        patch.setattr(exact_json, "_FEW", 1)
+        return drained(exact_json.loads_in_slices(body))[1]
+
+
+def sharing(body: bytes) -> Any:
+    """Decode in slices of the usual size, to what shares names."""
+    return drained(exact_json.loads_in_slices(body, shares_names=True))[1]
+
+
+def assert_one_meaning(body: bytes) -> None:
+    """See to it that every decoder makes the same of a body."""
+    expected = meaning(plainly, body)
+    assert meaning(exact_json.loads, body) == expected
+    assert meaning(in_slices, body) == expected
+    assert meaning(sharing, body) == expected
+
+
+def test_msgspec_is_there_to_be_compared_with() -> None:
+    """The extra `speedups` comes with the tests; without it the properties below would say nothing of it."""
+    assert exact_json._quick is not None
+
+
+@given(TEXTS)
+def test_any_document_means_the_same_to_every_decoder(body: bytes) -> None:
+    """To msgspec, to the standard library, and to what reads in slices: each digit, each member, in the same order."""
+    expected = meaning(plainly, body)
+    assert expected != "a ValueError"
+    assert_one_meaning(body)
+    assert_one_meaning(b"\xef\xbb\xbf" + body)
+
+
+@given(mutilated() | st.binary(max_size=20))
+@example(b"[1]\x00")
+@example(b"[1] [2]")
+@example(b'{"a":1,"a":[2],"b":3}')
+@example(b'{"a" 1}')
+@example(b'{"a":}')
+@example(b"{1:2}")
+@example(b'{"a":1 "b":2}')
+@example(b'{"a":1,')
+@example(b'{"a"')
+@example(b"[1 2]")
+@example(b"[,1]")
+@example(b"[1,]")
+@example(b"[1")
+@example(b"[")
+@example(b"[]]")
+def test_what_is_broken_means_the_same_to_every_decoder(body: bytes) -> None:
+    """Cut off, with something in it that does not belong there, or with something after it: refused by all or none."""
+    assert_one_meaning(body)
+
+
+@pytest.mark.parametrize("frame", ["@", "@1", "1@", "[@]", "[1@2]", '{"a@":1}', '{"a":[{"b":@}]}', '"@"', '"\\@"'])
+def test_no_scrap_means_something_to_one_decoder_alone(frame: str) -> None:
+    """Numbers of 5,000 digits, halves of surrogate pairs, marks of byte order, other encodings, other dialects."""
+    for scrap in SCRAPS:
+        assert_one_meaning(frame.encode().replace(b"@", scrap))
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")])
+@pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 50, 200, 10_000])
+def test_nesting_means_the_same_to_every_decoder(opening: str, closing: str, levels: int) -> None:
+    """A few hundred levels are taken, ten thousand are not, closed or open."""
+    assert_one_meaning((opening * levels + "1" + closing * levels).encode())
+    assert_one_meaning((opening * levels + closing * levels).encode())
+    assert_one_meaning((opening * levels).encode())
+
+
+# --- in slices --------------------------------------------------------------------------------------------------------
+
+ROW = (
+    '{"utilityEnkashId": "UTIL-87654321", "amount": 100000000000000.07, "remarks": "'
+    + "x" * 400
+    + '", "tags": [1, []]}'
+)
+ROWS = f"[{', '.join([ROW] * 4000)}]"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "@",
+        '{"response_code": 0, "payload": @}',
+        '{"payload": {"total": 5, "list": @, "more": {}}, "response_code": 0}',
+        '{"payload": {"data": {"list": @}, "total": "5"}}',
+        '{"payload": [], "data": @}',
+        ' { "a" : [ ] , "b" : { } , "payload" : @ } ',
+    ],
+)
+def test_a_long_list_is_read_with_pauses(frame: str) -> None:
+    """At each of the levels at which EnKash puts lists: ten pauses a megabyte at the least, in which others run."""
+    body = frame.replace("@", ROWS).encode()
+    pauses, document = drained(exact_json.loads_in_slices(body))
+    assert document == exact_json.loads(body)
+    assert pauses >= 10 * len(body) / 2**20
+
+
+@pytest.mark.parametrize("item", ["{}", "[]", '{"a":1}', "[null]", " [ 1 ] "])
+def test_a_long_list_of_small_things_is_read_with_pauses(item: str) -> None:
+    """Oftener than its length says, since each takes its time."""
+    body = f"[{','.join([item] * 20_000)}]".encode()
+    pauses, document = drained(exact_json.loads_in_slices(body))
+    assert document == exact_json.loads(body)
+    assert pauses >= 20
+
+
+def test_a_long_list_that_begins_with_a_hole_is_read_with_pauses() -> None:
+    """A page of bills is one also where the first of them is null."""
+    body = f"[ null, null,{ROWS[1:]}".encode()
+    pauses, document = drained(exact_json.loads_in_slices(body))
+    assert document == exact_json.loads(body)
+    assert pauses >= 10 * len(body) / 2**20
+
+
+@pytest.mark.parametrize("item", ["1", "2450.75", '"text"', "true"])
+def test_a_long_list_of_numbers_or_words_is_read_at_a_stretch(item: str) -> None:
+    """The standard library takes little time for them."""
+    body = f'{{"payload": [{",".join([item] * 20_000)}]}}'.encode()
+    pauses, document = drained(exact_json.loads_in_slices(body))
+    assert document == exact_json.loads(body)
+    assert pauses <= 2
+
+
+@pytest.mark.parametrize("frame", ["@", '{"payload": @}', '{"payload": {"data": @}}'])
+def test_a_large_object_is_read_with_pauses(frame: str) -> None:
+    """At each of the outer levels, by its length and by the number of its members."""
+    for row, count in (("1", 20_000), (f'"{"x" * 1000}"', 2_000)):
+        members = ",".join(f'"{number}":{row}' for number in range(count))
+        body = frame.replace("@", f"{{{members}}}").encode()
+        pauses, document = drained(exact_json.loads_in_slices(body))
+        assert document == exact_json.loads(body)
+        assert pauses >= 19
+
+
+@pytest.mark.parametrize("frame", ["@", '{"payload": {"list": @}}'])
+def test_objects_in_a_list_can_share_their_names(frame: str) -> None:
+    """A document that is kept as it is then takes a quarter of the memory; those from `loads` do."""
+    body = frame.replace("@", ROWS).encode()
+    for document in (drained(exact_json.loads_in_slices(body, shares_names=True))[1], exact_json.loads(body)):
+        rows = document if isinstance(document, list) else document["payload"]["list"]
+        assert len(rows) == 4000
+        assert len({id(name) for row in rows for name in row}) == len(rows[0])
+
+
+def test_two_long_lists_are_both_read_with_pauses() -> None:
+    """The second one goes on where the first one stopped."""
+    body = f'{{"one": {ROWS}, "two": {ROWS}}}'.encode()
+    assert drained(exact_json.loads_in_slices(body))[0] >= 10 * len(body) / 2**20
+
+
+def test_what_is_small_is_hardly_paused_for() -> None:
+    """A pause is a round of the event loop."""
+    assert drained(exact_json.loads_in_slices(ROW.encode()))[0] <= 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 1000])
+def test_a_large_document_that_breaks_off_is_refused_in_the_end(cut: int) -> None:
+    """However much of it could be read."""
+    with pytest.raises(ValueError, match=r"xpect|ntermin"):
+        drained(exact_json.loads_in_slices(f'{{"payload": {ROWS[:-cut]}'.encode()))
+
+
+# --- without msgspec --------------------------------------------------------------------------------------------------
+
+WITHOUT = """
+import asyncio, sys, types
+from decimal import Decimal
+
+sys.modules["msgspec"] = None if sys.argv[1] == "missing" else types.ModuleType("msgspec")
+
+from enkash_async import EnkashClient
+
+from enkash_async._support import exact_json
+from enkash_async.sandbox import Sandbox
+
+async def main():
+    async with Sandbox() as sandbox:
+        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
+            money = Decimal("100000.07")
+            made = await client.bills.create(2001, {"cn": "CN123456789"}, bill_amount=money, reference_id="r")
+            assert (await client.bills.get(made.utility_enkash_id)).amount == money
+
+assert exact_json._quick is None
+assert str(exact_json.loads(b'{"amount": 100000000000000.07}')["amount"]) == "100000000000000.07"
+if sys.argv[1] == "missing":
+    asyncio.run(main())
+print("exact")
+"""
+
+
+@pytest.mark.parametrize("msgspec", ["missing", "another"])
+def test_without_msgspec_the_package_works_and_money_is_exact(msgspec: str) -> None:
+    """It is an extra, and makes nothing but speed; what else has its name, or is too old, is left alone."""
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT, msgspec], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.stdout, run.stderr, run.returncode) == ("exact\n", "", 0)
+
+
+# --- reading what a stranger sends ------------------------------------------------------------------------------------
+
+LONGEST = "9" * 60
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(10**50), 10**50) | st.decimals(-(10**9), 10**9, places=2) | st.text(),
+        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+        max_leaves=20,
+    )
+)
+def test_a_sane_document_is_the_same_to_both_readers(document: Any) -> None:
+    """Digit for digit."""
+    body = exact_json.dumps(document).encode()
+    assert repr(exact_json.loads_strictly(body)) == repr(exact_json.loads(body))
+
+
+@pytest.mark.parametrize(
+    "number", [LONGEST, f"-{LONGEST[1:]}", f"0.{LONGEST[2:]}", "1e60", "1E-60", "-1e60", "0e60", "2400.00"]
+)
+def test_a_number_of_any_use_is_taken(number: str) -> None:
+    """Sixty characters, sixty orders of magnitude."""
+    assert exact_json.loads_strictly(number.encode()) == Decimal(number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(LONGEST + "9", f"-{LONGEST}", f"0.{LONGEST}", f"{LONGEST}e1", "1e61", "1E-61", "-1e61", "12e60", "0e61"),
+        *("1e999999999", "1e-999999999", "-1e999999999999999999999", "9" * 10_000, "0." + "9" * 10_000),
+        *("NaN", "Infinity", "-Infinity"),
+    ],
+    ids=lambda number: number[:12],
+)
+@pytest.mark.parametrize("frame", ["{}", "[[{}]]", '{{"a": {{"b": {}}}}}'])
+def test_a_number_out_of_proportion_is_refused(number: str, frame: str) -> None:
+    """Wherever it stands, also where `loads` takes it."""
+    with pytest.raises(ValueError, match=r"."):
+        exact_json.loads_strictly(frame.format(number).encode())
+
+
+def test_digits_in_a_string_are_a_string() -> None:
+    """Whoever makes a number of them has a limit of their own."""
+    assert exact_json.loads_strictly(b'"' + b"9" * 10_000 + b'"') == "9" * 10_000
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("inside", ["1", "[]", "{}"])
+def test_forty_levels_are_enough(opening: str, closing: str, inside: str) -> None:
+    """One more is refused; an empty list is a level as well."""
+    most = 39 if inside == "1" else 38
+    assert exact_json.loads_strictly((opening * most + inside + closing * most).encode())
+    with pytest.raises(ValueError, match="nesting is out of bounds"):
+        exact_json.loads_strictly((opening * (most + 2) + inside + closing * (most + 2)).encode())
+
+
+@pytest.mark.parametrize("body", [b"[" * 2**20, b'{"a":' * 200_000, b"[" * 100_000 + b"]" * 100_000])
+def test_a_stranger_cannot_exhaust_the_stack(body: bytes) -> None:
+    """However deep it is, open or closed."""
+    with pytest.raises(ValueError, match=r"."):
+        exact_json.loads_strictly(body)
+
+
+def test_twenty_thousand_values_are_enough() -> None:
+    """All of them counted, lists and objects too."""
+    most = 19_999  # and the list itself
+    assert len(exact_json.loads_strictly(json.dumps([0] * most).encode())) == most
+    for document in ([0] * (most + 1), [[0] * 10_000, [0] * 10_000], {str(number): [0] for number in range(10_000)}):
+        with pytest.raises(ValueError, match="too many values"):
+            exact_json.loads_strictly(json.dumps(document).encode())
+
+
+@given(st.binary())
+def test_reading_strictly_raises_nothing_but_value_error(body: bytes) -> None:
+    """Whatever the bytes are."""
+    with contextlib.suppress(ValueError):
+        exact_json.loads_strictly(body)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_decimal_goes_out_as_a_number_with_its_own_digits() -> None:
+    """Neither a string nor a rounded float."""
+    assert exact_json.dumps({"amount": Decimal(RICH)}) == f'{{"amount":{RICH}}}'
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("2400.00", "2400.00"),
+        ("1E+3", "1000"),
+        ("0.00000001", "0.00000001"),
+        ("-0.10", "-0.10"),
+        ("0E+5", "0"),
+        ("1E+40", "1" + "0" * 40),
+        ("1E-40", "0." + "0" * 39 + "1"),
+        ("1E+41", "1E+41"),
+        ("1E-41", "1E-41"),
+    ],
+)
+def test_a_decimal_is_written_out_in_full_as_far_as_that_is_sane(number: str, text: str) -> None:
+    """Beyond forty places the exponent says it shorter; both are JSON."""
+    assert exact_json.dumps(Decimal(number)) == text
+    assert exactly(text) == Decimal(number)
+
+
+@given(DECIMALS)
+def test_any_decimal_is_written_digit_for_digit(number: Decimal) -> None:
+    """What the standard library reads back is the same number."""
+    text = exact_json.dumps(number)
+    assert Decimal(exactly(text)) == number
+    assert len(text) < 60 + len(str(number))
+
+
+@settings(deadline=None)
+@given(DOCUMENTS)
+def test_a_document_survives_the_way_out_and_back(document: Any) -> None:
+    """By our own reader, and by the standard library's."""
+    text = exact_json.dumps(document)
+    assert exact_json.loads(text.encode()) == document
+    assert exactly(text) == document
+
+
+@pytest.mark.parametrize("number", ["NaN", "sNaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
+    """The standard encoder would write `NaN`, which is not JSON."""
+    with pytest.raises(ValueError, match="finite"):
+        exact_json.dumps([Decimal(number)])
+
+
+@pytest.mark.parametrize(
+    "value", [1.5, math.nan, b"x", bytearray(b"x"), {1, 2}, object(), 1j, Fraction(1, 3), iter([1])]
+)
+def test_a_type_that_json_does_not_have_is_refused(value: object) -> None:
+    """`float` among them: nothing that is sent may have lost digits on its way here."""
+    with pytest.raises(TypeError, match=type(value).__name__):
+        exact_json.dumps({"a": [value]})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (0, "0"),
+        (10**20, "1" + "0" * 20),
+        ("é\n\u2028", '"\\u00e9\\n\\u2028"'),
+        ((1, "a"), '[1,"a"]'),
+        ({}, "{}"),
+        ([], "[]"),
+        (Word.CN, '"cn"'),
+        (Mixed.CN, '"cn"'),
+        ({Word.CN: 1}, '{"cn":1}'),
+    ],
+)
+def test_plain_values_are_written_as_json_has_them(value: object, text: str) -> None:
+    """Compact, ASCII, and words of an enum as plain words."""
+    assert exact_json.dumps(value) == text
+
+
+def test_a_name_that_is_the_word_of_an_enum_is_that_word() -> None:
+    """`str()` of a `(str, Enum)` member is `Mixed.CN`, which would reach EnKash as another member."""
+    assert exact_json.dumps({Mixed.CN: "1"}) == '{"cn":"1"}'
+
+
+def test_an_int_of_a_class_of_its_own_is_written_as_its_digits() -> None:
+    """Whatever that class's `str` says."""
+
+    class Loud(int):
+        def __str__(self) -> str:
+            return "loud"
+
+    assert exact_json.dumps([Loud(7)]) == "[7]"

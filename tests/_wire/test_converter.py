@@ -1,0 +1,861 @@
+"""From decoded JSON to values: exact money, days in India, open words, and every name that EnKash uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from enkash_async._support import exact_json
+from enkash_async._wire import converter
+from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
+from enkash_async.models import (
+    ApprovalStatus,
+    Bill,
+    BillCopyStatus,
+    Biller,
+    BillerCategory,
+    BillerParam,
+    BillerType,
+    BillPayStatus,
+    Circle,
+    CompanyBiller,
+    FetchedBill,
+    PaymentInitiation,
+    PaymentMode,
+    PaymentStatus,
+    Reply,
+)
+
+from support import FRAMES, drained
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+IST = timezone(timedelta(hours=5, minutes=30))
+DAY = date(2025, 5, 10)
+NOON = datetime(2025, 5, 10, 12, tzinfo=IST)
+MONEY = Decimal("2450.75")
+
+Documented = dict[str, tuple[str, Any, Any]]  # EnKash's name: our name, a value as EnKash sends it, our value
+
+
+def money(*names: str) -> Documented:
+    return {name: (_snake(name), MONEY, MONEY) for name in names}
+
+
+def days(*names: str) -> Documented:
+    return {name: (_snake(name), "2025-05-10", DAY) for name in names}
+
+
+def moments(*names: str) -> Documented:
+    return {name: (_snake(name), "2025-05-10T12:00:00", NOON) for name in names}
+
+
+def strings(*names: str) -> Documented:
+    return {name: (_snake(name), f"the {name}", f"the {name}") for name in names}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+SPELLINGS: list[Callable[[str], str]] = [str, str.lower, str.upper, str.swapcase, _snake]
+
+#: Every member of every reply under each name that a page prints; written out here, not read from the code.
+FETCHED: Documented = {
+    **strings("companyBillerId", "billNumber", "userName", "billPeriod", "statusMessage", "billId", "validationId"),
+    **money("billAmount", "billNetAmount", "earlyPaymentAmount", "latePaymentAmount"),
+    **days("billDate", "billDueDate", "earlyPaymentDate", "actualDueDate", "billStartDate", "billEndDate"),
+}
+FETCHED_V0: Documented = {
+    "billdate": ("bill_date", "2025-05-10", DAY),
+    "dueDate": ("bill_due_date", "2025-05-10", DAY),
+    "billnetamount": ("bill_net_amount", MONEY, MONEY),
+    "billEnddate": ("bill_end_date", "2025-05-10", DAY),
+}
+BILL: Documented = {
+    **strings("utilityEnkashId", "referenceId", "companyName", "consumerNumber", "consumerName", "billNumber"),
+    **strings("billerBillNumber", "approvalRemarks", "failureReason", "failureCode", "billReferenceId", "remarks"),
+    **strings("companyId", "bankTransactionId", "validationId", "billCopyPdfUrl"),
+    **money("amount", "billAmount", "earlyPaymentAmount", "latePaymentAmount"),
+    **days("billDate", "billDueDate", "billStartDate", "billEndDate", "earlyPaymentDate", "actualDueDate"),
+    **moments("createdDate", "paymentDate", "billpayDate", "approvedDate", "refundDate"),
+    "numberOfUnits": ("number_of_units", 215, Decimal(215)),
+    "approvalStatus": ("approval_status", "APPROVED", ApprovalStatus("APPROVED")),
+    "paymentStatus": ("payment_status", "INIT", PaymentStatus.INIT),
+    "billpayStatus": ("billpay_status", "SUCCESS", BillPayStatus.SUCCESS),
+    "paymentMode": ("payment_mode", "UPI", PaymentMode.UPI),
+    "billCopyStatus": ("bill_copy_status", "PENDING", BillCopyStatus.PENDING),
+    "companyBiller": ("company_biller", {"companyBillerId": "CB-1"}, CompanyBiller(company_biller_id="CB-1")),
+}
+BILL_ODD: Documented = {
+    "billdate": ("bill_date", "2025-05-10", DAY),  # the replies of addBill
+    "billPayStatus": ("billpay_status", "FAILED", BillPayStatus.FAILED),  # the guide
+}
+COMPANY_BILLER: Documented = {
+    **strings("companyBillerId", "companyName", "billInputParams", "consumerNumber", "consumerName"),
+    "biller": ("biller", {"billerId": 2001}, Biller(biller_id=2001)),
+    "circleEnum": ("circle_enum", "MUMBAI", Circle("MUMBAI")),
+    "billerParams": ("biller_params", [{"key": "cn"}], (BillerParam(key="cn"),)),
+}
+BILLER: Documented = {
+    "billerId": ("biller_id", 2001, 2001),
+    "name": ("name", "Sample Power", "Sample Power"),
+    "billerType": ("biller_type", "ELECTRICITY", BillerType.ELECTRICITY),
+    "billerParams": ("biller_params", [{"key": "cn"}], (BillerParam(key="cn"),)),
+}
+PARAM: Documented = strings("key", "name", "value")
+INITIATION: Documented = {"paymentStatus": ("payment_status", "INIT", PaymentStatus.INIT)}
+
+TABLES: list[tuple[type[Reply], Documented]] = [
+    (FetchedBill, FETCHED),
+    (Bill, BILL),
+    (CompanyBiller, COMPANY_BILLER),
+    (Biller, BILLER),
+    (BillerParam, PARAM),
+    (BillerCategory, strings("name")),
+]
+TABLES_AND_ODD_NAMES: list[tuple[type[Reply], Documented]] = [
+    *TABLES,
+    (FetchedBill, FETCHED_V0),
+    (Bill, BILL_ODD),
+    (PaymentInitiation, INITIATION),
+]
+EVERY_MEMBER = [
+    pytest.param(kind, name, *row, id=f"{kind.__name__}.{name}")
+    for kind, table in TABLES_AND_ODD_NAMES
+    for name, row in table.items()
+]
+MONEY_MEMBERS = [
+    *((FetchedBill, name) for name, row in (FETCHED | FETCHED_V0).items() if row[1] is MONEY),
+    *((Bill, name) for name, row in BILL.items() if row[1] is MONEY or name == "numberOfUnits"),
+]
+DATE_MEMBERS = [
+    (kind, name, row[0])
+    for kind, table in ((FetchedBill, FETCHED | FETCHED_V0), (Bill, BILL | BILL_ODD))
+    for name, row in table.items()
+    if row[1] in ("2025-05-10", "2025-05-10T12:00:00")
+]
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / name).read_bytes(), parse_float=Decimal)
+
+
+def read(kind: type[Reply], name: str, raw: Any) -> Any:
+    """Read a value of one member, and return that member."""
+    table = FETCHED | FETCHED_V0 if kind is FetchedBill else BILL | BILL_ODD
+    return getattr(structure({name: raw}, kind), table[name][0])
+
+
+def unreadable(payload: Any, kind: Any) -> UnreadableError:
+    with pytest.raises(UnreadableError) as caught:
+        structure(payload, kind)
+    return caught.value
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "name", "attribute", "raw", "value"), EVERY_MEMBER)
+def test_a_member_is_read_under_every_name_that_a_page_prints(
+    kind: type[Reply], name: str, attribute: str, raw: Any, value: Any
+) -> None:
+    """Alone, so that every other member is missing; nothing is left over in `extra`."""
+    found = structure({name: raw}, kind)
+    assert getattr(found, attribute) == value
+    assert type(getattr(found, attribute)) is type(value)
+    assert found.extra == {}
+    assert found != kind()
+
+
+@pytest.mark.parametrize(("kind", "name", "attribute", "raw", "value"), EVERY_MEMBER)
+def test_case_and_underscores_of_a_name_do_not_matter(
+    kind: type[Reply], name: str, attribute: str, raw: Any, value: Any
+) -> None:
+    """The pages contradict each other in them."""
+    for spelling in (name.lower(), name.upper(), _snake(name), _snake(name).upper(), attribute):
+        assert getattr(structure({spelling: raw}, kind), attribute) == value
+
+
+@pytest.mark.parametrize(("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize("empty", ["missing", "null"])
+def test_any_member_may_be_missing_or_null(kind: type[Reply], table: Documented, empty: str) -> None:
+    """One at a time, and then all at once, whatever a page calls required."""
+    payload = {name: raw for name, (_, raw, _) in table.items()}
+    whole = structure(payload, kind)
+    for name, (attribute, _, value) in table.items():
+        rest = {other: raw for other, raw in payload.items() if other != name}
+        found = structure(rest if empty == "missing" else payload | {name: None}, kind)
+        assert found == attrs.evolve(whole, **{attribute: getattr(kind(), attribute)})
+        assert getattr(whole, attribute) == value
+    assert structure({} if empty == "missing" else dict.fromkeys(payload), kind) == kind()
+
+
+@pytest.mark.parametrize(("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
+def test_no_member_of_a_value_is_forgotten_here(kind: type[Reply], table: Documented) -> None:
+    """Every field has a row in these tables, save for those that are ours and not EnKash's."""
+    ours = {"extra", "recovered"} | ({"biller_id", "consumer_number"} if kind is FetchedBill else set())
+    fields = {field.name for field in attrs.fields(kind)} - ours
+    assert {attribute for attribute, _, _ in table.values()} == fields
+
+
+def test_what_is_ours_does_not_come_from_a_reply() -> None:
+    """A member of that name is one that this SDK does not know."""
+    fetched = structure({"billerId": 7, "consumerNumber": "x", "billNumber": "N-1"}, FetchedBill)
+    assert (fetched.biller_id, fetched.consumer_number, fetched.bill_number) == (None, None, "N-1")
+    assert fetched.extra == {"billerId": 7, "consumerNumber": "x"}
+    assert structure({"recovered": True}, Bill).recovered is False
+
+
+@given(st.data())
+def test_the_casings_of_a_fetch_may_be_mixed(data: st.DataObject) -> None:
+    """Each name in the spelling of v0, of v2, or in any other; the value is the same."""
+    payload: dict[str, Any] = {}
+    for name, (attribute, raw, _) in FETCHED.items():
+        spellings = [name, *(old for old, row in FETCHED_V0.items() if row[0] == attribute)]
+        chosen = data.draw(st.sampled_from(spellings))
+        change = data.draw(st.sampled_from(SPELLINGS))
+        payload[change(chosen)] = raw
+    expected = {attribute: value for attribute, _, value in FETCHED.values()}
+    assert structure(payload, FetchedBill) == FetchedBill(**expected)
+
+
+def test_both_samples_of_a_fetch_are_the_same_bill() -> None:
+    """Only the casing of four names differs between the versions."""
+    old, new = (structure(sample(name)["payload"], FetchedBill) for name in ("fetch_v0.json", "fetch_v2.json"))
+    assert old == new
+    assert (old.bill_net_amount, old.bill_end_date) == (MONEY, date(2025, 4, 30))
+    assert (old.bill_date, old.bill_due_date) == (date(2025, 5, 10), date(2025, 5, 25))
+
+
+@pytest.mark.parametrize("name", ["bill_v0.json", "bill_v2.json", "add_bill_v0.json", "add_bill_v2.json"])
+def test_the_samples_of_a_bill_have_no_unknown_member(name: str) -> None:
+    """Whatever the version, with the types that its page prints."""
+    bill = structure(sample(name)["payload"], Bill)
+    assert bill.extra == {}
+    assert bill.utility_enkash_id == "UTIL-87654321"
+    assert bill.amount in (Decimal(2450), MONEY)
+    assert bill.created_date is not None
+    assert bill.created_date.utcoffset() in (timedelta(0), timedelta(hours=5, minutes=30))
+
+
+# --- extra ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text().map(lambda name: f"§{name}"), JSON))
+def test_unknown_members_are_kept_under_their_own_names(members: dict[str, Any]) -> None:
+    """As decoded, nulls too: what EnKash adds tomorrow can be used today."""
+    assert structure(members | {"amount": 1}, Bill) == Bill(amount=Decimal(1), extra=members)
+
+
+@pytest.mark.parametrize("name", ["extra", "recovered", "outcome", "payload", "__class__", "is_settled", ""])
+def test_a_reply_cannot_set_what_is_not_enkashs(name: str) -> None:
+    """`recovered` above all: it says something about our own look-up."""
+    assert structure({name: True}, Bill) == Bill(extra={name: True})
+    assert not structure({name: True}, Bill).recovered
+
+
+@pytest.mark.parametrize(
+    ("payload", "value", "extra"),
+    [
+        ({"billdate": "2025-05-10", "billDate": "2025-05-11"}, DAY, {"billDate": "2025-05-11"}),
+        ({"billDate": "2025-05-10", "billdate": "2025-05-11"}, DAY, {"billdate": "2025-05-11"}),
+        ({"billDate": "2025-05-10", "billdate": "2025-05-10"}, DAY, {"billdate": "2025-05-10"}),
+        ({"billDate": None, "billdate": "2025-05-10"}, DAY, {}),
+        ({"billDate": "2025-05-10", "billdate": None}, DAY, {}),
+        ({"billDate": "", "billdate": "2025-05-10"}, DAY, {}),
+        ({"billDate": "NA", "billdate": "2025-05-10"}, DAY, {"billDate": "NA"}),
+        ({"billDate": "2025-05-10", "billdate": "NA"}, DAY, {"billdate": "NA"}),
+        ({"billDate": "NA", "billdate": "?"}, None, {"billDate": "NA", "billdate": "?"}),
+    ],
+)
+def test_of_two_spellings_the_first_readable_one_counts(
+    payload: dict[str, Any], value: date | None, extra: dict[str, Any]
+) -> None:
+    """The other is not lost, and a null or an empty text does not stand in the way."""
+    found = structure(payload, FetchedBill)
+    assert (found.bill_date, found.extra) == (value, extra)
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "digits"),
+    [
+        ("100000000000000.07", "100000000000000.07"),
+        ("2450.75", "2450.75"),
+        ("2400.00", "2400.00"),
+        ("2450", "2450"),
+        ("0", "0"),
+        ("-12.50", "-12.50"),
+        ("1e3", "1E+3"),
+        ('"2450.75"', "2450.75"),
+        ('"100000000000000.07"', "100000000000000.07"),
+        ('" 2450.70 "', "2450.70"),
+        ('"2450.7"', "2450.7"),
+        ('"1e3"', "1E+3"),
+        ('"+5"', "5"),
+        ('"-5"', "-5"),
+        ('"007"', "7"),
+        ("null", "None"),
+        ('""', "None"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "name"), MONEY_MEMBERS)
+def test_money_is_read_with_its_own_digits(kind: type[Reply], name: str, raw: str, digits: str) -> None:
+    """An integer, a decimal, a numeric string; null and an empty text are no amount."""
+    document = exact_json.loads(f'{{"{name}": {raw}}}'.encode())
+    assert str(read(kind, name, document[name])) == digits
+    assert structure(document, kind).extra == {}
+
+
+@given(st.decimals(-(10**24), 10**24, allow_nan=False, places=4), st.booleans())
+@example(Decimal("100000000000000.07"), False)
+def test_any_amount_is_itself_from_the_wire_to_the_value(number: Decimal, quoted: bool) -> None:
+    """As a number and as a string."""
+    text = f'"{number}"' if quoted else str(number)
+    bill = structure(exact_json.loads(f'{{"amount": {text}}}'.encode()), Bill)
+    assert bill.amount == number
+    assert bill.amount is not None
+    assert (bill.amount.as_tuple() if "." in text else number.as_tuple()) == number.as_tuple()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        True,
+        False,
+        "abc",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "sNaN",
+        "1,234.50",
+        "₹5",
+        "5 INR",
+        "1_000",
+        "0x10",
+        "٣",
+        "３",
+        "²",
+        "1e",
+        "--1",
+        " ",
+        [],
+        {},
+        [1],
+        {"amount": 1},
+        Decimal("1E+31"),
+        Decimal("1E+999999"),
+        Decimal("-1E+999999"),
+        Decimal("1E-999999"),
+        Decimal("0E+999999"),
+        "1e999",
+        "1e-999",
+        "1e999999999999",
+        "9" * 61,
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize(("kind", "name"), MONEY_MEMBERS)
+def test_what_is_no_amount_is_an_error_that_names_the_member(kind: type[Reply], name: str, raw: Any) -> None:
+    """Never a guess, and never None: an amount that is silently lost is worse than a failed call."""
+    problem = unreadable({name: raw}, kind)
+    assert problem.where == name
+    assert problem.expected.startswith("a number")
+    assert str(raw) not in f"{problem.expected}{problem}" or raw == " "
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [10**4_299, -(10**4_299), "9" * 1_000_000, "1" + "0" * 1_000_000 + "e5", Decimal((0, (9,) * 100_000, 0))],
+    ids=["int", "negative int", "string", "string with exponent", "decimal"],
+)
+def test_an_amount_of_absurd_size_is_refused(raw: Any) -> None:
+    """Nobody downstream should have to fear formatting an amount."""
+    assert unreadable({"amount": raw}, Bill).where == "amount"
+
+
+@given(JSON)
+def test_no_json_is_a_crash_as_an_amount(raw: Any) -> None:
+    """A finite Decimal of a sane size, None, or an `UnreadableError`."""
+    try:
+        found = structure({"amount": raw}, Bill).amount
+    except UnreadableError:
+        return
+    assert found is None or (found.is_finite() and len(f"{found:f}") < 100)
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"), [(2001, 2001), ("2001", 2001), (Decimal("2001.0"), 2001), (" 7 ", 7), (Decimal("2E+3"), 2000)]
+)
+def test_a_biller_id_may_be_a_string_of_digits(raw: Any, value: int) -> None:
+    """It is an `int` afterwards."""
+    found = structure({"billerId": raw}, Biller).biller_id
+    assert (found, type(found)) == (value, int)
+
+
+@pytest.mark.parametrize("raw", [2.9, "2.9", Decimal("2.9"), True, "abc", [], {}, Decimal("1E+40")], ids=repr)
+def test_what_is_no_whole_number_is_no_biller_id(raw: Any) -> None:
+    """cattrs' own hook would make 2 of 2.9."""
+    assert unreadable({"billerId": raw}, Biller).where == "billerId"
+
+
+@given(st.integers(-(10**30), 10**30))
+def test_whole_numbers_are_read_exactly(number: int) -> None:
+    """As a number, a string and a decimal."""
+    assert integer(number) == integer(str(number)) == integer(Decimal(number)) == number
+
+
+# --- strings ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+def test_a_string_is_kept_as_it_is(text: str) -> None:
+    """Not trimmed, and an empty one stays an empty string."""
+    assert structure({"billNumber": text}, Bill) == Bill(bill_number=text)
+
+
+@pytest.mark.parametrize(("raw", "text"), [(42, "42"), (Decimal("1.50"), "1.50"), (-1, "-1"), (10**20, "1" + "0" * 20)])
+def test_a_number_where_a_string_belongs_is_its_digits(raw: Any, text: str) -> None:
+    """EnKash's pages disagree about some types."""
+    assert structure({"failureCode": raw}, Bill).failure_code == text
+
+
+@pytest.mark.parametrize("raw", [True, False, [], ["x"], {}, {"a": 1}], ids=repr)
+def test_what_is_no_string_is_kept_in_extra(raw: Any) -> None:
+    """No money hangs on it, so the bill is still read; `'True'` would be a lie."""
+    assert structure({"remarks": raw, "amount": 1}, Bill) == Bill(amount=Decimal(1), extra={"remarks": raw})
+
+
+# --- days and moments -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raw", "day", "moment"),
+    [
+        ("2025-06-02", date(2025, 6, 2), datetime(2025, 6, 2, tzinfo=IST)),
+        (" 2025-06-02 ", date(2025, 6, 2), datetime(2025, 6, 2, tzinfo=IST)),
+        ("2025-05-12T14:30:25", date(2025, 5, 12), datetime(2025, 5, 12, 14, 30, 25, tzinfo=IST)),
+        ("2025-05-12 14:30:25", date(2025, 5, 12), datetime(2025, 5, 12, 14, 30, 25, tzinfo=IST)),
+        ("2025-05-12T23:59:59", date(2025, 5, 12), datetime(2025, 5, 12, 23, 59, 59, tzinfo=IST)),
+        (
+            "2025-06-02T14:24:14.670Z",
+            date(2025, 6, 2),
+            datetime(2025, 6, 2, 14, 24, 14, 670_000, tzinfo=UTC),
+        ),
+        ("2025-06-02T18:29:59Z", date(2025, 6, 2), datetime(2025, 6, 2, 18, 29, 59, tzinfo=UTC)),
+        ("2025-06-02T18:30:00Z", date(2025, 6, 3), datetime(2025, 6, 2, 18, 30, tzinfo=UTC)),
+        ("2025-12-31T20:00:00.000Z", date(2026, 1, 1), datetime(2025, 12, 31, 20, tzinfo=UTC)),
+        ("2025-06-02T02:00:00+05:30", date(2025, 6, 2), datetime(2025, 6, 2, 2, tzinfo=IST)),
+        ("2025-06-02T02:00:00+0530", date(2025, 6, 2), datetime(2025, 6, 2, 2, tzinfo=IST)),
+        ("2025-06-02T23:00:00-08:00", date(2025, 6, 3), datetime(2025, 6, 3, 7, tzinfo=UTC)),
+        ("2024-02-29", date(2024, 2, 29), datetime(2024, 2, 29, tzinfo=IST)),
+        ("9999-12-31", date(9999, 12, 31), datetime(9999, 12, 31, tzinfo=IST)),
+    ],
+)
+def test_days_and_moments_are_read_in_every_documented_form(raw: str, day: date, moment: datetime) -> None:
+    """Without a zone it is India's time; a moment where a day belongs is its day in India, and the reverse."""
+    bill = structure({"billDate": raw, "createdDate": raw}, Bill)
+    assert (bill.bill_date, bill.created_date, bill.extra) == (day, moment, {})
+    assert type(bill.bill_date) is date
+    assert bill.created_date is not None
+    assert bill.created_date.utcoffset() is not None
+
+
+@pytest.mark.parametrize("raw", ["", None])
+@pytest.mark.parametrize(("kind", "name", "attribute"), DATE_MEMBERS)
+def test_no_date_is_none(kind: type[Reply], name: str, attribute: str, raw: str | None) -> None:
+    """An empty text and null; nothing is kept of them."""
+    assert structure({name: raw}, kind) == kind()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "NA",
+        "N/A",
+        " ",
+        "null",
+        "0000-00-00",
+        "0000-00-00T00:00:00",
+        "2025-13-01",
+        "2025-02-30",
+        "10/05/2025",
+        "10-May-2025",
+        "12:30",
+        "2025",
+        "2025-05-10T25:00:00",
+        "2025-05-10T12:00:00+99:00",
+        "٢٠٢٥-٠٥-١٠",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-05:00",
+        "0001-01-01T00:00:00+14:00",
+        "10000-01-01",
+        1748870654670,
+        20250510,
+        0,
+        Decimal("1748870654.670"),
+        True,
+        False,
+        [],
+        [2025, 5, 10],
+        {},
+        {"$date": "2025-05-10"},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize(("kind", "name", "attribute"), DATE_MEMBERS)
+def test_a_date_that_cannot_be_read_is_none_and_kept(kind: type[Reply], name: str, attribute: str, raw: Any) -> None:
+    """No money hangs on it, so the rest of the reply is still read."""
+    found = structure({name: raw}, kind)
+    assert getattr(found, attribute) is None
+    assert found.extra == {name: raw}
+
+
+@given(st.datetimes(timezones=st.just(UTC)) | st.datetimes(timezones=st.just(None)) | st.dates() | st.text() | JSON)
+@example("0001-01-01T00:00:00")
+@example("0001-01-01")
+@example("0001-01-01T00:00:00Z")
+@example("9999-12-31T23:59:59.999999")
+@example("0001-01-01T05:29:59")
+def test_a_moment_that_was_read_can_be_shown_in_utc_and_in_india(raw: Any) -> None:
+    """The edges of the calendar are found here rather than in the user's hands; what was refused is kept."""
+    text = raw.isoformat() if isinstance(raw, date) else raw
+    bill = structure({"createdDate": text}, Bill)
+    if bill.created_date is None:
+        assert text in ("", None) or bill.extra == {"createdDate": text}
+    else:
+        assert bill.created_date.astimezone(UTC) == bill.created_date.astimezone(IST) == bill.created_date
+
+
+@given(
+    st.datetimes(
+        datetime(1900, 1, 1),
+        datetime(2999, 1, 1),
+        timezones=st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+    ),
+    st.sampled_from(["auto", "microseconds"]),
+)
+def test_any_moment_with_a_zone_is_itself(moment: datetime, precision: str) -> None:
+    """And its day is the one that India's calendar shows."""
+    bill = structure({"createdDate": moment.isoformat(timespec=precision), "billDate": moment.isoformat()}, Bill)
+    assert bill.created_date == moment
+    assert bill.bill_date == moment.astimezone(IST).date()
+
+
+@given(st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)))
+def test_any_moment_without_a_zone_is_indias(moment: datetime) -> None:
+    """The same digits, five and a half hours ahead of UTC."""
+    bill = structure({"createdDate": moment.isoformat(), "billDate": moment.isoformat()}, Bill)
+    assert bill.created_date == moment.replace(tzinfo=IST)
+    assert bill.bill_date == moment.date()
+
+
+@given(st.dates(date(1900, 1, 1)))
+def test_any_day_is_itself(day: date) -> None:
+    """And as a moment, its midnight in India."""
+    bill = structure({"createdDate": day.isoformat(), "billDate": day.isoformat()}, Bill)
+    assert bill.bill_date == day
+    assert bill.created_date == datetime(day.year, day.month, day.day, tzinfo=IST)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["COMPLETED", "success", " SUCCESS ", "é", "0"])
+def test_an_unknown_word_is_kept(word: str) -> None:
+    """With its case and spaces."""
+    found = structure({"billpayStatus": word}, Bill).billpay_status
+    assert found is not None
+    assert (found.value, found.is_known, type(found)) == (word, False, BillPayStatus)
+
+
+@pytest.mark.parametrize("word", ["", None])
+def test_no_word_is_none(word: str | None) -> None:
+    """Rather than a word without letters."""
+    assert structure({"billpayStatus": word}, Bill) == Bill()
+
+
+@pytest.mark.parametrize("name", ["billpayStatus", "paymentStatus"])
+@pytest.mark.parametrize("raw", [5, True, ["SUCCESS"], {"name": "SUCCESS"}], ids=repr)
+def test_a_status_that_is_no_word_is_an_error(name: str, raw: Any) -> None:
+    """Reading it as «still pending» would be a guess about money."""
+    problem = unreadable({name: raw}, Bill)
+    assert (problem.where, problem.expected) == (name, "a word")
+    assert str(problem) == "a word"
+
+
+def test_a_word_that_no_money_hangs_on_may_be_odd() -> None:
+    """It is None then, and kept as it came."""
+    bill = structure({"paymentMode": 5, "approvalStatus": [5], "companyBiller": {"circleEnum": 5}}, Bill)
+    assert (bill.payment_mode, bill.approval_status) == (None, None)
+    assert bill.extra == {"paymentMode": 5, "approvalStatus": [5]}
+    assert bill.company_biller == CompanyBiller(extra={"circleEnum": 5})
+
+
+# --- objects and where they fail --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Bill, FetchedBill, Biller, CompanyBiller, BillerParam])
+@pytest.mark.parametrize("payload", [None, "text", "", 5, True, [], [{}], Decimal("1.5")], ids=repr)
+def test_what_is_no_object_is_no_value(kind: type[Reply], payload: Any) -> None:
+    """A bill of nothing would be a bill without an amount."""
+    assert unreadable(payload, kind).expected == "an object"
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "where"),
+    [
+        ({"companyBiller": {"biller": {"billerId": "hush"}}}, Bill, "companyBiller.biller.billerId"),
+        ({"companyBiller": "hush"}, Bill, "companyBiller"),
+        ({"company_biller": {"BILLER": ["hush"]}}, Bill, "company_biller.BILLER"),
+        ({"companyBiller": {"billerParams": [{}, "hush"]}}, Bill, "companyBiller.billerParams[1]"),
+        ([{"amount": 1}, {"amount": "hush"}], list[Bill], "[1].amount"),
+        ({"list": [{}, {}, {"amount": "hush"}]}, list[Bill], "[2].amount"),
+        ([{}, 5], list[Bill], "[1]"),
+    ],
+)
+def test_an_error_names_the_place_and_not_the_value(payload: Any, kind: Any, where: str) -> None:
+    """With EnKash's names, as they stand in the reply."""
+    problem = unreadable(payload, kind)
+    assert problem.where == where
+    assert "hush" not in f"{problem}{problem!r}{vars(problem)}"
+
+
+@settings(deadline=None)
+@given(JSON, st.sampled_from([Bill, FetchedBill, CompanyBiller, Biller, BillerParam, BillerCategory]))
+def test_no_json_is_a_crash(payload: Any, kind: Any) -> None:
+    """A value or an `UnreadableError`, for each kind alone and in a list."""
+    wanted: Any
+    for wanted in (kind, list[kind]):
+        try:
+            found = structure(payload, wanted)
+        except UnreadableError:
+            continue
+        assert isinstance(found, list if wanted is not kind else kind)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_no_value_of_a_known_member_is_a_crash(data: st.DataObject) -> None:
+    """As above, and aimed at the members."""
+    kind, table = data.draw(st.sampled_from(TABLES))
+    payload = data.draw(st.dictionaries(st.sampled_from(sorted(table)), JSON))
+    try:
+        found = structure(payload, kind)
+    except UnreadableError as problem:
+        assert any(problem.where.startswith(name) for name in payload)
+    else:
+        assert isinstance(found, kind)
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+ROWS = [{"utilityEnkashId": "U1"}, {"utilityEnkashId": "U2"}]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ROWS,
+        {"list": ROWS},
+        {"records": ROWS, "total": 2},
+        {"content": ROWS, "pageable": {"sort": []}, "totalElements": 2},
+        {"data": ROWS},
+        {"items": ROWS},
+        {"results": ROWS},
+        {"utilityPayments": ROWS},
+        {"utility_payments": ROWS},
+        {"Bills": ROWS},
+        {"whatever": ROWS},
+        {"whatever": ROWS, "fields": ["a", "b"]},
+        {"whatever": ROWS, "errors": []},
+        {"list": ROWS, "other": [{"x": 1}]},
+        {"data": {"list": ROWS}},
+        {"result": {"whatever": ROWS, "total": 2}, "total": 2},
+    ],
+    ids=lambda payload: ",".join(payload) if isinstance(payload, dict) else "bare",
+)
+def test_a_list_is_found_bare_or_within_an_object(payload: Any) -> None:
+    """The page of the search does not show its reply."""
+    assert [bill.utility_enkash_id for bill in structure(payload, list[Bill])] == ["U1", "U2"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        [],
+        {"list": []},
+        {"list": None},
+        {"whatever": []},
+        {"total": 0},
+        {"total": "0"},
+        {"totalElements": 0, "list": None},
+        {"data": {"total": 0}},
+        {"data": {"list": []}},
+    ],
+    ids=repr,
+)
+def test_an_empty_list_is_found_in_every_form(payload: Any) -> None:
+    """A total of nothing says so as well."""
+    assert structure(payload, list[Bill]) == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "text",
+        "",
+        5,
+        True,
+        {},
+        {"total": 5},
+        {"total": None},
+        {"nothing": None},
+        {"list": "text"},
+        {"list": 0},
+        {"message": "ok"},
+        {"one": ROWS, "two": ROWS},
+        {"one": {"list": ROWS}, "two": {"list": ROWS}},
+        {"a": {"b": {"list": ROWS}}},
+        {"one": [], "two": []},
+    ],
+    ids=repr,
+)
+def test_what_holds_no_list_for_certain_is_an_error(payload: Any) -> None:
+    """«No bills» would be a guess, and bills of another list would be wrong."""
+    assert "a list" in unreadable(payload, list[Bill]).expected
+
+
+def test_a_single_bill_is_not_taken_for_a_page() -> None:
+    """It holds one list, deep inside; taking its params for bills would invent bills without an amount."""
+    payload = {"utilityEnkashId": "U1", "companyBiller": {"billerParams": [{"key": "cn"}, {"key": "ad1"}]}}
+    try:
+        found = structure(payload, list[Bill])
+    except UnreadableError:
+        return
+    assert [bill.utility_enkash_id for bill in found] == ["U1"]
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from([(kind, table) for kind, table in TABLES if table]), st.sampled_from(FRAMES))
+def test_a_list_in_slices_is_the_list_at_once(
+    data: st.DataObject, chosen: tuple[type[Reply], Documented], frame: Callable[[Any], Any]
+) -> None:
+    """The same values in the same order, or the same place of the first that cannot be read."""
+    kind, table = chosen
+    item = st.dictionaries(st.sampled_from(sorted(table)), st.sampled_from([None, "", 1, MONEY, True, "x"]), max_size=3)
+    payload = frame(data.draw(st.lists(item | st.none() | JSON, max_size=5)))
+    wanted: Any = list[kind]  # type: ignore[valid-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(converter, "_SLICE", data.draw(st.sampled_from([1, 2, 100])))
+        try:
+            expected = structure(payload, wanted)
+        except UnreadableError as problem:
+            with pytest.raises(UnreadableError) as caught:
+                drained(structure_in_slices(payload, wanted))
+            assert (caught.value.where, caught.value.expected) == (problem.where, problem.expected)
+        else:
+            assert drained(structure_in_slices(payload, wanted))[1] == expected
+
+
+def test_the_samples_of_a_search_are_the_same_bills() -> None:
+    """As a bare list and as a page."""
+    bare, page = (structure(sample(name)["payload"], list[Bill]) for name in ("search_list.json", "search_page.json"))
+    assert bare == page
+    assert [bill.amount for bill in bare] == [MONEY, Decimal(99)]
+
+
+def test_billers_are_read_under_either_name() -> None:
+    """The page of the list is not public; these are the names of neighbouring pages."""
+    power, gas = structure(sample("billers.json")["payload"], list[Biller])
+    assert (power.biller_id, power.name, power.biller_type) == (2001, "Sample Power", BillerType.ELECTRICITY)
+    assert [param.key for param in power.biller_params] == ["cn", "ad1"]
+    assert gas == Biller(biller_id=2002, name="Sample Gas", biller_type=BillerType("GAS"))
+
+
+@pytest.mark.parametrize("raw", [[], None, {"list": []}, {"total": 0}])
+def test_no_params_are_an_empty_tuple(raw: Any) -> None:
+    """Hashable, like everything else in a value."""
+    assert structure({"billerParams": raw}, Biller).biller_params == ()
+
+
+# --- what is not documented -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "GAS",
+        {"name": "GAS"},
+        {"billerType": "GAS"},
+        {"category": "GAS"},
+        {"categoryName": "GAS"},
+        {"billerCategory": "GAS"},
+        {"biller_category": "GAS"},
+    ],
+    ids=repr,
+)
+def test_a_category_is_a_word_or_an_object(raw: Any) -> None:
+    """Whichever EnKash sends, it is what `billers.list(category=…)` takes."""
+    assert structure([raw], list[BillerCategory]) == [BillerCategory(name="GAS")]
+
+
+def test_what_else_a_category_says_is_kept() -> None:
+    """Under `extra`, as everywhere."""
+    assert structure({"name": "GAS", "id": 7}, BillerCategory) == BillerCategory(name="GAS", extra={"id": 7})
+    assert structure({}, BillerCategory).name == ""
+    assert unreadable(5, BillerCategory).expected == "an object"
+
+
+@given(JSON)
+def test_the_reply_of_a_payment_is_kept_whole_whatever_it_is(payload: Any) -> None:
+    """Nothing about it is documented, and the payment has been started."""
+    assert structure(payload, PaymentInitiation).payload == payload
+
+
+@pytest.mark.parametrize("raw", [1, True, ["INIT"], {"name": "INIT"}], ids=repr)
+def test_an_odd_member_does_not_cost_the_reply_of_a_payment(raw: Any) -> None:
+    """Raising here would leave the caller of a payment that was started without its link."""
+    found = structure({"paymentStatus": raw, "url": "https://pay.example/once"}, PaymentInitiation)
+    assert found.payload == {"paymentStatus": raw, "url": "https://pay.example/once"}
+
+
+def test_a_payments_reply_is_read_as_far_as_it_is_understood() -> None:
+    """A status is a status; the rest is in both places."""
+    payload = {"paymentStatus": "INIT", "url": "https://pay.example/once"}
+    found = structure(payload, PaymentInitiation)
+    assert (found.payment_status, found.payload) == (PaymentStatus.INIT, payload)
+    assert found.extra == {"url": "https://pay.example/once"}
+
+
+@pytest.mark.parametrize("payload", [None, "text", 5, [1], {"a": Decimal("1.50")}], ids=repr)
+def test_a_call_of_the_users_own_gets_the_payload_as_it_is(payload: Any) -> None:
+    """`client.request()` knows no type."""
+    assert structure(payload, object) is payload
+    assert structure(payload, type(None)) is None
+
+
+@pytest.mark.parametrize("name", ["a", "a.b", "[0]"])
+def test_places_are_joined_as_one_reads_them(name: str) -> None:
+    """A dot between names, none before an index."""
+    inner = UnreadableError("a number", name)
+    assert inner.under("x").where == ("x[0]" if name == "[0]" else f"x.{name}")
+    assert UnreadableError("a number").under("x").where == "x"

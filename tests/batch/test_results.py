@@ -1,0 +1,245 @@
+"""The result file: what is in it, that it is whole, and that it can be fed in again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from enkash_async.batch.results import Result, RowOutcome, write_results
+from enkash_async.batch.rows import Row, read_rows
+from enkash_async.errors import ConfigurationError, EnkashError, InvalidRequestError, NotFoundError
+from enkash_async.models import Bill, BillPayStatus, PaymentStatus
+
+ADDED = [
+    "result_outcome",
+    "result_amount",
+    "result_utility_enkash_id",
+    "result_payment_status",
+    "result_billpay_status",
+    "result_error",
+]
+
+
+def rows_of(path: Path, content: str) -> list[Row]:
+    path.write_text(content, encoding="utf-8", newline="")
+    return read_rows(path)
+
+
+def table(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True))
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    return tmp_path / "november.csv"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "november.result.csv"
+
+
+class TestColumns:
+    def test_a_result_stands_beside_what_was_given(self, batch: Path, out: Path) -> None:
+        """Cells untouched, in the order of the batch."""
+        (row,) = rows_of(batch, 'Max Amount;Biller;Reference;CN;param.at\n 010.50;2001;r-1;007;"a;b\n""c"""\n')
+        bill = Bill(
+            utility_enkash_id="U-1", payment_status=PaymentStatus.SUCCESS, billpay_status=BillPayStatus("NEW_WORD")
+        )
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID, amount=Decimal("10.50"), bill=bill)])
+        assert table(out) == [
+            ["Max Amount", "Biller", "Reference", "CN", "param.at", *ADDED],
+            ["010.50", "2001", "r-1", "007", 'a;b\n"c"', "PAID", "10.50", "U-1", "SUCCESS", "NEW_WORD", ""],
+        ]
+
+    def test_a_reference_is_added_where_there_was_none(self, batch: Path, out: Path) -> None:
+        """As a column behind the others, or in the empty cell."""
+        rows = rows_of(batch, "biller_id,cn\n2001,1\n")
+        write_results(out, [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in rows])
+        assert table(out)[1][:3] == ["2001", "1", rows[0].reference_id]
+        rows = rows_of(batch, "ReferenceId,biller_id,cn\n ,2001,1\nown,2001,2\n")
+        write_results(out, [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in rows])
+        assert [line[0] for line in table(out)] == ["ReferenceId", rows[0].reference_id, "own"]
+
+    def test_earlier_results_are_replaced(self, batch: Path, out: Path) -> None:
+        """Not doubled."""
+        rows = rows_of(batch, "biller_id,cn\n2001,1\n")
+        write_results(out, [Result(row=rows[0], outcome=RowOutcome.PENDING)])
+        first = table(out)
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID) for row in read_rows(out)])
+        assert table(out)[0] == first[0]
+        assert table(out)[1] == [*first[1][:3], "PAID", *first[1][4:]]
+
+    @pytest.mark.parametrize(
+        ("result", "cells"),
+        [
+            ({"error": NotFoundError("there is no such biller")}, ["", "there is no such biller"]),
+            ({"error": EnkashError()}, ["", "EnkashError"]),
+            ({"bill": Bill(failure_reason="no funds")}, ["", "no funds"]),
+            ({"bill": Bill(failure_reason="no funds"), "error": EnkashError("mine")}, ["", "mine"]),
+            ({"amount": Decimal("1E+3")}, ["1000", ""]),
+            ({"amount": Decimal("0.00")}, ["0.00", ""]),
+            ({"amount": Decimal("1E+999999")}, ["1E+999999", ""]),
+        ],
+    )
+    def test_amounts_and_reasons_are_written_out(
+        self, batch: Path, out: Path, result: dict[str, object], cells: list[str]
+    ) -> None:
+        """An error's words, or why EnKash says that the bill failed."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        write_results(out, [Result(row=row, outcome=RowOutcome.FAILED, **result)])  # type: ignore[arg-type]
+        line = dict(zip(*table(out), strict=True))
+        assert [line["result_amount"], line["result_error"]] == cells
+
+    def test_no_rows_leave_a_header(self, out: Path) -> None:
+        """With the columns that are always there."""
+        write_results(out, [])
+        assert table(out) == [["reference", *ADDED]]
+
+
+class TestFormulas:
+    @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", " =", "\u00a0+", "\t\t-"])
+    def test_what_others_send_is_not_calculated(self, batch: Path, out: Path, sign: str) -> None:
+        """In no column of results."""
+        (row,) = rows_of(batch, "biller_id,cn,ad1\n2001,1,=1+1\n")
+        text = f'{sign}HYPERLINK("https://example.com")'
+        bill = Bill(utility_enkash_id=text, payment_status=PaymentStatus(text), billpay_status=BillPayStatus(text))
+        amount = Decimal(-5)
+        write_results(
+            out,
+            [Result(row=row, outcome=RowOutcome.FAILED, amount=amount, bill=bill, error=EnkashError(text))],
+        )
+        cells = table(out)[1]
+        assert cells[2] == "=1+1"  # the user's own
+        assert cells[5] == "'-5"
+        assert all(cell.startswith("'") for cell in cells[6:])
+        assert all(cell.isprintable() for cell in cells)
+
+    def test_any_text_of_a_server_leaves_a_file_that_can_be_read(self, batch: Path, out: Path) -> None:
+        """NUL, half a surrogate pair and escape codes among it."""
+        rows = rows_of(batch, "biller_id,cn\n2001,1\n")
+        error = EnkashError('a\0b\ud800c\x1b[2J\r\n"d,')
+        write_results(out, [Result(row=rows[0], outcome=RowOutcome.FAILED, error=error)])
+        assert table(out)[1][-1] == 'a\\x00b\\ud800c\\x1b[2J  "d,'
+        assert read_rows(out)[0].reference_id == rows[0].reference_id
+
+    def test_plain_text_stays(self, batch: Path, out: Path) -> None:
+        """Signs inside it do nothing."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        write_results(out, [Result(row=row, outcome=RowOutcome.FAILED, error=EnkashError("a = b, ₹ 5 - 3"))])
+        assert table(out)[1][-1] == "a = b, ₹ 5 - 3"
+
+
+class TestFile:
+    def test_a_spreadsheet_knows_its_encoding(self, batch: Path, out: Path) -> None:
+        """By the mark at its beginning; lines end as RFC 4180 has it."""
+        (row,) = rows_of(batch, "biller_id,cn,ad1\n2001,1,é\n")
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID)])
+        assert out.read_bytes().startswith(b"\xef\xbb\xbfbiller_id,")
+        assert out.read_bytes().count(b"\r\n") == 2
+
+    def test_only_the_owner_can_read_it_and_nothing_else_is_left(self, batch: Path, out: Path) -> None:
+        """Also where it replaces another."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        out.write_text("old")
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID)])
+        assert stat.S_IMODE(out.stat().st_mode) == 0o600
+        assert {each.name for each in out.parent.iterdir()} == {batch.name, out.name}
+
+    def test_it_is_on_the_disk_before_it_replaces_the_old_one(self, batch: Path, out: Path) -> None:
+        """A computer that goes down in between leaves one of the two whole."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        out.write_text("old")
+        sizes: list[int] = []
+
+        def sync(number: int) -> None:
+            assert out.read_text() == "old"
+            sizes.append(os.fstat(number).st_size)
+
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID)], sync=sync)
+        assert sizes == [out.stat().st_size]
+
+    def test_a_link_is_followed(self, batch: Path, out: Path, tmp_path: Path) -> None:
+        """What it points to is replaced, not the link."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        target = tmp_path / "target.csv"
+        out.symlink_to(target)
+        write_results(out, [Result(row=row, outcome=RowOutcome.PAID)])
+        assert out.is_symlink()
+        assert read_rows(target)
+
+    def test_a_file_that_cannot_be_written_stays_as_it_was(self, batch: Path, out: Path) -> None:
+        """Whatever goes wrong on the way, here a cell that cannot be encoded."""
+        (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
+        out.write_text("old")
+        broken = Row(line=2, reference_id="r", biller_id=1, params={"cn": "1"}, given={"cn": "\ud800"})
+        with pytest.raises(UnicodeEncodeError):
+            write_results(out, [Result(row=each, outcome=RowOutcome.PAID) for each in (broken, row)])
+        assert out.read_text() == "old"
+        assert {each.name for each in out.parent.iterdir()} == {batch.name, out.name}
+
+    def test_a_place_that_is_none_is_said(self, batch: Path, tmp_path: Path) -> None:
+        """A directory that is missing, one in the file's place, and something that is no file."""
+        results = [Result(row=rows_of(batch, "biller_id,cn\n2001,1\n")[0], outcome=RowOutcome.PAID)]
+        with pytest.raises(ConfigurationError, match=r"^r.csv: the result file cannot be written: No such file"):
+            write_results(tmp_path / "none" / "r.csv", results)
+        for place in (tmp_path, Path("/dev/null")):
+            with pytest.raises(ConfigurationError, match=rf"^{place.name}: this is not a file: name one"):
+                write_results(place, results)
+
+
+# --- fed in again -----------------------------------------------------------------------------------------------------
+
+NAMES = ["Reference", "Circle", "ceiling", "ad1", "AD9", "param.a,b;c", "param. x ", 'param."', "result_error", ""]
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+QUOTED = st.sampled_from(["\n", "\r\n", "\r", '"', ",", ";", "\t", " =1", " ' ", "\ufeff"])
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> str:
+    """Return files that mostly can be read."""
+    names = draw(st.permutations(["Biller ID", "cn", *draw(st.lists(st.sampled_from(NAMES), unique=True))]))
+    cells = {
+        "Biller ID": st.sampled_from(["2001", " 2002 ", "007"]),
+        "cn": st.text("0123456789aA -", min_size=1, max_size=9),
+        "ceiling": st.sampled_from(["", "5", "05.50", " 1.0 "]),
+        "": st.just(" "),
+    }
+    rows = draw(st.lists(st.tuples(*(cells.get(name, TEXTS | QUOTED) for name in names)), min_size=1, max_size=4))
+    text = io.StringIO(newline="")
+    end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
+    writer = csv.writer(text, delimiter=draw(st.sampled_from(",;\t")), lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([names, *rows])
+    return text.getvalue()
+
+
+def _facts(rows: list[Row]) -> list[tuple[object, ...]]:
+    return [(row.reference_id, row.biller_id, dict(row.params), row.circle, str(row.max_amount)) for row in rows]
+
+
+@given(batches(), st.sampled_from(list(RowOutcome)), TEXTS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_a_result_file_gives_the_same_rows(tmp_path: Path, content: str, outcome: RowOutcome, text: str) -> None:
+    """And, written once more, is the same file."""
+    batch, once, twice = (tmp_path / name for name in ("b.csv", "once.csv", "twice.csv"))
+    try:
+        rows = rows_of(batch, content)
+    except InvalidRequestError:
+        assume(False)
+    for source, target in ((rows, once), (None, twice)):
+        again = read_rows(once) if source is None else source
+        assert _facts(again) == _facts(rows)
+        bill = Bill(utility_enkash_id=text)
+        write_results(target, [Result(row=row, outcome=outcome, bill=bill, error=EnkashError(text)) for row in again])
+    # Blanks before a cell that is not in quotes are no part of it.
+    assert [[cell.strip(" ") for cell in line] for line in table(twice)] == [
+        [cell.strip(" ") for cell in line] for line in table(once)
+    ]

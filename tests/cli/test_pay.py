@@ -1,0 +1,436 @@
+"""`enkash pay` as its users run it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import math
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from batch.batches import WatchedSandbox, due, money_moved_once, row
+
+from enkash_async._support.text import rupees
+from enkash_async.batch.cautions import cautions
+from enkash_async.batch.journal import Journal
+from enkash_async.batch.rows import Row, read_rows
+from enkash_async.sandbox import FaultKind
+
+from support import Enkash
+
+BARE = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("ENKASH_") and name not in {"COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"}
+}
+SHORT = ("--settle", "0.2", "--timeout", "5")
+HEADER = "reference,biller_id,consumer_number,max_amount"
+STOPPED = ["stopped; run the same command again to finish: nothing is paid twice", "", "enkash: stopped", ""]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Three bills of three consumers."""
+    return written(tmp_path / "november.csv", *(row(number) for number in (1, 2, 3)))
+
+
+def written(path: Path, *rows: Row) -> Path:
+    cells = [f"{one.reference_id},{one.biller_id},{one.params['cn']},{one.max_amount or ''}" for one in rows]
+    path.write_text("\n".join([HEADER, *cells, ""]))
+    return path
+
+
+def result_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def total(sandbox: WatchedSandbox, *numbers: int) -> Decimal:
+    return sum((due(sandbox, row(number)) for number in numbers), Decimal(0))
+
+
+class TestTelling:
+    async def test_a_table_has_the_totals(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """In rupees; nothing but the way to the result file is on standard error."""
+        run = await enkash("pay", str(file), *SHORT)
+        everything = re.escape(rupees(total(sandbox, 1, 2, 3)))
+        assert run.code == 0
+        assert re.search(rf"^PAID +3 +{everything} *\nall +3 +{everything} *$", run.out, re.MULTILINE)
+        assert run.err == f"every row, with what became of it: {file.with_name('november.result.csv')}\n"
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    async def test_what_needs_attention_is_told_by_line(
+        self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path
+    ) -> None:
+        """With its reason, and without the rows that are paid; no consumer number is on the screen."""
+        rows = [row(1), row(2, biller_id=2302), row(3, biller_id=2202), row(4, max_amount=Decimal(1))]
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), *SHORT)
+        assert run.code == 1
+        money = r"₹ [\d,.]+"
+        for line in (
+            rf"3 +inv-2 +FAILED +{money}  .*; it is refunded: to pay the bill again give the row a new reference",
+            r"4 +inv-3 +REFUSED +no amount +the biller shows nothing to pay: .* did not answer",
+            rf"5 +inv-4 +OVER_CEILING +{money} +{money} is more than the max_amount of ₹ 1\.00",
+        ):
+            assert re.search(f"^{line}", run.out, re.MULTILINE)
+        assert "inv-1" not in run.out
+        for one in rows:
+            assert one.params["cn"] not in run.out + run.err
+
+    async def test_many_that_need_attention(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """Fifty are shown, and the others counted; all are in the result file."""
+        rows = [row(number, max_amount=Decimal(1)) for number in range(1, 54)]
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), *SHORT)
+        assert run.out.count(" OVER_CEILING ") == 50
+        assert "\nand 3 more\n" in run.out
+        assert len(result_of(tmp_path / "november.result.csv")) == 53
+
+    async def test_json_is_one_document(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """With exact amounts, and nothing on standard error."""
+        run = await enkash("pay", str(file), *SHORT, "--json")
+        assert (run.code, run.err) == (0, "")
+        assert run.json["dry_run"] is False
+        assert run.json["result_file"] == str(file.with_name("november.result.csv"))
+        assert run.json["totals"]["all"] == {"bills": 3, "amount": total(sandbox, 1, 2, 3)}
+        assert [(one["line"], one["reference_id"], one["outcome"]) for one in run.json["rows"]] == [
+            (2, "inv-1", "PAID"),
+            (3, "inv-2", "PAID"),
+            (4, "inv-3", "PAID"),
+        ]
+        assert run.json["rows"][0]["amount"] == due(sandbox, row(1))
+        assert row(1).params["cn"] not in run.out
+
+    async def test_help_says_that_money_moves(self, cli: Enkash) -> None:
+        """And what the exit codes mean."""
+        run = await cli("pay", "--help")
+        assert (run.code, run.err) == (0, "")
+        assert "money leaves your EnKash account" in run.out
+        for option in ("--dry-run", "--batch", "--result", "--remarks", "--concurrency", "--timeout", "--settle"):
+            assert option in run.out
+        assert "130 stopped by Ctrl-C" in " ".join(run.out.split())
+
+
+class TestResultFile:
+    async def test_it_has_the_batch_and_what_became_of_it(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
+    ) -> None:
+        """The user's own cells come first."""
+        await enkash("pay", str(file), *SHORT)
+        told = result_of(file.with_name("november.result.csv"))
+        assert [one["consumer_number"] for one in told] == [row(number).params["cn"] for number in (1, 2, 3)]
+        payment = sandbox.ledger.get_by_reference("inv-1")
+        assert told[0]["result_outcome"] == "PAID"
+        assert Decimal(told[0]["result_amount"]) == payment.amount
+        assert told[0]["result_utility_enkash_id"] == payment.utility_enkash_id
+
+    async def test_it_can_be_fed_in_again(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """It takes its own place, and everything is paid already."""
+        await enkash("pay", str(file), *SHORT)
+        result = file.with_name("november.result.csv")
+        sandbox.counts.clear()
+        run = await enkash("pay", str(result), *SHORT, "--result", str(result))
+        assert run.code == 0
+        assert "nothing was paid by this run: each bill was paid before; new bills need new references\n" in run.err
+        assert {one["result_outcome"] for one in result_of(result)} == {"ALREADY_PAID"}
+        assert sandbox.counts == {"token": 1, "bill_by_reference": 3}
+        assert names(file.parent) == {"november.csv", "november.result.csv", "november.journal.lock"}
+
+    async def test_references_are_derived_from_the_file(
+        self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path
+    ) -> None:
+        """The same ones in the second run, and in that of the result file; other ones for another batch."""
+        file = tmp_path / "november.csv"
+        file.write_text("biller_id,consumer_number\n2001,900000001\n")
+        for path in (file, file, file.with_name("november.result.csv")):
+            assert (await enkash("pay", str(path), *SHORT)).code == 0
+        assert len(sandbox.ledger.debits) == 1
+        assert (await enkash("pay", str(file), *SHORT, "--batch", "december")).code == 0
+        assert len(sandbox.ledger.debits) == 2
+
+    async def test_one_under_another_name(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """What it says may be paid is waited for, also where the journal is not found."""
+        other = file.with_name("elsewhere.csv")
+        sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.5)
+        assert (await enkash("pay", str(file), "--settle", "0.05", "--result", str(other))).code == 3
+        run = await enkash("pay", str(other), "--settle", "10")
+        assert run.code == 0
+        assert run.err.startswith("an earlier run was stopped while it confirmed 3 bills: waiting up to ")
+        await sandbox.late_work()
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    async def test_a_place_that_does_not_exist(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """Is told before anything is sent."""
+        run = await enkash("pay", str(file), *SHORT, "--result", str(file.with_name("nowhere") / "result.csv"))
+        assert (run.code, run.out) == (2, "")
+        assert "nowhere" in run.err
+        assert not sandbox.counts
+
+    async def test_the_batch_itself(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """Is not overwritten, by whatever way it is named; it is told before anything is sent."""
+        before = result_of(file)
+        run = await enkash("pay", str(file), *SHORT, "--result", str(file.parent / ".." / file.parent.name / file.name))
+        assert (run.code, run.out) == (2, "")
+        assert run.err == "enkash: --result: this is the file itself; name another one\n"
+        assert (result_of(file), sandbox.counts) == (before, {})
+
+    async def test_one_that_cannot_be_written_after_all(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
+    ) -> None:
+        """The totals are told all the same, and the exit code does not say that nothing was sent."""
+        file.with_name("november.result.csv").mkdir()
+        run = await enkash("pay", str(file), *SHORT)
+        assert run.code == 1
+        assert "PAID" in run.out
+        assert "november.result.csv: this is not a file" in run.err
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+
+class TestDryRun:
+    async def test_it_creates_nothing(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """Neither at EnKash nor on the disk; it lists what it would pay, and says that it did not."""
+        run = await enkash("pay", str(file), "--dry-run")
+        assert (run.code, run.err) == (0, "nothing was created or paid; run it without --dry-run to pay\n")
+        for number in (1, 2, 3):
+            amount = re.escape(rupees(due(sandbox, row(number))))
+            assert re.search(rf"^{number + 1} +inv-{number} +PAYABLE +{amount} *$", run.out, re.MULTILINE)
+        assert re.search(rf"^PAYABLE +3 +{re.escape(rupees(total(sandbox, 1, 2, 3)))} *$", run.out, re.MULTILINE)
+        assert set(sandbox.counts) == {"token", "bill_by_reference", "fetch_bill"}
+        assert names(file.parent) == {"november.csv"}
+
+    async def test_as_json(self, enkash: Enkash, file: Path) -> None:
+        """There is no result file to name."""
+        run = await enkash("pay", str(file), "--dry-run", "--json")
+        assert (run.json["dry_run"], run.json["result_file"]) == (True, None)
+        assert {one["outcome"] for one in run.json["rows"]} == {"PAYABLE"}
+
+
+class TestExitCodes:
+    async def test_unknown(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """3, and running it again pays the rest."""
+        sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
+        run = await enkash("pay", str(file), *SHORT)
+        assert run.code == 3
+        assert {one["result_outcome"] for one in result_of(file.with_name("november.result.csv"))} == {"UNKNOWN"}
+        assert (await enkash("pay", str(file), *SHORT)).code == 0
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    async def test_not_settled_yet(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """4, and the same again until it is."""
+        sandbox.ledger.settle_after = math.inf
+        for _ in range(2):
+            run = await enkash("pay", str(file), "--timeout", "0")
+            assert run.code == 4
+            line = r"2 +inv-1 +PENDING +₹ [\d,.]+ +not settled yet: run the same command again later"
+            assert re.search(f"^{line} *$", run.out, re.MULTILINE)
+        sandbox.ledger.settle_after = 0.0
+        assert (await enkash("pay", str(file), *SHORT)).code == 0
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    async def test_every_mistake_of_the_file(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """2, with line and column, and nothing is sent."""
+        file = tmp_path / "november.csv"
+        file.write_text(f"{HEADER}\ninv-1,two,900000001,\ninv-2,2001,9.0E+11,\ninv-3,2001,900000003,free\n")
+        run = await enkash("pay", str(file), *SHORT)
+        assert (run.code, run.out) == (2, "")
+        places = [line.split(": ")[1:3] for line in run.err.splitlines()]
+        assert places == [
+            ["november.csv:2", "biller_id"],
+            ["november.csv:3", "consumer_number"],
+            ["november.csv:4", "max_amount"],
+        ]
+        assert not sandbox.counts
+        assert names(tmp_path) == {"november.csv"}
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("--remarks", "a/b"), "remarks may hold"),
+            (("--concurrency", "0"), "--concurrency"),
+            (("--timeout", "-1"), "--timeout"),
+            (("--timeout", "nan"), "--timeout"),
+            (("--settle", "nan"), "--settle"),
+        ],
+    )
+    async def test_wrong_options(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path, words: Sequence[str], said: str
+    ) -> None:
+        """2, one line, and nothing is sent."""
+        run = await enkash("pay", str(file), *words)
+        assert (run.code, run.out) == (2, "")
+        assert run.err.count("\n") == 1
+        assert said in run.err
+        assert not sandbox.counts
+
+    async def test_missing_variables(self, cli: Enkash, file: Path) -> None:
+        """2, and what an earlier run said stays."""
+        before = file.with_name("november.result.csv")
+        before.write_text("what an earlier run said")
+        run = await cli("pay", str(file))
+        assert (run.code, run.out) == (2, "")
+        assert run.err.startswith("enkash: set the environment variables ENKASH_BASE_URL")
+        assert before.read_text() == "what an earlier run said"
+
+    async def test_another_run_at_work(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
+        """2, and nothing is sent."""
+        with Journal(file.with_name("november.journal")):
+            run = await enkash("pay", str(file), *SHORT)
+        assert (run.code, run.out) == (2, "")
+        assert "another run works on this batch" in run.err
+        assert not sandbox.counts
+
+    async def test_refused_credentials(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """2 and one line, after one login, whatever the number of rows; what an earlier run said stays."""
+        before = file.with_name("november.result.csv")
+        before.write_text("what an earlier run said")
+        monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
+        for option in ((), ("--dry-run",), ("--json",)):
+            run = await enkash("pay", str(file), *SHORT, *option)
+            assert (run.code, run.out, run.err.count("\n")) == (2, "", 1)
+            assert run.err.startswith("enkash: nothing was sent: ")
+        assert sandbox.counts == {"token": 3}
+        written(file, row())
+        assert (await enkash("pay", str(file), *SHORT)).code == 2
+        assert before.read_text() == "what an earlier run said"
+
+    async def test_bills_that_are_created_and_not_confirmed(
+        self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
+    ) -> None:
+        """1, and all of them are told, also where their confirmations were not sent for one and the same reason."""
+        sandbox.faults.add("token", FaultKind.UNAUTHORIZED, after=1, times=None)
+        sandbox.faults.add("bill", FaultKind.UNAUTHORIZED, times=None)
+        run = await enkash("pay", str(file), *SHORT)
+        assert (run.code, run.out.count(" NOT_SENT ")) == (1, 3)
+        assert "nothing was sent" not in run.err
+        told = result_of(file.with_name("november.result.csv"))
+        assert [one["result_utility_enkash_id"] for one in told] == [
+            sandbox.ledger.get_by_reference(f"inv-{number}").utility_enkash_id for number in (1, 2, 3)
+        ]
+
+
+class TestCautions:
+    async def test_derived_references(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """They are counted before a run, and it is said what pays twice."""
+        file = tmp_path / "november.csv"
+        file.write_text(f"{HEADER}\n,2001,900000001,\ninv-2,2001,900000002,\n")
+        for option, cause in (
+            ((), "a copy of the file under another name"),
+            (("--batch", "x"), "under another --batch"),
+        ):
+            run = await enkash("pay", str(file), "--dry-run", *option)
+            first, _ = run.err.splitlines()
+            assert first.startswith("1 of 2 rows have no reference of their own, ")
+            assert f"{cause} pays the same bills again" in first
+
+    async def test_one_consumer_in_two_rows(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
+        """It may be meant, and is told; other consumers and other billers are not."""
+        same = [row(number, params=row(1).params) for number in (1, 2)]
+        other = row(3, params=row(1).params, biller_id=2002)
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *same, other, row(4))), "--dry-run")
+        first, _ = run.err.splitlines()
+        assert first == "lines 2 and 3 name the same biller and consumer: both bills are paid"
+
+    def test_there_are_ten_at_most(self) -> None:
+        """So that they are read."""
+        assert len(cautions([row(number, params=row(1).params) for number in range(1, 20)])) == 10
+
+
+async def start(environ: Mapping[str, str], *argv: str, error: int = PIPE) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "enkash_async", *argv), env=BARE | {**environ}, stdin=DEVNULL, stdout=PIPE, stderr=error
+    )
+
+
+async def start_deaf(environ: Mapping[str, str], *argv: str) -> Process:
+    """Start it as a shell does in the background of a script: it never hears of Ctrl-C."""
+    command = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "enkash_async", *argv)
+    return await asyncio.create_subprocess_exec(
+        *command, env=BARE | {**environ}, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGINT for another process nor a pty")
+class TestProcess:
+    @pytest.mark.parametrize("route", ["create_bill", "confirm_debit", "bill"])
+    async def test_ctrl_c(self, sandbox: WatchedSandbox, file: Path, route: str) -> None:
+        """130, two lines and no traceback; the result file is written and true, and a second run does the rest."""
+        sandbox.faults.add(route, FaultKind.SLOW, delay=0.5, times=None)
+        process = await start(sandbox.environ(), "pay", str(file), *SHORT)
+        async with asyncio.timeout(30):
+            while not sandbox.counts[route]:
+                await asyncio.sleep(0.005)
+            process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+        assert (process.returncode, out, err.decode().split("\n")) == (130, b"", STOPPED)
+        told = {one["reference"]: one["result_outcome"] for one in result_of(file.with_name("november.result.csv"))}
+        assert list(told) == ["inv-1", "inv-2", "inv-3"]
+        wanted = {"create_bill": {"UNKNOWN", "NOT_SENT"}, "confirm_debit": {"UNKNOWN"}, "bill": {"UNKNOWN"}}
+        assert set(told.values()) <= wanted[route]
+        sandbox.faults.clear()
+        again = await start(sandbox.environ(), "pay", str(file), "--settle", "3", "--json")
+        out, err = await again.communicate()
+        assert again.returncode == 0, err
+        assert json.loads(out)["totals"]["all"]["bills"] == 3
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    @pytest.mark.parametrize("ignored", [False, True], ids=["as usual", "in the background of a script"])
+    async def test_sigterm(self, sandbox: WatchedSandbox, file: Path, ignored: bool) -> None:
+        """Ends a run like Ctrl-C, also where that is ignored, and the result file is there."""
+        sandbox.faults.add("create_bill", FaultKind.SLOW, delay=20, times=None)
+        arguments = ("pay", str(file), *SHORT)
+        process = await (start_deaf if ignored else start)(sandbox.environ(), *arguments)
+        async with asyncio.timeout(15):
+            while not sandbox.counts["create_bill"]:
+                await asyncio.sleep(0.005)
+            process.send_signal(signal.SIGTERM)
+            out, err = await process.communicate()
+        assert (process.returncode, out, err.decode().split("\n")) == (130, b"", STOPPED)
+        told = result_of(file.with_name("november.result.csv"))
+        assert "UNKNOWN" in {one["result_outcome"] for one in told}
+
+    async def test_bars_on_a_terminal(self, sandbox: WatchedSandbox, file: Path) -> None:
+        """One for each stage, up to its end; standard output has the table alone."""
+        ours, theirs = os.openpty()
+        shown: list[bytes] = []
+        asyncio.get_running_loop().add_reader(ours, lambda: shown.append(os.read(ours, 65536)))
+        try:
+            process = await start({**sandbox.environ(), "TERM": "xterm"}, "pay", str(file), *SHORT, error=theirs)
+            out, _ = await asyncio.wait_for(process.communicate(), 30)
+            text = await _everything(shown, b"every row")
+        finally:
+            asyncio.get_running_loop().remove_reader(ours)
+            os.close(ours)
+            os.close(theirs)
+        assert process.returncode == 0
+        for stage in ("look up, fetch, create", "confirm the debits", "wait until settled"):
+            assert re.search(rf"{stage}.*?3/3", text, re.DOTALL)
+        assert row(1).params["cn"] not in text
+        assert b"3/3" not in out
+
+    async def test_no_bars_in_a_pipe(self, sandbox: WatchedSandbox, file: Path) -> None:
+        """One line on standard error."""
+        process = await start(sandbox.environ(), "pay", str(file), *SHORT)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
+        assert err.decode() == f"every row, with what became of it: {file.with_name('november.result.csv')}\n"
+
+
+async def _everything(shown: Sequence[bytes], end: bytes) -> str:
+    """Return what a terminal has shown, once the last line is there."""
+    async with asyncio.timeout(10):
+        while end not in b"".join(shown):
+            await asyncio.sleep(0.005)
+    return b"".join(shown).decode()

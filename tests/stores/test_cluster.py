@@ -1,0 +1,194 @@
+"""A cluster: all keys of an account in one slot, which may move from node to node under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio.cluster import RedisCluster
+from stores.lives import (
+    CLUSTER_COMMANDS,
+    Callers,
+    Skip,
+    account_of,
+    becomes,
+    cluster_url,
+    full_life,
+    out_of_reach,
+    provider,
+    strangers,
+    timed,
+)
+from tokens.doubles import until
+
+from enkash_async.errors import TokenStoreError
+from enkash_async.sandbox import Sandbox
+from enkash_async.tokens import Identity, Lead, RedisTokenProvider, RedisTokenStore, Token
+
+from servers import HOST, Cluster, free_ports, running_cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with running_cluster(flavour, tmp_path_factory.mktemp(flavour)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
+    """A user's own client."""
+    async with RedisCluster.from_url(cluster.url) as made:
+        yield made
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_url_of_a_cluster_leads_to_the_node(cluster: Cluster, protocol: int) -> None:
+    """A full life in RESP2 and RESP3, for accounts that are not all on one node."""
+    store = RedisTokenStore.from_url(f"{cluster_url(cluster)}?protocol={protocol}")
+    owners = {cluster.owner_of(f"{{{await full_life(store)}}}") for _ in range(12)}
+    await store.aclose()
+    assert len(owners) > 1
+
+
+async def test_a_cluster_client_of_the_application_serves(cluster: Cluster) -> None:
+    """And stays open."""
+    async with _client(cluster) as client:
+        store = RedisTokenStore(client)
+        await full_life(store)
+        await store.aclose()
+        assert await client.ping()
+
+
+async def test_many_accounts_at_once_share_a_few_connections(cluster: Cluster) -> None:
+    """Whoever finds all connections busy waits for one, and is not told that Redis is away."""
+    store = RedisTokenStore.from_url(cluster_url(cluster))
+    who = [Identity(f"crowd-{number}", "right") for number in range(100)]
+    claims = await asyncio.gather(*(store.claim(one, "owner", above=-1) for one in who), return_exceptions=True)
+    await store.aclose()
+    assert [claim for claim in claims if not isinstance(claim, Lead)] == []
+
+
+@pytest.mark.parametrize("loss", ["refuses", "is out of reach"])
+async def test_a_lost_node_of_the_url_keeps_nobody_from_the_others(cluster: Cluster, loss: str) -> None:
+    """Whichever of them is asked first."""
+    with out_of_reach() as dark:
+        port = {"refuses": free_ports(1)[0], "is out of reach": dark}[loss]
+        url = cluster_url(cluster).replace("//", f"//{HOST}:{port},")
+        pauses: list[float] = []
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            await asyncio.sleep(seconds)
+
+        for _ in range(4):  # redis-py shuffles them
+            store = RedisTokenStore(url, sleep=pause)
+            await full_life(store)
+            await store.aclose()
+        assert pauses == []  # the first attempt was enough
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_the_commands_for_a_cluster_are_enough(cluster: Cluster, protocol: int) -> None:
+    """Also while a slot moves."""
+    for node in cluster.nodes:
+        allowed = (f"+{command}" for command in CLUSTER_COMMANDS)
+        node.ask("ACL", "SETUSER", "enkash", "reset", "on", ">made-up", "~enkash:v1:*", "-@all", *allowed)
+    store = RedisTokenStore.from_url(cluster_url(cluster).replace("//", "//enkash:made-up@") + f"?protocol={protocol}")
+    await full_life(store)
+    who = Identity(f"moving-{protocol}", "right")
+    slot = cluster.slot_of(f"{{{who.account}}}")
+    target = cluster.other_than(cluster.owner_of_slot(slot))
+    with target.admin() as admin:
+        admin.config_resetstat()
+    move = asyncio.create_task(asyncio.to_thread(cluster.migrate_slot, slot, target, pause=0.2))
+    await becomes(lambda: _is_moving(cluster, slot))
+    assert isinstance(await store.claim(who, "owner", above=-1), Lead)
+    await move
+    assert target.commandstats()["asking"] > 0
+    await store.aclose()
+
+
+async def _is_moving(cluster: Cluster, slot: int) -> bool:
+    return f"[{slot}->-" in cluster.owner_of_slot(slot).ask("CLUSTER", "NODES")
+
+
+async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
+    """Also those of a client that was about to learn its nodes anew, since one has not answered."""
+    await until(lambda: not any(map(strangers, cluster.nodes)))
+    store = RedisTokenStore.from_url(cluster_url(cluster), timeout=0.1)
+    account = await full_life(store)
+    node = cluster.owner_of(f"{{{account}}}")
+    assert strangers(node)
+    node.freeze()
+    outcome, _ = await timed(lambda: store.status(Identity(account, "right")))
+    assert isinstance(outcome, TokenStoreError)
+    await store.aclose()
+    node.thaw()
+    await until(lambda: not any(map(strangers, cluster.nodes)))
+    cluster.await_ok()
+
+
+async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
+    """Callers see no error, workers that come meanwhile wait, and there is no login besides."""
+    async with Sandbox(token_lifetime=60) as steady, Sandbox(token_lifetime=2) as brief, _client(cluster) as theirs:
+        ways = (cluster_url(cluster), theirs)
+        lasting, hasty = [[provider(sandbox, way) for way in ways] for sandbox in (steady, brief)]
+        async with Callers(*lasting) as calm, Callers(*hasty) as busy:
+            await calm.hear(100)
+            await busy.hear(100)
+            for sandbox, callers in ((steady, calm), (brief, busy)):
+                cold = [provider(sandbox, way) for way in ways]
+                callers.generations |= await _got_while_the_slot_moves(cluster, account_of(sandbox), cold)
+        assert (calm.errors, busy.errors) == ([], [])
+        assert steady.counts["token"] == len(calm.generations) == 1
+        # The last login may have come after the last caller.
+        assert len(busy.generations) <= brief.counts["token"] <= len(busy.generations) + 1
+        for one in (*lasting, *hasty):
+            await one.aclose()
+
+
+async def _got_while_the_slot_moves(cluster: Cluster, who: Identity, cold: list[RedisTokenProvider]) -> set[int]:
+    """Move an account's slot, ask workers that have no token when half of its keys have moved, and close them."""
+    slot = cluster.slot_of(f"{{{who.account}}}")
+    source = cluster.owner_of_slot(slot)
+    target = cluster.other_than(source)
+    target.ask("SCRIPT", "FLUSH")
+    for server in (source, target):
+        server.ask("CONFIG", "RESETSTAT")
+    move = asyncio.create_task(asyncio.to_thread(cluster.migrate_slot, slot, target, pause=0.4))
+    await until(lambda: bool(target.ask("CLUSTER", "COUNTKEYSINSLOT", slot)))
+    tokens = await asyncio.gather(*(one.get_token() for one in cold))
+    await move
+    assert "errorstat_TRYAGAIN" in {**source.info("errorstats"), **target.info("errorstats")}
+    assert (await cold[0].status()).proven
+    assert target.commandstats()["eval"] > 0  # it did not know the scripts
+    for one in cold:
+        await one.aclose()
+    return {token.generation for token in tokens}
+
+
+async def test_while_a_slot_is_stuck_the_token_in_hand_serves(cluster: Cluster, sandbox: Sandbox) -> None:
+    """A worker without one is told within a bounded time that Redis is away, and is served when that is over."""
+    tag = f"{{{account_of(sandbox).account}}}"
+    slot, target = cluster.slot_of(tag), cluster.other_than(cluster.owner_of(tag))
+    clock = Skip()
+    warm, cold = [provider(sandbox, cluster_url(cluster), clock=clock) for _ in range(2)]
+    token = await warm.get_token()
+    async with Callers(warm) as callers:
+        with cluster.migrating(slot, target):
+            outcome, took = await timed(cold.get_token)
+            assert isinstance(outcome, TokenStoreError)
+            assert took < 5
+        clock.ahead += 1.5
+        await becomes(lambda: _has(cold, token))
+    assert callers.errors == []
+    assert sandbox.counts["token"] == 1
+    for one in (warm, cold):
+        await one.aclose()
+
+
+async def _has(worker: RedisTokenProvider, token: Token) -> bool:
+    outcome, _ = await timed(worker.get_token)
+    return isinstance(outcome, Token) and outcome.generation == token.generation

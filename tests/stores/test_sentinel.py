@@ -1,0 +1,152 @@
+"""A primary that sentinels watch: found through them, and followed when another one takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stores.lives import (
+    Callers,
+    account_of,
+    full_life,
+    out_of_reach,
+    provider,
+    sentinel_client,
+    sentinel_url,
+    strangers,
+    timed,
+)
+from tokens.doubles import until
+
+from enkash_async.errors import TokenStoreError
+from enkash_async.sandbox import Sandbox
+from enkash_async.tokens import RedisTokenStore
+
+from servers import HOST, SERVICE, SentinelSet, Server, free_ports, running_sentinels
+from support import RawServer, Reader, Writer, raw_server
+
+_CLIENT_HELLO = b"\x16\x03\x01"  # how TLS begins
+
+
+@pytest.fixture(scope="module")
+def watched(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
+    """A set whose primary stays; who kills one starts a set of their own."""
+    with running_sentinels(flavour, tmp_path_factory.mktemp(flavour)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_url_of_sentinels_leads_to_the_primary(watched: SentinelSet, protocol: int) -> None:
+    """A full life, in RESP2 and RESP3."""
+    store = RedisTokenStore.from_url(f"{sentinel_url(watched)}?protocol={protocol}")
+    account = await full_life(store)
+    await store.aclose()
+    assert any(account in key for key in watched.primary.ask("KEYS", "*"))
+
+
+async def test_a_sentinel_client_of_the_application_serves(watched: SentinelSet) -> None:
+    """And stays open."""
+    async with sentinel_client(watched) as client:
+        store = RedisTokenStore(client)
+        await full_life(store)
+        await store.aclose()
+        assert await client.ping()
+
+
+async def test_all_connections_are_closed_at_the_end(watched: SentinelSet) -> None:
+    """Those to the sentinels as well."""
+    servers = [watched.primary, *watched.watchers]
+    await until(lambda: not any(map(strangers, servers)))
+    store = RedisTokenStore.from_url(sentinel_url(watched))
+    await full_life(store)
+    assert strangers(watched.primary)
+    assert any(map(strangers, watched.watchers))
+    await store.aclose()
+    await until(lambda: not any(map(strangers, servers)))
+
+
+async def test_with_tls_a_sentinel_is_told_nothing_in_plain_text() -> None:
+    """Its password least of all; no flavour speaks TLS, so it is what is sent first that counts."""
+    said: list[bytes] = []
+
+    async def listen(server: RawServer, reader: Reader, writer: Writer) -> None:
+        said.append(await reader.read(3))
+
+    async with raw_server(listen) as sentinel:
+        place = sentinel.base_url.removeprefix("http://")
+        store = RedisTokenStore.from_url(f"rediss+sentinel://{place}/enkash?sentinel_password=made-up")
+        with pytest.raises(TokenStoreError):
+            await full_life(store)
+        await store.aclose()
+    assert set(said) == {_CLIENT_HELLO}
+
+
+@pytest.mark.parametrize("loss", ["refuses", "is out of reach", "hangs"])
+async def test_a_lost_sentinel_keeps_nobody_from_the_others(watched: SentinelSet, loss: str) -> None:
+    """Also when it is the first of the list."""
+    good = sentinel_url(watched).removeprefix("redis+sentinel://")
+    hanging = watched.watchers[0]
+    with out_of_reach() as dark:
+        port = {"refuses": free_ports(1)[0], "is out of reach": dark, "hangs": hanging.port}[loss]
+        store = RedisTokenStore.from_url(f"redis+sentinel://{HOST}:{port},{good}")
+        if loss == "hangs":
+            hanging.freeze()
+        try:
+            await full_life(store)
+        finally:
+            hanging.thaw()
+            await store.aclose()
+
+
+def _notice_after(watchers: list[Server], milliseconds: int) -> None:
+    for watcher in watchers:
+        watcher.ask("SENTINEL", "SET", SERVICE, "down-after-milliseconds", milliseconds)
+
+
+async def test_a_failover_goes_unnoticed(flavour: str, tmp_path: Path) -> None:
+    """Callers see no error, be their token good for a minute or does it end before there is a new primary."""
+    async with Sandbox(token_lifetime=60) as steady, Sandbox(token_lifetime=1) as brief:
+        with running_sentinels(flavour, tmp_path) as watched:
+            url = sentinel_url(watched)
+            async with sentinel_client(watched) as theirs:
+                lasting = [provider(steady, redis) for redis in (url, url, theirs, theirs)]
+                # Logins without a store are spread at random; here they come at once.
+                hasty = [provider(brief, redis, random=lambda: 0.0) for redis in (url, theirs)]
+                async with Callers(*lasting) as calm, Callers(*hasty) as busy:
+                    await calm.hear(100)
+                    await busy.hear(100)
+                    watched.primary.ask("WAIT", 1, 5000)
+                    _notice_after(watched.watchers, 60_000)
+                    watched.primary.kill()
+                    logins = brief.counts["token"]
+                    # There is no primary, and tokens end: whoever needs one logs in alone.
+                    await until(lambda: brief.counts["token"] > logins)
+                    # Two are a majority; if all three stood for election at once, they might have to do so again.
+                    _notice_after(watched.watchers[:2], 500)
+                    await asyncio.to_thread(watched.kill_primary_and_wait)
+                    cold = provider(steady, url)
+                    calm.generations.add((await cold.get_token()).generation)
+                    await until(lambda: not any(one.state().store_away for one in hasty))
+                assert (calm.errors, busy.errors) == ([], [])
+                assert steady.counts["token"] == len(calm.generations) <= 2
+                assert (await cold.status()).generation in calm.generations
+                assert account_of(steady).account in "".join(watched.primary.ask("KEYS", "*"))
+                for one in (*lasting, *hasty, cold):
+                    await one.aclose()
+
+
+async def test_without_sentinels_and_primary_the_answer_comes_soon(any_flavour: str, tmp_path: Path) -> None:
+    """Nobody waits for three sentinels in turn, three times."""
+    with running_sentinels(any_flavour, tmp_path) as watched:
+        store = RedisTokenStore.from_url(sentinel_url(watched), timeout=0.1)
+        servers = [watched.primary, watched.replica, *watched.watchers]
+        for server in servers:
+            server.freeze()
+        outcome, took = await timed(lambda: full_life(store))
+        assert isinstance(outcome, TokenStoreError)
+        assert took < 3
+        for server in servers:
+            server.thaw()
+        await store.aclose()
