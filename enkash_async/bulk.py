@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from enkash_async.errors import EnkashError
+from enkash_async.errors import EnkashError, RetryAdvice
 
 if TYPE_CHECKING:
     from enkash_async.models import Bill
@@ -94,6 +94,11 @@ class BulkError(EnkashError):
     def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
         super().__init__(message)
         self.result = result
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LOOK: each item of `result` has advice of its own."""
+        return RetryAdvice.LOOK
 
 
 @attrs.frozen(kw_only=True)

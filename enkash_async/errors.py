@@ -38,6 +38,7 @@ raw body, and none keeps another library's exception alive: such an exception ca
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -61,6 +62,7 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "ResponseDecodeError",
+    "RetryAdvice",
     "ServerError",
     "TokenEndpointError",
     "TokenError",
@@ -78,12 +80,32 @@ __all__ = [
 _E = TypeVar("_E", bound="EnkashError")
 
 
+class RetryAdvice(enum.Enum):
+    """What a task queue should do with a job that failed."""
+
+    NOW = "now"  # run it again at once: nothing was done, and nothing stands in the way
+    LATER = "later"  # run it again after `retry_after` seconds, or after the pause of the queue where that is None
+    NEVER = "never"  # the same job would fail again: drop it, or have a person correct it
+    LOOK = "look"  # it may have happened: look at EnKash's state, or have a person look, before anything is run again
+
+
 class EnkashError(Exception):
     """The base of every error of this package.
 
     Args:
         message: What happened and what to do next, in one sentence.
+
+    Attributes:
+        retry: What a task queue should do with a job that ended with this error.
+        retry_after: Seconds after which to run the job again, where EnKash or this package knows it; otherwise None.
     """
+
+    retry_after: float | None = None
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """What a task queue should do with a job that ended with this error."""
+        return RetryAdvice.NEVER
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -125,6 +147,11 @@ class TransportError(EnkashError):
         super().__init__(message)
         self.sent = sent
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: nothing was sent, or it was a read."""
+        return RetryAdvice.LATER
+
 
 class RequestTimeoutError(TransportError, TimeoutError):
     """One attempt took longer than `Timeouts` allows; `sent` as in `TransportError`."""
@@ -150,6 +177,11 @@ class ResponseDecodeError(EnkashError):
         self.status = status
         self.content_type = content_type
         self.where = where
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: it was a read, since a call that changes something ends as `OutcomeUnknownError`."""
+        return RetryAdvice.LATER
 
 
 class ApiError(EnkashError):
@@ -194,6 +226,11 @@ class ApiError(EnkashError):
         self.path = path
         self.request_id = request_id
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """NEVER, save for a time-out at EnKash (408)."""
+        return RetryAdvice.LATER if self.status == 408 else RetryAdvice.NEVER
+
 
 class BadRequestError(ApiError):
     """HTTP 400 or 412: EnKash finds the request wrong; fix it before sending it again."""
@@ -205,6 +242,11 @@ class AuthenticationError(ApiError):
 
 class PermissionDeniedError(ApiError):
     """HTTP 403: the account may not do this, or this machine's IP address is not on EnKash's list."""
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: an IP address that is missing on EnKash's list is added without a change of the job."""
+        return RetryAdvice.LATER
 
 
 class NotFoundError(ApiError):
@@ -225,7 +267,10 @@ class RateLimitError(ApiError):
         retry_after: Seconds that the reply asks to wait, or None.
     """
 
-    retry_after: float | None = None
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER, after `retry_after` where EnKash names it."""
+        return RetryAdvice.LATER
 
 
 class ServerError(ApiError):
@@ -235,7 +280,10 @@ class ServerError(ApiError):
         retry_after: Seconds that the reply asks to wait, or None.
     """
 
-    retry_after: float | None = None
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER, after `retry_after` where EnKash names it."""
+        return RetryAdvice.LATER
 
 
 class BillerInactiveError(ApiError):
@@ -244,6 +292,11 @@ class BillerInactiveError(ApiError):
 
 class VelocityLimitError(ApiError):
     """`response_code` 36 or 37: the account's business limit is used up; wait, or have it raised by EnKash."""
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: the limit is a matter of time, or is raised by EnKash."""
+        return RetryAdvice.LATER
 
 
 class DuplicateReferenceError(ApiError):
@@ -257,6 +310,11 @@ class DuplicateReferenceError(ApiError):
     """
 
     differences: tuple[str, ...] = ()
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """NEVER where the reference belongs to another bill; LOOK where that bill could not be compared."""
+        return RetryAdvice.NEVER if self.differences else RetryAdvice.LOOK
 
 
 class OutcomeUnknownError(EnkashError):
@@ -289,6 +347,11 @@ class OutcomeUnknownError(EnkashError):
         self.reference_id = reference_id
         self.utility_enkash_ids = tuple(utility_enkash_ids)
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """LOOK: running it again blindly could pay twice."""
+        return RetryAdvice.LOOK
+
 
 class WaitTimeoutError(EnkashError, TimeoutError):
     """A bill was not settled in time; it may still settle.
@@ -303,9 +366,19 @@ class WaitTimeoutError(EnkashError, TimeoutError):
         super().__init__(message)
         self.last = last
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: the bill may still settle."""
+        return RetryAdvice.LATER
+
 
 class TokenError(EnkashError):
     """There is no token to send, so nothing was sent."""
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: nothing was sent, and a later login may work."""
+        return RetryAdvice.LATER
 
 
 class CredentialsRejectedError(TokenError):
@@ -327,6 +400,11 @@ class CredentialsRejectedError(TokenError):
         self.error = error
         self.locked = locked
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """NEVER: a person has to correct the credentials first."""
+        return RetryAdvice.NEVER
+
 
 class LoginGuardError(TokenError):
     """No login was attempted, since another one could lock the account.
@@ -342,6 +420,11 @@ class LoginGuardError(TokenError):
         super().__init__(message)
         self.reason = reason
 
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER after a renewal that brought nothing; NEVER where a person has to act first."""
+        return RetryAdvice.LATER if self.reason == "renewal" else RetryAdvice.NEVER
+
 
 class TokenEndpointError(TokenError):
     """The login failed for a reason other than the credentials.
@@ -351,7 +434,6 @@ class TokenEndpointError(TokenError):
         counted: True when EnKash may have counted the attempt (sent, but no readable answer).
     """
 
-    retry_after: float | None
     counted: bool
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, counted: bool = False) -> None:
@@ -375,6 +457,11 @@ class TokenReplyError(TokenEndpointError):
         super().__init__(message, counted=True)
         self.status = status
         self.content_type = content_type
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """NEVER: the base URL has to be checked first."""
+        return RetryAdvice.NEVER
 
 
 class TokenStoreError(TokenError):
@@ -418,3 +505,8 @@ class WebhookPayloadError(WebhookError):
 
 class WebhookStoreError(WebhookError):
     """The record of handled events that the workers share cannot be reached, so nothing was handed over."""
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER: answer 503, so that EnKash's resend, if there is one, is taken."""
+        return RetryAdvice.LATER

@@ -9,17 +9,13 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
-from enkash_async._flow.poller import is_permanent
+from enkash_async._flow.verdicts import judge
 from enkash_async._support.cancellation import is_cancelled
 from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
-    ConfigurationError,
-    DuplicateReferenceError,
     EnkashError,
     InvalidRequestError,
     OutcomeUnknownError,
-    TokenError,
-    TransportError,
 )
 
 __all__ = [
@@ -32,8 +28,6 @@ __all__ = [
     "checked_source",
     "collect",
     "drive",
-    "ends_the_job",
-    "group_of",
     "items_of",
     "stream",
 ]
@@ -76,23 +70,6 @@ async def items_of(source: Source[S]) -> AsyncIterator[S]:
             raise
         # The source's own: it would end one hand alone, and the others would take the items so far for all of them.
         raise RuntimeError("the source of the items was cancelled") from None
-
-
-def group_of(problem: EnkashError) -> BulkGroup:
-    """Return the group of an item that ended with an error."""
-    if isinstance(problem, OutcomeUnknownError):
-        return BulkGroup.UNKNOWN
-    if isinstance(problem, DuplicateReferenceError) and not problem.differences:
-        return BulkGroup.UNKNOWN  # there is a bill, maybe of an earlier run, that cannot be looked at
-    if isinstance(problem, TransportError) and problem.sent:
-        return BulkGroup.FAILED  # of a read, which changes nothing
-    unsent = isinstance(problem, (ConfigurationError, InvalidRequestError, TokenError, TransportError))
-    return BulkGroup.NOT_SENT if unsent else BulkGroup.FAILED
-
-
-def ends_the_job(problem: EnkashError) -> bool:
-    """Whether the failure of one item would meet every other one as well; a wrong argument is that item's own."""
-    return is_permanent(problem) and not isinstance(problem, InvalidRequestError)
 
 
 class Progress:
@@ -264,7 +241,7 @@ class _Run(Generic[S, T]):
         try:
             return BulkItem(key, await self._job.work(item), request=item)
         except EnkashError as problem:
-            if ends_the_job(problem):
+            if judge(problem).ends_job:
                 self._stopped_by = problem
             return _item(key, problem, item)
         except asyncio.CancelledError:
@@ -280,7 +257,7 @@ class _Run(Generic[S, T]):
 
 
 def _item(key: str, problem: EnkashError, given: object) -> BulkItem[Any]:
-    return BulkItem(key, error=problem, group=group_of(problem), request=given)
+    return BulkItem(key, error=problem, group=judge(problem).group, request=given)
 
 
 async def collect(

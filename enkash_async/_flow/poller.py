@@ -12,47 +12,13 @@ import attrs
 
 from enkash_async._flow.notifier import News
 from enkash_async.config import PollPolicy
-from enkash_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    CredentialsRejectedError,
-    EnkashError,
-    InvalidRequestError,
-    LoginGuardError,
-    RateLimitError,
-    RequestTimeoutError,
-    ResponseDecodeError,
-    ServerError,
-    TokenEndpointError,
-    TransportError,
-)
+from enkash_async.errors import EnkashError, RequestTimeoutError
 
-__all__ = ["Poller", "is_permanent", "is_transient", "peek"]
+__all__ = ["Poller", "peek"]
 
 T = TypeVar("T")
 
 _SHORTEST_LOOK = 1.0  # seconds; less would cut off the look at the end of a wait before it can be answered
-# After these, the next look would meet the same.
-_PERMANENT = (
-    AuthenticationError,
-    ConfigurationError,
-    CredentialsRejectedError,
-    InvalidRequestError,
-    LoginGuardError,
-)
-
-# After these, the next look may well succeed.
-_TRANSIENT = (TransportError, ServerError, RateLimitError, ResponseDecodeError, TokenEndpointError)
-
-
-def is_transient(problem: EnkashError) -> bool:
-    """Whether the next look may well succeed."""
-    return isinstance(problem, _TRANSIENT) and not is_permanent(problem)
-
-
-def is_permanent(problem: EnkashError) -> bool:
-    """Whether every later call would meet a failure as well; repeating a counted login could lock the account."""
-    return isinstance(problem, _PERMANENT) or (isinstance(problem, TokenEndpointError) and problem.counted)
 
 
 async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:

@@ -1,23 +1,49 @@
-"""What to do after a failure: pure decisions, no sleeping."""
+"""What a failure means: one table, for everybody who has to decide something about a failure.
+
+=====================================  =========  =====  =========  =========  ========  ========
+failure                                lasts      read   write      `writes`   group     one item
+=====================================  =========  =====  =========  =========  ========  ========
+not sent                               transient  again  again      again      not_sent  no
+maybe sent: drop, time-out             transient  again  reconcile  reconcile  failed    no
+a reply that cannot be read            transient  raise  reconcile  reconcile  failed    yes
+429                                    transient  again  raise      again      failed    no
+503 with `Retry-After`                 transient  again  reconcile  again      failed    no
+502, other 503, 504                    transient  again  reconcile  reconcile  failed    no
+500                                    transient  raise  reconcile  reconcile  failed    yes
+other 5xx                              transient  raise  reconcile  reconcile  failed    no
+408                                    call       again  reconcile  reconcile  failed    yes
+2xx with an undocumented code          call       raise  reconcile  reconcile  failed    yes
+401 after a new login                  permanent  raise  raise      raise      failed    no
+403; `response_code` 36, 37            call       raise  raise      raise      failed    no
+`response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
+any other answer                       call       raise  raise      raise      failed    yes
+an outcome that is not known           call       raise  raise      raise      unknown   no
+no token, and no login may be made     permanent  raise  raise      raise      not_sent  no
+no token: the login was not counted    transient  again  again      again      not_sent  no
+no token for another reason            call       raise  raise      raise      not_sent  no
+wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no
+=====================================  =========  =====  =========  =========  ========  ========
+
+The columns are the fields of `Verdict`; *write* stands for every call that changes something. What a task queue should
+do is `EnkashError.retry`, which stands on the classes, where users find it.
+
+A 401 is judged only after the pipeline has renewed the token and sent the call once more.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+import attrs
+
+from enkash_async import bulk, errors
 from enkash_async._wire.operation import Effect
-from enkash_async.errors import (
-    ApiError,
-    DuplicateReferenceError,
-    EnkashError,
-    RateLimitError,
-    ResponseDecodeError,
-    ServerError,
-    TokenEndpointError,
-    TransportError,
-    VelocityLimitError,
-)
+from enkash_async.bulk import BulkGroup
+from enkash_async.errors import ApiError, EnkashError
 
-__all__ = ["Verdict", "decide"]
+__all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 
 #: The documented values of `response_code` that mean «not done».
 _REFUSALS = frozenset({1, 36, 37, 38})
@@ -25,61 +51,92 @@ _REFUSALS = frozenset({1, 36, 37, 38})
 _TRANSIENT = frozenset({408, 502, 503, 504})
 
 
-class Verdict(enum.Enum):
-    """What may be done after a failure."""
+class Next(enum.Enum):
+    """What may follow a failed attempt, attempts left or not."""
 
     AGAIN = "again"
     RAISE = "raise"
     RECONCILE = "reconcile"  # it may have happened: look it up, never send it again
 
 
-def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Verdict:
-    """Return what may be done after one failed attempt, attempts left or not.
+class Lasts(enum.Enum):
+    """Whether the next call would meet the same failure."""
 
-    ============================================  =====  ==================================
-    failure                                       READ   CREATES, CONFIRMS, WRITES
-    ============================================  =====  ==================================
-    not sent, or no token for a passing reason    again  again
-    maybe sent (drop, time-out, truncated reply)  again  reconcile
-    429                                           again  raise; again with `writes`
-    503 with `Retry-After`                        again  reconcile; again with `writes`
-    408, 502, other 503, 504                      again  reconcile
-    500 and other 5xx                             raise  reconcile
-    a reply that cannot be read                   raise  reconcile
-    a 2xx with an undocumented response_code      raise  reconcile
-    any other answer                              raise  raise
-    ============================================  =====  ==================================
+    TRANSIENT = "transient"  # the next call may well succeed
+    PERMANENT = "permanent"  # every later call of this client would meet it too
+    CALL = "call"  # it concerns this call alone
 
-    A 401 is not in the table: the pipeline renews the token and sends once more before it asks here.
+
+@attrs.frozen(kw_only=True)
+class Verdict:
+    """One row of the table.
+
+    Attributes:
+        lasts: Whether the next call would meet the same.
+        read: What may follow where the call changes nothing.
+        write: What may follow where it changes something.
+        asked: Likewise under `RetryPolicy.writes`, which lets a call that changes something be repeated after an
+            answer that asks to come back.
+        group: The group of a bulk result that the item belongs to.
+        one_item: Whether one item may be to blame when a call for many fails, so that the others are tried apart.
+        ends_job: Whether every other item of a bulk job would fail as well. A wrong argument is its own item's.
+        says_absent: Whether EnKash said that there is no such bill; a bare 404 says nothing about it.
+    """
+
+    lasts: Lasts = Lasts.CALL
+    read: Next = Next.RAISE
+    write: Next = Next.RAISE
+    asked: Next = Next.RAISE
+    group: BulkGroup = BulkGroup.FAILED
+    one_item: bool = False
+    ends_job: bool = False
+    says_absent: bool = False
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the next call may well succeed."""
+        return self.lasts is Lasts.TRANSIENT
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether every later call would meet the failure too."""
+        return self.lasts is Lasts.PERMANENT
+
+
+def judge(problem: EnkashError) -> Verdict:
+    """Return what a failure means; a class of the user's own counts as the nearest one of the tree."""
+    row = next(TABLE[kind] for kind in type(problem).__mro__ if kind in TABLE)
+    return row if isinstance(row, Verdict) else row(problem)
+
+
+def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Next:
+    """Return what may be done after one failed attempt.
 
     Args:
         effect: What the call changes.
         failure: What became of the attempt.
         writes: `RetryPolicy.writes`.
     """
-    if isinstance(failure, TransportError) and not failure.sent:
-        return Verdict.AGAIN
-    if isinstance(failure, TokenEndpointError):
-        # Repeating a login that may have been counted is how accounts get locked.
-        return Verdict.RAISE if failure.counted else Verdict.AGAIN
-    if isinstance(failure, (DuplicateReferenceError, VelocityLimitError)):
-        return Verdict.RAISE  # EnKash's own code says what was done, whatever the status around it
-    passing = isinstance(failure, ApiError) and failure.status in _TRANSIENT
+    verdict = judge(failure)
     if effect is Effect.READ:
-        again = passing or isinstance(failure, (TransportError, RateLimitError))
-        return Verdict.AGAIN if again else Verdict.RAISE
-    if writes and _asks_to_come_back(failure):
-        return Verdict.AGAIN
-    unclear = passing or isinstance(failure, (TransportError, ServerError, ResponseDecodeError))
-    if isinstance(failure, ApiError) and not _is_plain(failure):
-        unclear = True
-    return Verdict.RECONCILE if unclear else Verdict.RAISE
+        return verdict.read
+    return verdict.asked if writes else verdict.write
 
 
-def _asks_to_come_back(failure: EnkashError) -> bool:
-    if isinstance(failure, RateLimitError):
-        return True
-    return isinstance(failure, ServerError) and failure.status == 503 and failure.retry_after is not None
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+def _transport(problem: errors.TransportError) -> Verdict:
+    unclear = Next.RECONCILE if problem.sent else Next.AGAIN
+    group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT  # only a read is told as sent, and changes nothing
+    return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=unclear, asked=unclear, group=group)
+
+
+def _answer(answer: ApiError) -> Verdict:
+    """Return the row of an error that EnKash answered with; its status and code decide, whatever its class."""
+    is_overload = answer.status in _TRANSIENT
+    write = Next.RECONCILE if is_overload or not _is_plain(answer) else Next.RAISE
+    return Verdict(read=Next.AGAIN if is_overload else Next.RAISE, write=write, asked=write, one_item=True)
 
 
 def _is_plain(answer: ApiError) -> bool:
@@ -92,3 +149,83 @@ def _is_plain(answer: ApiError) -> bool:
     if answer.status >= 300 or code is None or code in _REFUSALS:
         return True
     return 400 <= code < 500 and code not in _TRANSIENT
+
+
+def _server(answer: errors.ServerError) -> Verdict:
+    asks = answer.status == 503 and answer.retry_after is not None
+    return attrs.evolve(
+        _answer(answer),
+        lasts=Lasts.TRANSIENT,
+        write=Next.RECONCILE,
+        asked=Next.AGAIN if asks else Next.RECONCILE,
+        one_item=answer.status == 500,
+    )
+
+
+def _rate_limit(answer: errors.RateLimitError) -> Verdict:
+    return attrs.evolve(_answer(answer), lasts=Lasts.TRANSIENT, read=Next.AGAIN, asked=Next.AGAIN, one_item=False)
+
+
+def _authentication(answer: errors.AuthenticationError) -> Verdict:
+    return attrs.evolve(_answer(answer), lasts=Lasts.PERMANENT, one_item=False, ends_job=True)
+
+
+def _permission(answer: errors.PermissionDeniedError) -> Verdict:
+    return attrs.evolve(_answer(answer), one_item=False)
+
+
+def _not_found(answer: errors.NotFoundError) -> Verdict:
+    return attrs.evolve(_answer(answer), says_absent=answer.bill_absent)
+
+
+def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
+    # EnKash's own code says what was done, whatever the status around it. Where the bill of the reference could not be
+    # compared, it may be the one of an earlier run.
+    group = BulkGroup.FAILED if answer.differences else BulkGroup.UNKNOWN
+    return Verdict(group=group, one_item=True)
+
+
+def _login(problem: errors.TokenEndpointError) -> Verdict:
+    if problem.counted:
+        return _NO_LOGIN  # repeating a login that may have been counted is how accounts get locked
+    return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)
+
+
+_NOT_SENT: Final = Verdict(group=BulkGroup.NOT_SENT)
+_NO_LOGIN: Final = Verdict(lasts=Lasts.PERMANENT, group=BulkGroup.NOT_SENT, ends_job=True)
+_OF_THE_CALL: Final = Verdict()
+
+#: Every class of the tree; a row is a value, or a function of the evidence that the error carries.
+TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
+    EnkashError: _OF_THE_CALL,
+    errors.ConfigurationError: _NO_LOGIN,
+    errors.InvalidRequestError: Verdict(lasts=Lasts.PERMANENT, group=BulkGroup.NOT_SENT),
+    errors.TransportError: _transport,
+    errors.RequestTimeoutError: _transport,
+    errors.ResponseDecodeError: Verdict(
+        lasts=Lasts.TRANSIENT, write=Next.RECONCILE, asked=Next.RECONCILE, one_item=True
+    ),
+    ApiError: _answer,
+    errors.BadRequestError: _answer,
+    errors.AuthenticationError: _authentication,
+    errors.PermissionDeniedError: _permission,
+    errors.NotFoundError: _not_found,
+    errors.RateLimitError: _rate_limit,
+    errors.ServerError: _server,
+    errors.BillerInactiveError: _answer,
+    errors.VelocityLimitError: _OF_THE_CALL,  # its code says what was done, whatever the status around it
+    errors.DuplicateReferenceError: _duplicate,
+    errors.OutcomeUnknownError: Verdict(group=BulkGroup.UNKNOWN),
+    bulk.BulkError: _OF_THE_CALL,
+    errors.WaitTimeoutError: _OF_THE_CALL,
+    errors.TokenError: _NOT_SENT,
+    errors.CredentialsRejectedError: _NO_LOGIN,
+    errors.LoginGuardError: _NO_LOGIN,
+    errors.TokenEndpointError: _login,
+    errors.TokenReplyError: _NO_LOGIN,
+    errors.TokenStoreError: _NOT_SENT,
+    errors.WebhookError: _OF_THE_CALL,
+    errors.WebhookAuthenticationError: _OF_THE_CALL,
+    errors.WebhookPayloadError: _OF_THE_CALL,
+    errors.WebhookStoreError: _OF_THE_CALL,
+}

@@ -14,7 +14,7 @@ from logging import getLogger
 from typing import TypeVar
 
 from enkash_async._flow.gate import Gate
-from enkash_async._flow.verdicts import Verdict, decide
+from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
 from enkash_async._support.cancellation import is_cancelled
 from enkash_async._support.secret import Secret
@@ -29,8 +29,6 @@ from enkash_async.errors import (
     OutcomeUnknownError,
     RateLimitError,
     ResponseDecodeError,
-    ServerError,
-    TokenEndpointError,
     TokenError,
 )
 from enkash_async.tokens._types import Token, TokenProvider
@@ -81,10 +79,10 @@ class Pipeline:
             result = await self._attempt(operation)
             if not isinstance(result, EnkashError):
                 return result
-            if decide(operation.effect, result) is Verdict.RECONCILE:
+            if decide(operation.effect, result) is Next.RECONCILE:
                 unclear = result
-            verdict = decide(operation.effect, result, writes=self._retry.writes)
-            pause = self._pause(attempt, result) if verdict is Verdict.AGAIN else None
+            then = decide(operation.effect, result, writes=self._retry.writes)
+            pause = self._pause(attempt, result) if then is Next.AGAIN else None
             if pause is None:
                 # An earlier attempt may have been done, whatever the last one says: also «used before», since that
                 # attempt may be the one that used the reference.
@@ -97,7 +95,7 @@ class Pipeline:
 
     def _pause(self, attempt: int, failure: EnkashError) -> float | None:
         """Return the seconds until the next attempt, or None when there is none."""
-        asked = failure.retry_after if isinstance(failure, (RateLimitError, ServerError, TokenEndpointError)) else None
+        asked = failure.retry_after
         if attempt >= self._retry.attempts or (asked or 0) > self._retry.max_retry_after:
             return None
         return self._retry.pause(attempt, asked, self._random)

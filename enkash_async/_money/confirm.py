@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import attrs
 
-from enkash_async._flow.jobs import Collected, Progress, Source, group_of, items_of
-from enkash_async._flow.poller import is_permanent
+from enkash_async._flow.jobs import Collected, Progress, Source, items_of
+from enkash_async._flow.verdicts import judge
 from enkash_async._money.in_flight import InFlight
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
@@ -16,14 +16,9 @@ from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.config import SettlePolicy
 from enkash_async.errors import (
-    ApiError,
     EnkashError,
     InvalidRequestError,
-    NotFoundError,
     OutcomeUnknownError,
-    PermissionDeniedError,
-    RateLimitError,
-    VelocityLimitError,
 )
 from enkash_async.models import Bill
 
@@ -35,8 +30,6 @@ _LARGEST_CALL = 1000  # ids; EnKash's limit for one approval call
 # Refusals of a chunk in a row, with nothing accepted in between, after which the rest is not tried in smaller parts:
 # enough to find one bad bill among 1,000 by halving, and far from asking EnKash about each of them.
 _MOST_REFUSALS = 16
-# Refusals that have nothing to do with one bill among the others.
-_OF_THE_WHOLE = (PermissionDeniedError, RateLimitError, VelocityLimitError)
 
 
 @attrs.frozen
@@ -116,7 +109,7 @@ class Chunk:
             return True
         if isinstance(seen, Bill):
             self._results[one] = ConfirmResult(BulkGroup.UNKNOWN, _ambiguous(one, seen))
-        elif isinstance(seen, NotFoundError) and seen.bill_absent:
+        elif judge(seen).says_absent:
             self._results[one] = ConfirmResult(BulkGroup.FAILED, seen)
         elif self._in_flight.left(one):
             self._results[one] = ConfirmResult(BulkGroup.UNKNOWN, self._unknown([one], _sent_before(seen)))
@@ -152,11 +145,11 @@ class Chunk:
     async def _failed(self, ids: Sequence[str], failure: EnkashError) -> None:
         if isinstance(failure, OutcomeUnknownError):
             await self._read_back(ids, failure)
-        elif len(ids) > 1 and _may_be_of_one(failure) and self._refusals < _MOST_REFUSALS:
+        elif len(ids) > 1 and judge(failure).one_item and self._refusals < _MOST_REFUSALS:
             self._refusals += 1
             await self._send_in_parts(ids, failure)
         else:
-            self._file(ids, ConfirmResult(group_of(failure), failure))
+            self._file(ids, ConfirmResult(judge(failure).group, failure))
 
     async def _send_in_parts(self, ids: Sequence[str], refused: EnkashError) -> None:
         """Find out which bill it was for whose sake EnKash refused the whole call, and confirm the others.
@@ -207,10 +200,6 @@ def _waits(seen: Bill | EnkashError) -> bool:
 
 def _is_confirmed(seen: Bill | EnkashError) -> bool:
     return isinstance(seen, Bill) and seen.debit_confirmed is True
-
-
-def _may_be_of_one(failure: EnkashError) -> bool:
-    return isinstance(failure, ApiError) and not isinstance(failure, _OF_THE_WHOLE) and not is_permanent(failure)
 
 
 def _sent_before(trouble: EnkashError | None) -> OutcomeUnknownError:
@@ -303,7 +292,7 @@ class Confirming:
         for one, place in given.places.items():
             result = results[one]
             self.collected.add(place, BulkItem(one, error=result.error, group=result.group))
-            if result.error is not None and is_permanent(result.error):
+            if result.error is not None and judge(result.error).is_permanent:
                 self._stopped_by = result.error
         self._progress.add(given.count)
 

@@ -11,7 +11,7 @@ from enkash_async._calls.search import consumers, search_body
 from enkash_async._flow.deadline import Deadline
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.pager import AsyncPager
-from enkash_async._flow.poller import is_permanent, is_transient
+from enkash_async._flow.verdicts import Lasts, judge
 from enkash_async._support import checks
 from enkash_async._wire.operation import Effect, Operation, Request, Send, json_request, path
 from enkash_async.config import Routes
@@ -19,8 +19,6 @@ from enkash_async.errors import (
     EnkashError,
     InvalidRequestError,
     NotFoundError,
-    ResponseDecodeError,
-    ServerError,
 )
 from enkash_async.models import Bill, BillFilter
 
@@ -188,9 +186,9 @@ class Reads:
             return {bill.utility_enkash_id: bill for bill in page if bill.utility_enkash_id in wanted and _tells(bill)}
         # After a passing failure the bills are not asked for one by one: a hundred calls more would not help EnKash. A
         # plain 500, or a reply that cannot be read, is a matter of this search alone.
-        own = isinstance(page, ResponseDecodeError) or (isinstance(page, ServerError) and page.status == 500)
-        hopeless = is_permanent(page) or (is_transient(page) and not own)
-        return dict.fromkeys(batch, page) if hopeless else {}
+        verdict = judge(page)
+        is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
+        return dict.fromkeys(batch, page) if is_hopeless else {}
 
 
 def _reading(name: str, to: str) -> Operation[Bill]:

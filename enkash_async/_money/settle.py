@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from enkash_async._calls.bills import Wanted
-from enkash_async._flow.poller import Poller, is_permanent, peek
+from enkash_async._flow.poller import Poller, peek
+from enkash_async._flow.verdicts import judge
 from enkash_async._money import match as matching
 from enkash_async._money.reads import Reads
 from enkash_async.config import SettlePolicy
@@ -65,7 +66,7 @@ class Settling:
             if isinstance(seen, Bill) and not seen.utility_enkash_id:
                 # Success with nothing in it; what is taken for a bill here would be taken for created.
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
-            return isinstance(seen, Bill) or is_permanent(seen)
+            return isinstance(seen, Bill) or judge(seen).is_permanent
 
         pauses = (settle or self._policy).pauses
         await self._poller.until(look, seconds=self.window(settle), pauses=pauses)
@@ -92,7 +93,7 @@ class Settling:
             return seen
         found = (
             "EnKash does not show it yet"
-            if isinstance(seen, NotFoundError)
+            if judge(seen).says_absent
             else f"it cannot be looked up: {wanted.redacted(str(seen))}"
         )
         raise OutcomeUnknownError(
@@ -145,4 +146,4 @@ class Settling:
 def _is_done(seen: Bill | EnkashError | None) -> bool:
     if isinstance(seen, Bill):
         return seen.debit_confirmed is True
-    return seen is not None and (is_permanent(seen) or (isinstance(seen, NotFoundError) and seen.bill_absent))
+    return seen is not None and (judge(seen).is_permanent or judge(seen).says_absent)

@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 from enkash_async._flow.jobs import Collected, OnProgress, Progress
 from enkash_async._flow.notifier import BillNotifier, News
-from enkash_async._flow.poller import Poller, is_transient
+from enkash_async._flow.poller import Poller
+from enkash_async._flow.verdicts import judge
 from enkash_async._money.reads import Reads
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.config import PollPolicy
@@ -53,7 +54,7 @@ class _Wait:
         last, trouble = self._last.get(one), self._trouble.get(one)
         if last is not None and last.is_settled:
             return BulkItem(one, last)
-        if trouble is not None and not is_transient(trouble):
+        if trouble is not None and not judge(trouble).is_transient:
             return BulkItem(one, error=trouble, group=BulkGroup.FAILED)
         late = WaitTimeoutError(f"bill {one} is not settled after {timeout:g} s; it may still settle", last=last)
         late.__cause__ = trouble
@@ -66,7 +67,7 @@ class _Wait:
             is_over = seen.is_settled
         else:
             self._trouble[one] = seen
-            is_over = not is_transient(seen)
+            is_over = not judge(seen).is_transient
         if is_over:
             del self._pending[one]
             self._progress.add()

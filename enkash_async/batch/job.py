@@ -18,8 +18,8 @@ from typing import TypeVar
 import attrs
 
 from enkash_async._calls.bills import Wanted, biller_words, due_amount
-from enkash_async._flow.jobs import drive, ends_the_job, group_of, items_of
-from enkash_async._flow.poller import is_transient
+from enkash_async._flow.jobs import drive, items_of
+from enkash_async._flow.verdicts import Next, judge
 from enkash_async._money import match as matching
 from enkash_async._support.text import rupees
 from enkash_async.batch.journal import Journal
@@ -28,14 +28,10 @@ from enkash_async.batch.rows import Row
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.client import EnkashClient
 from enkash_async.errors import (
-    ApiError,
     ConfigurationError,
     EnkashError,
     InvalidRequestError,
     OutcomeUnknownError,
-    ResponseDecodeError,
-    ServerError,
-    TransportError,
     WaitTimeoutError,
 )
 from enkash_async.models import Bill, FetchedBill, Outcome
@@ -178,13 +174,12 @@ class PayJob:
         await drive(items_of(self._cases), take, self._concurrency)
 
     def _fail(self, case: _Case, problem: EnkashError) -> None:
-        outcome = _OF_GROUP.get(group_of(problem))
-        if outcome is None:
-            # What was only read and brought no answer has not been refused.
-            refused = isinstance(problem, ApiError) and not is_transient(problem)
-            outcome = RowOutcome.REFUSED if refused else RowOutcome.NOT_SENT
+        verdict = judge(problem)
+        # What was only read and brought no answer has not been refused.
+        failed = RowOutcome.NOT_SENT if verdict.is_transient else RowOutcome.REFUSED
+        outcome = _OF_GROUP.get(verdict.group, failed)
         case.end(outcome, problem)
-        if ends_the_job(problem):
+        if verdict.ends_job:
             self._stopped_by = problem
 
     async def _create(self, case: _Case) -> None:
@@ -296,8 +291,8 @@ class PayJob:
             result = await self._client.payments.confirm_debit(ids, remarks=self._remarks)
         except EnkashError as failure:
             # Such an end of the confirmation itself would be unknown; this is one of the reading before it.
-            read_only = isinstance(failure, (ServerError, TransportError, ResponseDecodeError))
-            group = BulkGroup.NOT_SENT if read_only else group_of(failure)
+            verdict = judge(failure)
+            group = BulkGroup.NOT_SENT if verdict.write is Next.RECONCILE else verdict.group
             return {one: BulkItem(one, error=failure, group=group) for one in ids}
         return {item.key: item for item in _all(result)}
 

@@ -19,6 +19,7 @@ from enkash_async._calls.requests import BillRequest
 from enkash_async._flow.jobs import Job, OnProgress, Source, checked_source, collect, items_of, stream
 from enkash_async._flow.notifier import BillNotifier
 from enkash_async._flow.poller import Poller
+from enkash_async._flow.verdicts import judge
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._money.wait import checked_timeout, wait_for
@@ -26,7 +27,7 @@ from enkash_async._support import checks
 from enkash_async._wire.operation import Send
 from enkash_async.bulk import BulkItem, BulkResult
 from enkash_async.config import PollPolicy, Routes, SettlePolicy
-from enkash_async.errors import DuplicateReferenceError, NotFoundError, OutcomeUnknownError, WaitTimeoutError
+from enkash_async.errors import DuplicateReferenceError, OutcomeUnknownError, WaitTimeoutError
 from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.resources import bills_bulk as jobs
 
@@ -242,7 +243,7 @@ class Bills(Reads):
         seen = await self._settling.find(checks.identifier(reference_id, "reference_id"), policy)
         if isinstance(seen, Bill):
             return seen
-        if isinstance(seen, NotFoundError) and seen.bill_absent:
+        if judge(seen).says_absent:
             return None
         raise seen
 

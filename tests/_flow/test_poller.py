@@ -9,27 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enkash_async import PollPolicy, errors
+from enkash_async import PollPolicy
 from enkash_async._flow.notifier import BillNotifier, News
-from enkash_async._flow.poller import Poller, is_permanent, is_transient, peek
-from enkash_async.bulk import BulkError
+from enkash_async._flow.poller import Poller, peek
 from enkash_async.errors import (
-    AuthenticationError,
     BadRequestError,
-    ConfigurationError,
-    CredentialsRejectedError,
-    EnkashError,
-    InvalidRequestError,
-    LoginGuardError,
-    NotFoundError,
-    OutcomeUnknownError,
-    RateLimitError,
     RequestTimeoutError,
-    ResponseDecodeError,
-    ServerError,
-    TokenEndpointError,
-    TokenReplyError,
-    TransportError,
 )
 
 from support import Time
@@ -52,41 +37,6 @@ class Sight:
 
 def _poller(time: Time, random: Callable[[], float] = lambda: 0.5) -> Poller:
     return Poller(time, time.sleep, random)
-
-
-# --- which failures pass ----------------------------------------------------------------------------------------------
-
-PASSING = [
-    *(TransportError("x"), TransportError("x", sent=False), RequestTimeoutError("x"), ServerError("x")),
-    *(RateLimitError("x"), ResponseDecodeError("x"), TokenEndpointError("x")),
-]
-LASTING = [
-    *(AuthenticationError("x"), ConfigurationError("x"), CredentialsRejectedError("x"), InvalidRequestError("x")),
-    *(LoginGuardError("x"), TokenEndpointError("x", counted=True), TokenReplyError("x")),
-]
-OF_THE_ONE = [BadRequestError("x"), NotFoundError("x"), OutcomeUnknownError("x"), EnkashError("x")]
-
-
-@pytest.mark.parametrize(
-    ("problem", "passing", "lasting"),
-    [
-        *((problem, True, False) for problem in PASSING),
-        *((problem, False, True) for problem in LASTING),
-        *((problem, False, False) for problem in OF_THE_ONE),
-    ],
-    ids=repr,
-)
-def test_a_failure_passes_or_lasts_or_is_of_the_one_call(problem: EnkashError, passing: bool, lasting: bool) -> None:
-    """A login that may have been counted is not made again, though its failure looks like a passing one."""
-    assert (is_transient(problem), is_permanent(problem)) == (passing, lasting)
-
-
-def test_no_error_both_passes_and_lasts() -> None:
-    """Of the whole tree."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EnkashError)]
-    made = [kind("x") for kind in kinds if kind is not BulkError]
-    assert len(made) > 20
-    assert [error for error in made if is_transient(error) and is_permanent(error)] == []
 
 
 # --- one look ---------------------------------------------------------------------------------------------------------
