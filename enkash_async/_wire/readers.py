@@ -1,8 +1,8 @@
-"""Readers of reply classes: one that is careful, and a quick one that is compiled for each class.
+"""Readers of reply classes: a careful one, and a quick one that is compiled for each class.
 
-A reply is read twice over only where it is odd. The quick reader takes EnKash's own names and conventional values,
-which is what nearly every reply consists of; at the first thing that is neither, the careful one begins again. It
-alone decides what an odd reply means.
+The quick reader accepts EnKash's own names and conventional values, which is all that nearly every reply contains. At
+the first other name or value it gives up, and the careful reader reads the object from its start. Only the careful
+reader decides what an odd reply means.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from enkash_async.models.base import camel
 
 __all__ = ["Member", "fold", "members", "reader"]
 
-# Numbers that the careful reader would take as they are, and its checks take long to say so.
+# Source that recognises ordinary numbers: they need none of the careful reader's slower checks.
 _SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
 _SMALL = "-10**18 < value < 10**18"
-# How many names that mean no member are remembered, and how long ones: hostile replies must not fill the memory.
+# Unknown names remembered for each class, and the characters of the longest: hostile replies cannot fill the memory.
 _MOST_STRANGE, _LONGEST_STRANGE = 1_000, 64
 
 
 @attrs.frozen
 class Member:
-    """How a member of a reply becomes a field.
+    """How a member of a reply becomes a field of a value.
 
     Attributes:
-        attribute: Name of the field.
-        kind: Its type, without `| None`.
-        hook: Reads a value that is there.
-        default: The field's value where EnKash sends nothing.
+        attribute: Name of the field, such as `bill_due_date`.
+        kind: Type of the field, without `| None`.
+        hook: Reads a value other than null.
+        default: Value of the field where EnKash sends none.
     """
 
     attribute: str
@@ -46,21 +46,21 @@ class Member:
 
     @property
     def blank(self) -> bool:
-        """Whether "" means that there is no value; not for strings, which can be empty."""
+        """Whether "" means «no value»: it does for every type but `str`."""
         return self.kind is not str
 
     @property
     def is_nested(self) -> bool:
-        """Whether its value is an object or a list."""
+        """Whether the value is an object or a list."""
         return not isinstance(self.kind, type) or issubclass(self.kind, Reply)
 
 
 class _OddError(Exception):
-    """The quick reader gives up."""
+    """Makes the quick reader give up and call the careful one."""
 
 
 def fold(name: str) -> str:
-    """Return a name without case and underscores, which the pages contradict each other in (`billdate`)."""
+    """Return a name in lower case without underscores: EnKash's pages disagree about both (`billdate`, `billDate`)."""
     return name.replace("_", "").lower()
 
 
@@ -68,9 +68,9 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
     """Return the members of a reply class by EnKash's names, exact and folded.
 
     Args:
-        cls: The class.
-        kinds: The type of each field, without `| None`.
-        hook: Returns the reader of a type.
+        cls: The reply class, whose fields become the members.
+        kinds: Type of each field by its name, without `| None`.
+        hook: Returns the function that reads values of a type.
     """
     found: dict[str, Member] = {}
     for field in attrs.fields(cls):
@@ -78,26 +78,26 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
             continue
         kind = kinds[field.name]
         known = Member(field.name, kind, hook(kind), field.default)
-        for name in (camel(field.name), *field.metadata["wire"]):
+        for name in (camel(field.name), *field.metadata["aliases"]):
             found[name] = found[fold(name)] = known
     return found
 
 
 def reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
-    """Return the reader of a reply class, quick where it can be."""
+    """Return the reader of a reply class: the quick one if the class allows it, else the careful one."""
     careful = _careful(cls, known)
     return _compiled(cls, known, careful) if _is_plain(cls) else careful
 
 
 def _is_plain(cls: type[Reply]) -> bool:
-    """Whether `__init__` does no more than set fields; a draft would skip whatever else it does."""
+    """Whether `__init__` does no more than set fields; the quick reader never calls it."""
     fields = [field for field in attrs.fields(cls) if field.name != "extra"]
     does_more = any(field.converter or field.validator or isinstance(field.default, attrs.Factory) for field in fields)  # type: ignore[arg-type]
     return not does_more and not hasattr(cls, "__attrs_post_init__")
 
 
 def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
-    """Return the reader that decides: every spelling of a name, every form of a value, and errors that say where."""
+    """Return the careful reader: it knows every spelling of a name and form of a value, and errors name the place."""
 
     def read(raw: Any, _: Any) -> Reply:
         if not isinstance(raw, dict):
@@ -123,7 +123,7 @@ def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
 def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
     """Return the quick reader, compiled from source as attrs compiles `__init__` and cattrs its hooks.
 
-    For a class with nothing but an amount and a biller, and without the checks, the source would be:
+    For a class with only an amount and a biller, the source without its checks would be:
 
         rest = raw.copy()
         draft = Draft()
@@ -133,22 +133,22 @@ def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook
         draft.biller = read_biller(held_biller)
         draft.__class__ = Bill
 
-    A frozen class pays for each field that its `__init__` sets, and forty of them cost more than all the rest. So the
-    fields are set on a draft, a twin of the class that is not frozen, and the whole draft becomes the value at the
-    end: CPython allows that between classes with the same slots.
+    The draft is an unfrozen twin of the class, and becomes the value by changing its class, which CPython allows
+    between classes with the same slots. That saves time: setting forty fields of a frozen class one by one costs more
+    than all other work on a bill.
     """
-    # One entry a member: `known` has several names for each, and all but EnKash's own are left to the careful reader.
+    # EnKash's own name of each member; the careful reader handles the other names in `known`.
     exact = {camel(member.attribute): member for member in known.values()}
-    strange: dict[str, str] = {}  # names of which it is known that they mean no member
+    strange: dict[str, str] = {}  # names that were found to belong to no member
 
     def further(rest: dict[str, Any]) -> dict[str, Any]:
         for name in rest:
             if name not in strange:
                 if fold(name) in known:
-                    raise _OddError  # another name of a member
+                    raise _OddError  # another spelling of a member
                 if len(strange) < _MOST_STRANGE and len(name) <= _LONGEST_STRANGE:
                     strange[name] = name
-        # Anew, since `rest` keeps the room that it had for all members; and all values share the strings of the names.
+        # A new dict takes less memory: `rest` still has room for all members, and its names are not shared.
         return {strange.get(name, name): item for name, item in rest.items()}
 
     thawed = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook
         "Decimal": Decimal,
         "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),
         "Value": cls,
-        # What is no string where a word or a date is expected is a TypeError of a dictionary, or of `len`.
+        # TypeError: a word or a date is no string, so that a look-up in a dictionary, or `len`, failed.
         "Odd": (UnconventionalError, UnreadableError, _OddError, TypeError),
         "careful": careful,
         "further": further,
@@ -174,7 +174,7 @@ def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook
         if "local" in field.metadata:
             scope[f"default_{field.name}"] = field.default
             lines.append(f"draft.{field.name} = default_{field.name}")
-    # What is odd about this object shows before those within it are read, which would be for nothing, level by level.
+    # Inner objects come last: if this object turns out odd, the work on them would be wasted, at each level again.
     body = "\n            ".join([*lines, "draft.extra = further(rest) if rest else {}", *nested])
     source = f"""
 def read(raw, kind=None):
@@ -193,13 +193,13 @@ def read(raw, kind=None):
 """
     place = f"<enkash_async reader of {cls.__name__}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for debuggers
-    exec(compile(source, place, "exec"), scope)  # noqa: S102 (nothing but names of our own classes is in it)
+    exec(compile(source, place, "exec"), scope)  # noqa: S102 (the source holds only names of our own classes)
     quick: Hook = scope["read"]
     return quick
 
 
 def _expression(member: Member, scope: dict[str, Any]) -> str:
-    """Return the source that makes a field of the variable `value`, the most likely case first."""
+    """Return the source that converts the variable `value` for a field, the most likely case first."""
     attribute, kind = member.attribute, member.kind
     default = "None" if member.default is None else f"default_{attribute}"
     scope |= {f"default_{attribute}": member.default, f"read_{attribute}": member.hook, f"kind_{attribute}": kind}

@@ -1,4 +1,4 @@
-"""Values that calls take and return: frozen, exact, and quiet about personal data."""
+"""Values that calls take and return: frozen and exact; `repr` hides personal data."""
 
 from enkash_async.models._billers import Biller, BillerCategory, BillerParam
 from enkash_async.models._bills import Bill, CompanyBiller, FetchedBill, PaymentInitiation

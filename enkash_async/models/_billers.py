@@ -12,14 +12,14 @@ __all__ = ["Biller", "BillerCategory", "BillerParam"]
 
 @attrs.frozen(kw_only=True, repr=False)
 class BillerParam(Reply):
-    """One input that a biller asks for, or one that a bill was paid with.
+    """An input that a biller asks for, such as the consumer number; in a bill, with the value that was given.
 
     EnKash page: Bill Payment Webhook (api-12515630), `billerParams`.
 
     Attributes:
-        key: What to write in `params`: `cn`, `ad1`, `ad2`, `ad3`.
-        name: What the biller calls it, such as `Consumer Number`.
-        value: The value of a bill; None in a biller's own list.
+        key: Its key in `params`: `cn`, `ad1`, `ad2` or `ad3`.
+        name: The biller's name for it, such as `Consumer Number`.
+        value: The value given for a bill; None in the inputs that a biller asks for.
     """
 
     key: str | None = member()
@@ -34,24 +34,24 @@ class Biller(Reply):
     EnKash page: Bill Payment Webhook (api-12515630), `biller`; the page of the biller list itself is not public.
 
     Attributes:
-        biller_id: What `bills.fetch_current` takes; 0 if EnKash left it out, which every call refuses.
-        name: Name to show.
+        biller_id: The id that `bills.fetch_current` takes; 0 where EnKash left it out, and every call refuses 0.
+        name: Name to show to the payer.
         biller_type: Category, such as `ELECTRICITY`.
-        biller_params: The inputs to ask the payer for.
+        biller_params: Inputs to ask the payer for.
     """
 
     biller_id: int = member(0)
-    name: str | None = member(wire=("billerName",))
-    biller_type: BillerType | None = member(wire=("category", "billerCategory"))
+    name: str | None = member(aliases=("billerName",))
+    biller_type: BillerType | None = member(aliases=("category", "billerCategory"))
     biller_params: tuple[BillerParam, ...] = member(())
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class BillerCategory(Reply):
-    """A kind of biller; the shape of EnKash's reply is not documented, so a bare word is understood as well.
+    """A category of billers; EnKash does not document the reply, so a bare string is read as a name.
 
     Attributes:
-        name: What `billers.list(category=…)` takes; empty if EnKash left it out.
+        name: The word that `billers.list(category=…)` takes, such as `ELECTRICITY`; empty where EnKash left it out.
     """
 
-    name: str = member("", wire=("billerType", "category", "categoryName", "billerCategory"))
+    name: str = member("", aliases=("billerType", "category", "categoryName", "billerCategory"))

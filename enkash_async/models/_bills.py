@@ -1,4 +1,4 @@
-"""Bills: as fetched from the biller, and as EnKash pays them."""
+"""Bills: as a biller reports them, and as EnKash pays them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from enkash_async.models.base import Reply, hidden, member, shown_short
 __all__ = ["Bill", "CompanyBiller", "FetchedBill", "PaymentInitiation"]
 
 _APPROVED = frozenset({"APPROVED", "CHECKER_APPROVED"})
-# Words of `paymentStatus` that are past the confirmation of the debit.
+# Words of `paymentStatus` that can only follow a confirmed debit.
 _MOVED = frozenset(
     {"PROCESS", "SUCCESS", "IN_PROCESS", "PENDING_WITH_BANK", "REFUND_IN_PROGRESS", "REFUND_REQUESTED", "REFUNDED"}
     | {"PARTIAL_REFUNDED", "PAID_OFFLINE", "PARTIAL_PAID"}
@@ -32,19 +32,19 @@ _MOVED = frozenset(
 
 @attrs.frozen(kw_only=True, repr=False)
 class FetchedBill(Reply):
-    """What a biller says is due at the moment; nothing is paid or created by it.
+    """What a consumer owes a biller now, as the biller reports it; a fetch creates and pays nothing.
 
-    Amounts are rupees. Any member is None where EnKash left it out, whatever its pages call required.
-    EnKash page: Fetch Current Bill (api-10664798), whose names for dates and amounts come in several casings.
+    Amounts are rupees. Any member is None where EnKash left it out, even if EnKash's page calls it required.
+    EnKash page: Fetch Current Bill (api-10664798), which spells the names of dates and amounts in several casings.
 
     Attributes:
-        company_biller_id: What ties a created bill to this consumer.
-        bill_net_amount: The amount to pay today.
-        early_payment_amount: The amount until `early_payment_date`.
-        late_payment_amount: The amount after `bill_due_date`.
-        status_message: The biller's message; with no amount beside it, the reason why nothing could be fetched.
-        biller_id: The biller that was asked, which the reply does not repeat.
-        consumer_number: The consumer that was asked about, likewise.
+        company_biller_id: EnKash's id of the consumer's account with the biller; a create after the fetch sends it.
+        bill_net_amount: Rupees to pay today.
+        early_payment_amount: Rupees to pay until `early_payment_date`.
+        late_payment_amount: Rupees to pay after `bill_due_date`.
+        status_message: The biller's message; without an amount beside it, the reason why the fetch failed.
+        biller_id: The biller that was asked; the SDK adds it, since the reply does not repeat it.
+        consumer_number: The consumer that was asked about; the SDK adds it as well.
     """
 
     company_biller_id: str | None = member()
@@ -53,7 +53,7 @@ class FetchedBill(Reply):
     bill_amount: Decimal | None = member()
     bill_net_amount: Decimal | None = member()
     bill_date: date | None = member()
-    bill_due_date: date | None = member(wire=("dueDate",))
+    bill_due_date: date | None = member(aliases=("dueDate",))
     bill_period: str | None = member()
     early_payment_amount: Decimal | None = member()
     early_payment_date: date | None = member()
@@ -87,22 +87,22 @@ class CompanyBiller(Reply):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Bill(Reply):
-    """A bill that EnKash knows, and how far its payment has come.
+    """A bill that was handed to EnKash to be paid, and how far its payment has come.
 
-    Amounts are rupees, exact. Dates are plain; date-times are aware, and read as India time where EnKash names no
-    zone. Any member is None where EnKash left it out, whatever its pages call required.
+    Amounts are exact rupees. Date-times are aware; where EnKash names no zone, they are India time. Any member is None
+    where EnKash left it out, even if EnKash's page calls it required.
     EnKash pages: Get Utility Bill Status (api-10664797), Get Utility Bill By Reference ID (api-10664801), Bill Payment
     Webhook (api-12515630), Create Bill Without Bill Fetch (api-10664800).
 
     Attributes:
-        utility_enkash_id: EnKash's id, never None so that it can be passed on: the id that was asked for where a reply
-            leaves it out, and empty where none was, which every call refuses.
-        reference_id: Your id.
-        amount: The net amount of the bill.
-        billpay_status: Where the bill stands with Bharat Connect; `outcome` reads it for you.
-        payment_status: Where the money is; turns to `REFUNDED` after a failed bill.
-        recovered: True when this answer was found by looking the bill up, after an unclear end or since its reference
-            was used before, and not in the reply itself.
+        utility_enkash_id: EnKash's id, never None. Where the reply leaves it out, it is the id that the call asked for,
+            or empty if the call named none; every call refuses an empty id.
+        reference_id: Your id, given when the bill was created.
+        amount: Net amount of the bill.
+        billpay_status: Where the bill stands with Bharat Connect; `outcome` interprets it.
+        payment_status: Where the money is; becomes `REFUNDED` after a failed bill.
+        recovered: True when a look-up found the bill because the create ended unclearly or its reference was used
+            before; False when the bill comes from the call's own reply.
     """
 
     utility_enkash_id: str = member("")
@@ -112,7 +112,7 @@ class Bill(Reply):
     consumer_number: str | None = member(repr=shown_short)
     consumer_name: str | None = member(repr=hidden)
     bill_date: date | None = member()
-    bill_due_date: date | None = member(wire=("dueDate",))
+    bill_due_date: date | None = member(aliases=("dueDate",))
     created_date: datetime | None = member()
     bill_number: str | None = member()
     biller_bill_number: str | None = member()
@@ -147,7 +147,7 @@ class Bill(Reply):
 
     @property
     def outcome(self) -> Outcome:
-        """What became of the bill: PAID, FAILED, or PENDING for every word but `SUCCESS` and `FAILED`."""
+        """What became of the bill: PAID for `billpay_status` `SUCCESS`, FAILED for `FAILED`, otherwise PENDING."""
         if self.billpay_status == BillPayStatus.SUCCESS:
             return Outcome.PAID
         if self.billpay_status == BillPayStatus.FAILED:
@@ -156,15 +156,16 @@ class Bill(Reply):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the outcome is final; after FAILED the refund may still be on its way (`payment_status`)."""
+        """Whether the outcome is final; after FAILED the refund may still be pending: see `payment_status`."""
         return self.outcome is not Outcome.PENDING
 
     @property
     def debit_confirmed(self) -> bool | None:
-        """Whether the debit was confirmed; None where what EnKash shows leaves it open.
+        """Whether the debit was confirmed; None where what EnKash shows is ambiguous.
 
-        EnKash documents no member that says so. False needs words of waiting and none of progress: an approval that is
-        pending, or a payment in `INIT`. A bill without any status leaves it open.
+        EnKash documents no member for it. True follows from an approval, a date or a status that only a confirmed debit
+        can have. False needs a pending approval, or a payment in `INIT`, and no sign of progress. A bill without any
+        status gives None.
         """
         approval, payment = _word(self.approval_status), _word(self.payment_status)
         dates = (self.approved_date, self.payment_date, self.billpay_date, self.refund_date)
@@ -184,12 +185,12 @@ def _word(status: ApprovalStatus | PaymentStatus | BillPayStatus | None) -> str:
 
 @attrs.frozen(kw_only=True, repr=False)
 class PaymentInitiation(Reply):
-    """What EnKash answered to a payment through its gateway; the reply is not documented.
+    """EnKash's answer to a payment through its gateway, which EnKash does not document.
 
     Attributes:
-        payload: The reply's payload as decoded JSON, with `Decimal` for numbers that have a fraction; it may hold
-            one-time links, so `repr` does not show it.
-        payment_status: The member of that name, where there is one.
+        payload: Payload of the reply as decoded JSON, with `Decimal` for numbers that have a fraction; `repr` hides it,
+            since it may hold one-time links.
+        payment_status: The payload's `paymentStatus`, or None.
     """
 
     payload: Any = attrs.field(default=None, repr=hidden, hash=False, metadata={"local": True})

@@ -1,6 +1,6 @@
-"""EnKash's words as open enums: an unknown word is kept, never a crash.
+"""EnKash's words as open enums: a word outside the list becomes a value, never an error.
 
-EnKash's own examples use words outside its own lists (`COMPLETED`, `MUMBAI`), so no list here is closed.
+EnKash's examples use words that its own lists lack (`COMPLETED`, `MUMBAI`), so every enum here is open.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = [
 
 
 class OpenEnum(enum.StrEnum):
-    """An enum of strings that takes in words it does not know.
+    """A string enum that also accepts words outside its list.
 
     `PaymentStatus("COMPLETED")` is a value whose `.value` is `"COMPLETED"` and whose `.is_known` is False. Values
-    compare and hash like the word itself: `bill.payment_status == "COMPLETED"`.
+    compare and hash like the plain string: `bill.payment_status == "COMPLETED"`.
     """
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
-        # Not remembered in the class: a stream of made-up words must not grow it for ever.
-        plain = str.__str__(value)  # the word of another enum is a string as well
+        # Not stored in the class: a stream of made-up words would grow it without limit.
+        plain = str.__str__(value)  # the text of `value`, which may be a member of another enum
         word = str.__new__(cls, plain)
         word._name_ = plain
         word._value_ = plain
@@ -47,7 +47,7 @@ class OpenEnum(enum.StrEnum):
         return self._value_ in type(self)._value2member_map_
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
-        # By value: Python 3.11 up to 3.11.3 goes by name, which a word outside the list does not have in its class.
+        # By value: Python 3.11.0 to 3.11.3 pickle by name, and a word outside the list has no name in the class.
         return type(self), (self._value_,)
 
     def __copy__(self) -> Self:
@@ -64,7 +64,7 @@ class OpenEnum(enum.StrEnum):
 class Outcome(enum.StrEnum):
     """What became of a bill, read from `billpay_status` alone.
 
-    `SUCCESS` is PAID and `FAILED` is FAILED; every other word, known or not, and no word at all, is PENDING.
+    `SUCCESS` is PAID and `FAILED` is FAILED. Every other word, known or not, is PENDING, and so is a missing status.
     EnKash page: Get Utility Bill Status (api-10664797).
     """
 
@@ -104,8 +104,8 @@ class Circle(OpenEnum):
     AHM = "AHM"
     BHIWANDI = "BHIWANDI"
     SURAT = "SURAT"
-    # The page runs its words together. This one is most likely a single Torrent Power area; should EnKash mean three,
-    # the words still pass through, since the enum is open.
+    # EnKash's page prints its words without separators. This is most likely one Torrent Power area; if EnKash means
+    # three words, each of them is accepted as well, since the enum is open.
     SHILMUMBRAKALWA = "SHILMUMBRAKALWA"
 
 
@@ -199,7 +199,7 @@ class PaymentType(OpenEnum):
 
 
 class WebhookEvent(OpenEnum):
-    """What EnKash posts about (`events`); EnKash page: Create Webhook Configuration (api-10664805)."""
+    """An event that EnKash posts to a webhook (`events`); EnKash page: Create Webhook Configuration (api-10664805)."""
 
     UTILITY_BILLPAY_SUCCESS = "UTILITY_BILLPAY_SUCCESS"
     UTILITY_BILLPAY_FAILED = "UTILITY_BILLPAY_FAILED"

@@ -15,18 +15,18 @@ __all__ = ["BillFilter"]
 
 @attrs.frozen(kw_only=True)
 class BillFilter:
-    """Which bills to search for; a bill must match every field that is set, and a field left None is not sent.
+    """Conditions of a bill search: a bill must match every field that is set; a field left None is not sent.
 
-    Field names are the snake_case of EnKash's; status words may be given as plain strings too.
+    Field names are EnKash's in snake_case; a status may also be a plain string.
     EnKash page: Fetch Bulk Bill Details (api-10664799).
 
     Args:
-        amount_range_start: Lowest amount in rupees; the page calls it an integer.
+        amount_range_start: Lowest amount in rupees; EnKash's page calls it an integer.
         amount_range_end: Highest amount in rupees.
         statuses: Payment statuses; EnKash takes PROCESS, SUCCESS, FAILED, PENDING, CANCELLED, EXPIRED,
             PARTIAL_REFUNDED, REFUNDED, IN_PROCESS, REFUND_REQUESTED, PENDING_WITH_BANK.
-        created_date_from: First day, in India; an aware date-time is sent as its date in India, and likewise for every
-            other date.
+        created_date_from: First day of creation, in India time like every other date; an aware date-time is sent as
+            its date in India.
         bill_reference_id: Bharat Connect's reference, not your own.
     """
 

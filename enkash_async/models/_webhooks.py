@@ -1,4 +1,4 @@
-"""Where EnKash was told to post."""
+"""The registration of a webhook with EnKash."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ __all__ = ["WebhookRegistration"]
 
 @attrs.frozen(kw_only=True)
 class WebhookRegistration:
-    """A registration that EnKash took.
+    """A webhook that EnKash has registered.
 
     EnKash page: Create Webhook Configuration (api-10664805).
 
     Attributes:
-        webhook_url: Where it posts.
-        events: What about.
-        payload: What EnKash answered, which is not documented, as decoded JSON; it may repeat the headers, so `repr`
-            does not show it.
+        webhook_url: URL that EnKash posts to.
+        events: Events that EnKash posts.
+        payload: EnKash's undocumented answer, as decoded JSON; `repr` hides it, since it may repeat the headers.
     """
 
     webhook_url: str

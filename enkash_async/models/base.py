@@ -1,4 +1,4 @@
-"""What the reply values have in common: their fields, and how they show themselves."""
+"""The base of all values read from replies: their fields, and a `repr` that hides personal data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 __all__ = ["Reply", "camel", "hidden", "member", "shown_names", "shown_short"]
 
-_SHOWN = 4  # characters of a consumer number that may appear in a log
+_SHOWN = 4  # last characters of a consumer number that may appear in a log
 
 
 def camel(attribute: str) -> str:
@@ -24,39 +24,39 @@ def shown_short(value: str) -> str:
 
 
 def hidden(_: object) -> str:
-    """Return what `repr` shows of personal data: that there is some."""
+    """Return the placeholder that `repr` shows instead of personal data."""
     return "…"
 
 
 def shown_names(extra: Mapping[str, Any]) -> str:
-    """Return what `repr` shows of members that nobody knows: their names."""
+    """Return the names of unknown members for `repr`, without their values."""
     return "{" + ", ".join(f"{name!r}: …" for name in extra) + "}"
 
 
-def member(default: Any = None, *, wire: tuple[str, ...] = (), repr: Any = True) -> Any:  # noqa: A002 (as in attrs)
-    """Return a field that a reply may leave out or send as null.
+def member(default: Any = None, *, aliases: tuple[str, ...] = (), repr: Any = True) -> Any:  # noqa: A002 (as in attrs)
+    """Return an attrs field for a member that EnKash may leave out or send as null.
 
     Args:
-        default: Its value then.
-        wire: Names by which EnKash may call it beside the camelCase of the field's own name.
+        default: Value of the field in these two cases.
+        aliases: EnKash's other names of the member, beside the camelCase of the field's name.
         repr: As in `attrs.field`.
     """
-    return attrs.field(default=default, repr=repr, metadata={"wire": wire})
+    return attrs.field(default=default, repr=repr, metadata={"aliases": aliases})
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class Reply:
-    """The base of every value decoded from a reply.
+    """The base of every value that is read from a reply.
 
     Attributes:
-        extra: Members that this SDK does not know, and dates that it cannot read, under EnKash's own names.
+        extra: Members that the SDK does not know, and dates that it cannot read, by EnKash's names.
     """
 
-    # Not hashed, since a dict cannot be; equality does look at it.
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"wire": ()})
+    # Left out of the hash, since a dict has none; equality compares it.
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"aliases": ()})
 
     def __repr__(self) -> str:
-        """Show the members that are set, each as its field says."""
+        """Show the members that are set; the field decides how much of its value is shown."""
         shown = []
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)

@@ -125,7 +125,7 @@ STRANGE = st.sampled_from(["unknown", "extra", "recovered", "payload", "billerId
 def _spellings(member: readers.Member, kind: type[Reply]) -> list[str]:
     """The names of a member, the most likely one first and often."""
     usual = camel(member.attribute)
-    others = [*attrs.fields_dict(kind)[member.attribute].metadata["wire"], member.attribute, usual.lower()]
+    others = [*attrs.fields_dict(kind)[member.attribute].metadata["aliases"], member.attribute, usual.lower()]
     return [*[usual] * 7, *others, usual.upper(), f"_{usual}", usual.swapcase()]
 
 
