@@ -1,1 +1,1 @@
-"""Bytes to values and back: pure, without EnKash's calls and without I/O."""
+"""Turns bytes into values and back. Pure: no I/O, and no particular EnKash call."""

@@ -1,4 +1,4 @@
-"""From the bytes of a reply to a value or an error: the one converter, and what EnKash's envelope means."""
+"""Turns the payload of a reply, decoded from JSON, into typed values: one strict cattrs converter."""
 
 from __future__ import annotations
 
@@ -20,31 +20,35 @@ __all__ = ["UnreadableError", "integer", "structure", "structure_in_slices"]
 
 T = TypeVar("T")
 
-#: Items that are read at a stretch: about two milliseconds, after which others may have their turn.
+#: Items read between two pauses: about 2 ms, short enough for the other tasks of the event loop.
 _SLICE = 100
 
-#: Names under which a list has been seen inside a payload; the page of the search does not show its reply.
+#: Members under which a payload may hold its list; EnKash does not document the reply of the search.
 _LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
 
 
 def structure(payload: Any, result: type[T]) -> T:
-    """Return a payload as a value of the given type; `object` returns it as it is.
+    """Return a payload as a value of a type.
+
+    Args:
+        payload: Decoded JSON.
+        result: The type; `object` returns the payload unchanged, `NoneType` ignores it and returns None.
 
     Raises:
-        UnreadableError: It cannot be read as that.
+        UnreadableError: The payload does not fit the type.
     """
     if result is object:
         return payload  # type: ignore[no-any-return]  # T is object here
     if result is type(None):
-        return None  # the caller asked for no data, whatever EnKash sends beside it
+        return None  # the call returns no data, whatever EnKash sends
     return _converter.structure(payload, result)
 
 
 def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, T]:
-    """Do the same, pausing after each slice of a list; the items of the payload are gone afterwards.
+    """Do what `structure` does, pausing after each 100 items of a list; empties the list that it reads.
 
     Raises:
-        UnreadableError: It cannot be read as that.
+        UnreadableError: The payload does not fit the type.
     """
     if get_origin(result) is not list:
         return structure(payload, result)
@@ -54,7 +58,7 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
     for start in range(0, len(items), _SLICE):
         part = items[start : start + _SLICE]
         _read_items(built, part, hook, kind)
-        # Let go of bit by bit: a document of megabytes takes long to free as well.
+        # Freed slice by slice: freeing megabytes of items at once would stall the event loop as well.
         items[start : start + _SLICE] = [None] * len(part)
         yield
     return built  # type: ignore[return-value]  # T is a list here
@@ -64,7 +68,7 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
 
 
 def _bare(hint: Any) -> Any:
-    """Return the type without its `| None`."""
+    """Return a type hint without its `| None`."""
     if get_origin(hint) in (Union, types.UnionType):
         return next(part for part in get_args(hint) if part is not type(None))
     return hint
@@ -80,7 +84,7 @@ def _reply(cls: type[Reply]) -> Hook:
 
 
 def _category(raw: Any, _: Any) -> BillerCategory:
-    """Read a category; since the reply is not documented, a bare word counts as its name."""
+    """Read a category; EnKash does not document the reply, so a bare string counts as the name."""
     if isinstance(raw, str):
         return BillerCategory(name=raw)
     known: BillerCategory = _plain_category(raw, BillerCategory)
@@ -88,7 +92,7 @@ def _category(raw: Any, _: Any) -> BillerCategory:
 
 
 def _initiation(raw: Any, _: Any) -> PaymentInitiation:
-    """Read the undocumented reply of a payment; whatever it is, it is kept whole."""
+    """Read the undocumented reply of a payment, and keep all of it as `payload`."""
     try:
         known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
     except UnreadableError:
@@ -97,7 +101,7 @@ def _initiation(raw: Any, _: Any) -> PaymentInitiation:
 
 
 def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) -> list[Any]:
-    """Return the list that a payload is, or that it holds: neither search nor biller list show their reply."""
+    """Return the list that a payload is or holds; EnKash documents no reply for the search and the biller list."""
     if isinstance(payload, list):
         return payload
     if payload is None:
@@ -107,7 +111,7 @@ def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) ->
         inner = [item for item in payload.values() if isinstance(item, dict)]
         if found is not None:
             return found
-        # An object with members of an item is an item; the list within it is another one.
+        # An object with a member of the item's class is itself an item, and a list inside it belongs to that item.
         if len(inner) == 1 and not nested and not any(fold(name) in own for name in payload):
             return _list_in(inner[0], nested=True)
         if _is_empty_page(payload):
@@ -116,7 +120,7 @@ def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) ->
 
 
 def _held_list(payload: dict[str, Any]) -> list[Any] | None:
-    """Return the one list that an object can mean: by its name, as the only one, as the only one that holds objects."""
+    """Return the list of an object: one with a known name, else the only list, else the only list of objects."""
     lists = {fold(name): item for name, item in payload.items() if isinstance(item, list)}
     named = [lists[fold(name)] for name in _LIST_NAMES if fold(name) in lists]
     if named:
@@ -127,7 +131,7 @@ def _held_list(payload: dict[str, Any]) -> list[Any] | None:
 
 
 def _is_empty_page(payload: Mapping[str, Any]) -> bool:
-    """Whether an object without a list says that there is nothing: a list that is null, or a total of 0."""
+    """Whether an object without a list reports no items: its list is null, or its total is 0."""
     names = {fold(name) for name in _LIST_NAMES}
     return any(
         item is None if fold(name) in names else fold(name).startswith("total") and str(item) == "0"
@@ -155,10 +159,10 @@ def _own_names(kind: Any) -> Container[str]:
 
 
 def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> None:
-    """Read further items of a list, and add them to those that were read before."""
+    """Read the items and append them to `built`; an error gives the index in `built`."""
     for item in items:
         try:
-            # A hole stays one: a pager takes a page that is too short for the last one.
+            # A null becomes an empty item: dropping it would make the page short, which tells the pager to stop.
             built.append(hook({} if item is None else item, kind))
         except UnreadableError as problem:
             raise problem.under(f"[{len(built)}]") from None
@@ -173,14 +177,14 @@ def _is_sequence(kind: Any) -> bool:
 
 
 def _build() -> Converter:
-    """Return the converter; every hook here is strict, where cattrs' own turn None into 'None' and 2.9 into 2."""
+    """Return the converter with strict hooks; cattrs' own hooks turn None into 'None' and 2.9 into 2."""
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(Decimal, decimal)
     converter.register_structure_hook(int, integer)
     converter.register_structure_hook(str, string)
     converter.register_structure_hook(datetime, moment)
     converter.register_structure_hook(date, day)
-    # One by one, since these classes are strings as well: the hook of `str` would win over a rule for all of them.
+    # Registered one by one: these enums are subclasses of `str`, whose hook would win over one rule for all of them.
     for kind in OpenEnum.__subclasses__():
         converter.register_structure_hook(kind, word(kind))
     converter.register_structure_hook_factory(_is_reply, _reply)

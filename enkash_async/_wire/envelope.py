@@ -1,6 +1,6 @@
-"""What a reply means: EnKash's envelope, its codes and statuses, as a value or as the right error.
+"""Decides what a reply means: its status, envelope and code give the value or the error to return.
 
-Errors are *returned* here, not raised: a traceback would show the frames of this module, whose locals hold the body.
+The functions *return* errors: raising them here would put locals that hold the body into their tracebacks.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _NO_BILL = re.compile(r"no\s+utility\s+payments?\s+found", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FAILED = ("failure", "failed", "error")
-_SHUT_OUT = frozenset({401, 403, 429})  # who is not let in learns nothing about a bill
+_SHUT_OUT = frozenset({401, 403, 429})  # EnKash refused the caller, which proves nothing about a bill
 _ENVELOPE = ("response_code", "response_message", "payload", "code")
 _MESSAGES = ("response_message", "message", "errorMessage", "error_description", "error")
 _SENSITIVE_NAMES = frozenset(
@@ -71,20 +71,19 @@ _SENSITIVE_NAMES = frozenset(
         *("billparams", "billinputparams", "billerparams", "cn", "ad1", "ad2", "ad3"),
     )
 )
-_LONGEST = 500  # characters of one string, items of one list: an error is evidence, not an archive
-_DEEPEST = 20
-_SHORTEST_SECRET = 4  # replacing every `1` of a message because a parameter was `1` would only garble it
+_LONGEST = 500  # characters of a string and items of a list that an error keeps: enough to diagnose, fit for a log
+_DEEPEST = 20  # levels of a payload that an error keeps
+_SHORTEST_SECRET = 4  # characters; redacting a shorter value, such as `1`, would only garble the message
 
-
-#: Stands for a body that cannot be parsed; None is a document.
+#: Stands for a body that is not JSON; None cannot, since `null` is JSON.
 _NOT_JSON = object()
 
-#: Bytes of a reply from which on it is read in slices: some 150 bills, or three milliseconds.
+#: Bytes from which a reply is read in slices: about 150 bills, which take 3 ms to decode.
 SLICED_FROM = 256 * 1024
 
 
 class _Payload:
-    """What a reply brings, to be told from an error."""
+    """The payload of a successful reply, in a class of its own to tell it from a returned error."""
 
     __slots__ = ("value",)
 
@@ -103,15 +102,14 @@ class _Envelope:
 def read(
     operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
 ) -> T | ApiError | ResponseDecodeError:
-    """Return the result of a reply, or the error that it is.
+    """Return the result of a reply, or the error that it means.
 
-    Success is HTTP 2xx *and* `response_code` 0 or `"0"`; EnKash reports failures with 200 as well.
+    Success is HTTP 2xx *and* `response_code` 0 or `"0"`: EnKash reports failures with HTTP 200, too.
 
     Args:
-        operation: What was asked.
-        response: The reply.
-        secrets: What must not appear in an error even if the reply repeats it, beside the operation's own
-            `sensitive` values.
+        operation: The call that was sent; its `result` is the type to return.
+        response: The complete reply.
+        secrets: Strings to redact from an error, in addition to `operation.sensitive`: EnKash may repeat them.
     """
     try:
         document = exact_json.loads(response.body)
@@ -123,7 +121,7 @@ def read(
     try:
         if type(found.value) is not list:
             return structure(found.value, operation.result)
-        return _finished(structure_in_slices(found.value, operation.result))  # it lets go of what it has read
+        return _finished(structure_in_slices(found.value, operation.result))  # frees the document as it reads it
     except UnreadableError as problem:
         return _unreadable(operation, response, problem, secrets)
 
@@ -140,7 +138,7 @@ def _finished(steps: Generator[None, None, T]) -> T:
 def read_in_slices(
     operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
 ) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
-    """Do the same with a large reply, pausing every millisecond or two, since others share the event loop."""
+    """Do what `read` does with a large reply, pausing every millisecond or two for other tasks of the event loop."""
     try:
         document = yield from exact_json.loads_in_slices(response.body, shares_names=operation.result is object)
     except ValueError:
@@ -158,57 +156,59 @@ def read_in_slices(
 def _payload(
     operation: Operation[T], response: Response, document: Any, secrets: Iterable[str]
 ) -> _Payload | ApiError | ResponseDecodeError:
-    """Return what a reply brings, or the error that it is."""
+    """Return the payload of a successful reply, or the error that the reply means."""
     if operation.effect is Effect.READ and response.is_success and type(document) is dict:
         code = document.get("response_code")
-        if code == 0 and type(code) is int:  # what nearly every reply is; whatever else it says changes nothing
+        if code == 0 and type(code) is int:  # nearly every reply; its message changes nothing
             return _Payload(document.get("payload"))
     return _looked_into(operation, response, document, _words_to_redact(operation, secrets))
 
 
 def _words_to_redact(operation: Operation[T], secrets: Iterable[str]) -> tuple[str, ...]:
-    """Return what must not appear in an error."""
-    # The longest first: a short one within it would otherwise leave the rest of it to be seen.
+    """Return the strings to redact from an error, the longest first."""
+    # Replacing a short string inside a longer one first would leave the rest of the longer one readable.
     words = sorted({*secrets, *operation.sensitive}, key=len, reverse=True)
     return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
 
 
 def _looked_into(
-    operation: Operation[T], response: Response, document: Any, mute: tuple[str, ...]
+    operation: Operation[T], response: Response, document: Any, redact: tuple[str, ...]
 ) -> _Payload | ApiError | ResponseDecodeError:
     try:
         envelope = _envelope(document)
     except UnreadableError as problem:
         if response.is_success:
-            return _undecodable(operation, response, mute, f"{problem.where} is not {problem.expected}", problem.where)
+            return _undecodable(
+                operation, response, redact, f"{problem.where} is not {problem.expected}", problem.where
+            )
         envelope = _Envelope(None, _message(document), document.get("payload"), _reason(document))
     if not response.is_success:
-        return _error(operation, response, envelope, mute)
+        return _error(operation, response, envelope, redact)
     if operation.result is object and not response.body:
         return _Payload(None)
     if document is _NOT_JSON:
-        return _undecodable(operation, response, mute, "the body is not JSON")
-    return _success(operation, response, document, envelope, mute)
+        return _undecodable(operation, response, redact, "the body is not JSON")
+    return _success(operation, response, document, envelope, redact)
 
 
 def _success(
-    operation: Operation[T], response: Response, document: Any, envelope: _Envelope, mute: tuple[str, ...]
+    operation: Operation[T], response: Response, document: Any, envelope: _Envelope, redact: tuple[str, ...]
 ) -> _Payload | ApiError | ResponseDecodeError:
     bare = not (isinstance(document, dict) and any(name in document for name in _ENVELOPE))
     is_read = operation.effect is Effect.READ
     if bare and not (operation.result is object or (is_read and isinstance(document, list))):
-        return _undecodable(operation, response, mute, "the body is not an envelope with response_code")
+        return _undecodable(operation, response, redact, "the body is not an envelope with response_code")
     if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
-        return _error(operation, response, envelope, mute)
+        return _error(operation, response, envelope, redact)
     if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
         return _undecodable(
-            operation, response, mute, "response_code and response_message contradict each other", "response_code"
+            operation, response, redact, "response_code and response_message contradict each other", "response_code"
         )
     if not bare and envelope.code is None and not _tells(envelope, "success"):
-        return _undecodable(operation, response, mute, "the envelope has no response_code", "response_code")
+        return _undecodable(operation, response, redact, "the envelope has no response_code", "response_code")
     payload = document if bare else envelope.payload
     if payload is None and operation.effect is Effect.CREATES:
-        payload = {}  # the reply of a create is not documented; code 0 alone says that the bill exists
+        payload = {}  # EnKash does not document a create's reply: code 0 alone means that the bill exists
     return _Payload(payload)
 
 
@@ -221,14 +221,14 @@ def _unreadable(
 
 
 def _tells(envelope: _Envelope, *words: str) -> bool:
-    """Whether an envelope says in so many words how the call ended."""
+    """Whether the message of an envelope is one of the words, in any case."""
     return envelope.message is not None and envelope.message.strip().lower() in words
 
 
 def _undecodable(
-    operation: Operation[T], response: Response, mute: tuple[str, ...], what: str, where: str | None = None
+    operation: Operation[T], response: Response, redact: tuple[str, ...], what: str, where: str | None = None
 ) -> ResponseDecodeError:
-    content_type = _redacted(response.content_type, mute)
+    content_type = _redacted(response.content_type, redact)
     kind = content_type or "no content type"
     return ResponseDecodeError(
         f"{operation.name}: EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
@@ -248,7 +248,7 @@ def _envelope(document: Any) -> _Envelope:
 
 
 def _code(raw: Any) -> int | None:
-    """Return `response_code`, which one page prints as an integer and another as a string."""
+    """Return `response_code` as a number; one EnKash page shows an integer, another a string."""
     try:
         return None if raw is None else integer(raw)
     except UnreadableError as problem:
@@ -263,15 +263,15 @@ def _message(document: dict[str, Any]) -> str | None:
 
 
 def _reason(document: dict[str, Any]) -> str | None:
-    """Return what `errorResponse` says; `response_message` is then often no more than `FAILURE`."""
+    """Return the message in `errorResponse`; the `response_message` beside it often says just `FAILURE`."""
     inner = document.get("errorResponse")
     return _message(inner) if isinstance(inner, dict) else None
 
 
-def _error(operation: Operation[T], response: Response, envelope: _Envelope, mute: tuple[str, ...]) -> ApiError:
+def _error(operation: Operation[T], response: Response, envelope: _Envelope, redact: tuple[str, ...]) -> ApiError:
     reason = envelope.reason if _tells(envelope, *_FAILED) and envelope.reason else envelope.message
-    message = _redacted(reason, mute)
-    payload = _redacted(envelope.payload, mute)
+    message = _redacted(reason, redact)
+    payload = _redacted(envelope.payload, redact)
     absent = any(_NO_BILL.search(said) for said in _words(response, envelope))
     kind = _kind(response.status, envelope.code, absent)
     error = kind(
@@ -282,7 +282,7 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, mut
         payload=payload,
         method=operation.request.method,
         path=operation.request.path,
-        request_id=_redacted(response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), mute),
+        request_id=_redacted(response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), redact),
     )
     if isinstance(error, NotFoundError):
         error.bill_absent = absent
@@ -292,7 +292,7 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, mut
 
 
 def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
-    """Yield the places where EnKash may say in words what is the matter."""
+    """Yield the texts of a reply in which EnKash may explain the failure."""
     payload = envelope.payload
     said = (payload, envelope.message, envelope.reason, _message(payload) if isinstance(payload, dict) else None)
     yield from (word for word in said if isinstance(word, str))
@@ -303,10 +303,10 @@ def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
 def _kind(status: int, code: int | None, absent: bool) -> type[ApiError]:
     if code in _BY_CODE:
         return _BY_CODE[code]
-    # A sister product sends HTTP statuses as response_code inside a 200.
+    # A sister product of EnKash answers HTTP 200 with an HTTP status as response_code.
     effective: int = status if status >= 300 else code or 0
     if 500 <= effective < 600:
-        return ServerError  # whatever else the body says, a 5xx leaves open what was done
+        return ServerError  # a 5xx does not tell whether the work was done, whatever the body says
     if absent and effective not in _SHUT_OUT:
         return NotFoundError
     return _BY_STATUS.get(effective, ApiError)
@@ -331,33 +331,35 @@ def _sentence(
     return f"{said} ({_ADVICE[kind]})" if kind in _ADVICE else said
 
 
-def _redacted(value: Any, mute: tuple[str, ...], depth: int = 0) -> Any:
-    """Return evidence without secrets and personal data: names are kept, sensitive values become `***`."""
+def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:
+    """Return evidence for an error: names are kept, values with a sensitive name and secrets become `***`."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, dict):
         return {
-            _redacted(name, mute): "***" if _is_mute(name) and item is not None else _redacted(item, mute, depth + 1)
+            _redacted(name, redact): "***"
+            if _is_sensitive(name) and item is not None
+            else _redacted(item, redact, depth + 1)
             for name, item in list(value.items())[:_LONGEST]
         }
     if isinstance(value, list):
-        return [_redacted(item, mute, depth + 1) for item in value[:_LONGEST]]
+        return [_redacted(item, redact, depth + 1) for item in value[:_LONGEST]]
     if isinstance(value, str):
-        for word in mute:
+        for word in redact:
             value = value.replace(word, "***")
         shown = _BEARER.sub(r"\1 ***", value)[:_LONGEST]
         # A line break could forge a line of a log, and half a surrogate pair cannot be printed at all.
         return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), shown)
-    if isinstance(value, (int, Decimal)) and any(word in str(value) for word in mute):
-        return "***"  # digits that were sent as a string may come back without quotes
+    if isinstance(value, (int, Decimal)) and any(word in str(value) for word in redact):
+        return "***"  # EnKash may send back a string of digits as a number
     return value
 
 
 def personal_values(document: Any) -> Iterator[str]:
-    """Yield the strings of a request's JSON that stand under a sensitive name, such as `otp`."""
+    """Yield the strings in a request's JSON that have a sensitive name, such as `otp`."""
     if isinstance(document, dict):
         for name, item in document.items():
-            if _is_mute(name) and isinstance(item, str):
+            if _is_sensitive(name) and isinstance(item, str):
                 yield item
             yield from personal_values(item)
     elif isinstance(document, list):
@@ -365,5 +367,5 @@ def personal_values(document: Any) -> Iterator[str]:
             yield from personal_values(item)
 
 
-def _is_mute(name: str) -> bool:
+def _is_sensitive(name: str) -> bool:
     return name.replace("_", "").lower() in _SENSITIVE_NAMES

@@ -1,4 +1,4 @@
-"""A call as a value, and the values that cross the network: no I/O here, and no EnKash in particular."""
+"""A call as a value, and HTTP requests and replies as values; no I/O, and no particular EnKash call."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from enkash_async._support import exact_json
 if TYPE_CHECKING:
     from attrs import frozen
 else:
-    # Frozen for the type checker alone. These values are made for every call and seen by nobody outside; a frozen
-    # class sets each field the long way round, which took more time than all else that was done with them.
+    # Frozen for the type checker alone, to save time: every call makes these values, and setting the fields of a frozen
+    # class took longer than all other work on them. No user of the package sees them.
     frozen = partial(attrs.define, unsafe_hash=True)
 
 __all__ = ["Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
@@ -28,12 +28,12 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 class Effect(enum.Enum):
-    """What a call changes, which decides what may happen after an unclear end."""
+    """What a call changes; decides what the pipeline may do when the call ends unclearly."""
 
     READ = "read"  # safe to repeat
-    CREATES = "creates"  # has a reference_id; after an unclear end it can be looked up, never resent
-    CONFIRMS = "confirms"  # names bills whose state can be read back; never resent
-    WRITES = "writes"  # a call of the user's own that may change anything; cannot be looked up, never resent
+    CREATES = "creates"  # has a reference_id to look it up by after an unclear end; never resent
+    CONFIRMS = "confirms"  # names bills that can be read back after an unclear end; never resent
+    WRITES = "writes"  # may change anything and cannot be looked up; never resent
 
 
 @frozen(kw_only=True)
@@ -49,7 +49,7 @@ class Request:
 
 @frozen(kw_only=True)
 class Response:
-    """One HTTP reply, read to its end; the names of its headers are found in lower case."""
+    """One complete HTTP reply; `headers` finds names in lower case."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
@@ -72,10 +72,12 @@ class Operation(Generic[T]):
 
     Attributes:
         name: Public name of the call, such as `bills.create`.
-        result: The type of the decoded payload; `object` for the payload as it is.
-        reference_id: What to look the call up by after an unclear end.
-        utility_enkash_ids: Likewise, for calls that name bills.
-        sensitive: Values of the request that no error may repeat.
+        request: The HTTP request to send.
+        result: Type of the value to return; `object` for the payload as decoded JSON.
+        effect: What the call changes.
+        reference_id: The caller's id of the bill, for a look-up after an unclear end.
+        utility_enkash_ids: EnKash's ids of the bills that the call names, for the same.
+        sensitive: Values of the request to redact from errors.
     """
 
     name: str
@@ -88,7 +90,7 @@ class Operation(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends an operation and returns its decoded result; what the resources know of everything below them."""
+    """Sends an operation and returns its decoded result; all that the resources see of the network."""
 
     async def __call__(self, operation: Operation[T]) -> T:
         """Return the result, or raise an `EnkashError`."""
@@ -96,12 +98,12 @@ class Send(Protocol):
 
 
 def path(template: str, **ids: str) -> str:
-    """Return a route's path with checked ids percent-encoded, so that `ref/1 é?#%2F` arrives whole."""
+    """Return a route's path with its ids percent-encoded, so that the id `ref/1 é?#%2F` arrives unchanged."""
     for name, value in ids.items():
         template = template.replace(f"{{{name}}}", value if _UNRESERVED.fullmatch(value) else quote(value, safe=""))
     return template
 
 
 def json_request(method: str, to: str, body: Any) -> Request:
-    """Return a request with a JSON body."""
+    """Return a request that carries `body` as JSON with exact numbers."""
     return Request(method=method, path=to, body=exact_json.dumps(body).encode(), content_type="application/json")

@@ -1,4 +1,4 @@
-"""The `Retry-After` header as seconds."""
+"""Reads the `Retry-After` header as seconds."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["parse_retry_after"]
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
-    """Return the seconds that a reply asks to wait, or None when it does not say so readably.
+    """Return the seconds that a reply asks the client to wait, or None if it names no readable time.
 
     Args:
         value: The `Retry-After` header: seconds, or an HTTP date.
-        date: The `Date` header of the same reply; the difference of the two does not depend on this machine's clock.
+        date: The `Date` header of the same reply, from which an HTTP date counts; None takes this machine's clock.
     """
     if value is None:
         return None
