@@ -1,4 +1,4 @@
-"""Whether a store can be reached, so that callers do not pay its time-out each."""
+"""Circuit breaker for a store: while the store is down, callers fail at once instead of waiting for a time-out."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from enkash_async.errors import EnkashError
 
 __all__ = ["CircuitBreaker"]
 
-_FAILURES = 3  # in a row, after which the store counts as down
-_PROBE_EVERY = 1.0  # seconds between looks at a store that is down, spread a little
-_PROBE_LASTS = 5.0  # seconds after which a look that has brought no answer is not waited for
+_FAILURES = 3  # failures in a row after which the store counts as down
+_PROBE_EVERY = 1.0  # seconds between probes of a store that is down, give or take a quarter to spread the processes
+_PROBE_LASTS = 5.0  # seconds after which the next probe may start although the last one has no result
 
 
 class CircuitBreaker:
-    """The down-marker of one store in one process.
+    """The circuit breaker of one store in one process.
 
-    Three failures in a row mark it down. From then on everybody is refused at once, save for one look at a time,
-    which brings it back.
+    Three failures in a row open it. While it is open, every caller is refused at once, except for one probe at a time.
+    A probe that works closes it.
 
     Args:
-        error: Makes the error that refuses, from a text.
-        clock: Monotonic seconds.
-        random: Returns a number in [0, 1).
+        error: Makes the error for a refused caller from the text of the last failure.
+        clock: Returns monotonic seconds.
+        random: Returns a number in [0, 1), which spreads the probes.
     """
 
     def __init__(
@@ -39,31 +39,31 @@ class CircuitBreaker:
 
     @property
     def is_down(self) -> bool:
-        """Whether the store counts as down."""
+        """Whether the breaker is open: the store counts as down."""
         return self._failures >= _FAILURES
 
     def enter(self) -> None:
-        """Ask to send something.
+        """Ask for permission to send a command to the store.
 
         Raises:
-            EnkashError: The store is down, and this is not the time to look.
+            EnkashError: The store is down, and no probe is due.
         """
         with self._lock:
             if not self.is_down:
                 return
             now = self._clock()
             if now >= self._look_at:
-                self._look_at = now + _PROBE_LASTS  # this is the one look; the next one may follow when it has failed
+                self._look_at = now + _PROBE_LASTS  # this caller probes; `failed` schedules the next probe
                 return
             why = self._why
         raise self._error(why)
 
     def worked(self) -> None:
-        """Note that the store has answered."""
+        """Record that the store answered."""
         self._failures = 0
 
     def failed(self, why: str) -> None:
-        """Note that it has not, and why."""
+        """Record that the store did not answer, and why."""
         with self._lock:
             self._failures += 1
             self._why = why

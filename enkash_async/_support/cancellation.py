@@ -1,4 +1,4 @@
-"""Telling a cancellation of the running task from one of something that it waits for."""
+"""Tells a cancellation of the running task from a cancellation of something that it awaits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["is_cancelled"]
 
 
 def is_cancelled() -> bool:
-    """Whether it is the running task that is cancelled, and not something that it waits for."""
+    """Whether the running task itself was asked to cancel, and not only something that it awaits."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

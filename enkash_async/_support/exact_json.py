@@ -1,9 +1,8 @@
-"""JSON with exact numbers, both ways; nothing but `ValueError` comes out of hostile input.
+"""JSON with exact numbers, both ways; hostile input raises nothing but `ValueError`.
 
-Where msgspec is installed (the extra `speedups`) it decodes what it can, two to three times as fast and as exactly:
-it hands the digits of a number over as they stand. Whatever it refuses, the standard library decides, so that a
-document means the same with it and without; only where nesting comes near Python's own bound, some thousand levels,
-may the one take what the other does not.
+Where msgspec is installed (the extra `speedups`), it decodes two to three times as fast and as exactly: it passes on
+the digits of a number unchanged. The standard library decodes what msgspec refuses, so a document means the same with
+and without it. One exception: near Python's limit of nesting, some thousand levels, the two may disagree.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ try:
     import msgspec
 
     _quick = msgspec.json.Decoder(float_hook=Decimal).decode
-except (ImportError, AttributeError, TypeError):  # not there, or there for somebody else and too old for `float_hook`
+except (ImportError, AttributeError, TypeError):  # not installed, or too old for `float_hook`
     _quick = None  # type: ignore[assignment]
 
 __all__ = ["dumps", "loads", "loads_in_slices", "loads_strictly"]
 
-_LONGEST_NUMBER = 60  # characters; no amount, count or time stamp comes near it
-_DEEPEST = 40  # levels
-_MOST = 20_000  # values; the documented webhook has fifty, and a mebibyte could bring half a million
+_LONGEST_NUMBER = 60  # characters, and orders of magnitude; no amount, count or time stamp comes near
+_DEEPEST = 40  # levels of nesting
+_MOST = 20_000  # values: EnKash's documented webhook has fifty, a hostile mebibyte could hold half a million
 _OUTER = 3  # levels of objects around the list of a reply: the document, its payload, and one to spare
-_SLICE = 64 * 1024  # characters that are decoded at a stretch: less than a millisecond
-_FEW = 1_000  # items or members that are decoded at a stretch, however short they are
-_PLAIN_FIRST = frozenset('-0123456789"tf]')  # how a list of numbers or words goes on, or an empty one
+_SLICE = 64 * 1024  # characters decoded between two pauses: less than a millisecond
+_FEW = 1_000  # items or members decoded between two pauses, however short they are
+_PLAIN_FIRST = frozenset('-0123456789"tf]')  # what follows the bracket of an empty list, or of one of numbers or words
 _SPACE = re.compile(r"[ \t\n\r]*")
-_PLAIN = 40  # digits before or after the point up to which a number is written out in full
+_PLAIN = 40  # largest exponent, up or down, of a number that is written out in full
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -50,7 +49,7 @@ def _whole(word: str) -> int:
 
 def _exact(word: str) -> Decimal:
     number = Decimal(_short(word))
-    # Short to write, and a gigabyte once somebody formats it.
+    # `1e999999999` is short, but written out in full it takes a gigabyte.
     if abs(number.adjusted()) > _LONGEST_NUMBER:
         raise ValueError("a number is too large or too small")
     return number
@@ -64,8 +63,8 @@ def loads(body: bytes) -> Any:
     """Return the decoded document, with `Decimal` for every number that has a fraction or an exponent.
 
     Raises:
-        ValueError: Not UTF-8, not JSON, nested too deeply, or a number that Python refuses to hold. Do not chain it:
-            `json.JSONDecodeError` keeps the whole text.
+        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. Do not
+            chain it: `json.JSONDecodeError` keeps the whole text.
     """
     if _quick is not None:
         try:
@@ -76,14 +75,13 @@ def loads(body: bytes) -> Any:
 
 
 def loads_strictly(body: bytes) -> Any:
-    """Return the decoded document of a stranger, in time and memory that its length bounds.
+    """Return the decoded document of an untrusted sender, in time and memory that its length bounds.
 
-    Where `loads` leaves numbers of any size and up to a thousand levels to whoever uses them, this refuses what is out
-    of proportion.
+    `loads` accepts numbers of any size and up to a thousand levels, which can be expensive to use; this refuses them.
 
     Raises:
-        ValueError: As for `loads`; or a number of more than 60 characters or orders of magnitude, more than 40 levels,
-            or more than 20,000 values.
+        ValueError: As for `loads`; also for a number of more than 60 characters or orders of magnitude, more than 40
+            levels, or more than 20,000 values.
     """
     document = _decoded(_strict_decoder, body)
     level, count = [document], 1
@@ -92,7 +90,7 @@ def loads_strictly(body: bytes) -> Any:
         if not level:
             return document
         count += len(level)
-        if count > _MOST:  # each of them could become an object several times its size
+        if count > _MOST:  # each value may become an object several times its size
             raise ValueError("there are too many values")
     raise ValueError("the nesting is out of bounds")
 
@@ -104,16 +102,16 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def loads_in_slices(body: bytes, *, shares_names: bool = False) -> Generator[None, None, Any]:
-    """Do what `loads` does with a large document, pausing after each part of it.
+    """Do what `loads` does with a large document, pausing after each part for other tasks.
 
-    The decoder of the standard library cannot pause, so it is given the items of long lists one by one: a list counts
-    as long if it stands in the document's outer objects, where EnKash puts the lists of a reply. A list of numbers or
-    words is decoded at a stretch, since one by one they would take fourteen times as long.
+    The decoder of the standard library cannot pause, so it gets the items of a list one by one. This is done for lists
+    in the outer objects of the document, where EnKash puts the lists of a reply. A list of numbers or words is decoded
+    without a pause, since decoding its items one by one would take fourteen times as long.
 
     Args:
-        body: The document.
-        shares_names: Whether objects in a list share the strings of their names, as in what `loads` returns; it takes
-            a little longer, and a document that is kept a quarter of the memory.
+        body: The document, in UTF-8.
+        shares_names: Whether the objects of a list share the strings of their names, as in the result of `loads`.
+            Decoding takes a little longer then, and the document a quarter of the memory.
 
     Raises:
         ValueError: As for `loads`.
@@ -131,7 +129,7 @@ def loads_in_slices(body: bytes, *, shares_names: bool = False) -> Generator[Non
 
 
 class _Walk:
-    """Goes through a document, pausing after each slice of its text."""
+    """Decodes a document part by part, pausing after each slice of its text."""
 
     def __init__(self, text: str, shares_names: bool) -> None:
         self._text = text
@@ -139,7 +137,7 @@ class _Walk:
         self._names: dict[str, str] | None = {} if shares_names else None
 
     def value(self, at: int, levels: int) -> Generator[None, None, tuple[Any, int]]:
-        """Return the value that begins somewhere, and where it ends; so many levels of objects are gone into."""
+        """Return the value that begins at `at`, and its end; pause inside up to `levels` levels of objects."""
         first = self._text[at : at + 1]
         if first == "[":
             return (yield from self._list(at + 1))
@@ -182,7 +180,7 @@ class _Walk:
         return members, _closed(mark, "}", at)
 
     def _is_due(self, at: int, count: int) -> bool:
-        """Whether a pause is due, with so many items or members read."""
+        """Whether to pause at position `at`, after `count` items or members."""
         if at <= self._pause_at and count % _FEW:
             return False
         self._pause_at = at + _SLICE
@@ -196,13 +194,13 @@ class _Walk:
 
 
 def _skipped(text: str, at: int) -> int:
-    """Return where the white space ends that begins somewhere, if it does."""
+    """Return the position after any white space at `at`."""
     found = _SPACE.match(text, at)
     return at if found is None else found.end()
 
 
 def _closed(mark: str, expected: str, at: int) -> int:
-    """Return where the text goes on after a mark that has to be there."""
+    """Return the position after a mark, or raise if it is not the expected one."""
     if mark != expected:
         raise ValueError(f"{expected} is expected")
     return at + 1
@@ -216,13 +214,13 @@ def _decoded(decoder: json.JSONDecoder, body: bytes) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """Return compact JSON in which a `Decimal` is a number with its own digits.
+    """Return compact JSON that writes each `Decimal` as a number with its own digits.
 
-    The standard encoder cannot do that: it writes numbers through `float`, or a `Decimal` as a string.
+    The standard encoder cannot: it writes numbers through `float`, or a `Decimal` as a string.
 
     Raises:
-        TypeError: A value that has no JSON form, a `float` among them.
-        ValueError: A `Decimal` that is not finite.
+        TypeError: A value has no JSON form; a `float` has none here.
+        ValueError: A `Decimal` is not finite.
     """
     if value is None or isinstance(value, (bool, str)):
         return json.dumps(value)
@@ -238,7 +236,7 @@ def dumps(value: Any) -> str:
 
 
 def _name(name: object) -> str:
-    # `str()` of a `(str, Enum)` member is `Kind.CN`, not the word.
+    # `str()` of a `(str, Enum)` member would give `Kind.CN` instead of its text.
     return json.dumps(name if isinstance(name, str) else str(name))
 
 

@@ -1,4 +1,4 @@
-"""What has to be let go in a child process after `fork`: locks held and work begun by threads that it does not have."""
+"""Resets objects in a child process after `fork`, which copies locks and work of threads but not the threads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Forked", "reset_after_fork"]
 
 
 class Forked(Protocol):
-    """An object that puts itself right in a child process."""
+    """An object that can reset itself in a child process."""
 
     def after_fork(self) -> None:
-        """Drop what belongs to the parent."""
+        """Drop locks and work that belong to the parent process."""
         ...
 
 
@@ -21,9 +21,9 @@ _alive: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
 def reset_after_fork(thing: Forked) -> None:
-    """Have `thing.after_fork()` called in every child process for as long as it lives.
+    """Have `thing.after_fork()` called in every child process for as long as `thing` lives.
 
-    One hook for all, since `os.register_at_fork` cannot be undone.
+    All objects share one hook, since `os.register_at_fork` cannot be undone.
     """
     _alive.add(thing)
 

@@ -1,4 +1,4 @@
-"""Strings that do not show themselves."""
+"""Strings whose `repr` hides them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["HiddenStr", "Secret"]
 
 @final
 class Secret:
-    """Holds one secret string; only `reveal()` gives it back.
+    """Holds one secret string; only `reveal()` returns it.
 
-    `repr`, `str`, `format`, `attrs.asdict`, pickling and rendered traceback locals show `***` or refuse.
+    `repr`, `str`, `format`, `attrs.asdict` and the locals in a rendered traceback show `***`; pickling is refused.
 
     Args:
-        value: The secret.
+        value: The secret, such as a password.
     """
 
     __slots__ = ("_value",)
@@ -49,9 +49,9 @@ class Secret:
 
 
 class HiddenStr(str):
-    """A text that works like any other and does not show itself in `repr`, such as a URL that may hold a password.
+    """A string with `***` as its `repr`, such as a URL that may hold a password; otherwise like any string.
 
-    A rendered traceback shows the locals of every frame by their `repr`.
+    Keeps the text out of rendered tracebacks, which show the `repr` of the locals of every frame.
     """
 
     __slots__ = ()

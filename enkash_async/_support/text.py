@@ -1,4 +1,4 @@
-"""Values as words for people and as JSON for programs; nothing is printed here."""
+"""Turns values into text for people and JSON for programs; prints nothing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["RUPEE", "clean", "exact_rupees", "members", "plain", "rupees", "show
 
 RUPEE = "₹"
 
-_JOINERS = "\u200c\u200d"  # they print nothing, but scripts of India need them
+_JOINERS = "\u200c\u200d"  # invisible, but needed by scripts of India
 # Plain ASCII digits: Decimal would take `1_000`, `1e9`, `NaN` and the digits of other scripts as well.
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
-_LONGEST = 40  # digits; a larger exponent, which a server may send, is not written out
+_LONGEST = 40  # orders of magnitude up to which an amount is written in full; a server may send more
 
 
 def clean(value: object) -> str:
-    """Return text in one line that cannot steer a terminal.
+    """Return a value as one line of text that cannot steer a terminal.
 
-    White space becomes a space; what does not print, such as escape codes, half a surrogate pair or a change of the
-    writing direction, becomes its Python escape.
+    White space becomes a space. A character that does not print, such as an escape code, half a surrogate pair or a
+    change of the writing direction, becomes its Python escape.
     """
     return "".join(map(_visible, str(value)))
 
@@ -52,7 +52,7 @@ def rupees(amount: Decimal | None) -> str:
 
 
 def exact_rupees(text: str) -> Decimal | None:
-    """Return an amount of at least one rupee exactly as it was written, or None where the text is none."""
+    """Return a text as an exact amount of at least one rupee, or None if it is no such amount."""
     amount = Decimal(text) if _RUPEES.fullmatch(text) else None
     return None if amount is None or amount < 1 else amount
 
@@ -65,11 +65,11 @@ def _grouped(digits: str) -> str:
 
 
 def shown(value: object, name: str = "") -> str:
-    """Return one value for people.
+    """Return one value as text for people.
 
     Args:
-        value: Any value that is not made of others.
-        name: Its name; a number called an amount is in rupees.
+        value: A single value, neither an object nor a list.
+        name: Name of the value; a number with `amount` in its name is shown in rupees.
     """
     if isinstance(value, Decimal) and "amount" in name.lower():
         return rupees(value)
@@ -79,7 +79,7 @@ def shown(value: object, name: str = "") -> str:
 
 
 def members(value: object) -> Iterator[tuple[str, str]]:
-    """Yield name and text of every member that is set, inner ones as `company_biller.biller.name`."""
+    """Yield name and text of every member that is set; an inner name looks like `company_biller.biller.name`."""
     return _flat(plain(value), "")
 
 
@@ -92,10 +92,10 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 
 
 def plain(value: object) -> Any:
-    """Return a value in its JSON form.
+    """Return a value as JSON types.
 
-    Members keep their Python names, a `Decimal` its digits, dates are in ISO 8601, enums are EnKash's words. A bill
-    carries its `outcome` as well.
+    Members keep their Python names and a `Decimal` its digits; dates become ISO 8601, enums EnKash's words. A bill also
+    gets its `outcome`.
     """
     match value:
         case enum.Enum():
@@ -121,5 +121,5 @@ def _attributes(value: Any) -> dict[str, Any]:
     if isinstance(value, Bill):
         found["outcome"] = value.outcome.value
     if "extra" in found:
-        found["extra"] = found.pop("extra")  # to the end, since it is the least of them
+        found["extra"] = found.pop("extra")  # moved to the end, since it matters least
     return found
