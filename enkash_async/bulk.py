@@ -1,4 +1,4 @@
-"""What came of a call over many items: every item is in exactly one of four groups."""
+"""The result of a call over many items: every item ends in exactly one of four groups."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class BulkItem(Generic[T]):
     """One item of a bulk call.
 
     Attributes:
-        key: What names the item: its `utility_enkash_id`, or `BillRequest.key`.
-        value: Its result; None for a call that answers without data, and in the groups other than `succeeded`.
-        error: Why it did not succeed, or None.
-        group: What became of it.
-        request: The item as it was given.
+        key: Name of the item: its `utility_enkash_id`, or `BillRequest.key`.
+        value: Result of the item; None for a call that returns no data, and in every group but `succeeded`.
+        error: Why the item did not succeed; None in `succeeded`.
+        group: What became of the item.
+        request: The item as the caller gave it.
     """
 
     key: str
@@ -54,8 +54,8 @@ class BulkResult(Generic[T]):
         failed: EnKash refused it.
         unknown: It may or may not have happened: look it up, never resend it.
         not_sent: It provably never reached EnKash; safe to send again.
-        duplicates: Keys that were given more than once, each named once; such an item was sent once and is in a group
-            once.
+        duplicates: Keys that the caller gave more than once, each listed once; such an item was sent once and is in
+            one group once.
     """
 
     succeeded: tuple[BulkItem[T], ...] = ()
@@ -68,7 +68,7 @@ class BulkResult(Generic[T]):
         """Do nothing when every item succeeded.
 
         Raises:
-            BulkError: Some did not; its `result` is this one.
+            BulkError: At least one item did not succeed; its `result` is this object.
         """
         if self.failed or self.unknown or self.not_sent:
             raise BulkError(f"{self._counts()}; see .result", result=self)
@@ -81,9 +81,9 @@ class BulkResult(Generic[T]):
 
 
 class BulkError(EnkashError):
-    """Not every item of a bulk call succeeded, or the source of the items failed in the middle.
+    """Not every item of a bulk call succeeded, or the source of the items raised an error.
 
-    Raised by `BulkResult.raise_for_failures()`, and by a bulk call whose source raised, with that error as its cause.
+    `BulkResult.raise_for_failures()` raises it, and so does a bulk call whose source raised, with that error as cause.
 
     Attributes:
         result: The whole `BulkResult`.
@@ -97,19 +97,19 @@ class BulkError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LOOK: each item of `result` has advice of its own."""
+        """LOOK: the error of each item in `result` has its own advice."""
         return RetryAdvice.LOOK
 
 
 @attrs.frozen(kw_only=True)
 class Confirmations:
-    """Which bills EnKash shows as confirmed, in the order asked for.
+    """Which bills EnKash shows as confirmed, in the order in which the caller named them.
 
     Attributes:
-        confirmed: Their debit was confirmed.
-        not_confirmed: Their debit waits to be confirmed, as EnKash showed them last.
-        unknown: They could not be read, with the reason in `error`, or what EnKash shows leaves it open, with the bill
-            in `value`.
+        confirmed: Bills whose debit was confirmed.
+        not_confirmed: Bills whose debit still waits for its confirmation, as EnKash showed them last.
+        unknown: Bills that could not be read, with the reason in `error`, or whose state is ambiguous, with the bill in
+            `value`.
     """
 
     confirmed: tuple[Bill, ...] = ()

@@ -19,17 +19,17 @@
     │  ├─ VelocityLimitError                 response_code 36, 37
     │  └─ DuplicateReferenceError            response_code 38
     ├─ OutcomeUnknownError                   it may or may not have happened: look it up, never resend
-    ├─ BulkError (in `enkash_async.bulk`)    some items of a bulk call did not succeed, or broke off; `result`
+    ├─ BulkError (in `enkash_async.bulk`)    some items did not succeed, or their source failed; `result`
     ├─ WaitTimeoutError (TimeoutError)       not settled in time; `last` is the last state seen
     ├─ TokenError                            no token, so nothing was sent
     │  ├─ CredentialsRejectedError           EnKash refused the credentials
     │  ├─ LoginGuardError                    another login attempt could lock the account, so none is made
     │  ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
-    │  │  └─ TokenReplyError                 the login was answered with something that is not a token
+    │  │  └─ TokenReplyError                 EnKash accepted the login, but sent no readable token
     │  └─ TokenStoreError                    the shared token store cannot be reached
-    └─ WebhookError                          a post to your webhook cannot be taken
-       ├─ WebhookAuthenticationError         it does not prove that it comes from EnKash: answer 401
-       ├─ WebhookPayloadError                its body cannot be read: answer 400, or 413 when it is `too_large`
+    └─ WebhookError                          a post to your webhook cannot be accepted
+       ├─ WebhookAuthenticationError         the post does not prove that EnKash sent it: answer 401
+       ├─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
        └─ WebhookStoreError                  the shared record of events cannot be reached: answer 503
 
 Errors carry evidence as attributes and survive pickling. None of them holds a password, a client secret, a token or a
@@ -83,10 +83,10 @@ _E = TypeVar("_E", bound="EnkashError")
 class RetryAdvice(enum.Enum):
     """What a task queue should do with a job that failed."""
 
-    NOW = "now"  # run it again at once: nothing was done, and nothing stands in the way
-    LATER = "later"  # run it again after `retry_after` seconds, or after the pause of the queue where that is None
+    NOW = "now"  # run it again at once: nothing was done
+    LATER = "later"  # run it again after `retry_after` seconds; if that is None, after the queue's own pause
     NEVER = "never"  # the same job would fail again: drop it, or have a person correct it
-    LOOK = "look"  # it may have happened: look at EnKash's state, or have a person look, before anything is run again
+    LOOK = "look"  # it may have happened: read EnKash's state, or ask a person, before running it again
 
 
 class EnkashError(Exception):
@@ -97,7 +97,7 @@ class EnkashError(Exception):
 
     Attributes:
         retry: What a task queue should do with a job that ended with this error.
-        retry_after: Seconds after which to run the job again, where EnKash or this package knows it; otherwise None.
+        retry_after: Seconds after which to run the job again; None where neither EnKash nor this package knows.
     """
 
     retry_after: float | None = None
@@ -111,7 +111,7 @@ class EnkashError(Exception):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles by calling the class with `args` alone, which loses keyword-only evidence.
+        # BaseException pickles by calling the class with `args` alone, which loses attributes given by keyword.
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
     def copy(self) -> Self:
@@ -131,14 +131,14 @@ class ConfigurationError(EnkashError, ValueError):
 
 
 class InvalidRequestError(EnkashError, ValueError):
-    """The arguments of a call are wrong; this was found here and nothing was sent."""
+    """The arguments of a call are wrong; the SDK found that before sending anything."""
 
 
 class TransportError(EnkashError):
     """No usable reply came back.
 
     Attributes:
-        sent: False when the request provably never left in a form that EnKash could act on; True when it may have.
+        sent: False when EnKash provably received nothing that it could act on; True when it may have.
     """
 
     sent: bool
@@ -163,7 +163,7 @@ class ResponseDecodeError(EnkashError):
     Attributes:
         status: HTTP status of the reply.
         content_type: Its `Content-Type`, or None.
-        where: The place in the body, such as `payload.amount`; never a value. None when the body as a whole is meant.
+        where: Place in the body, such as `payload.amount`, without its value; None when the whole body is meant.
     """
 
     status: int
@@ -180,7 +180,7 @@ class ResponseDecodeError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER: it was a read, since a call that changes something ends as `OutcomeUnknownError`."""
+        """LATER: the call was a read; a call that changes something raises `OutcomeUnknownError` instead."""
         return RetryAdvice.LATER
 
 
@@ -190,7 +190,7 @@ class ApiError(EnkashError):
     Attributes:
         status: HTTP status.
         response_code: The envelope's `response_code`, or None when the body has none.
-        response_message: The envelope's `response_message` or the nearest thing to it, redacted, or None.
+        response_message: The envelope's `response_message` or another message of the body, redacted; None without one.
         payload: The envelope's payload with sensitive values replaced by `***`, or None.
         method: HTTP method of the call.
         path: Path of the call, with its ids.
@@ -228,7 +228,7 @@ class ApiError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """NEVER, save for a time-out at EnKash (408)."""
+        """NEVER, but LATER for HTTP 408, a time-out at EnKash."""
         return RetryAdvice.LATER if self.status == 408 else RetryAdvice.NEVER
 
 
@@ -237,7 +237,7 @@ class BadRequestError(ApiError):
 
 
 class AuthenticationError(ApiError):
-    """HTTP 401 although the token was renewed: check that the account may use this API."""
+    """HTTP 401 although the SDK renewed the token: check that the account may use this API."""
 
 
 class PermissionDeniedError(ApiError):
@@ -245,7 +245,7 @@ class PermissionDeniedError(ApiError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER: an IP address that is missing on EnKash's list is added without a change of the job."""
+        """LATER: EnKash may add a missing IP address to its list, and the same job works."""
         return RetryAdvice.LATER
 
 
@@ -254,14 +254,14 @@ class NotFoundError(ApiError):
 
     Attributes:
         bill_absent: True only when EnKash said «No utility payment found». A bare 404 can also come from a wrong
-            route or a gateway, and then proves nothing about the bill.
+            route or a gateway, and proves nothing about the bill.
     """
 
     bill_absent: bool = False
 
 
 class RateLimitError(ApiError):
-    """HTTP 429.
+    """HTTP 429: too many requests.
 
     Attributes:
         retry_after: Seconds that the reply asks to wait, or None.
@@ -295,17 +295,17 @@ class VelocityLimitError(ApiError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER: the limit is a matter of time, or is raised by EnKash."""
+        """LATER: the limit ends with time, or EnKash raises it."""
         return RetryAdvice.LATER
 
 
 class DuplicateReferenceError(ApiError):
     """`response_code` 38: this `reference_id` was used before, for another bill or for one that cannot be looked up.
 
-    Where it was used for the same biller, consumer and amount, a create returns that bill instead.
+    If the reference was used for the same biller, consumer and amount, the create returns that bill instead.
 
     Attributes:
-        differences: Names of what is not the same: `reference_id`, `biller_id`, `consumer_number`, `amount`; empty
+        differences: Names of what differs: `reference_id`, `biller_id`, `consumer_number`, `amount`; empty
             where the bill could not be compared.
     """
 
@@ -320,14 +320,13 @@ class DuplicateReferenceError(ApiError):
 class OutcomeUnknownError(EnkashError):
     """A call that moves money ended unclearly: it may or may not have happened. Look it up, never resend it.
 
-    Where a call can be looked up, that was done, and did not settle it. EnKash's own guidance is to wait two to three
-    minutes and then to enquire.
+    Where a look-up is possible, the SDK has made it without a clear result. EnKash advises to wait two to three minutes
+    and then to enquire.
 
     Attributes:
         operation: Name of the call, such as `bills.create`.
-        reference_id: The reference to come back with to `bills.reconcile`, or None.
-        utility_enkash_ids: The bills to come back with to `payments.reconcile`, for calls that name bills; otherwise
-            empty.
+        reference_id: Reference to pass to `bills.reconcile` later, or None.
+        utility_enkash_ids: Ids of the bills to pass to `payments.reconcile` later; empty for a call that names none.
     """
 
     operation: str
@@ -349,7 +348,7 @@ class OutcomeUnknownError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LOOK: running it again blindly could pay twice."""
+        """LOOK: repeating the call without a look could pay twice."""
         return RetryAdvice.LOOK
 
 
@@ -357,7 +356,7 @@ class WaitTimeoutError(EnkashError, TimeoutError):
     """A bill was not settled in time; it may still settle.
 
     Attributes:
-        last: The last state that was seen, or None when none was.
+        last: The bill as EnKash showed it last, or None if it was never read.
     """
 
     last: Bill | None
@@ -373,7 +372,7 @@ class WaitTimeoutError(EnkashError, TimeoutError):
 
 
 class TokenError(EnkashError):
-    """There is no token to send, so nothing was sent."""
+    """The SDK could not obtain a token, so nothing was sent."""
 
     @property
     def retry(self) -> RetryAdvice:
@@ -382,7 +381,7 @@ class TokenError(EnkashError):
 
 
 class CredentialsRejectedError(TokenError):
-    """EnKash refused the credentials; they are not tried again until they change.
+    """EnKash refused the credentials; the SDK does not try them again until they change.
 
     Attributes:
         status: HTTP status of the login's reply.
@@ -407,11 +406,12 @@ class CredentialsRejectedError(TokenError):
 
 
 class LoginGuardError(TokenError):
-    """No login was attempted, since another one could lock the account.
+    """No login was attempted, since another attempt could lock the account.
 
     Attributes:
-        reason: `rejected` (these credentials were refused), `budget` (too many unproven attempts), `locked` (EnKash
-            said so) or `renewal` (the token was renewed a moment ago and refused again).
+        reason: `rejected` (EnKash refused these credentials), `budget` (too many attempts with credentials that have
+            never worked), `locked` (EnKash says that the account is) or `renewal` (EnKash refused a token that was
+            renewed a moment ago).
     """
 
     reason: str
@@ -422,7 +422,7 @@ class LoginGuardError(TokenError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER after a renewal that brought nothing; NEVER where a person has to act first."""
+        """LATER for `renewal`; otherwise NEVER, since a person has to act first."""
         return RetryAdvice.LATER if self.reason == "renewal" else RetryAdvice.NEVER
 
 
@@ -430,8 +430,8 @@ class TokenEndpointError(TokenError):
     """The login failed for a reason other than the credentials.
 
     Attributes:
-        retry_after: Seconds until the next attempt makes sense, or None.
-        counted: True when EnKash may have counted the attempt (sent, but no readable answer).
+        retry_after: Seconds to wait before the next attempt, or None.
+        counted: True when EnKash may have counted the attempt: it was sent, but no readable answer came.
     """
 
     counted: bool
@@ -443,7 +443,7 @@ class TokenEndpointError(TokenError):
 
 
 class TokenReplyError(TokenEndpointError):
-    """The login was answered with success, but no token can be read from the reply; it is not tried again.
+    """EnKash accepted the login, but its reply holds no readable token; the SDK does not repeat the login.
 
     Attributes:
         status: HTTP status of the login's reply.
@@ -460,20 +460,20 @@ class TokenReplyError(TokenEndpointError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """NEVER: the base URL has to be checked first."""
+        """NEVER: a person has to check the base URL first."""
         return RetryAdvice.NEVER
 
 
 class TokenStoreError(TokenError):
-    """The shared token store cannot be reached and there is no safe way on."""
+    """The shared token store is unreachable, and a login without it would not be safe."""
 
 
 class WebhookError(EnkashError):
-    """A post to your webhook cannot be taken; the message is for your log, not for whoever posted."""
+    """A post to your webhook cannot be accepted; the message is for your log, not for the sender."""
 
 
 class WebhookAuthenticationError(WebhookError):
-    """A post does not bring the headers that prove where it comes from; its body was not looked at.
+    """A post lacks the headers that prove its sender; its body was not read.
 
     Attributes:
         header: The name of the first configured header that is missing, repeated or wrong.
@@ -490,8 +490,8 @@ class WebhookPayloadError(WebhookError):
     """The body of a post cannot be read as news of a bill.
 
     Attributes:
-        where: The place in the body, such as `companyBiller.biller`; never a value. None when it is the whole.
-        too_large: Whether it is longer than `max_body`, so that 413 is the answer rather than 400.
+        where: Place in the body, such as `companyBiller.biller`, without its value; None for the whole body.
+        too_large: True when the body is longer than `max_body`: answer 413 instead of 400.
     """
 
     where: str | None
@@ -504,9 +504,9 @@ class WebhookPayloadError(WebhookError):
 
 
 class WebhookStoreError(WebhookError):
-    """The record of handled events that the workers share cannot be reached, so nothing was handed over."""
+    """The shared record of handled events is unreachable, so your handler was not called."""
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER: answer 503, so that EnKash's resend, if there is one, is taken."""
+        """LATER: answer 503, so that a resend by EnKash, if there is one, is handled."""
         return RetryAdvice.LATER
