@@ -1,7 +1,7 @@
-"""A made-up EnKash Bill Payment API on this computer, for your own tests and for trying things out.
+"""A fake EnKash Bill Payment API on this computer, for your own tests and for trying the SDK.
 
-It keeps state: what is created can be looked up, a confirmed debit settles after a while, a reference can be used
-once. And it fails on request: see `FaultKind`. A pytest fixture, and a test of what your code does when the reply to a
+It keeps state: a created bill can be looked up, a confirmed debit settles after a while, a reference can be used once.
+It also fails on request: see `FaultKind`. A pytest fixture, and a test of what your code does when the reply to a
 create is lost::
 
     @pytest.fixture
@@ -16,17 +16,17 @@ create is lost::
         assert len(sandbox.ledger.debits) == 1
 
 Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`), 2102 is inactive, 2202 fails every
-fetch, 2302 sends every payment back. Amounts follow from the consumer number.
+fetch, 2302 sends every payment back. The consumer number determines the amount.
 
-The worst that can happen to a create: the look-up says that there is no bill, and then there is one::
+The worst case of a create: a look-up finds no bill, and then the bill appears::
 
     sandbox.faults.add("create_bill", FaultKind.LATE, delay=2.5)
     ...
     await sandbox.late_work()
     assert len(sandbox.ledger.search()) == 1
 
-It posts webhooks as well: to every address that is registered through the API, on each change of a bill, also when
-nobody looks at the bill. `webhook` names the posts where routes are named::
+It posts webhooks as well: on each change of a bill, to every URL that was registered through the API, even if no call
+reads the bill. For these posts, write `webhook` in place of the name of a route::
 
     await client.webhooks.register(
         "http://127.0.0.1:8000/enkash",
@@ -38,9 +38,9 @@ nobody looks at the bill. `webhook` names the posts where routes are named::
     await sandbox.webhooks_delivered()
     assert sandbox.counts["webhook"] == 2
 
-Where EnKash documents nothing (biller list, biller categories, payment through the gateway, the reply of the bulk
-search, the reply to a registration, order and resends of posts) the sandbox has a reading of its own: passing here
-proves nothing about EnKash for those.
+EnKash does not document the biller list, the biller categories, the payment through the gateway, the replies of the
+bulk search and of a registration, and the order and resends of posts. There the sandbox guesses: a test that passes
+with it proves nothing about EnKash.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ __all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
 
 _DOCUMENTED = Routes()
 
-# Seconds for requests in progress at the end; a slow one is cut off rather than waited for.
+# Seconds that requests in progress get at the end: little, so that a slow one does not hold up a test.
 _SHUTDOWN_TIMEOUT = 0.05
 
 
@@ -82,37 +82,36 @@ def _made_up() -> Credentials:
 
 
 class Sandbox:
-    """A fake EnKash that listens while the `async with` block runs; each one starts empty and is used once.
+    """A fake EnKash that listens while its `async with` block runs; each one starts empty and is used once.
 
-    A webhook that is registered hears of each change of a bill, whether or not anybody asks for the bill. The posts of
-    one bill to one address go out one after the other, those of several bills side by side. A post that is not answered
-    with a 2xx, or not within 10 seconds, is sent again; redirects are not followed. The end of the sandbox drops what
-    is outstanding.
+    On each change of a bill it posts to the registered webhooks, whether or not a call reads the bill. The posts of one
+    bill to one URL go out one after the other, those of several bills side by side. A post that gets no 2xx within 10
+    seconds is sent again; redirects are not followed. The end of the block drops outstanding posts.
 
     Args:
-        host: Where to listen; the default is this computer only.
+        host: Address to listen on; the default accepts connections from this computer only.
         port: TCP port; 0 takes a free one.
-        token_lifetime: Seconds that a token is good for; below 1 the login announces 0.
+        token_lifetime: Seconds that a token is valid; below 1 the login announces 0.
         token_style: Login reply: `camel` as documented, `snake` as in RFC 6749, `legacy` with `token` and `expiry`.
-        fetch_style: Fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
+        fetch_style: Names in the fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
         settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; `math.inf` settles nothing.
-        repeat_debits: Whether a bill that is confirmed again by a later call is debited again; see `Ledger`.
+        repeat_debits: Whether a second call that confirms a bill debits it again; see `Ledger`.
         routes: Paths of the calls.
-        credentials: What a login has to bring; None makes some up.
-        clock: Gives seconds that only grow, for token lifetimes and settlement.
-        webhook_attempts: How often a post is sent at most, the first time included.
-        webhook_pause: Seconds before it is sent again; each further pause is twice as long.
+        credentials: Credentials that a login must send; None makes some up.
+        clock: Returns seconds that only grow; drives token lifetimes and settlement.
+        webhook_attempts: Most attempts to deliver a post, the first one included.
+        webhook_pause: Seconds before the second attempt; each further pause is twice as long.
 
     Attributes:
-        credentials: What a login has to bring.
-        faults: What goes wrong; add to it at any time.
-        counts: Requests that arrived, by field name of `Routes`; under `webhook` the posts that were sent, with each
-            attempt.
-        ledger: Bills, debits, limits, tokens and registered webhooks behind the API.
+        credentials: Credentials that a login must send.
+        faults: Failures to produce; add to them at any time.
+        counts: Requests that arrived, by field name of `Routes`; `webhook` counts the posts that were sent, each
+            attempt included.
+        ledger: State behind the API: bills, debits, limits, tokens and registered webhooks.
 
     Raises:
         ValueError: A style is unknown, the lifetime is not a finite number above 0, a delay or pause is negative, or
-            there is to be no attempt at all.
+            `webhook_attempts` is below 1.
 
     EnKash pages: api-12704314 (login), api-10664797 to api-10664803 (calls), api-10664805 (registration), api-12515630
     (posts).
@@ -179,7 +178,7 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """Where it listens, such as `http://127.0.0.1:41234`; stays known after the end.
+        """URL of the sandbox, such as `http://127.0.0.1:41234`; still known after the block.
 
         Raises:
             RuntimeError: The sandbox has not been started.
@@ -205,16 +204,16 @@ class Sandbox:
         }
 
     async def late_work(self) -> None:
-        """Return as soon as no work is outstanding that `FaultKind.LATE` put off; the end of the sandbox drops it."""
+        """Return once all work that `FaultKind.LATE` postponed is done; the end of the block drops such work."""
         await late_work(self._app)
 
     async def webhooks_delivered(self) -> None:
-        """Return as soon as every change of a bill so far was posted, and each post answered or given up.
+        """Return once every change of a bill so far was posted, and each post was answered or given up.
 
-        Bills that are not due yet are not waited for; the end of the sandbox drops what is outstanding.
+        It does not wait for bills that settle later. The end of the block drops outstanding posts.
         """
         await webhooks_delivered(self._app)
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far unknown: the next call with one is answered with 401."""
+        """Make every token issued so far invalid: the next call that sends one gets 401."""
         self.ledger.revoke_tokens()

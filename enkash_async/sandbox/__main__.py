@@ -1,4 +1,4 @@
-"""`python -m enkash_async.sandbox`: a fake EnKash to point a program at."""
+"""`python -m enkash_async.sandbox`: runs a fake EnKash for other programs."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def _announce(sandbox: Sandbox) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sandbox until Ctrl-C or SIGTERM; print its address and the variables that lead to it.
+    """Run the sandbox until Ctrl-C or SIGTERM; print its URL and the `ENKASH_…` variables that lead to it.
 
     Args:
-        argv: The arguments; None takes those of the process.
+        argv: Command-line arguments; None takes those of the process.
 
     Returns:
         0 at the end; 1 when it cannot start, with the reason on standard error.
 
     Raises:
-        SystemExit: The arguments are wrong (2), or help was asked for (0).
+        SystemExit: The arguments are wrong (2) or ask for help (0).
     """
     args = _parser().parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""Who may log in, and which tokens are good."""
+"""The user who may log in, and the tokens that are valid."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["Accounts", "IssuedToken", "LoginRefusal", "LoginRefusedError", "TokenState"]
 
-_ALLOWED_FAILURES = 3
+_ALLOWED_FAILURES = 3  # wrong logins in a row, after which the account is locked
 
 
 class LoginRefusal(enum.Enum):
-    """Why nobody was logged in."""
+    """Why a login was refused."""
 
     WRONG_CLIENT = "the client id, the client secret or the form's clientId is wrong"
     BAD_CREDENTIALS = "the user name or the password is wrong"
@@ -27,7 +27,7 @@ class LoginRefusedError(Exception):
     """A login was refused.
 
     Args:
-        refusal: Why.
+        refusal: The reason.
     """
 
     def __init__(self, refusal: LoginRefusal) -> None:
@@ -36,7 +36,7 @@ class LoginRefusedError(Exception):
 
 
 class TokenState(enum.Enum):
-    """What a bearer token is worth."""
+    """Whether a bearer token is accepted, and why not."""
 
     VALID = "valid"
     EXPIRED = "expired"
@@ -45,13 +45,13 @@ class TokenState(enum.Enum):
 
 @attrs.frozen
 class IssuedToken:
-    """A token as the login hands it out.
+    """A token as the login returns it.
 
     Args:
         access_token: The bearer token.
-        refresh_token: A second one, which no documented call takes.
-        issued_at: When, aware.
-        lifetime: Seconds it is good for.
+        refresh_token: A refresh token, which no documented call takes.
+        issued_at: Instant of the login, aware.
+        lifetime: Seconds that the bearer token is valid.
     """
 
     access_token: str = attrs.field(repr=False)
@@ -65,12 +65,12 @@ class Accounts:
     """One user, the lock on the account, and the tokens that were issued.
 
     Args:
-        credentials: What a login has to bring.
-        lifetime: Gives the seconds that a new token is good for.
-        now: Gives the present instant, aware.
-        new_id: Gives a text that it has not given before.
+        credentials: Credentials that a login must send.
+        lifetime: Returns the seconds that a new token is valid.
+        now: Returns the present instant, aware.
+        new_id: Returns a text that it has not returned before.
 
-    EnKash page: Generate Authentication Token (api-12704314); the lock is told on api-9796904.
+    EnKash pages: Generate Authentication Token (api-12704314); api-9796904 describes the lock.
     """
 
     credentials: Credentials
@@ -86,11 +86,11 @@ class Accounts:
         return self._failures >= _ALLOWED_FAILURES
 
     def unlock(self) -> None:
-        """Open a locked account and forget its wrong logins, as EnKash's support would."""
+        """Unlock the account and forget its wrong logins, as EnKash's support would."""
         self._failures = 0
 
     def check_client(self, client_id: str, client_secret: str, form_client_id: str) -> None:
-        """Check the client; a wrong one does not count towards the lock, since it names no user.
+        """Check the client; a wrong client does not count towards the lock, since it names no user.
 
         Raises:
             LoginRefusedError: One of the three is wrong.
@@ -101,7 +101,7 @@ class Accounts:
             raise LoginRefusedError(LoginRefusal.WRONG_CLIENT)
 
     def log_in(self, username: str, password: str) -> IssuedToken:
-        """Return a new token; older ones stay good.
+        """Return a new token; older tokens stay valid.
 
         Raises:
             LoginRefusedError: The user name or the password is wrong, or the account is locked.
@@ -122,7 +122,7 @@ class Accounts:
         return token
 
     def verify(self, access_token: str) -> TokenState:
-        """Return what a bearer token is worth now."""
+        """Return whether a bearer token is valid, expired or unknown now."""
         token = self._tokens.get(access_token)
         if token is None:
             return TokenState.UNKNOWN

@@ -1,4 +1,4 @@
-"""The sandbox as an aiohttp.web application: counting, faults, the bearer check and the envelope."""
+"""The sandbox as an aiohttp.web application: counts requests, produces faults, checks tokens, wraps replies."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from enkash_async.sandbox._watch import Watch
 __all__ = ["create_app", "late_work", "webhooks_delivered"]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
-# What is left to do once a request has been read and let in; it needs the connection no more.
+# The work of a request that was read and authenticated; it no longer needs the connection.
 Deed: TypeAlias = Callable[[], Reply]
 Work: TypeAlias = Callable[[web.Request], Awaitable[Deed]]
 
-# HTTP status and response_code. EnKash documents no status for 36 and 38; 400 is what its guide gives to hard failures.
+# HTTP status and response_code. EnKash documents no status for 36 and 38; its guide uses 400 for hard failures.
 _REFUSALS = {
     Refusal.INVALID: (400, 1),
     Refusal.NOT_FOUND: (400, 1),
@@ -44,8 +44,8 @@ _REFUSALS = {
 
 
 @attrs.frozen(kw_only=True)
-class _Desk:
-    """What every handler works with."""
+class _Services:
+    """What the request handlers share."""
 
     ledger: Ledger
     faults: Faults
@@ -53,13 +53,13 @@ class _Desk:
     token_style: TokenStyle
     fetch_style: FetchStyle
     sleep: Sleep
-    late: Tasks  # for callers who were hung up on
+    late: Tasks  # work that LATE postponed; its callers were disconnected
     courier: Courier
     watch: Watch
 
 
 _USUAL = Resends()
-_DESK = web.AppKey("enkash_sandbox_desk", _Desk)
+_SERVICES = web.AppKey("enkash_sandbox_services", _Services)
 
 
 def create_app(
@@ -76,14 +76,14 @@ def create_app(
     """Return the application that serves a ledger.
 
     Args:
-        ledger: What the calls act on; its changes are posted to the webhooks that are registered.
-        faults: What goes wrong.
-        counts: Is counted up by route name on arrival of each request, before any fault.
-        routes: Where the calls are found.
+        ledger: State that the calls act on; its changes are posted to the registered webhooks.
+        faults: Failures to produce.
+        counts: Incremented by route name when a request arrives, before any fault.
+        routes: Paths of the calls.
         token_style: `camel`, `snake` or `legacy`, the shape of the login reply.
         fetch_style: `odd` or `regular`, the casing of the fetch reply.
-        resends: How often a webhook is posted to that does not answer with a 2xx.
-        sleep: Waits for so many seconds, for faults and between two posts of the same.
+        resends: How often to repeat a post that is not answered with 2xx.
+        sleep: Waits the given seconds, for faults and between the attempts of a post.
 
     Raises:
         ValueError: A style is unknown.
@@ -93,7 +93,7 @@ def create_app(
             raise ValueError(f"unknown style {style!r}; use one of {', '.join(known)}")
     courier, watch = Courier(ledger, faults=faults, counts=counts, resends=resends, sleep=sleep), Watch(ledger)
     app = web.Application(middlewares=[_envelope_http_errors])
-    app[_DESK] = _Desk(
+    app[_SERVICES] = _Services(
         ledger=ledger,
         faults=faults,
         counts=counts,
@@ -105,53 +105,53 @@ def create_app(
         watch=watch,
     )
     app.on_startup.append(_open)
-    app.on_cleanup.append(_close)  # comes after the last request, which may have put work off
+    app.on_cleanup.append(_close)  # runs after the last request, which may have postponed work
     app.router.add_route("POST", routes.token, _handler("token", _login))
     for name, (method, endpoint) in ENDPOINTS.items():
-        # The stock placeholder refuses braces, which a referenceId may contain.
+        # aiohttp's own placeholder refuses braces, which a referenceId may contain.
         path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", getattr(routes, name))
         app.router.add_route(method, path, _handler(name, functools.partial(_answer, endpoint)))
     return app
 
 
 async def late_work(app: web.Application) -> None:
-    """Return as soon as an application has no work outstanding that `FaultKind.LATE` put off.
+    """Return once all work that `FaultKind.LATE` postponed is done.
 
     Args:
-        app: Comes from `create_app`.
+        app: An application from `create_app`.
     """
-    await app[_DESK].late.done()
+    await app[_SERVICES].late.done()
 
 
 async def webhooks_delivered(app: web.Application) -> None:
-    """Return as soon as every change of a bill so far was posted, and each post answered or given up.
+    """Return once every change of a bill so far was posted, and each post was answered or given up.
 
     Args:
-        app: Comes from `create_app`.
+        app: An application from `create_app`.
     """
-    desk = app[_DESK]
-    # What is due is read here rather than left to the next look of the watch.
-    while desk.watch.look() or desk.courier.busy:
-        await desk.courier.done()
+    services = app[_SERVICES]
+    # Reads the bills that are due now, instead of waiting until the watch does.
+    while services.watch.look() or services.courier.busy:
+        await services.courier.done()
 
 
 async def _open(app: web.Application) -> None:
-    desk = app[_DESK]
+    services = app[_SERVICES]
 
     def changed(payment: UtilityPayment) -> None:
-        desk.courier.announce(payment)
-        desk.watch.wake()
+        services.courier.announce(payment)
+        services.watch.wake()
 
-    desk.ledger.on_change, desk.ledger.on_register = changed, desk.watch.wake
-    desk.courier.open()
-    desk.watch.open()
+    services.ledger.on_change, services.ledger.on_register = changed, services.watch.wake
+    services.courier.open()
+    services.watch.open()
 
 
 async def _close(app: web.Application) -> None:
-    desk = app[_DESK]
-    await desk.late.cancel()
-    await desk.watch.close()
-    await desk.courier.close()
+    services = app[_SERVICES]
+    await services.late.cancel()
+    await services.watch.close()
+    await services.courier.close()
 
 
 @web.middleware
@@ -161,14 +161,14 @@ async def _envelope_http_errors(request: web.Request, handler: Handler) -> web.S
     except web.HTTPException as error:
         return _response(_failure(error.status, error.reason))
     except ConnectionResetError:
-        return _hang_up(request)  # the caller left in the middle of its request, and nobody is there to be answered
+        return _hang_up(request)  # the caller disconnected during its request, so there is no one to answer
 
 
 def _handler(name: str, work: Work) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        desk = request.app[_DESK]
-        desk.counts[name] += 1
-        fault = desk.faults.take(name)
+        services = request.app[_SERVICES]
+        services.counts[name] += 1
+        fault = services.faults.take(name)
         if fault is None:
             return _response((await work(request))())
         return await _handle_with(fault, request, work)
@@ -177,14 +177,16 @@ def _handler(name: str, work: Work) -> Handler:
 
 
 async def _login(request: web.Request) -> Deed:
-    desk, raw = request.app[_DESK], await request.read()
+    services, raw = request.app[_SERVICES], await request.read()
     authorization = request.headers.get("Authorization", "")
-    return functools.partial(log_in, desk.ledger.accounts, authorization, request.content_type, raw, desk.token_style)
+    return functools.partial(
+        log_in, services.ledger.accounts, authorization, request.content_type, raw, services.token_style
+    )
 
 
 async def _answer(endpoint: Endpoint, request: web.Request) -> Deed:
-    desk, raw = request.app[_DESK], await request.read()
-    refusal = bearer_refusal(desk.ledger.accounts, request.headers.get("Authorization", ""))
+    services, raw = request.app[_SERVICES], await request.read()
+    refusal = bearer_refusal(services.ledger.accounts, request.headers.get("Authorization", ""))
     if refusal is not None:
         return functools.partial(_failure, 401, refusal)
     if request.method != "GET" and request.content_type != "application/json":
@@ -193,11 +195,15 @@ async def _answer(endpoint: Endpoint, request: web.Request) -> Deed:
 
 
 def _carry_out(endpoint: Endpoint, request: web.Request, raw: bytes) -> Reply:
-    desk = request.app[_DESK]
+    services = request.app[_SERVICES]
     try:
         body = Body({}) if request.method == "GET" else Body.parse(raw)
         call = Call(
-            ledger=desk.ledger, body=body, path=request.match_info, query=request.query, fetch_style=desk.fetch_style
+            ledger=services.ledger,
+            body=body,
+            path=request.match_info,
+            query=request.query,
+            fetch_style=services.fetch_style,
         )
         return enveloped(endpoint(call))
     except RefusedError as refused:
@@ -221,20 +227,20 @@ async def _handle_with(fault: Fault, request: web.Request, work: Work) -> web.St
     refusal = _refusal(fault)
     if refusal is not None:
         return _response(refusal)
-    desk = request.app[_DESK]
+    services = request.app[_SERVICES]
     if fault.kind is FaultKind.SLOW:
-        await request.read()  # what has arrived is done, also when the caller does not wait for it
-        await desk.sleep(fault.delay)
+        await request.read()  # read first, so that the work is done even if the caller gives up
+        await services.sleep(fault.delay)
     deed = await work(request)
     if fault.kind is FaultKind.LATE:
-        desk.late.start(_do_late(deed, fault.delay, desk.sleep))
+        services.late.start(_do_late(deed, fault.delay, services.sleep))
         return _hang_up(request)
     return await _send_with(fault.kind, request, deed())
 
 
 async def _do_late(deed: Deed, delay: float, sleep: Sleep) -> None:
     await sleep(delay)
-    deed()  # nobody is told how it ends
+    deed()  # its reply is dropped, since the caller is gone
 
 
 async def _send_with(kind: FaultKind, request: web.Request, reply: Reply) -> web.StreamResponse:
@@ -252,7 +258,7 @@ async def _send_with(kind: FaultKind, request: web.Request, reply: Reply) -> web
 
 
 def _refusal(fault: Fault) -> Reply | None:
-    """Return the reply of a fault that keeps the work from being done, or None for the other kinds."""
+    """Return the reply of a fault that prevents the work, or None for the other kinds."""
     headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
     match fault.kind:
         case FaultKind.UNAUTHORIZED:
@@ -270,7 +276,7 @@ def _refusal(fault: Fault) -> Reply | None:
 
 
 def _hang_up(request: web.Request) -> web.Response:
-    # aiohttp fails to write the reply to the closed connection and says nothing, which is what is wanted here.
+    # aiohttp then fails to write the reply to the closed connection, silently, as intended here.
     if request.transport is not None:
         request.transport.close()
     return web.Response()

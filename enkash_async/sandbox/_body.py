@@ -1,4 +1,4 @@
-"""Reading what a request says, member by member, and refusing what EnKash's pages do not allow."""
+"""Reads the body of a request member by member, and refuses what EnKash's pages do not allow."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Body", "invalid", "required", "whole_number"]
 T = TypeVar("T")
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MAX_DIGITS = 15
+_MAX_DIGITS = 15  # orders of magnitude of a number
 
 
 def invalid(text: str) -> RefusedError:
-    """Return the refusal of a bad request, in words."""
+    """Return the error for a bad request, with a text that says what is wrong."""
     return RefusedError(Refusal.INVALID, text)
 
 
 def required(value: T | None, name: str) -> T:
-    """Return a value that has to be there.
+    """Return the value of a required member.
 
     Raises:
-        RefusedError: It is not.
+        RefusedError: The value is None.
     """
     if value is None:
         raise invalid(f"{name} is required")
@@ -38,10 +38,10 @@ def required(value: T | None, name: str) -> T:
 
 
 def whole_number(text: str, name: str) -> int:
-    """Return the number, 0 or more, that a query parameter holds.
+    """Return the value of a query parameter as a whole number, 0 or more.
 
     Raises:
-        RefusedError: It holds something else.
+        RefusedError: The text is no such number.
     """
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise invalid(f"{name} must be a whole number")
@@ -54,20 +54,20 @@ def _no_number(word: str) -> NoReturn:
 
 @attrs.frozen
 class Body:
-    """A JSON object; readers give None for a member that is absent or null, and raise `RefusedError` for a wrong one.
+    """A JSON object; its methods return None for an absent or null member and raise `RefusedError` for a wrong one.
 
     Args:
-        members: What the object holds.
+        members: Decoded values by name.
     """
 
     members: Mapping[str, object]
 
     @classmethod
     def parse(cls, raw: bytes) -> Body:
-        """Read a request body; numbers with a fraction become `Decimal`, so that no digit is lost.
+        """Return a request body as values; numbers with a fraction become `Decimal`, so that no digit is lost.
 
         Raises:
-            RefusedError: It is not a JSON object.
+            RefusedError: The body is not a JSON object.
         """
         try:
             members = json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
@@ -79,7 +79,7 @@ class Body:
         return cls(members)
 
     def text(self, name: str, *, pattern: str | None = None, among: Collection[str] | None = None) -> str | None:
-        """Return a string, which must not be empty."""
+        """Return a non-empty string that matches `pattern` and is one of `among`, where given."""
         value = self.members.get(name)
         if value is None:
             return None
@@ -99,7 +99,7 @@ class Body:
         return value
 
     def integer(self, name: str, least: int = -(2**31)) -> int | None:
-        """Return an int32 that is not below `least`."""
+        """Return an int32 of at least `least`."""
         value = self.members.get(name)
         if value is None:
             return None
@@ -108,31 +108,31 @@ class Body:
         return value
 
     def number(self, name: str, least: int = 0) -> Decimal | None:
-        """Return a number, exact, that is not below `least`."""
+        """Return an exact number of at least `least`."""
         value = self.members.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
             raise _wrong(name, "a number")
         exact = Decimal(value)
-        # An exponent of a million would have to be written out in full when the number is sent back.
+        # The reply writes the number in full: an exponent of a million would take a million digits.
         if exact < least or abs(exact.adjusted()) > _MAX_DIGITS:
             raise _wrong(name, f"a number, {least} or more")
         return exact
 
     def day(self, name: str) -> date | None:
-        """Return a date, written YYYY-MM-DD."""
+        """Return a date that is written YYYY-MM-DD."""
         value = self.text(name)
         if value is None:
             return None
         try:
-            # fromisoformat alone takes 20250131 and 2025-W05-5 too.
+            # fromisoformat alone would accept 20250131 and 2025-W05-5, too.
             return date.fromisoformat(value if _DAY.fullmatch(value) else "")
         except ValueError:
             raise _wrong(name, "a date such as 2025-01-31") from None
 
     def texts(self, name: str, *, among: Collection[str] | None = None) -> list[str] | None:
-        """Return an array of strings."""
+        """Return an array of strings, all of them in `among`, where given."""
         value = self.members.get(name)
         if value is None:
             return None

@@ -1,4 +1,4 @@
-"""The billers of the sandbox: made up, a few for the usual case and one for each thing that can go wrong."""
+"""The invented billers of the sandbox: a few ordinary ones, and one for each failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 __all__ = ["BILLERS", "CIRCLES", "Biller", "Input", "categories"]
 
-# The last word may be three in EnKash's unseparated list; it is kept whole, as the towns form one supply area.
+# EnKash's list has no separators. Its last word may be three words; it is kept whole: the towns form one supply area.
 # fmt: off
 CIRCLES = frozenset((
     "AP", "ASM", "BIH", "CHE", "DEL", "GUJ", "HAR", "HP", "JK", "KK", "KER", "KOL", "MAH", "MP", "MUM", "NE",
@@ -20,12 +20,12 @@ CIRCLES = frozenset((
 
 @attrs.frozen
 class Input:
-    """One thing that a biller asks for to find the bill.
+    """An input that a biller needs to find the bill.
 
     Args:
-        key: `cn`, `ad1` or `ad2`, the key in `billParams`.
-        name: What a form would show beside it.
-        required: Whether the biller refuses to go on without it.
+        key: Key in `billParams`: `cn`, `ad1` or `ad2`.
+        name: Label that a form would show.
+        required: Whether the biller refuses a request without it.
 
     EnKash page: Setup Webhook Endpoint (api-12515630), `billerParams`.
     """
@@ -43,14 +43,14 @@ class Biller:
     """A company that sends bills, and how it behaves here.
 
     Args:
-        biller_id: EnKash's number for it (int32).
-        name: Its name.
-        biller_type: Its category, such as `ELECTRICITY`.
-        inputs: What it asks for.
-        active: False answers every request for it with 422.
-        circles: The circles it serves, one of which a request has to name; empty for a biller without circles.
-        fetch_failure: The `statusMessage` that a fetch gives in place of a bill; None shows the bill.
-        rejects_payments: Whether its payments end as FAILED and are refunded.
+        biller_id: EnKash's id of the biller (int32).
+        name: Name to show.
+        biller_type: Category, such as `ELECTRICITY`.
+        inputs: Inputs that the biller needs to find a bill.
+        active: False answers every request for the biller with 422.
+        circles: Circles of the biller, one of which a request must name; empty for a biller without circles.
+        fetch_failure: The `statusMessage` that a fetch returns instead of a bill; None returns the bill.
+        rejects_payments: Whether the biller's payments end as FAILED and are refunded.
 
     EnKash page: Fetch Biller List; its reply is not publicly documented, the names come from api-12515630.
     """
@@ -100,5 +100,5 @@ BILLERS = (
 
 
 def categories(billers: Iterable[Biller]) -> dict[str, int]:
-    """Return the categories of billers with the number of billers in each, in the order of their first biller."""
+    """Return the number of billers in each category, in the order in which the categories first appear."""
     return dict(Counter(biller.biller_type for biller in billers))

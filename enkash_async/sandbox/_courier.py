@@ -1,7 +1,7 @@
-"""Posts to the registered webhooks: the order of a bill's posts, attempts and faults.
+"""Posts to the registered webhooks: their order, attempts and faults.
 
-EnKash documents neither resends nor the order of posts nor the answer it expects. The sandbox's own reading: a 2xx is
-the end of a post, anything else brings another attempt, and the posts of a bill to an address follow each other.
+EnKash documents neither resends, nor the order of posts, nor the answer it expects. The sandbox guesses: a 2xx ends a
+post, any other answer causes another attempt, and the posts of one bill to one URL go out one after the other.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["Courier", "Resends"]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
-_AT_ONCE = 16  # attempts under way
-# Seconds that a connection is kept for the next post; a server that keeps it for less would spoil one now and then.
+_AT_ONCE = 16  # attempts in progress at most
+# Seconds that an idle connection is kept: little, since a post fails if the server has closed the connection first.
 _KEPT = 2.0
 
 
@@ -44,27 +44,27 @@ def _finite(_: Resends, attribute: attrs.Attribute[float], value: float) -> None
 
 @attrs.frozen(kw_only=True)
 class Resends:
-    """How often something is posted that is not answered with a 2xx.
+    """How often to repeat a post that is not answered with 2xx.
 
     Args:
-        attempts: Posts in all.
+        attempts: Most attempts, the first one included.
         pause: Seconds before the second attempt; each further pause is twice as long.
 
     Raises:
-        ValueError: There is no attempt at all, or the pause is negative or without end.
+        ValueError: `attempts` is below 1, or `pause` is negative or infinite.
     """
 
     attempts: int = attrs.field(default=3, validator=_whole)
     pause: float = attrs.field(default=0.2, validator=_finite)
 
     def pause_before(self, attempt: int) -> float:
-        """Return the seconds to wait before an attempt, the first being 0."""
+        """Return the seconds to wait before an attempt; attempt 0 is the first."""
         return 0.0 if attempt == 0 else self.pause * 2 ** (attempt - 1)
 
 
 @attrs.frozen
 class _Post:
-    """A change of a bill that one address is to hear of."""
+    """A change of a bill, to be posted to one URL."""
 
     registration: Registration
     payment: UtilityPayment
@@ -72,7 +72,7 @@ class _Post:
 
 
 class _Line:
-    """The posts of one bill to one address that are still to go out, oldest first."""
+    """The outstanding posts of one bill to one URL, oldest first."""
 
     def __init__(self) -> None:
         self.posts: deque[_Post] = deque()
@@ -83,21 +83,21 @@ class _Line:
         self._arrived.set()
 
     async def arrival(self) -> None:
-        """Wait for a post when there is none."""
+        """Wait until there is a post."""
         while not self.posts:
             self._arrived.clear()
             await self._arrived.wait()
 
 
 class Courier:
-    """Posts what happens to the bills of a ledger.
+    """Posts the changes of a ledger's bills to the registered webhooks.
 
     Args:
-        ledger: Whose bills, and who wants to hear of them.
-        faults: What goes wrong on the way.
-        counts: Is counted up under `webhook` for each attempt.
-        resends: How often something is posted.
-        sleep: Waits for so many seconds, between attempts and for faults.
+        ledger: Holds the bills and the registrations.
+        faults: Failures to produce.
+        counts: Incremented under `webhook` for each attempt.
+        resends: How often to repeat a post.
+        sleep: Waits the given seconds, between attempts and for faults.
         timeout: Seconds for one attempt.
     """
 
@@ -120,11 +120,11 @@ class Courier:
         self._open = False
 
     def open(self) -> None:
-        """Begin; what happens before is not posted."""
+        """Start posting; changes before this call are not posted."""
         self._open = True
 
     def announce(self, payment: UtilityPayment) -> None:
-        """Post to whoever wants to hear of it that a payment has come to its stage; inside a running event loop."""
+        """Post the stage of a payment to the webhooks that want it; needs a running event loop."""
         if not self._open:
             return
         for registration in self._ledger.registrations.values():
@@ -133,15 +133,15 @@ class Courier:
 
     @property
     def busy(self) -> bool:
-        """Whether a post is outstanding."""
+        """Whether any post is outstanding."""
         return bool(self._tasks)
 
     async def done(self) -> None:
-        """Wait until every post was answered or given up, also what is announced in the meantime."""
+        """Wait until every post was answered or given up, including posts announced meanwhile."""
         await self._tasks.done()
 
     async def close(self) -> None:
-        """Drop what is outstanding, and end at once."""
+        """Drop the outstanding posts and stop at once."""
         self._open = False
         await self._tasks.cancel()
         if self._session is not None:
@@ -160,7 +160,7 @@ class Courier:
         line = self._lines[key]
         while line.posts:
             await self._send_next(line)
-        # Nothing is awaited since the look at the line, so no post can have come into it.
+        # No await lies between the last check of the line and this, so no post can be lost.
         del self._lines[key]
 
     async def _send_next(self, line: _Line) -> None:
@@ -183,7 +183,7 @@ class Courier:
             over, arrival = group.create_task(self._wait(delay)), group.create_task(line.arrival())
             await asyncio.wait({over, arrival}, return_when=asyncio.FIRST_COMPLETED)
             if line.posts:
-                # Where its answer takes too long, it goes on beside the post that was held back.
+                # If its answer takes too long, the held-back post goes out beside it.
                 overtaking = group.create_task(self._send_next(line))
                 await asyncio.wait({over, overtaking}, return_when=asyncio.FIRST_COMPLETED)
             over.cancel()
@@ -214,7 +214,7 @@ class Courier:
             ) as reply:
                 return 200 <= reply.status < 300
         except (aiohttp.ClientError, OSError, ValueError):
-            # ValueError: a host name that no resolver takes.
+            # ValueError: a host name that no resolver accepts.
             return False
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -1,4 +1,4 @@
-"""What each call does with the ledger: a request as a value in, the payload out; no HTTP."""
+"""What each call does with the ledger: takes a request as a value and returns the payload; no HTTP."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _SEARCHED_STATUSES = (
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """A request, past the bearer check.
+    """A request whose token was accepted.
 
     Args:
-        ledger: What it acts on.
-        body: Its JSON body; empty for a GET.
-        path: The placeholders of its path, decoded.
-        query: Its query parameters.
-        fetch_style: In which casing a fetch is answered.
+        ledger: State that the call acts on.
+        body: The JSON body; empty for a GET.
+        path: Decoded values of the placeholders in the path.
+        query: The query parameters.
+        fetch_style: Casing of the names in the reply to a fetch.
     """
 
     ledger: Ledger
@@ -55,7 +55,7 @@ Endpoint: TypeAlias = Callable[[Call], object]
 
 
 def _fetch_bill(call: Call) -> object:
-    """Fetch Current Bill (api-10664798); a failed fetch is an object with nothing but a `statusMessage`."""
+    """Fetch Current Bill (api-10664798); a failed fetch returns only a `statusMessage`."""
     company_biller = _enrol(call)
     try:
         bill = call.ledger.fetch(company_biller)
@@ -76,7 +76,7 @@ def _enrol(call: Call) -> CompanyBiller:
 
 
 def _add_bill(call: Call) -> object:
-    """Create Bill Without Bill Fetch (api-10664800); without a billAmount it takes the amount that is due."""
+    """Create Bill Without Bill Fetch (api-10664800); without a billAmount, the bill has the amount that is due."""
     body = call.body
     company_biller = _enrol(call)
     due = call.ledger.due(company_biller)
@@ -105,7 +105,7 @@ def _create_bill(call: Call) -> object:
 
 
 def _as_fetched(body: Body, units: int | None) -> Bill:
-    # What the request leaves out stays empty, so that a caller sees what it forgot to hand on.
+    # Members that the request lacks stay None, so that a caller sees what it forgot to pass on.
     return Bill(
         bill_number=body.text("billNumber"),
         bill_amount=required(body.number("billAmount"), "billAmount"),
@@ -139,12 +139,12 @@ def _bill_by_reference(call: Call) -> object:
 
 
 def _search_bills(call: Call) -> object:
-    """Fetch Bulk Bill Details (api-10664799); the reply is not publicly documented, here it is a list.
+    """Fetch Bulk Bill Details (api-10664799); EnKash does not document the reply, the sandbox returns a list.
 
-    Words of the page that name nothing the sandbox has (users, service provider, payout dates) are passed over.
+    The sandbox ignores filter words for what it does not have: users, service providers, payout dates.
     """
     query, ours = _query(call.body), {"companyName": call.ledger.company_name, "companyId": call.ledger.company_id}
-    # Every bill belongs to the one company here, so another company finds nothing.
+    # The sandbox has one company, so a search for another one finds nothing.
     if any(call.body.text(word) not in (None, own) for word, own in ours.items()):
         return []
     return [_rendered(call.ledger, payment) for payment in call.ledger.search(query)]
@@ -181,9 +181,9 @@ def _ids(body: Body, name: str) -> list[str]:
 
 
 def _initiate_payment(call: Call) -> object:
-    """Initiate Bill Payment via EnKash PG: not publicly documented, read from its sibling (api-18880652).
+    """Initiate Bill Payment via EnKash PG: not publicly documented, modelled on a similar call (api-18880652).
 
-    The sandbox confirms the debits at once; `paymentStatus` is that of the bills, or IN_PROCESS when they differ.
+    The sandbox confirms the debits at once. `paymentStatus` is the status that the bills share, else IN_PROCESS.
     """
     body = call.body
     payment_type = required(body.text("paymentType", among=_PAYMENT_TYPES), "paymentType")
@@ -220,7 +220,7 @@ def _biller_categories(call: Call) -> object:
 
 
 def _register_webhook(call: Call) -> object:
-    """Create Webhook Configuration (api-10664805); the reply is not documented, here it is what is kept but secrets."""
+    """Create Webhook Configuration (api-10664805); EnKash does not document the reply, this one omits the secrets."""
     body = call.body
     enabled = body.flag("enabled")
     events = required(body.texts("events", among=EVENTS), "events")
@@ -244,7 +244,7 @@ def _register_webhook(call: Call) -> object:
     }
 
 
-# Every field of Routes but the login, with its HTTP method.
+# HTTP method and function for every field of Routes but the login.
 ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     "fetch_bill": ("POST", _fetch_bill),
     "billers": ("GET", _billers),

@@ -1,4 +1,4 @@
-"""What the sandbox can do wrong on request."""
+"""The failures that the sandbox produces on request."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from enkash_async.config import Routes
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 
-# What the sandbox sends of its own accord is no request: `*` does not stand for it.
+# Stands for the posts that the sandbox sends; they are not requests, so `*` does not include them.
 _WEBHOOK = "webhook"
 _ROUTES = (*(field.name for field in attrs.fields(Routes)), _WEBHOOK, "*")
 
 
 class FaultKind(enum.StrEnum):
-    """A way to fail; the words are accepted in any case.
+    """A kind of failure; its name is accepted in upper and lower case.
 
-    «Before» means that the request has no effect, «after» that its work is done although the reply does not say so. The
-    last two are for the posts of `webhook`, as are SLOW and DROP_BEFORE; all but the last two are for requests.
+    «Before»: the request has no effect. «After»: its work is done, but the reply does not say so. Requests take every
+    kind but the last two; the posts of `webhook` take the last two, SLOW and DROP_BEFORE.
     """
 
     UNAUTHORIZED = enum.auto()  # before: 401
@@ -27,19 +27,19 @@ class FaultKind(enum.StrEnum):
     BAD_GATEWAY = enum.auto()  # before: 502 with an HTML body
     UNAVAILABLE = enum.auto()  # before: 503, with Retry-After when one is given
     SERVER_ERROR = enum.auto()  # before: 500 in the envelope
-    SLOW = enum.auto()  # a wait, then the usual work and reply; a post goes out late, and later ones of its bill wait
+    SLOW = enum.auto()  # a wait, then the usual work and reply; a late post holds up later ones of its bill
     DROP_BEFORE = enum.auto()  # before: the connection is closed; a post is never sent
     DROP_AFTER = enum.auto()  # after: the connection is closed
     TRUNCATED = enum.auto()  # after: half of the announced body, then the connection is closed
     SERVER_ERROR_AFTER = enum.auto()  # after: 502 with an HTML body
     NOT_JSON = enum.auto()  # after: 200 with an HTML body
-    LATE = enum.auto()  # after a while: the connection is closed at once, and the work is done `delay` seconds later
+    LATE = enum.auto()  # the connection is closed at once, and the work is done `delay` seconds later
     DUPLICATED = enum.auto()  # a post is sent twice at the same moment
-    REORDERED = enum.auto()  # a post is held back until a later one of its bill was answered, at most `delay` seconds
+    REORDERED = enum.auto()  # a post waits until a later one of its bill was answered, at most `delay` seconds
 
     @classmethod
     def of(cls, route: str) -> tuple[FaultKind, ...]:
-        """Return the kinds that are right for a route.
+        """Return the kinds that a route takes.
 
         Args:
             route: A field name of `Routes`, `*`, or `webhook` for the posts that the sandbox sends.
@@ -60,9 +60,9 @@ class Fault:
     """A fault that hits one request, or one post of a webhook.
 
     Args:
-        kind: What happens.
-        delay: Seconds that SLOW waits, that LATE puts the work off, and that REORDERED holds back at most.
-        retry_after: Text of the Retry-After header, or None.
+        kind: The kind of failure.
+        delay: Seconds that SLOW waits, that LATE postpones the work, or that REORDERED holds a post back at most.
+        retry_after: Text of the Retry-After header, or None for no header.
     """
 
     kind: FaultKind
@@ -78,7 +78,7 @@ class _Rule:
     skip: int
 
     def hit(self, route: str) -> bool:
-        """Return whether the rule takes a request, and note that it was asked."""
+        """Return whether the rule applies to a request, and count the request."""
         everywhere = self.route == "*" and route != _WEBHOOK
         if not (everywhere or self.route == route) or self.left == 0:
             return False
@@ -91,7 +91,7 @@ class _Rule:
 
 
 class Faults:
-    """The faults that wait for requests; the first one added that fits a request takes it."""
+    """The faults that wait for requests; of those that match a request, the one added first applies."""
 
     def __init__(self) -> None:
         self._rules: list[_Rule] = []
@@ -106,25 +106,25 @@ class Faults:
         delay: float = 1.0,
         retry_after: float | str | None = None,
     ) -> None:
-        """Make requests fail, or posts of webhooks.
+        """Make requests or webhook posts fail.
 
-        A post is asked about once, when the bill changes: what is posted again after a bad answer counts as the same.
+        A post counts once, when the bill changes: further attempts after a bad answer are the same post.
 
         Args:
-            route: A field name of `Routes`, such as `create_bill`, or `*` for all of them; or `webhook` for the posts
-                that the sandbox sends, which `*` does not mean.
-            kind: What happens; `DUPLICATED` and `REORDERED` are for `webhook` alone, which knows `SLOW` and
-                `DROP_BEFORE` besides.
-            times: How many requests, or posts, are hit; None means all until `clear()`.
-            after: How many are let through first; one that an earlier fault took is not among them.
-            delay: Seconds that `SLOW` waits, that `LATE` puts the work off, and that `REORDERED` holds back at most;
-                the other kinds do not use it.
+            route: A field name of `Routes`, such as `create_bill`; `*` for all requests; or `webhook` for the posts
+                that the sandbox sends, which `*` does not include.
+            kind: The failure. Requests take every kind but `DUPLICATED` and `REORDERED`; `webhook` takes these two,
+                `SLOW` and `DROP_BEFORE`.
+            times: Number of requests or posts to hit; None hits all until `clear()`.
+            after: Number of requests or posts to let through first, not counting those that an earlier fault hit.
+            delay: Seconds that `SLOW` waits, that `LATE` postpones the work, or that `REORDERED` holds a post back at
+                most; the other kinds ignore it.
             retry_after: Seconds, or a text such as an HTTP date, for the Retry-After header of `RATE_LIMITED` (None: 1)
-                and of `UNAVAILABLE` (None: no header); the other kinds do not use it.
+                and of `UNAVAILABLE` (None: no header); the other kinds ignore it.
 
         Raises:
-            ValueError: The route or the kind is unknown, the kind is not for the route, or a number is out of range;
-                the message says what is right.
+            ValueError: The route or the kind is unknown, the route does not take the kind, or a number is out of range;
+                the message says what to write instead.
         """
         if route not in _ROUTES:
             raise ValueError(f"unknown route {route!r}; use one of {', '.join(_ROUTES)}")
@@ -137,11 +137,11 @@ class Faults:
         self._rules.append(_Rule(route, Fault(known, delay, header), times, after))
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Remove every fault."""
         self._rules.clear()
 
     def take(self, route: str) -> Fault | None:
-        """Return the fault that hits a request to a route, or None; the server asks once for each request or post."""
+        """Return the fault for a request to a route, or None; call it once for each request or post."""
         return next((rule.fault for rule in self._rules if rule.hit(route)), None)
 
 

@@ -1,4 +1,4 @@
-"""An EnKash in memory, without HTTP: billers, bills, payments and debits, moved on by a clock that is passed in."""
+"""An EnKash in memory, without HTTP: billers, bills, payments and debits, driven by a clock that the caller gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FetchFailedError", "Ledger", "Refusal", "RefusedError"]
 
 
 class Refusal(enum.Enum):
-    """Why the ledger does not do what it is asked for."""
+    """Why the ledger refuses a request."""
 
     INVALID = enum.auto()
     NOT_FOUND = enum.auto()
@@ -35,11 +35,11 @@ class Refusal(enum.Enum):
 
 
 class RefusedError(Exception):
-    """The ledger refuses a request; nothing has changed.
+    """The ledger refuses a request and has changed nothing.
 
     Args:
-        refusal: Why.
-        text: The same in words, for the payload of the reply.
+        refusal: The reason.
+        text: The reason in words, for the payload of the reply.
     """
 
     def __init__(self, refusal: Refusal, text: str) -> None:
@@ -49,7 +49,7 @@ class RefusedError(Exception):
 
 
 class FetchFailedError(Exception):
-    """The biller shows no bill; the text is the `statusMessage`."""
+    """The biller shows no bill; the text of the error is the `statusMessage`."""
 
 
 def _random_id() -> str:
@@ -57,7 +57,7 @@ def _random_id() -> str:
 
 
 def _lifetime(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
-    # The login announces it as a whole number, and infinity is none.
+    # The login announces the lifetime as a whole number, which infinity is not.
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{attribute.name} must be a finite number of seconds above 0, not {value!r}")
 
@@ -69,35 +69,35 @@ def _delay(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
 
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
-    """An EnKash in memory; settlement is worked out from the clock whenever a payment is read.
+    """An EnKash in memory; reading a payment settles it, if the clock says that it is due.
 
-    Limits and delays may be changed at any time. A paid bill stays open at its biller, so that a test can go on with
-    one consumer.
+    Limits and delays may be changed at any time. A paid bill stays open at its biller, so that a test can use one
+    consumer again and again.
 
     Args:
-        credentials: What a login has to bring.
-        token_lifetime: Seconds that a new token is good for.
+        credentials: Credentials that a login must send.
+        token_lifetime: Seconds that a new token is valid.
         settle_after: Seconds from the confirmation of a debit to SUCCESS or FAILED; `math.inf` settles nothing.
         refund_after: Seconds from FAILED to REFUNDED.
         max_amount: Most rupees of a single bill; more is refused with response_code 36.
         max_creates: Most bills in all; one more is refused with response_code 36. None sets no limit.
-        repeat_debits: Whether a later call that confirms a bill again debits it again. EnKash does not document what
-            happens then: False passes it over, True is the worst case, for tests that have to see a confirmation that
-            was sent twice. A bill that one call names twice is debited once either way.
-        billers: The catalogue.
-        clock: Gives seconds that only grow; every instant of the ledger follows from it.
-        opened_at: The instant, aware, that the clock's first reading stands for.
-        new_id: Gives a text that it has not given before.
-        on_change: Is called with each payment that was created or has come to another stage, once for each stage and in
-            order; the sandbox puts its webhooks here.
-        on_register: Is called after a webhook was registered; likewise.
+        repeat_debits: Whether a second call that confirms a bill debits it again. EnKash does not document this. False
+            ignores the second call; True is the worst case, for tests that must detect a confirmation sent twice. A
+            bill that one call names twice is debited once in both cases.
+        billers: The billers that exist.
+        clock: Returns seconds that only grow; every instant of the ledger derives from it.
+        opened_at: Instant, aware, of the clock's first reading.
+        new_id: Returns a text that it has not returned before.
+        on_change: Called with each payment that was created or reached another stage, once for each stage and in order;
+            the sandbox posts its webhooks from here.
+        on_register: Called after a webhook was registered; the sandbox then watches for bills that are due.
 
     Attributes:
-        company_name: Whose account it is.
+        company_name: Name of the company that owns the account.
         debits: Money taken from the account, one entry for each bill that was confirmed, and with `repeat_debits` one
             for each further confirmation.
         accounts: The user, the lock and the tokens.
-        registrations: The webhooks, by address; take one out and nothing more is posted there.
+        registrations: The webhooks by URL; removing one ends its posts.
 
     Raises:
         ValueError: The token lifetime is not a finite number above 0, or a delay is negative.
@@ -137,7 +137,7 @@ class Ledger:
 
     @property
     def company_id(self) -> str:
-        """EnKash's id of the company, which is the client id of its login form."""
+        """EnKash's id of the company: the client id of its login form."""
         return self.credentials.form_client_id or self.credentials.client_id
 
     def now(self) -> datetime:
@@ -149,15 +149,15 @@ class Ledger:
         self.accounts.revoke_tokens()
 
     def enrol(self, biller_id: int, params: Mapping[str, str], circle: str | None = None) -> CompanyBiller:
-        """Enrol a consumer at a biller; the same one twice is one enrolment.
+        """Enrol a consumer with a biller; enrolling the same consumer again returns the first enrolment.
 
         Args:
-            biller_id: Which biller.
-            params: `cn`, and what else the biller asks for.
-            circle: Where, for a biller with circles.
+            biller_id: Id of a biller in `billers`.
+            params: `cn`, and the other inputs that the biller needs.
+            circle: The consumer's circle, for a biller with circles.
 
         Raises:
-            RefusedError: The biller is unknown or inactive, or needs another input or circle.
+            RefusedError: The biller is unknown or inactive, or an input or the circle is missing or wrong.
         """
         biller = self._biller(biller_id)
         for wanted in biller.inputs:
@@ -180,14 +180,14 @@ class Ledger:
         """Return an enrolment by its id.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: No enrolment has this id.
         """
         if company_biller_id not in self._enrolled:
             raise RefusedError(Refusal.INVALID, "Invalid companyBillerId")
         return self._enrolled[company_biller_id]
 
     def due(self, company_biller: CompanyBiller) -> Bill:
-        """Return the bill that a consumer has open today, Indian time, whether or not the biller would show it."""
+        """Return the bill that a consumer has open today, Indian time, even if a fetch would fail."""
         return due_bill(company_biller, self._today())
 
     def _today(self) -> date:
@@ -206,16 +206,16 @@ class Ledger:
     def create(
         self, company_biller: CompanyBiller, bill: Bill, *, reference_id: str | None = None, remarks: str | None = None
     ) -> UtilityPayment:
-        """Take on a bill to be paid; no money moves yet.
+        """Accept a bill to be paid; no money moves yet.
 
         Args:
-            company_biller: Whose bill.
-            bill: What to pay; its net amount is what will be debited.
+            company_biller: Enrolment of the consumer.
+            bill: The bill; its net amount will be debited.
             reference_id: The caller's id; None makes one up.
-            remarks: Kept with the bill.
+            remarks: A note to keep with the bill.
 
         Raises:
-            RefusedError: The reference was used before, or a velocity limit is breached.
+            RefusedError: The reference was used before, or the bill exceeds `max_amount` or `max_creates`.
         """
         if reference_id in self._by_reference:
             raise RefusedError(Refusal.DUPLICATE_REFERENCE, "referenceId already used")
@@ -245,16 +245,16 @@ class Ledger:
             raise RefusedError(Refusal.VELOCITY, "Velocity limit breached")
 
     def get(self, utility_enkash_id: str) -> UtilityPayment:
-        """Return a payment as it stands now.
+        """Return a payment in its present state.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: No payment has this id.
         """
         payment = self._payments.get(utility_enkash_id)
         if payment is None:
             raise RefusedError(Refusal.NOT_FOUND, "No utility payment found")
         now = self.now()
-        # It is stored as it was read: a later change of the delays must not take a settled payment back.
+        # Each change is stored: otherwise a longer delay, set later, would make a settled payment pending again.
         while (
             changed := payment.changed_at(now, settle_after=self.settle_after, refund_after=self.refund_after)
         ) is not None:
@@ -262,21 +262,21 @@ class Ledger:
         return payment
 
     def next_change(self) -> float | None:
-        """Return the seconds until a payment next changes by itself, 0 or less when it is time to read it.
+        """Return the seconds until a payment next changes by itself, 0 or less when one is due.
 
-        Infinity says that as the delays are now none will; None, that none waits for anything.
+        Infinity means that no payment will change unless the delays do; None, that no payment waits for a change.
         """
         following = self._next()
         return None if following is None else following[0]
 
     def read_due(self, most: int) -> int:
-        """Read payments that have changed by themselves since they were read.
+        """Read payments that are due for a change.
 
         Args:
-            most: How many at most.
+            most: Most payments to read.
 
         Returns:
-            How many were read.
+            The number of payments read.
         """
         for count in range(most):
             following = self._next()
@@ -286,7 +286,7 @@ class Ledger:
         return most
 
     def _next(self) -> tuple[float, str] | None:
-        """Return in how many seconds which payment changes by itself, the first of all."""
+        """Return the seconds until the next payment changes by itself, and its id; None if no payment waits."""
         now = self.now()
         waits = (
             (payment.changes_in(now, settle_after=self.settle_after, refund_after=self.refund_after), key)
@@ -295,33 +295,33 @@ class Ledger:
         return min(waits, default=None)
 
     def get_by_reference(self, reference_id: str) -> UtilityPayment:
-        """Return a payment by the caller's id, as it stands now.
+        """Return a payment in its present state, by the caller's id.
 
         Raises:
-            RefusedError: There is none.
+            RefusedError: No payment has this id.
         """
         return self.get(self._by_reference.get(reference_id, ""))
 
     def search(self, query: Query | None = None) -> list[UtilityPayment]:
-        """Return the payments that a query selects, oldest first, as they stand now; None selects all up to 5,000."""
+        """Return the payments that a query selects, oldest first, in their present state; None selects up to 5,000."""
         query = query or Query()
         return query.select(self.get(key) for key in self._candidates(query))
 
     def _candidates(self, query: Query) -> list[str]:
-        # A poller asks for a hundred bills among ten thousand, again and again.
+        # Saves a walk through all payments: a poller asks for a hundred among ten thousand, again and again.
         if query.ids is None:
             return list(self._payments)
         return sorted((key for key in query.ids if key in self._positions), key=self._positions.__getitem__)
 
     def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> list[UtilityPayment]:
-        """Confirm the debits of payments, each once however often it is asked for, unless `repeat_debits` is set.
+        """Confirm the debits of payments; a payment confirmed before is debited again only with `repeat_debits`.
 
         Args:
-            utility_enkash_ids: Which payments.
-            remarks: Kept with those that this call confirms.
+            utility_enkash_ids: Ids of the payments.
+            remarks: A note to keep with the payments that this call confirms.
 
         Raises:
-            RefusedError: One of them does not exist; none is confirmed then.
+            RefusedError: One of the payments does not exist; then none is confirmed.
         """
         payments = [self.get(key) for key in dict.fromkeys(utility_enkash_ids)]
         return [self._confirm(payment, remarks) for payment in payments]
@@ -335,7 +335,7 @@ class Ledger:
         return payment
 
     def register(self, registration: Registration) -> None:
-        """Take on a webhook; one with the same address is replaced."""
+        """Register a webhook; it replaces one with the same URL."""
         self.registrations[registration.webhook_url] = registration
         if self.on_register is not None:
             self.on_register()

@@ -1,4 +1,4 @@
-"""The values the sandbox keeps: who is billed, what is due, and how far a payment of it has come."""
+"""The values that the sandbox keeps: consumers, their bills, and how far each payment has come."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _PAISE = Decimal("0.01")
 
 @attrs.frozen(kw_only=True)
 class CompanyBiller:
-    """A consumer at a biller, as the company has enrolled it.
+    """A consumer of a biller, as enrolled by the company.
 
-    The id and the made-up facts of the consumer follow from biller, inputs and circle alone, so that a second run of a
-    test sees the same amounts.
+    Biller, inputs and circle alone determine the consumer's id and invented facts, so that every run of a test sees the
+    same amounts.
 
     Attributes:
-        digest: A large number that stands for this consumer at this biller.
+        digest: A large number derived from biller, inputs and circle.
 
     EnKash page: Setup Webhook Endpoint (api-12515630), `companyBiller`.
     """
@@ -38,7 +38,7 @@ class CompanyBiller:
     biller: Biller
     params: Mapping[str, str]
     circle: str | None = None
-    # Worked out once: each create and each enquiry asks for it several times.
+    # Computed once, since each create and each look-up uses it several times.
     digest: int = attrs.field(init=False, eq=False, repr=False)
 
     @digest.default
@@ -89,8 +89,8 @@ def due_bill(company_biller: CompanyBiller, today: date) -> Bill:
     """Return the bill that a consumer has open today.
 
     Args:
-        company_biller: Whose bill; the amount, 100.00 to 9999.99 rupees, follows from it alone.
-        today: The day from which the dates of the bill are counted.
+        company_biller: The consumer, which alone determines the amount: 100.00 to 9999.99 rupees.
+        today: Day from which the dates of the bill are counted.
     """
     digest = company_biller.digest
     amount = Decimal(10_000 + digest % 990_000).scaleb(-2)
@@ -113,7 +113,7 @@ def due_bill(company_biller: CompanyBiller, today: date) -> Bill:
 
 
 class Stage(enum.Enum):
-    """How far a payment has come, in EnKash's three words for it.
+    """How far a payment has come, with the three status words that EnKash shows for it.
 
     EnKash pages: Get Utility Bill Status (api-10664797), Get Utility Bill By Reference ID (api-10664801).
     """
@@ -151,7 +151,7 @@ class UtilityPayment:
 
     @property
     def amount(self) -> Decimal:
-        """The rupees that are debited, which need not be the whole bill."""
+        """Rupees to debit, which may differ from the whole bill."""
         return self.bill.net_amount
 
     @property
@@ -161,7 +161,7 @@ class UtilityPayment:
 
     @property
     def paid_at(self) -> datetime | None:
-        """When the biller had the money; None for an open or a failed payment."""
+        """When the biller received the money; None for an open or a failed payment."""
         return self.settled_at if self.stage is Stage.PAID else None
 
     @property
@@ -175,7 +175,7 @@ class UtilityPayment:
 
     @property
     def waits_since(self) -> datetime | None:
-        """When it came to the stage that it leaves by itself after a while; None for one that waits for nothing."""
+        """When the payment reached its stage, if the stage ends by itself after a while; otherwise None."""
         match self.stage:
             case Stage.CONFIRMED:
                 return self.confirmed_at
@@ -185,7 +185,7 @@ class UtilityPayment:
                 return None
 
     def changes_in(self, now: datetime, *, settle_after: float, refund_after: float) -> float:
-        """Return the seconds until it changes by itself, 0 or less when it is time, infinity when it never will.
+        """Return the seconds until the payment changes by itself: 0 or less when due, infinity for never.
 
         Args:
             now: The present instant.
@@ -194,15 +194,15 @@ class UtilityPayment:
         """
         if self.waits_since is None:
             return math.inf
-        # The seconds are compared as a number, since infinity has no timedelta.
+        # Plain seconds, since a timedelta cannot be infinite.
         delay = settle_after if self.stage is Stage.CONFIRMED else refund_after
         return delay - (now - self.waits_since).total_seconds()
 
     def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
-        """Return the payment one stage further, dated when it came to it; None when it is not time.
+        """Return the payment in its next stage, dated when it reached the stage; None when it is not due.
 
         Args:
-            now: The instant of reading; it may be late enough for one more stage.
+            now: The present instant; the returned payment may be due for another change.
             settle_after: As for `changes_in`.
             refund_after: As for `changes_in`.
         """
@@ -220,10 +220,10 @@ class Debit:
     """Money taken from the company's account for one bill.
 
     Args:
-        utility_enkash_id: Which bill.
-        reference_id: Its reference.
-        amount: Rupees.
-        at: When, aware.
+        utility_enkash_id: EnKash's id of the bill.
+        reference_id: The caller's id of the bill.
+        amount: Rupees taken.
+        at: Instant of the debit, aware.
     """
 
     utility_enkash_id: str

@@ -1,4 +1,4 @@
-"""Where the sandbox posts, what about, and with which headers."""
+"""A registered webhook: the URL, events and headers of its posts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["EVENTS", "Registration"]
 
 _SUCCESS, _FAILED, _PENDING = "UTILITY_BILLPAY_SUCCESS", "UTILITY_BILLPAY_FAILED", "UTILITY_BILLPAY_PENDING"
 
-#: What can be registered for; the sandbox has no payouts to post about.
+#: Events that a webhook can be registered for; the sandbox posts no PAYOUT events, since it has no payouts.
 EVENTS = (_SUCCESS, _FAILED, _PENDING, "PAYOUT_SUCCESS", "PAYOUT_FAILED", "PAYOUT_PENDING")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Neither control characters nor half of a surrogate pair can be sent.
+# A header can carry neither control characters nor half of a surrogate pair.
 _HEADER_VALUE = re.compile("[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
-# What frames the post, and so is not the merchant's to choose.
+# Headers that the sandbox itself sets for a post, so a registration must not.
 _FRAMING = frozenset({"connection", "content-length", "content-type", "expect", "host", "transfer-encoding", "upgrade"})
 
 
@@ -46,7 +46,7 @@ def _checked_events(_: Registration, __: attrs.Attribute[tuple[str, ...]], value
 def _checked_headers(_: Registration, __: attrs.Attribute[Mapping[str, str]], value: Mapping[str, str]) -> None:
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name):
-            # It is not shown: whoever wrote `X-Key: secret` there has written a secret.
+            # The message hides the name: a caller who wrote `X-Key: secret` as a name has put a secret into it.
             raise ValueError("headers must have names such as X-Key; one of them is no name")
         if not _HEADER_VALUE.fullmatch(text):
             raise ValueError(f"headers must have values of one line without control characters; that of {name} is not")
@@ -56,15 +56,15 @@ def _checked_headers(_: Registration, __: attrs.Attribute[Mapping[str, str]], va
 
 @attrs.frozen(kw_only=True)
 class Registration:
-    """A webhook: an address that hears of bills.
+    """A webhook: a URL to which the sandbox posts changes of bills.
 
     Args:
-        webhook_url: Where to post; `https`, or `http` on this computer.
-        events: Words of `EVENTS`, one at least.
-        headers: Are sent with each post, and prove where it comes from.
-        enabled: Whether anything is posted.
-        company_id: Is kept and given back, and not looked at: the sandbox has one company.
-        ssl_certificate: Is kept, and used for nothing.
+        webhook_url: URL to post to; `https`, or `http` on this computer.
+        events: One or more words of `EVENTS`.
+        headers: Headers of each post, which prove its sender.
+        enabled: False posts nothing.
+        company_id: Kept and returned, but ignored: the sandbox has one company.
+        ssl_certificate: Kept, but ignored.
 
     Raises:
         ValueError: The address, an event or a header cannot be used.
@@ -80,10 +80,10 @@ class Registration:
     ssl_certificate: str | None = attrs.field(default=None, repr=False)
 
     def wants(self, payment: UtilityPayment) -> bool:
-        """Return whether to post that a payment has come to its stage."""
+        """Return whether to post the present stage of a payment."""
         return self.enabled and _event(payment) in self.events
 
 
 def _event(payment: UtilityPayment) -> str:
-    """Return the event of a change; everything that is neither success nor failure is still in process."""
+    """Return the event for the stage of a payment; every stage but success and failure is PENDING."""
     return {"SUCCESS": _SUCCESS, "FAILED": _FAILED}.get(payment.stage.billpay_status, _PENDING)

@@ -1,4 +1,4 @@
-"""What goes back: exact JSON, the envelope, and EnKash's member names beside what the ledger calls them."""
+"""The replies of the sandbox: exact JSON, the envelope, and EnKash's names for the values of the ledger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FetchStyle: TypeAlias = Literal["odd", "regular"]
 
 _HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
-# The members of the fetch reply whose case differs from the create request that follows it.
+# Members of the fetch reply whose names differ from those in the create request that follows it.
 _REGULAR_NAMES = {
     "billdate": "billDate",
     "dueDate": "billDueDate",
@@ -39,7 +39,7 @@ _REGULAR_NAMES = {
 }
 
 # fmt: off
-# The members of the documented post, in its order; the enquiry has two more.
+# The members of the documented post, in its order; the reply to a look-up has two more.
 _POSTED = (
     "utilityEnkashId", "amount", "consumerNumber", "consumerName", "billDate", "billDueDate", "createdDate",
     "billNumber", "billerBillNumber", "numberOfUnits", "approvalStatus", "approvalRemarks", "paymentStatus",
@@ -59,8 +59,8 @@ class Reply:
     Args:
         status: HTTP status.
         text: The body.
-        content_type: Its media type.
-        headers: More headers.
+        content_type: Media type of the body.
+        headers: Headers besides `Content-Type`.
     """
 
     status: int
@@ -70,13 +70,13 @@ class Reply:
 
     @classmethod
     def html(cls, status: int, title: str) -> Reply:
-        """Return a page such as a gateway would send."""
+        """Return an HTML page such as a gateway would send."""
         return cls(status, _HTML.format(title), "text/html")
 
 
 def dumps(value: object) -> str:
-    """Return JSON in which a `Decimal` is a number with exactly its digits, which `json` cannot write."""
-    # The commonest come first: writing replies is most of what the sandbox does for a request.
+    """Return JSON that writes a `Decimal` as a number with exactly its digits, which `json` cannot do."""
+    # The most frequent types come first: writing the reply is most of the work of a request.
     match value:
         case str():
             return _plain(value)
@@ -103,7 +103,7 @@ def enveloped(payload: object, *, status: int = 200, code: int = 0, message: str
     """Return a reply in EnKash's envelope.
 
     Args:
-        payload: An object, a list, a text that says what is wrong, or None.
+        payload: An object, a list, a text that explains a failure, or None.
         status: HTTP status.
         code: `response_code`; 0 for success.
         message: `response_message`.
@@ -137,7 +137,7 @@ def biller(entry: Biller) -> dict[str, object]:
 
 
 def fetched_bill(company_biller: CompanyBiller, bill: Bill, style: FetchStyle) -> dict[str, object]:
-    """Return the payload of Fetch Current Bill (api-10664798), in the casing asked for."""
+    """Return the payload of Fetch Current Bill (api-10664798), with names in the given style."""
     payload: dict[str, object] = {
         "companyBillerId": company_biller.company_biller_id,
         "billNumber": bill.bill_number,
@@ -163,7 +163,7 @@ def fetched_bill(company_biller: CompanyBiller, bill: Bill, style: FetchStyle) -
 
 
 def added_bill(payment: UtilityPayment) -> dict[str, object]:
-    """Return the payload of both create calls, as far as it is documented (api-10664800)."""
+    """Return the payload of both create calls, with the documented members only (api-10664800)."""
     return {
         "utilityEnkashId": payment.utility_enkash_id,
         "amount": payment.amount,
@@ -177,7 +177,7 @@ def added_bill(payment: UtilityPayment) -> dict[str, object]:
 
 
 def utility_payment(payment: UtilityPayment, company_name: str, company_id: str) -> dict[str, object]:
-    """Return the payload of Get Utility Bill Status (api-10664797), which the other two reads share."""
+    """Return the payload of Get Utility Bill Status (api-10664797), which look-up by reference and search share."""
     return {
         "companyName": company_name,
         "companyId": company_id,
@@ -195,7 +195,7 @@ def utility_payment(payment: UtilityPayment, company_name: str, company_id: str)
 
 
 def webhook(payment: UtilityPayment, company_name: str, company_id: str) -> dict[str, object]:
-    """Return the body that is posted to a webhook (api-12515630); `createdDate` has no zone, unlike an enquiry's."""
+    """Return the body of a post to a webhook (api-12515630); its `createdDate` has no zone, unlike in other replies."""
     shown = utility_payment(payment, company_name, company_id) | {"createdDate": _ist(payment.created_at)}
     return {name: shown[name] for name in _POSTED}
 

@@ -1,4 +1,4 @@
-"""The bulk search: EnKash's filter words beside what they look at."""
+"""The bulk search: EnKash's filter words, and the values that they are compared with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["DAYS", "EQUAL", "MAX_RECORDS", "ONE_OF", "Query"]
 
 MAX_RECORDS = 5_000
 
-# Filter words that compare one text for equality, case and all.
+# Filter words with one text, which must be equal, case included.
 EQUAL: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "utilityEnkashId": lambda payment: payment.utility_enkash_id,
     "consumerNumber": lambda payment: payment.company_biller.consumer_number,
@@ -27,7 +27,7 @@ EQUAL: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "billNumber": lambda payment: payment.bill.bill_number,
 }
 
-# Filter words that hold a list, one text of which has to be equal.
+# Filter words with a list of texts, one of which must be equal.
 ONE_OF: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "utilityEnkashIds": EQUAL["utilityEnkashId"],
     "consumerNumbers": EQUAL["consumerNumber"],
@@ -41,7 +41,7 @@ def _day(instant: datetime | None) -> date | None:
     return None if instant is None else instant.astimezone(IST).date()
 
 
-# Pairs of filter words, first and last day, both inclusive.
+# Pairs of filter words: the first and the last day, both inclusive.
 DAYS: Mapping[tuple[str, str], Callable[[UtilityPayment], date | None]] = {
     ("createdDateFrom", "createdDateTo"): lambda payment: _day(payment.created_at),
     ("billDueDateFrom", "billDueDateTo"): lambda payment: payment.bill.due_date,
@@ -53,12 +53,12 @@ DAYS: Mapping[tuple[str, str], Callable[[UtilityPayment], date | None]] = {
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """A search: every condition has to hold.
+    """A search; a payment must meet every condition.
 
     Args:
-        equal: Text for a word of `EQUAL`.
-        one_of: Texts for a word of `ONE_OF`; an empty list finds nothing.
-        days: Day for a word of `DAYS`; a payment without that date is not found.
+        equal: The text for each word of `EQUAL`.
+        one_of: The texts for each word of `ONE_OF`; an empty set finds nothing.
+        days: The day for each word of `DAYS`; a payment without that date does not match.
         amount_from: Least rupees, inclusive.
         amount_to: Most rupees, inclusive.
         offset: Records to skip.
@@ -77,17 +77,17 @@ class Query:
 
     @property
     def ids(self) -> frozenset[str] | None:
-        """The only payments that can be found, among them some that other conditions rule out; None: any."""
+        """Ids that the search is limited to, or None for no limit; the other conditions still apply."""
         one = self.equal.get("utilityEnkashId")
         return self.one_of.get("utilityEnkashIds") if one is None else frozenset({one})
 
     def select(self, payments: Iterable[UtilityPayment]) -> list[UtilityPayment]:
-        """Return the records of the page that is asked for, in the order given."""
+        """Return the matching payments of the requested page, in the order given."""
         found = [payment for payment in payments if self.matches(payment)]
         return found[self.offset : self.offset + min(self.limit, MAX_RECORDS)]
 
     def matches(self, payment: UtilityPayment) -> bool:
-        """Return whether every condition holds for a payment."""
+        """Return whether a payment meets every condition."""
         return (
             all(EQUAL[word](payment) == text for word, text in self.equal.items())
             and all(ONE_OF[word](payment) in texts for word, texts in self.one_of.items())

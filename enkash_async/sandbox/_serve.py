@@ -1,4 +1,4 @@
-"""The sandbox as a program: it runs until it is told to stop."""
+"""Runs the sandbox as a program until a signal stops it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ async def serve(
 
     Args:
         port: TCP port on 127.0.0.1; 0 takes a free one.
-        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; long enough here for a person to see it.
-        token_lifetime: Seconds that a token is good for.
-        announce: Is called once with the sandbox that listens.
+        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; the default lets a person watch.
+        token_lifetime: Seconds that a token is valid.
+        announce: Called once with the sandbox, as soon as it listens.
 
     Raises:
         OSError: The port cannot be opened.
@@ -42,7 +42,7 @@ async def serve(
 @contextlib.contextmanager
 def _stop_signal() -> Iterator[asyncio.Event]:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    # Windows has no signal handlers on a loop: there Ctrl-C ends `asyncio.run` with KeyboardInterrupt.
+    # On Windows an event loop has no signal handlers: there Ctrl-C ends `asyncio.run` with KeyboardInterrupt.
     with contextlib.suppress(NotImplementedError):
         for number in _SIGNALS:
             loop.add_signal_handler(number, stop.set)

@@ -1,4 +1,4 @@
-"""Work that goes on behind the requests, and can be waited for or dropped."""
+"""Background work of the sandbox, which can be awaited or dropped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Tasks"]
 
 
 class Tasks:
-    """The tasks of one kind that are not over yet."""
+    """The unfinished background tasks of one kind."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -18,18 +18,18 @@ class Tasks:
         return bool(self._tasks)
 
     def start(self, work: Coroutine[object, object, None]) -> None:
-        """Begin a piece of work."""
+        """Run a coroutine in the background."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def done(self) -> None:
-        """Wait until nothing is left, also of what is begun in the meantime."""
+        """Wait until no task is left, including tasks started meanwhile."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def cancel(self) -> None:
-        """Leave undone what is left."""
+        """Cancel the remaining tasks and wait until they have ended."""
         for task in self._tasks:
             task.cancel()
         await self.done()

@@ -1,4 +1,4 @@
-"""The login: a form in, one of three kinds of token reply out."""
+"""The login: takes a form and returns a token reply in one of three styles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TokenStyle: TypeAlias = Literal["camel", "snake", "legacy"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FORM = "application/x-www-form-urlencoded"
 
-# The error words of RFC 6749, which a sister product's replies use; EnKash documents no error body of this call.
+# The error words of RFC 6749, as a sister product of EnKash uses them; EnKash documents no error body for this call.
 _REFUSALS = {
     LoginRefusal.WRONG_CLIENT: (401, "invalid_client", "Bad client credentials"),
     LoginRefusal.BAD_CREDENTIALS: (400, "invalid_grant", "Bad credentials"),
@@ -30,9 +30,9 @@ def log_in(accounts: Accounts, authorization: str, content_type: str, raw: bytes
     """Answer a login.
 
     Args:
-        accounts: Who may log in.
-        authorization: The Authorization header, "" for none.
-        content_type: The media type of the body.
+        accounts: The user, the lock and the tokens.
+        authorization: The Authorization header, or "" without one.
+        content_type: Media type of the body.
         raw: The body.
         style: `camel` is the documented reply, `snake` that of RFC 6749, `legacy` that of older pages, with an
             expiry in epoch milliseconds.
@@ -53,7 +53,7 @@ def log_in(accounts: Accounts, authorization: str, content_type: str, raw: bytes
 
 
 def _basic(authorization: str) -> tuple[str, str]:
-    """Return client id and secret of a Basic header; two empty texts, which fit no client, for anything else."""
+    """Return client id and secret of a Basic header; any other header gives two empty texts, which fit no client."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         decoded = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
@@ -95,7 +95,7 @@ def _token(token: IssuedToken, style: TokenStyle) -> dict[str, object]:
 
 
 def bearer_refusal(accounts: Accounts, authorization: str) -> str | None:
-    """Return what is wrong with the Authorization header of a call, or None when it is good."""
+    """Return what is wrong with the Authorization header of a call, or None when its token is valid."""
     scheme, _, access_token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not access_token:
         return "Full authentication is required"

@@ -1,4 +1,4 @@
-"""Sees to it that a bill that nobody reads changes in time."""
+"""Reads bills when they are due, so that webhooks are posted on time even if no call reads the bill."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from enkash_async.sandbox._tasks import Tasks
 
 __all__ = ["Watch"]
 
-# Seconds. The delays and a clock that a test moves may change at any time, and tell nobody.
+# Seconds between two looks: little, since a test may change the delays or move the clock at any time without notice.
 _TICK = 0.02
-# Bills that are read before others get a turn.
+# Bills read before other tasks get a turn.
 _AT_ONCE = 100
 
 
 class Watch:
-    """Reads the bills of a ledger that are due, for as long as a webhook wants to hear of them.
+    """Reads the due bills of a ledger for as long as a webhook is registered and enabled.
 
-    A ledger works out settlements when a bill is read; without a reader there would be nothing to post.
+    A ledger settles a bill only when the bill is read; without a reader there would be no change to post.
 
     Args:
-        ledger: Whose bills.
+        ledger: Holds the bills and the registrations.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -30,22 +30,22 @@ class Watch:
         self._open = self._running = False
 
     def open(self) -> None:
-        """Begin; inside a running event loop."""
+        """Start watching; needs a running event loop."""
         self._open = True
         self.wake()
 
     def wake(self) -> None:
-        """Look again whether there is something to watch: a bill has changed, or a webhook was registered."""
+        """Resume watching if a bill waits for a change; call it when a bill changes or a webhook is registered."""
         if not self._running and self._wanted() and self._ledger.next_change() is not None:
             self._running = True
             self._tasks.start(self._run())
 
     def look(self) -> bool:
-        """Read some of the bills that are due, if a webhook wants to hear of them; return whether there were any."""
+        """Read up to 100 due bills, if an enabled webhook is registered; return whether there were any."""
         return self._wanted() and self._ledger.read_due(_AT_ONCE) > 0
 
     async def close(self) -> None:
-        """End at once."""
+        """Stop at once."""
         self._open = False
         await self._tasks.cancel()
 
@@ -58,5 +58,5 @@ class Watch:
                 self.look()
                 await asyncio.sleep(min(max(left, 0.0), _TICK))
         finally:
-            # Noted here, since the task is over somewhat later than its last look, and a bill may change in between.
+            # Cleared before the task ends: a bill that changes after the last look must start a new task.
             self._running = False
