@@ -1,4 +1,4 @@
-"""The command line, as `enkash` and as `python -m enkash_async`."""
+"""Starts the command line, as `enkash` and as `python -m enkash_async`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
     Args:
-        argv: The arguments; None takes those of the process.
+        argv: Command-line arguments; None takes those of the process.
 
     Returns:
         0 when it worked; 1 when it did not; 2 for wrong arguments or set-up; 3 when a call that moves money ended
-        unclearly; 130 after Ctrl-C.
+        unclearly; 4 when bills are not settled yet; 130 after Ctrl-C.
     """
     try:
-        # Here and not above, since click and rich come with an extra, and their absence is to be told in one line.
+        # Imported here, so that without click and rich, which come with an extra, one line is printed and no traceback.
         from enkash_async.cli import run  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         absent = str(missing.name).partition(".")[0]

@@ -1,4 +1,4 @@
-"""The command line: every command, and what becomes of a failure.
+"""The command line: all commands, and how a failure becomes one line and an exit code.
 
 Commands are thin: they turn words into arguments, call the client and print what comes back. `--json` prints one JSON
 document and nothing else on standard output.
@@ -32,9 +32,10 @@ __all__ = ["enkash", "run"]
 def enkash(ctx: click.Context) -> None:
     """Pay bills through the EnKash Bill Payment API; unofficial, not affiliated with EnKash.
 
-    `enkash demo` needs nothing and shows the whole road in a sandbox. `token`, `billers`, `bill` and `pay` read
+    `enkash demo` needs no account and makes a payment in a sandbox. `token`, `billers`, `bill` and `pay` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
-    ENKASH_FORM_CLIENT_ID where the form's clientId differs; ENKASH_REDIS_URL and ENKASH_TOKEN_KEYS share one token.
+    ENKASH_FORM_CLIENT_ID where the form's clientId differs; with ENKASH_REDIS_URL and ENKASH_TOKEN_KEYS they share one
+    token with your other processes.
     `webhook` reads ENKASH_WEBHOOK_HEADERS.
 
     Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 4 not settled yet (`pay`), 130
@@ -49,13 +50,13 @@ for _command in (demo, token, billers, bill, pay, sandbox, webhook):
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run one command; a failure becomes one line on standard error and an exit code.
+    """Run one command and return its exit code; a failure becomes one line on standard error.
 
     Args:
-        argv: The arguments; None takes those of the process.
+        argv: Command-line arguments; None takes those of the process.
     """
     accept_any_text()
-    # A warning of the library would be a second line beside the one that says what went wrong.
+    # Hides warnings of the library: they would be a second line beside the one that explains the failure.
     logging.getLogger("enkash_async").addHandler(logging.NullHandler())
     try:
         code = enkash.main(argv, prog_name="enkash", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""Words of the command line as values: money, days, a biller's inputs; a wrong one says what to write."""
+"""Turns words of the command line into values: money, days, a biller's inputs; an error says what to write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BILLER_ID = click.IntRange(1, 2**31 - 1)
 
 
 class _Seconds(click.FloatRange):
-    """Seconds from 0; `nan`, which is in every range, is none."""
+    """Seconds from 0; refuses `nan`, which click takes to be in every range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         seconds = float(super().convert(value, param, ctx))
@@ -32,7 +32,7 @@ DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 
 def as_rupees(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Decimal | None:
-    """Return an amount exactly as it was written."""
+    """Return an amount of rupees exactly as it was written."""
     amount = None if value is None else exact_rupees(value)
     if value is not None and amount is None:
         raise click.BadParameter(f"write rupees, at least 1, such as 2450.75, not {value!r}", ctx, parameter)
@@ -40,7 +40,7 @@ def as_rupees(ctx: click.Context, parameter: click.Parameter, value: str | None)
 
 
 def as_reference(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Return a reference that can be sent and looked up."""
+    """Return a reference after checking that it can be sent and looked up."""
     try:
         return None if value is None else checks.identifier(value, "the reference")
     except InvalidRequestError as problem:
@@ -48,7 +48,7 @@ def as_reference(ctx: click.Context, parameter: click.Parameter, value: str | No
 
 
 def as_params(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    """Return a biller's inputs from words such as `cn=123456789`."""
+    """Return a biller's inputs from words such as `cn=123456789`; `cn` is always needed."""
     found: dict[str, str] = {}
     for word in value:
         name, equals, text = word.partition("=")
@@ -68,8 +68,8 @@ def as_params(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
 settle_option = click.option(
     "--settle",
     type=SECONDS,
-    default=120.0,  # EnKash says two to three minutes
+    default=120.0,  # EnKash advises to enquire after two to three minutes
     show_default=True,
     metavar="SECONDS",
-    help="How long to look for what an unclear call did.",
+    help="How long to look up the effect of a call that ended unclearly.",
 )

@@ -1,4 +1,4 @@
-"""`enkash bill`: fetch what is due, create it, confirm its debit."""
+"""`enkash bill`: fetches, creates, looks up and confirms bills."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ bill.add_command(search)
 
 
 def _of_consumer(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what says whose bill it is."""
+    """Add the arguments that name a consumer: the biller, its inputs and the circle."""
     for add in (
         click.option("--circle", metavar="NAME", help="For billers that differ by circle, such as MUM."),
         click.option(
@@ -45,7 +45,7 @@ def _of_consumer(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="NAME=VALUE",
             callback=as_params,
-            help="An input of the biller, such as cn=123456789; once for each.",
+            help="An input of the biller, such as cn=123456789; repeatable.",
         ),
         click.argument("biller_id", type=BILLER_ID),
     ):
@@ -60,7 +60,7 @@ def _of_consumer(command: Callable[..., Any]) -> Callable[..., Any]:
 @_of_consumer
 @json_option
 def fetch(biller_id: int, params: Mapping[str, str], circle: str | None, as_json: bool) -> None:
-    """Ask the biller what is due; nothing is created or paid."""
+    """Ask the biller what is due; creates and pays nothing."""
     fetched = with_client(lambda client: client.bills.fetch_current(biller_id, params, circle=circle))
     (print_json if as_json else print_record)(fetched)
 
@@ -88,8 +88,8 @@ def create(
 ) -> None:
     """Fetch what is due and hand it to EnKash to be paid.
 
-    The debit is left to `enkash bill confirm`, except where your account is set to debit on creation. The reference is
-    printed on standard error before EnKash is asked to create anything: it finds the bill again, whatever happens.
+    `enkash bill confirm` then confirms the debit, unless EnKash debits your account on creation. The command prints the
+    reference on standard error before it sends the create, so that you can look the bill up, whatever happens.
     """
     if no_fetch and amount is None:
         raise click.UsageError("--no-fetch needs an amount: --amount 2450.75")
@@ -105,7 +105,7 @@ def create(
         try:
             return await client.bills.create_from_fetch(fetched, reference_id=known, amount=amount)
         except InvalidRequestError as problem:
-            # The arguments were checked before, so it is the biller's answer that cannot be paid.
+            # The arguments are checked already, so what cannot be paid is the biller's answer.
             raise click.ClickException(f"nothing was created: {problem}") from None
 
     created = with_client(create_unfetched if no_fetch else create_fetched, retry=RetryPolicy(settle=settle))
@@ -142,7 +142,7 @@ def confirm(ids: tuple[str, ...], remarks: str | None, yes: bool, settle: float,
 def _agreed(ids: tuple[str, ...]) -> bool:
     unique = list(dict.fromkeys(ids))
     what = f"bill {unique[0]}" if len(unique) == 1 else f"{len(unique)} bills"
-    # click's own prompt writes a blank to standard output, which belongs to the JSON.
+    # click's own prompt would write a blank to standard output, into the JSON.
     click.echo(f"Confirm the debit of {clean(what)}? The money leaves your EnKash account [y/N] ", nl=False, err=True)
     answer = sys.stdin.readline()
     if not answer:

@@ -1,4 +1,4 @@
-"""`enkash billers`: who can be paid."""
+"""`enkash billers`: lists billers and their categories."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["billers"]
 @click.option("--categories", is_flag=True, help="List the categories instead.")
 @json_option
 def billers(category: str | None, categories: bool, as_json: bool) -> None:
-    """List billers and what they ask for, or the categories.
+    """List billers and the inputs that they need, or the categories.
 
-    EnKash documents neither list publicly: the routes are unverified, ask EnKash for them.
+    EnKash does not document these lists publicly: their routes are unverified, ask EnKash for them.
     """
     if not categories:
         _show_billers(category, as_json)

@@ -1,4 +1,4 @@
-"""`enkash demo`: the whole road once, from login to a settled bill, against the sandbox."""
+"""`enkash demo`: one payment in the sandbox, from the login to a settled bill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["demo"]
 
 _SETTLE_AFTER = 0.9  # seconds; long enough to see the bill pending
 _POLL = PollPolicy(first=0.2, factor=1.2, longest=0.5)
-_PATIENCE = 8.0  # seconds
+_PATIENCE = 8.0  # seconds for the bill to settle
 _CATEGORY = "ELECTRICITY"
 _CONSUMER = "123456789"
 _REFERENCE = "demo-2026-000001"
@@ -32,7 +32,7 @@ _REFERENCE = "demo-2026-000001"
 @click.command()
 @json_option
 def demo(as_json: bool) -> int:
-    """Walk the whole road in a sandbox on this computer.
+    """Make one payment, step by step, in a sandbox on this computer.
 
     Log in, list billers, fetch a bill, create it, confirm its debit, wait until it is settled, look it up. Needs no
     account and no variables, and takes about two seconds.
@@ -41,10 +41,10 @@ def demo(as_json: bool) -> int:
 
 
 class _Report:
-    """Tells of each step once it is done, or of all of them at the end as JSON.
+    """Reports the steps: each as a line once it is done, or all of them as one JSON document at the end.
 
     Args:
-        as_json: Which of the two.
+        as_json: True for the JSON document.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -52,24 +52,24 @@ class _Report:
         self._steps: list[dict[str, Any]] = []
 
     def line(self, text: str = "") -> None:
-        """Print a line for people."""
+        """Print a line, unless the report is JSON."""
         if not self._as_json:
             print_line(text)
 
     def step(self, title: str, text: str, **details: object) -> None:
-        """Tell of a step.
+        """Report a step that is done.
 
         Args:
-            title: What was done.
-            text: What came of it.
-            details: The same, for programs.
+            title: Name of the step.
+            text: Its result, for people.
+            details: Its result as values, for the JSON document.
         """
         number = len(self._steps) + 1
         self.line(f"{number}. {title:<20}  {text}")
         self._steps.append({"step": number, "name": title.lower().replace(" ", "_"), "summary": text, **details})
 
     def end(self, **facts: object) -> None:
-        """Print the document for programs."""
+        """Print the JSON document, with these facts after the steps, if the report is JSON."""
         if self._as_json:
             print_json({"steps": self._steps, **facts})
 

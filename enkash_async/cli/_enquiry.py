@@ -1,4 +1,4 @@
-"""`enkash bill get` and `enkash bill search`: what became of bills."""
+"""`enkash bill get` and `enkash bill search`: look up bills and their payments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from enkash_async.models import Bill, BillFilter
 
 __all__ = ["get", "search"]
 
-_PAGE = 100  # bills; EnKash advises pages below that, and allows more
+_PAGE = 100  # bills; EnKash advises smaller pages and allows larger ones
 _COLUMNS = ("utility_enkash_id", "reference_id", "amount", "outcome", "payment_status", "billpay_status", "created")
 
 
 @click.command()
 @click.argument("utility_enkash_id", required=False, metavar="[ID]")
 @click.option("--reference", metavar="TEXT", help="Look it up by your own id instead.")
-@click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait so long for it to settle.")
+@click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait for it to settle.")
 @json_option
 def get(utility_enkash_id: str | None, reference: str | None, wait: float | None, as_json: bool) -> None:
     """Show a bill and how far its payment has come.
@@ -81,7 +81,7 @@ def search(
         created_date_from=first and first.date(),
         created_date_to=last and last.date(),
     )
-    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more tells whether there are more
+    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more shows whether there are more
     if len(found) > limit:
         note(f"there are more than these {limit}; see --limit")
     _show(found[:limit], as_json)

@@ -1,4 +1,4 @@
-"""Failures on the command line: one line on standard error, and an exit code for each kind of next step."""
+"""Failures on the command line: one line on standard error, and an exit code that tells what to do next."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["Exit", "complain", "explain", "look_up"]
 
 
 class Exit(enum.IntEnum):
-    """What a command ends with."""
+    """The exit code of a command."""
 
     DONE = 0
     FAILED = 1
     WRONG = 2  # arguments or set-up; nothing was sent
     UNKNOWN = 3  # it may or may not have happened: look it up, never repeat the command
-    PENDING = 4  # nothing is wrong, but it takes longer
-    STOPPED = 130  # Ctrl-C, as shells count it: 128 + SIGINT
+    PENDING = 4  # nothing failed, but bills are not settled yet
+    STOPPED = 130  # Ctrl-C: 128 + SIGINT, as in shells
 
     @classmethod
     def of(cls, problem: BaseException) -> Exit:
-        """Return the code for a failure."""
+        """Return the exit code for a failure."""
         match problem:
             case click.Abort():
                 return cls.STOPPED

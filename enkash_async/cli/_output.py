@@ -1,4 +1,4 @@
-"""Printing: records and tables for people, one JSON document for programs."""
+"""Prints records and tables for people, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def accept_any_text() -> None:
-    """Make the standard streams print an escape where their encoding lacks a character, rather than fail."""
+    """Make the standard streams print an escape for a character that their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def note(text: str) -> None:
-    """Write a line to standard error, where it does not disturb what a program reads."""
+    """Write a line to standard error, so that programs can read standard output."""
     click.echo(clean(text), err=True)
 
 
@@ -40,18 +40,18 @@ def print_json(value: object) -> None:
 
 
 def print_line(text: str = "") -> None:
-    """Print a line whole, whatever the width of the terminal."""
+    """Print a line without breaking it at the width of the terminal."""
     console = _console()
     console.print(_text(console, text), soft_wrap=True)
 
 
 def print_record(value: object) -> None:
-    """Print the members of one value that are set, one a line."""
+    """Print the members of a value that are set, one on each line."""
     _print_pairs(_console(), list(members(value)))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows as a table; where a terminal is too narrow for it, as records, so that nothing is cut off."""
+    """Print rows as a table, or as records if the terminal is too narrow, so that nothing is cut off."""
     console, cells = _console(), list(rows)
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for header in headers:
@@ -76,7 +76,7 @@ def _print_pairs(console: Console, pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _text(console: Console, value: str) -> Text:
-    """Return text that is printed as it is, save for a rupee sign that the console cannot show."""
+    """Return text to be printed unchanged, except for a rupee sign that the console cannot show."""
     visible = clean(value)
     try:
         RUPEE.encode(console.encoding)
@@ -86,5 +86,5 @@ def _text(console: Console, value: str) -> Text:
 
 
 def _console() -> Console:
-    """Return a console for standard output as it is now: no markup, no emoji codes, no guessed colours."""
+    """Return a console for the present standard output, without markup, emoji codes or guessed colours."""
     return Console(markup=False, emoji=False, highlight=False)

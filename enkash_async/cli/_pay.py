@@ -1,4 +1,4 @@
-"""`enkash pay`: pay the bills of a file."""
+"""`enkash pay`: pays the bills of a file."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from enkash_async.errors import ConfigurationError, InvalidRequestError, WaitTim
 
 __all__ = ["pay"]
 
-_SHOWN = 50  # rows; all of them are in the result file
+_SHOWN = 50  # rows to print; the result file has all of them
 _DONE = frozenset({RowOutcome.PAID, RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE})
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Look up, fetch and check the ceilings; create and pay nothing.")
-@click.option("--batch", metavar="NAME", help="Name that references are derived from; the file's own if left out.")
+@click.option("--batch", metavar="NAME", help="Name to derive references from; the default is that of the file.")
 @click.option(
     "--result",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
-    help="Result file; FILE with .result.csv for its ending if left out.",
+    help="Result file; the default is FILE with the ending .result.csv.",
 )
 @click.option("--remarks", metavar="TEXT", help="A note for the confirmation, without full stop and slash.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 100), default=8, show_default=True, help="Rows under way at once."
+    "--concurrency", type=click.IntRange(1, 100), default=8, show_default=True, help="Rows in progress at once."
 )
 @click.option(
     "--timeout",
@@ -72,12 +72,12 @@ def pay(
     """Pay the bills of a CSV file: money leaves your EnKash account.
 
     Columns: reference, biller_id, consumer_number; circle, ad1 to ad9 and param.NAME where the biller asks for them;
-    max_amount, the most to pay in rupees. Each row is fetched, held against its max_amount, created, its debit
-    confirmed, and waited for.
+    max_amount, the most to pay in rupees. For each row the command fetches the bill, compares it with max_amount,
+    creates it, confirms its debit, and waits until it is settled.
 
-    Run it again after a crash, Ctrl-C or an unclear end: each bill is looked up by its reference first, and nothing is
-    done twice. A row without a reference gets one from the name of the file and its own content, so a file that is used
-    every month needs a new name, or references of its own.
+    Run it again after a crash, Ctrl-C or an unclear end: it looks each bill up by its reference first and does nothing
+    twice. A row without a reference gets one derived from the name of the file and the row's content, so a file that is
+    used every month needs a new name, or references of your own.
 
     Exit codes: 0 all paid, 1 some not, 2 wrong file or set-up (nothing was sent), 3 some may or may not be paid: run it
     again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C or SIGTERM.
@@ -111,8 +111,8 @@ def pay(
             note("stopped; run the same command again to finish: nothing is paid twice")
             raise
         finally:
-            # Also after Ctrl-C: what was done so far must not be lost. A run that never began has nothing to say, least
-            # of all in the place of what an earlier one said.
+            # Also after Ctrl-C, so that no result is lost. A run that never began writes no file: it would replace the
+            # results of an earlier run.
             written = run.began and _is_written(target, run.results)
     code = _nothing_sent(run.results) or _report(
         run.results, as_json, dry_run=False, result=target if written else None
@@ -121,7 +121,7 @@ def pay(
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
-    """Say once why nothing was sent for any row, such as a refused password; the same line for each helps nobody."""
+    """If nothing was sent for any row and all have one reason, such as a refused password, report it once."""
     reasons = {str(one.error) for one in results}
     if any(map(_was_sent, results)) or len(reasons) != 1:
         return None
@@ -130,12 +130,12 @@ def _nothing_sent(results: Sequence[Result]) -> Exit | None:
 
 
 def _was_sent(one: Result) -> bool:
-    """Whether something is known of a row; a bill that was created may have a confirmation that was not sent."""
+    """Whether the row has a result: it was sent, or its bill exists although its confirmation was not sent."""
     return one.outcome is not RowOutcome.NOT_SENT or one.bill is not None
 
 
 def _is_written(target: Path, results: Sequence[Result]) -> bool:
-    """Write the result file, and say so where that fails: money has moved, and the table is still to be printed."""
+    """Write the result file; report a failure without raising: money has moved, and the table must be printed."""
     try:
         write_results(target, results)
     except ConfigurationError as problem:
@@ -145,12 +145,14 @@ def _is_written(target: Path, results: Sequence[Result]) -> bool:
 
 
 class _Run:
-    """A job with a client and a progress display around it.
+    """Runs a job with a client and a progress display.
 
     Args:
-        rows: What to pay.
-        settle: Seconds to look for what an unclear call did.
-        concurrency: As for the job, like the others.
+        rows: Rows of the file, one for each bill.
+        settle: Seconds to look up the effect of a call that ended unclearly.
+        concurrency: Rows in progress at once.
+        timeout: Seconds to wait for the bills to settle.
+        remarks: Note for the confirmation, or None.
     """
 
     def __init__(
@@ -165,22 +167,22 @@ class _Run:
 
     @property
     def began(self) -> bool:
-        """Whether a row was dealt with at all."""
+        """Whether any row has a result."""
         return any(map(_was_sent, self.results))
 
     @property
     def results(self) -> list[Result]:
-        """What has become of each row so far."""
+        """The result of each row so far."""
         if self._job is None:
             return [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in self._rows]
         return self._job.results()
 
     def rehearse(self) -> None:
-        """Look and do nothing."""
+        """Look up, fetch and check the rows; create and pay nothing."""
         self._with_job(PayJob.rehearse)
 
     def pay(self, journal: Journal) -> None:
-        """Pay."""
+        """Pay the rows; the journal records confirmations before they are sent."""
         self._with_job(lambda job: job.pay(journal))
 
     def _with_job(self, work: Callable[[PayJob], Awaitable[None]]) -> None:
@@ -207,13 +209,13 @@ class _Run:
 
 
 def _end_on_sigterm() -> None:
-    """Have SIGTERM, which is how services are stopped, cancel the running task, so that a run ends as by Ctrl-C.
+    """Make SIGTERM, which stops services, cancel the running task, so that a run ends as after Ctrl-C.
 
-    The event loop does that between two steps of the work, also where a script has SIGINT ignored. It forgets it when
-    it closes.
+    The event loop handles the signal between two steps of the work, even if the shell ignores SIGINT. It removes the
+    handler when it closes.
     """
     task = asyncio.current_task()
-    # Not on Windows, which has no SIGTERM, nor beside the main thread.
+    # Windows has no SIGTERM, and only the main thread may set a handler.
     with suppress(NotImplementedError, RuntimeError, ValueError):
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -221,7 +223,7 @@ def _end_on_sigterm() -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
-    """Show a bar for each stage on standard error, where that is a terminal."""
+    """Show a progress bar for each stage on standard error, if that is a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         yield lambda _stage, _done, _total: None  # `Progress(disable=True)` prints an empty line before rich 14.3
@@ -293,7 +295,7 @@ def _why(one: Result) -> str:
 
 
 def _totals(results: Sequence[Result]) -> dict[str, tuple[int, Decimal]]:
-    """Return number and rupees of each outcome that there is, and of all of them."""
+    """Return the number of bills and their rupees for each outcome that occurs, and for all of them."""
     totals: dict[str, tuple[int, Decimal]] = {}
     for outcome in RowOutcome:
         amounts = [one.amount or Decimal(0) for one in results if one.outcome is outcome]

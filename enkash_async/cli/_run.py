@@ -1,4 +1,4 @@
-"""Where asynchronous work begins and ends: every command runs its own through here."""
+"""Runs the asynchronous work of every command."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ T = TypeVar("T")
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Run work on an event loop of its own and return its result."""
+    """Run a coroutine on a new event loop and return its result."""
     return asyncio.run(work)
 
 
 def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPolicy = RetryPolicy()) -> T:
-    """Return the result of work with a client that the ENKASH_ variables set up, and close the client.
+    """Return the result of work with a client that is set up from the ENKASH_ variables, and close the client.
 
     Args:
-        work: Uses the client.
-        retry: Of the client.
+        work: Called with the client.
+        retry: Retry policy of the client.
 
     Raises:
         ConfigurationError: A variable is missing or unusable; the message names every missing one.
-        EnkashError: Whatever the work raises.
+        EnkashError: The work raised it.
     """
 
     async def session() -> T:

@@ -1,4 +1,4 @@
-"""`enkash sandbox`: a made-up EnKash on this computer to point programs at."""
+"""`enkash sandbox`: runs a fake EnKash on this computer for other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`enkash token`: whether the login works, and how it stands in Redis, without showing what it brings."""
+"""`enkash token`: tests the login and shows the state of the account in Redis, but never the token."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class _Login:
     """A login that worked.
 
     Attributes:
-        base_url: Where.
-        expires_in: The token's lifetime in seconds.
-        state: What the provider knows after it.
+        base_url: Base URL of EnKash.
+        expires_in: Lifetime of the token in seconds.
+        state: State of the provider after the login.
     """
 
     base_url: str
@@ -35,7 +35,7 @@ class _Login:
 @json_option
 @click.pass_context
 def token(ctx: click.Context, as_json: bool) -> None:
-    """Log in, unless a shared token is there, and tell for how long; the token is never shown."""
+    """Get a shared token, or log in, and tell how long it is valid; the token itself is never shown."""
     if ctx.invoked_subcommand is not None:
         return
     login = finish(_log_in())
@@ -50,7 +50,7 @@ def token(ctx: click.Context, as_json: bool) -> None:
 @token.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Tell how the account stands in Redis; no login is made."""
+    """Show the state of the account in Redis, without a login."""
     found = finish(_status())
     if as_json:
         print_json(found)
@@ -62,7 +62,7 @@ def status(as_json: bool) -> None:
 
 @token.command("reset-guard")
 def reset_guard() -> None:
-    """Let credentials be tried again that were refused, in the whole fleet; first make sure that they are right."""
+    """Let all workers try refused credentials again; first make sure that the credentials are right."""
     before = finish(_reset())
     print_line(_looked_at())
     if before.locked or before.barred_in_all or before.attempts or before.cooling:
@@ -72,7 +72,7 @@ def reset_guard() -> None:
 
 
 def _looked_at() -> str:
-    """Return which account it is about: a mistyped user name is another one, of which nothing is known."""
+    """Return a line that names the account, so that a mistyped user name, which is another account, shows."""
     environment = Environment(os.environ)
     return f"{environment.base_url}, keys enkash:v1:{{{environment.grant().identity.account}}}:*"
 

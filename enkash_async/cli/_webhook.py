@@ -1,4 +1,4 @@
-"""`enkash webhook listen` and `enkash webhook send`: posts as they arrive, and one to try a receiver with."""
+"""`enkash webhook listen` shows posts as they arrive; `enkash webhook send` posts an example to a receiver."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _MALFORMED = (
     f"write NAME=VALUE, such as {_MADE_UP}=…, in ASCII, with no space at either end of the value: is a variable that "
     "it is made of not set?"
 )
-_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")  # what a URL holds as it is, and no router takes for a pattern
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")  # characters that need no escape in a URL and mean nothing to a router
 _PATIENCE = 10.0  # seconds for a receiver to answer
 
 
 class _Words(StringParamType):
-    """Words that a variable holds line by line, where click would split at every space."""
+    """Words that an environment variable holds one on each line; click would split at every space."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Return the lines that are not empty."""
@@ -51,7 +51,7 @@ class _Words(StringParamType):
 
 
 def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
-    """Return values by name, where upper and lower case are one; no message repeats a word, since it holds a secret."""
+    """Return header values by name, whatever its case; error messages repeat no word, since it may be a secret."""
     found: dict[str, list[HiddenStr]] = {}
     for word in value:
         name, _, text = word.partition("=")
@@ -59,7 +59,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
             checked_headers({name: text})
         except InvalidRequestError:
             text = ""
-        # Of a key in base64 whose name was forgotten, `=` would be the value, and the rest the name, which is shown.
+        # A base64 key without a name may end in `=`: it would be taken for a name, which is shown, with an empty value.
         if not text.strip("="):
             raise click.BadParameter(_MALFORMED, ctx, parameter)
         known = next((other for other in found if other.lower() == name.lower()), name)
@@ -68,7 +68,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
 
 
 class _Discreet(click.Command):
-    """Refuses words too many without repeating them: one may be a header whose `--header` was forgotten."""
+    """Refuses extra words without repeating them: one may be a header whose `--header` the user forgot."""
 
     allow_extra_args = True
 
@@ -109,8 +109,8 @@ def _header_option(purpose: str) -> Callable[[F], F]:
 def webhook() -> None:
     """Show EnKash's posts as they arrive, or post its example to a receiver.
 
-    Others on this machine can see the values of options in the list of processes. ENKASH_WEBHOOK_HEADERS, one
-    NAME=VALUE a line, keeps headers out of it, and counts where there is no --header.
+    Other users of this machine can see the values of options in the list of processes. To keep headers out of it, put
+    them into ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line; it is read if there is no --header.
     """
 
 
@@ -119,7 +119,7 @@ def webhook() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="NAME", help="Address to listen at.")
 @click.option("--path", default="/", show_default=True, metavar="/PATH", callback=_as_path, help="Path of the URL.")
 @_header_option(
-    "What a post has to carry; repeatable, also for several values of one name. With none, a value is made up."
+    "Header that a post must carry; repeatable, also for several values of one name. Made up if you give none."
 )
 @click.option("--confirm", is_flag=True, help="Read every bill from EnKash before it is shown.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N events.")
@@ -135,13 +135,15 @@ def listen_command(
 ) -> None:
     """Show posts about bills as they arrive, until Ctrl-C.
 
-    A post without the right headers is refused; one that says what an earlier one said is not shown again. Of consumer
-    numbers the last four characters are shown. What is `posted` anybody with the header can have written; with
-    --confirm, which reads the ENKASH_ variables of `enkash token`, it is `confirmed`: what EnKash's API says.
+    A post without the right headers is refused; a post that repeats an earlier one is not shown again. Of a consumer
+    number, the last four characters are shown. `posted` marks what the post says, which anybody with the header can
+    have written. With --confirm, which reads the ENKASH_ variables of `enkash token`, `confirmed` marks what EnKash's
+    API says.
 
     The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
 
-    It speaks plain HTTP and listens on 127.0.0.1 only; for EnKash to reach it, put an https proxy or tunnel before it.
+    It speaks plain HTTP and listens on 127.0.0.1 only; to receive EnKash's posts, put an https proxy or tunnel before
+    it.
     """
     if not headers and not checks.is_loopback(host):
         raise click.UsageError(
@@ -176,7 +178,7 @@ def _print_document(event: BillEvent) -> None:
 
 @webhook.command(cls=_Discreet)
 @click.argument("url", callback=_as_url)
-@_header_option("What the post carries; repeatable.")
+@_header_option("Header of the post; repeatable.")
 @click.option("--id", "utility_enkash_id", metavar="TEXT", help="EnKash's id of the bill.")
 @click.option("--reference", metavar="TEXT", help="Your id of the bill.")
 @click.option("--status", metavar="WORD", help="Of the bill and of its payment, such as SUCCESS.")
@@ -189,9 +191,9 @@ def send(
     status: str | None,
     as_json: bool,
 ) -> Exit:
-    """Post EnKash's documented example, with made-up values, to URL; tell the HTTP status of the answer.
+    """Post EnKash's documented example, with made-up values, to URL, and print the HTTP status of the answer.
 
-    URL is https, or on this machine. A receiver handles the same post once: change --id or --status to be heard again.
+    URL is https, or on this machine. A receiver handles equal posts once: change --id or --status to post again.
 
     The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
 
@@ -217,7 +219,7 @@ async def _post(url: HiddenStr, headers: Mapping[str, HiddenStr], body: bytes, *
     """Post once and return the HTTP status.
 
     Raises:
-        click.ClickException: There was no answer; neither the URL nor a header is repeated.
+        click.ClickException: No answer came; the message repeats neither the URL nor a header.
     """
     try:
         async with (
@@ -229,7 +231,7 @@ async def _post(url: HiddenStr, headers: Mapping[str, HiddenStr], body: bytes, *
             ) as reply,
         ):
             return reply.status
-    except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: a host name that no resolver takes
+    except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: a host name that no resolver accepts
         raise click.ClickException(_no_answer(problem, patience)) from None
 
 

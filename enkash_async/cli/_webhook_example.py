@@ -1,4 +1,4 @@
-"""EnKash's documented example of a post, with values of our own."""
+"""EnKash's documented example of a webhook post, with made-up values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enkash_async._support import exact_json
 
 __all__ = ["EXAMPLE", "example"]
 
-#: As on the page Bill Payment Webhook (api-12515630): its names, its types, and its words that no other page knows.
+#: Names, types and status words as on the page Bill Payment Webhook (api-12515630); some words are on no other page.
 EXAMPLE = """\
 {
   "utilityEnkashId": "UTIL-12345678",
@@ -64,9 +64,9 @@ def example(
     """Return the body of a post.
 
     Args:
-        utility_enkash_id: EnKash's id of the bill; None leaves that of the example, as with the others.
-        reference_id: Your id of it.
-        status: The word of `billpayStatus` and of `paymentStatus`.
+        utility_enkash_id: EnKash's id of the bill; None keeps that of the example.
+        reference_id: Your id of the bill; None keeps that of the example.
+        status: The word for `billpayStatus` and `paymentStatus`; None keeps those of the example.
     """
     replaced = {
         "utilityEnkashId": utility_enkash_id,

@@ -1,4 +1,4 @@
-"""A server that shows posts as they arrive, and how one of them is shown."""
+"""A server that shows posts as they arrive, and the text that it shows for each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from enkash_async.webhooks import BillEvent, WebhookReceiver, WebhookVerifier, a
 
 __all__ = ["Place", "as_document", "as_line", "listen"]
 
-_SHOWN = 4  # characters of a consumer number
-_SHUTDOWN = 1.0  # seconds for posts in hand at the end; the last that is shown is answered in far less
+_SHOWN = 4  # last characters of a consumer number that are shown
+_SHUTDOWN = 1.0  # seconds that posts in progress get at the end; answering one takes far less
 
 
 @attrs.frozen
 class Place:
-    """Where posts are received."""
+    """Host, port and path at which posts are received."""
 
     host: str
     port: int
@@ -36,16 +36,16 @@ class Place:
 
 
 class _OverError(Exception):
-    """What arrives after the end is not shown, and not answered as if it were."""
+    """Refuses a post that arrives after the end: it is not shown, so its answer must not be a success."""
 
 
 class _Tally:
-    """Shows events until there are enough of them, or nobody reads them any more.
+    """Shows events until enough were shown, or until standard output is closed.
 
     Attributes:
-        is_over: Is set at the end, whatever brings it about.
-        left: How many events are still to be shown; None: as many as come.
-        problem: Why events can no longer be shown.
+        is_over: Set at the end, whatever its cause.
+        left: Number of events still to show; None for no limit.
+        problem: The error that prevents events from being shown, or None.
     """
 
     def __init__(self, show: Callable[[BillEvent], None], most: int | None) -> None:
@@ -59,7 +59,7 @@ class _Tally:
             raise _OverError
         try:
             self._show(event)
-        except (OSError, SystemExit) as problem:  # the reader has left, which rich tells with SystemExit
+        except (OSError, SystemExit) as problem:  # standard output is closed; rich then raises SystemExit
             self.problem = problem
             self.is_over.set()
             raise _OverError from None
@@ -81,15 +81,15 @@ async def listen(
     """Receive posts until SIGINT (Ctrl-C) or SIGTERM, or until enough were shown.
 
     Args:
-        place: Where.
-        verifier: Knows who may post.
-        client: Reads every bill from EnKash before it is shown; None shows what was posted.
-        show: Is called with each event, once.
-        most: How many events are enough; None: never.
-        announce: Is called once with the URL.
+        place: Host, port and path to listen at.
+        verifier: Checks the headers of a post.
+        client: Reads every bill from EnKash before it is shown; None shows bills as they were posted.
+        show: Called once with each event.
+        most: Number of events to show; None for no limit.
+        announce: Called once with the URL, as soon as the server listens.
 
     Returns:
-        False where the end came before `most` events were shown.
+        False if a signal came before `most` events were shown.
 
     Raises:
         click.ClickException: The port cannot be opened.
@@ -114,7 +114,7 @@ async def _serving(app: web.Application, place: Place) -> AsyncIterator[str]:
         await runner.setup()
         try:
             await web.TCPSite(runner, place.host, place.port).start()
-        except (OSError, ValueError) as problem:  # ValueError: a host name that no resolver takes
+        except (OSError, ValueError) as problem:  # ValueError: a host name that no resolver accepts
             raise click.ClickException(f"cannot listen: {problem}") from None
         yield str(URL.build(scheme="http", host=place.host, port=runner.addresses[0][1], path=place.path))
     finally:
@@ -122,9 +122,9 @@ async def _serving(app: web.Application, place: Place) -> AsyncIterator[str]:
 
 
 def _end_on_signals(is_over: asyncio.Event) -> None:
-    """Set the event on SIGINT and SIGTERM; the end of the loop, which is that of the command, takes it back."""
-    # Windows has no signal handlers on a loop, and only the main thread may set any: there Ctrl-C ends `asyncio.run`
-    # with KeyboardInterrupt.
+    """Set the event on SIGINT and SIGTERM; the loop removes the handlers when it closes, at the end of the command."""
+    # On Windows an event loop has no signal handlers, and only the main thread may set one: there Ctrl-C ends
+    # `asyncio.run` with KeyboardInterrupt.
     with contextlib.suppress(NotImplementedError, RuntimeError):
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, is_over.set)
@@ -134,7 +134,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _missed(path: str) -> Any:
-    """Return a middleware that notes what never comes to the receiver, without a word of it."""
+    """Return a middleware that notes requests which never get to the receiver, without quoting them."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -148,40 +148,40 @@ def _missed(path: str) -> Any:
 
 
 class _Notes(logging.Handler):
-    """Writes what the receiver logs to standard error, a line each, without tracebacks."""
+    """Writes the log messages of the receiver to standard error, one on each line, without tracebacks."""
 
     def __init__(self, is_over: asyncio.Event) -> None:
         super().__init__()
         self._is_over = is_over
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, unless the command is at its end."""
+        """Write one line, unless the command is ending."""
         if not self._is_over.is_set():
-            with contextlib.suppress(OSError):  # nobody reads standard error any more; the posts are still received
+            with contextlib.suppress(OSError):  # standard error is closed, but posts are still received
                 note(record.getMessage())
 
 
 @contextlib.contextmanager
 def _notes(is_over: asyncio.Event) -> Iterator[None]:
-    """Note refusals for as long as the context lasts."""
+    """Print the log messages of the receiver, and hide those of aiohttp, while the context lasts."""
     log, server, notes = logging.getLogger("enkash_async.webhooks"), logging.getLogger("aiohttp"), _Notes(is_over)
-    # What is no HTTP at all aiohttp logs with a traceback that shows lines of it; they may hold a header.
-    mute = logging.NullHandler()
+    # aiohttp logs malformed HTTP with a traceback that may contain a header.
+    silent = logging.NullHandler()
     log.addHandler(notes)
-    server.addHandler(mute)
+    server.addHandler(silent)
     try:
         yield
     finally:
         log.removeHandler(notes)
-        server.removeHandler(mute)
+        server.removeHandler(silent)
 
 
 def as_line(event: BillEvent, at: datetime) -> str:
-    """Return an event for people.
+    """Return an event as one line for people.
 
     Args:
-        event: As it arrived.
-        at: When.
+        event: The event as the receiver handed it over.
+        at: Time of arrival.
     """
     bill = event.bill
     cells = [
@@ -200,11 +200,11 @@ def as_line(event: BillEvent, at: datetime) -> str:
 
 
 def as_document(event: BillEvent, at: datetime) -> dict[str, Any]:
-    """Return an event for programs: what `as_line` tells, and the key of the event.
+    """Return an event as a document for programs: the facts of `as_line`, and the key of the event.
 
     Args:
-        event: As it arrived.
-        at: When.
+        event: The event as the receiver handed it over.
+        at: Time of arrival.
     """
     bill = event.bill
     return {
@@ -224,12 +224,12 @@ def as_document(event: BillEvent, at: datetime) -> dict[str, Any]:
 
 
 def _source(event: BillEvent) -> str:
-    """Return whose word it is: EnKash's API confirmed it, or somebody posted it."""
+    """Return `confirmed` if EnKash's API says so, `posted` if only the post does."""
     return "posted" if event.confirmed is None else "confirmed"
 
 
 def _consumer(event: BillEvent) -> str | None:
-    """Return the last characters of the consumer number, wherever it stands."""
+    """Return the last characters of the consumer number, from the bill or its company biller."""
     bill = event.bill
     number = bill.consumer_number or (bill.company_biller and bill.company_biller.consumer_number)
     if not number:
