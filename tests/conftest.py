@@ -26,12 +26,12 @@ settings.load_profile("house")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Whose tests start many processes or keep bounds of time.
+#: Modules whose tests start many processes or check durations.
 _HEAVY = ("tests/fleet/", "tests/topologies/", "tests/webhooks/test_webhook_fleet.py")
 
 
 class _Modules(LoadFileScheduling):
-    """Keeps the tests of a module in one process; the heavy ones of all modules too, so that no two run side by side.
+    """Keeps the tests of a module in one process, and those of all heavy modules in the same one.
 
     The mark `xdist_group` would say the same, but with pytest 9.2 and pytest-xdist 3.8 it is not heeded.
     """
@@ -41,7 +41,7 @@ class _Modules(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Modules:
-    """Share the tests out among the processes that `-n` starts."""
+    """Distribute the tests over the processes that `-n` starts."""
     return _Modules(config, log)
 
 
@@ -58,19 +58,19 @@ async def client(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
 
 
 @pytest.fixture(scope="session", params=SERVER_KINDS)
-def lasting_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def session_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real server for the whole run, of each kind in turn."""
     with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
         yield server
 
 
 @pytest.fixture
-def redis_server(lasting_server: Server) -> Server:
-    """The same, empty; whoever stops or freezes a server starts one of its own."""
-    with lasting_server.admin() as admin:
+def redis_server(session_server: Server) -> Server:
+    """The same server, emptied; a test that stops or freezes a server starts one of its own."""
+    with session_server.admin() as admin:
         admin.flushall()
         admin.script_flush()
-    return lasting_server
+    return session_server
 
 
 _VARIABLES = (
@@ -87,7 +87,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cli(bare_environment: None, capsys: pytest.CaptureFixture[str]) -> Enkash:
-    """Runs commands where the variables lead to nothing."""
+    """Runs commands with variables that point to no EnKash."""
 
     async def call(*argv: str) -> Run:
         code = await asyncio.to_thread(main, argv)
@@ -99,7 +99,7 @@ def cli(bare_environment: None, capsys: pytest.CaptureFixture[str]) -> Enkash:
 
 @pytest.fixture
 def enkash(sandbox: Sandbox, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> Enkash:
-    """Runs commands whose variables lead to the sandbox, and sees to it that none of them prints a secret."""
+    """Runs commands against the sandbox, and checks that none of them prints a secret."""
     for name, value in sandbox.environ().items():
         monkeypatch.setenv(name, value)
 

@@ -1,4 +1,4 @@
-"""What tests put in the place of EnKash: a server and a `Send` that say exactly what a test tells them to."""
+"""Replacements of EnKash for tests: a server and a `Send` that answer exactly what a test tells them to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Sent:
-    """A `Send` that keeps what it is given and answers from a list, whose last answer is given for ever."""
+    """A `Send` that records what it is given and answers from a list, whose last answer is repeated."""
 
     def __init__(self, *answers: Any) -> None:
         self.operations: list[Operation[Any]] = []
@@ -69,7 +69,7 @@ class Time:
 
 
 class RawServer:
-    """A TCP server that speaks as much HTTP as a test wants, and keeps what it was sent."""
+    """A TCP server that speaks as much HTTP as a test wants, and records what it was sent."""
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
@@ -125,7 +125,7 @@ def reply(body: bytes, status: str = "200 OK", *headers: str, length: int | None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception with everything that hangs on it."""
+    """Yield an exception with every exception that it is linked to."""
     while error is not None:
         yield error
         yield from _chain(error.__context__ if error.__cause__ is not None else None)
@@ -133,7 +133,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _frames(trace: TracebackType | None) -> Iterator[str]:
-    """Yield the locals of every frame of the package and of its libraries; the test's own hold what it made up."""
+    """Yield the locals of every frame of the package and of its libraries, without the test's own."""
     while trace is not None:
         if "/tests/" not in trace.tb_frame.f_code.co_filename.replace("\\", "/"):
             summary = traceback.StackSummary.extract([(trace.tb_frame, trace.tb_lineno)], capture_locals=True)
@@ -142,7 +142,7 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
 
 
 def shown(error: BaseException, *, frames: bool = True) -> str:
-    """Return everything that could come to light of an error; the callers' own arguments are in its frames."""
+    """Return everything that an error could show; the callers' own arguments are in its frames."""
     parts: list[str] = []
     for one in _chain(error):
         parts += [str(one), repr(one), repr(vars(one)), *(_frames(one.__traceback__) if frames else ())]
@@ -173,7 +173,7 @@ SERVER_KINDS = [pytest.param(kind) for kind in FLAVOURS] or [pytest.param("none"
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """End what hangs inside the context with an error."""
+    """Raise an error in code that hangs inside the context."""
     if not hasattr(signal, "setitimer"):  # Windows
         yield
         return
@@ -191,7 +191,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
 
 class _Leaping(selectors.DefaultSelector):
-    """Passes the time that it is asked to wait by moving a clock."""
+    """A selector that moves a clock in place of waiting."""
 
     now = 0.0
 
@@ -205,7 +205,7 @@ class _Leaping(selectors.DefaultSelector):
 
 
 class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time leaps to the next thing that is due; it fails when there is none."""
+    """An event loop whose time leaps to the next timer; it fails when there is none."""
 
     def __init__(self) -> None:
         self._leaping = _Leaping()
@@ -227,7 +227,7 @@ def plainly(items: Iterable[Any]) -> Iterator[Any]:
     yield from items
 
 
-#: Each way to hand over items that are read one by one.
+#: Each kind of source that yields items one by one.
 FEEDS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "iterator": iter,
     "generator": plainly,
@@ -246,7 +246,7 @@ FRAMES: list[Callable[[list[Any]], Any]] = [
 
 
 def drained(steps: Generator[None, None, T]) -> tuple[int, T]:
-    """Run what is done in slices to its end; return how often it paused, and its result."""
+    """Run a reader in slices to its end; return how often it paused, and its result."""
     pauses = 0
     while True:
         try:

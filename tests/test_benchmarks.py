@@ -1,4 +1,4 @@
-"""The benchmarks' own bookkeeping: who runs when, what a ratio is, what the table says, what the server answers."""
+"""The benchmarks' bookkeeping: the order of runs, the ratios, the table and the server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def contender(log: list[str], name: str, cost: float) -> Callable[[], Awaitable[
 
 
 async def test_everybody_runs_in_every_round_after_changing_others() -> None:
-    """One round each to warm up; then in an order that is drawn, so that nobody always follows the same one."""
+    """After a warm-up, the order of each round is drawn, so no peer always follows the same one."""
     log: list[str] = []
     costs = await interleave({name: contender(log, name, len(log)) for name in "abcd"}, rounds=9)
     rounds = ["".join(log[start : start + 4]) for start in range(0, len(log), 4)]
@@ -40,21 +40,21 @@ async def test_everybody_runs_in_every_round_after_changing_others() -> None:
 
 @given(COSTS)
 def test_a_spread_has_its_median_between_its_quartiles(costs: list[float]) -> None:
-    """For any number of rounds, one among them."""
+    """The order holds for any number of rounds from one on."""
     spread = Spread.of(costs)
     assert min(costs) <= spread.low <= spread.median <= spread.high <= max(costs)
     assert spread.rounds == len(costs)
 
 
 def test_a_ratio_is_ours_by_the_peers_round_by_round() -> None:
-    """The median of the ratios, not the ratio of the medians: a slow moment of the machine meets both."""
+    """The median of the ratios is robust, because a slow moment hits both sides of a round."""
     assert ratios([1.0, 10.0], [2.0, 20.0]) == [0.5, 0.5]
     with pytest.raises(ValueError, match="zip"):
         ratios([1.0], [1.0, 2.0])
 
 
 def test_ours_is_compared_with_each_peer_and_not_with_itself() -> None:
-    """A bound belongs to the peer that it names."""
+    """A bound applies to the peer that it names."""
     costs = {"enkash_async": [1.0, 1.0], "slow": [4.0, 2.0], "quick": [0.5, 0.5]}
     slow, quick = compared("request", "one", costs, bounds={"quick": Bound(1.15)})
     assert (slow.peer, slow.ratio.median, slow.bound) == ("slow", 0.375, None)
@@ -64,7 +64,7 @@ def test_ours_is_compared_with_each_peer_and_not_with_itself() -> None:
 
 @pytest.mark.parametrize(("bound", "good", "bad"), [(Bound(1.15), 1.15, 1.16), (Bound(15, least=True), 15, 14.9)])
 def test_a_bound_holds_up_to_its_limit(bound: Bound, good: float, bad: float) -> None:
-    """The most that will do, or the least."""
+    """A bound is a maximum or a minimum, and its limit is allowed."""
     assert bound.holds(good)
     assert not bound.holds(bad)
 
@@ -73,7 +73,7 @@ def test_a_bound_holds_up_to_its_limit(bound: Bound, good: float, bad: float) ->
     ("ratio", "said"), [(1.08, "1.08 x the cost"), (0.2, "5.00 x faster"), (1.0, "1.00 x the cost")]
 )
 def test_a_ratio_is_said_in_words(ratio: float, said: str) -> None:
-    """Below 1, ours is cheaper."""
+    """The table calls a ratio below 1 «faster» and every other one a cost."""
     (comparison,) = compared("s", "c", {"enkash_async": [ratio], "peer": [1.0]})
     assert words(comparison) == said
 
@@ -89,25 +89,25 @@ def test_a_ratio_is_said_in_words(ratio: float, said: str) -> None:
     ],
 )
 def test_quantities_read_well(value: float, unit: str, shown: str) -> None:
-    """Three digits, in the multiple that fits."""
+    """The text has three digits and a fitting unit."""
     assert quantity(value, unit) == shown
 
 
 def test_whole_numbers_are_shown_whole() -> None:
-    """Logins are counted, not measured."""
+    """The table shows a count, such as one of logins, without decimals."""
     assert number(100_000) == "100,000"
 
 
 @given(st.lists(st.tuples(st.text("abc ", max_size=60), st.floats(1e-6, 1e6)), min_size=1, max_size=6))
 def test_the_table_is_never_wider_than_it_promises(rows: list[tuple[str, float]]) -> None:
-    """However long the names are."""
+    """The table shortens names of any length to fit the promised width."""
     results: list[Comparison | Figure] = [Figure("suite", name, name, name, value, "s") for name, value in rows]
     results += compared("suite", "case", {"enkash_async": [1.0], **{name or "x": [value] for name, value in rows}})
     assert max(map(len, table(results).splitlines())) <= WIDTH
 
 
 def test_the_document_says_where_when_and_what() -> None:
-    """It can be written as JSON, and tells which bounds hold."""
+    """The document can be written as JSON and says which bounds hold."""
     results: list[Comparison | Figure] = [Figure("fleet", "32 processes", "ours", "logins", 1, bound=Bound(1))]
     written = json.loads(json.dumps(document(results, Settings(), "python -m benchmarks")))
     assert written["bounds"] == {"hold": 1, "of": 1}
@@ -117,7 +117,7 @@ def test_the_document_says_where_when_and_what() -> None:
 
 
 def test_a_sample_has_forty_members_and_objects_within() -> None:
-    """What the decoding suite says of its bills."""
+    """The decoding suite measures bills of the documented size."""
     sample = bill(7)
     assert len(sample) == 40
     assert isinstance(sample["companyBiller"]["biller"], dict)
@@ -125,7 +125,7 @@ def test_a_sample_has_forty_members_and_objects_within() -> None:
 
 
 async def test_the_server_is_one_that_the_client_understands() -> None:
-    """A token, bills, pages; and it counts."""
+    """The client gets a token, bills and pages from the server, which counts them."""
     with serving() as server:
         async with EnkashClient.from_credentials(server.base_url, CREDENTIALS) as client:
             one = await client.bills.get("UTIL-00000001")

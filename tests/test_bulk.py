@@ -1,4 +1,4 @@
-"""What came of a call over many items."""
+"""The result of a call over many items."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSENT = BulkItem[int]("d", error=TransportError("down", sent=False))
 
 @pytest.mark.parametrize("result", [BulkResult[int](), BulkResult[int](succeeded=(DONE, DONE))])
 def test_nothing_is_raised_when_every_item_succeeded(result: BulkResult[int]) -> None:
-    """No items at all count as success."""
+    """A result without items counts as success as well."""
     result.raise_for_failures()
 
 
@@ -37,7 +37,7 @@ def test_nothing_is_raised_when_every_item_succeeded(result: BulkResult[int]) ->
     ],
 )
 def test_one_item_that_did_not_succeed_is_enough_to_raise(result: BulkResult[int], counts: str) -> None:
-    """Each of the three groups counts; the error says how many there are, and carries all of them."""
+    """Each of the three groups raises, and the error has their counts and the whole result."""
     with pytest.raises(BulkError, match=counts) as caught:
         result.raise_for_failures()
     assert caught.value.result is result
@@ -45,7 +45,7 @@ def test_one_item_that_did_not_succeed_is_enough_to_raise(result: BulkResult[int
 
 
 def test_a_group_is_a_sequence_in_the_order_given() -> None:
-    """It can be indexed and measured."""
+    """A group has indexes and a length."""
     result = BulkResult[int](succeeded=(DONE, BulkItem("z", value=2)))
     assert [item.key for item in result.succeeded] == ["a", "z"]
     assert (len(result.succeeded), result.succeeded[1].value, result.succeeded[0].error) == (2, 2, None)
@@ -54,14 +54,14 @@ def test_a_group_is_a_sequence_in_the_order_given() -> None:
 
 @pytest.mark.parametrize("value", [DONE, BulkResult[int](succeeded=(DONE,))])
 def test_results_are_frozen_and_can_be_pickled(value: BulkItem[int] | BulkResult[int]) -> None:
-    """They travel between processes as errors do."""
+    """A result travels between processes, as errors do."""
     assert pickle.loads(pickle.dumps(value)) == value
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, attrs.fields(type(value))[0].name, "other")
 
 
 def test_the_error_of_a_result_travels_with_all_of_it() -> None:
-    """A worker raises it, and whoever collects the results still sees every item."""
+    """The parent process sees every item of the error that a worker raised."""
     result = BulkResult[int](succeeded=(DONE,), failed=(BulkItem("b", group=BulkGroup.FAILED),), duplicates=("a",))
     with pytest.raises(BulkError) as caught:
         result.raise_for_failures()
@@ -70,19 +70,19 @@ def test_the_error_of_a_result_travels_with_all_of_it() -> None:
 
 
 def test_duplicates_alone_are_no_failure() -> None:
-    """The one of each that was sent counts, and it succeeded."""
+    """The one of each that was sent succeeded, so nothing is raised."""
     BulkResult[int](succeeded=(DONE,), duplicates=("a",)).raise_for_failures()
 
 
 def test_the_groups_are_named_as_the_members_of_a_result() -> None:
-    """So that a report can take one for the other."""
+    """A report can use a group's name as the name of the result's member."""
     groups = [group.value for group in BulkGroup]
     assert [name for name in attrs.fields_dict(BulkResult) if name != "duplicates"] == groups
     assert attrs.fields_dict(BulkItem)["group"].default is BulkGroup.SUCCEEDED
 
 
 def test_an_item_shows_nothing_of_its_request() -> None:
-    """A request holds a consumer number; the item that carries it may be logged, and compares by what came of it."""
+    """The repr hides the request, which has a consumer number, and items compare by their outcome."""
     request = BillRequest(2001, {"cn": "CN123456789"}, name="A. Payer", reference_id="inv-1")
     item = BulkItem("inv-1", value=1, request=request)
     assert "request" not in repr(item)
@@ -91,7 +91,7 @@ def test_an_item_shows_nothing_of_its_request() -> None:
 
 
 def test_confirmations_are_frozen_and_can_be_pickled() -> None:
-    """As results are."""
+    """A worker can send `Confirmations` to another process, and no caller can change them."""
     unread = BulkItem[Bill]("U-3", error=None, group=BulkGroup.UNKNOWN)
     sorted_bills = Confirmations(confirmed=(Bill(utility_enkash_id="U-1"),), unknown=(unread,))
     assert pickle.loads(pickle.dumps(sorted_bills)) == sorted_bills

@@ -46,14 +46,14 @@ SETTINGS = {
 
 
 async def test_a_client_is_set_up_from_the_environment(sandbox: Sandbox) -> None:
-    """The sandbox says which variables; `clientId` in the form may differ from the Basic id."""
+    """The sandbox's variables set the client up; the form's client id may differ from the header's."""
     async with EnkashClient.from_env(sandbox.environ()) as client:
         assert await client.billers.list_categories()
     assert sandbox.environ()["ENKASH_FORM_CLIENT_ID"] != sandbox.environ()["ENKASH_CLIENT_ID"]
 
 
 async def test_the_environment_of_the_process_is_the_default(sandbox: Sandbox) -> None:
-    """In a process of its own, since the environment belongs to the whole process."""
+    """A process of its own shows that `from_env` reads `os.environ`."""
     script = (
         "import asyncio\nfrom enkash_async import EnkashClient\n"
         "async def main():\n"
@@ -72,7 +72,7 @@ async def test_the_environment_of_the_process_is_the_default(sandbox: Sandbox) -
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
-    """And nothing of the others is shown."""
+    """The message shows none of the other values."""
     environ = {key: item for key, item in SETTINGS.items() if key != name}
     if value is not None:
         environ[name] = value
@@ -81,7 +81,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
 
 
 def test_all_missing_variables_are_named_at_once() -> None:
-    """One round of corrections is enough."""
+    """The user can correct all of them in one round."""
     with pytest.raises(ConfigurationError) as caught:
         EnkashClient.from_env({})
     assert all(name in str(caught.value) for name in SETTINGS)
@@ -89,14 +89,14 @@ def test_all_missing_variables_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("how", [{"retry": 3}, {"routes": {}}, {"timeout": 5}, {"limits": 5}])
 def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
-    """The message names the argument."""
+    """The message names the argument of a wrong type."""
     with pytest.raises(ConfigurationError, match=next(iter(how))):
         EnkashClient("https://api.example", tokens=StaticTokenProvider("t"), **how)
 
 
 @pytest.mark.parametrize("how", [{}, {"base_url": "http://api.example"}, {"tokens": "bare-token"}])
 def test_wrong_set_ups_are_refused(how: dict[str, Any]) -> None:
-    """TLS, and a provider rather than a string; the token is not repeated."""
+    """The client refuses plain HTTP and a string in place of a provider, and does not repeat the token."""
     arguments = {"base_url": "https://api.example", "tokens": None, **how}
     with pytest.raises(ConfigurationError) as caught:
         EnkashClient(arguments["base_url"], tokens=arguments["tokens"])
@@ -104,7 +104,7 @@ def test_wrong_set_ups_are_refused(how: dict[str, Any]) -> None:
 
 
 async def test_plain_http_can_be_allowed() -> None:
-    """For both the calls and the login."""
+    """`allow_insecure` holds for the calls and for the login."""
     credentials = Credentials("a", "b", "c", "d")
     EnkashClient.from_credentials("http://10.1.1.1", credentials, allow_insecure=True)
     with pytest.raises(ConfigurationError):
@@ -112,7 +112,7 @@ async def test_plain_http_can_be_allowed() -> None:
 
 
 async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox) -> None:
-    """A provider and a session that are passed in go on living; its own do not."""
+    """The client closes its own provider and session and not those of the application."""
     tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials))
     async with aiohttp.ClientSession() as session:
         async with EnkashClient(sandbox.base_url, tokens=tokens, session=session) as client:
@@ -126,7 +126,7 @@ async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox)
 
 
 def test_a_client_goes_on_in_a_new_loop() -> None:
-    """`asyncio.run` twice in a row, as scripts and workers do."""
+    """The client works in two `asyncio.run` calls in a row, as scripts and workers make them."""
 
     async def one(client: EnkashClient, base_url: str) -> int:
         return len(await client.billers.list_categories())
@@ -153,7 +153,7 @@ def test_a_client_goes_on_in_a_new_loop() -> None:
 
 
 async def test_errors_of_a_real_exchange_pickle(client: EnkashClient) -> None:
-    """As Celery and multiprocessing need it."""
+    """Celery and multiprocessing can send the errors to another process."""
     with pytest.raises(NotFoundError) as caught:
         await client.bills.get("nobody")
     again = pickle.loads(pickle.dumps(caught.value))
@@ -172,7 +172,7 @@ async def _echo(server: RawServer, reader: Reader, writer: Writer) -> None:
 
 
 async def test_a_call_of_the_users_own_is_signed_and_decoded() -> None:
-    """Segments are quoted one by one, money is exact both ways."""
+    """The client quotes each segment and keeps money exact in both directions."""
     async with raw_server(_echo) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("abc")) as client:
             answer = await client.request(
@@ -203,7 +203,7 @@ async def test_a_call_of_the_users_own_is_signed_and_decoded() -> None:
     ],
 )
 async def test_what_a_call_of_the_users_own_returns(body: bytes, status: str, expected: Any) -> None:
-    """The payload of an envelope, the document where there is none, None for nothing."""
+    """The call returns an envelope's payload, another document whole, or None for an empty body."""
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -233,14 +233,14 @@ async def test_what_a_call_of_the_users_own_returns(body: bytes, status: str, ex
     ],
 )
 async def test_a_wrong_call_of_the_users_own_is_refused(arguments: Any, how: Any, said: str) -> None:
-    """Before anything is sent: nobody listens at this address."""
+    """The client refuses it before it connects; nothing listens at this address."""
     async with EnkashClient("https://127.0.0.1:9", tokens=StaticTokenProvider("t")) as client:
         with pytest.raises(InvalidRequestError, match=said):
             await client.request(*arguments, **how)
 
 
 async def test_a_one_time_password_of_a_users_own_call_is_not_repeated() -> None:
-    """Members with a sensitive name are recognised wherever they stand."""
+    """The error redacts members with a sensitive name at any place."""
 
     async def echo_error(server: RawServer, reader: Reader, writer: Writer) -> None:
         request = await server.read_request(reader)
@@ -255,7 +255,7 @@ async def test_a_one_time_password_of_a_users_own_call_is_not_repeated() -> None
 
 @given(st.text(min_size=1))
 async def test_any_id_arrives_whole_or_is_refused(reference: str) -> None:
-    """Nothing in between: no id is changed on its way."""
+    """The server decodes the same id, or the client sends nothing."""
     async with raw_server(_echo) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), routes=Routes()) as client:
             try:

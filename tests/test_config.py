@@ -1,4 +1,4 @@
-"""Policies of repeating and of looking again: their defaults, bounds and pauses."""
+"""The policies of repeats and looks: their defaults, bounds and pauses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANCES = st.floats(0, 1, exclude_max=True)
     ("attempt", "ceiling"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (5, 8.0), (6, 8.0), (1025, 8.0), (5000, 8.0)]
 )
 def test_the_pause_doubles_up_to_its_cap(attempt: int, ceiling: float) -> None:
-    """Even where `2.0 ** attempt` would overflow; with full jitter anything from zero up to it can come."""
+    """The pause has full jitter and no overflow where `2.0 ** attempt` would raise."""
     policy = RetryPolicy(attempts=5000)
     assert policy.pause(attempt, None, lambda: 0.0) == 0
     assert policy.pause(attempt, None, lambda: 0.5) == ceiling / 2
@@ -34,19 +34,19 @@ def test_the_pause_doubles_up_to_its_cap(attempt: int, ceiling: float) -> None:
 def test_a_pause_is_never_negative_nor_above_its_cap(
     attempt: int, backoff: float, max_backoff: float, chance: float
 ) -> None:
-    """Whatever the policy and whatever chance says."""
+    """The bounds hold for any policy and any random number."""
     pause = RetryPolicy(backoff=backoff, max_backoff=max_backoff).pause(attempt, None, lambda: chance)
     assert 0 <= pause <= max_backoff
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(None, 0.25), (0.0, 0.25), (0.1, 0.25), (7.0, 7.0), (59.0, 59.0)])
 def test_retry_after_is_the_least_pause(asked: float | None, pause: float) -> None:
-    """What EnKash asks for is waited for, above the cap of our own pauses too."""
+    """EnKash's seconds are waited for, above the policy's cap too."""
     assert RetryPolicy().pause(1, asked, lambda: 0.5) == pause
 
 
 def test_the_defaults_are_three_patient_attempts() -> None:
-    """As documented."""
+    """The defaults equal those of the documentation, and writes are not repeated."""
     policy = RetryPolicy()
     assert (policy.attempts, policy.backoff, policy.max_backoff, policy.max_retry_after) == (3, 0.5, 8.0, 60.0)
     assert policy.writes is False
@@ -97,7 +97,7 @@ def test_a_policy_that_makes_no_sense_is_refused(make: Callable[[], Any], messag
     ],
 )
 def test_the_bounds_themselves_are_allowed(make: Callable[[], Any]) -> None:
-    """One attempt switches repeating off; zero switches pauses off."""
+    """One attempt switches repeats off, and zero switches pauses off."""
     make()
 
 
@@ -106,14 +106,14 @@ def test_the_bounds_themselves_are_allowed(make: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("seconds", [0, 5, 0.5])
 def test_a_number_is_the_window_in_seconds(seconds: float) -> None:
-    """As an argument of `RetryPolicy` and by itself; the pauses are those of the default."""
+    """A number alone, or in `RetryPolicy`, keeps the default pauses."""
     policy = SettlePolicy(window=seconds)
     assert RetryPolicy(settle=seconds).settle == SettlePolicy.of(seconds) == policy
     assert policy.pauses == SettlePolicy().pauses
 
 
 def test_a_settle_policy_is_taken_as_it_is() -> None:
-    """With its own pauses."""
+    """The policy keeps the same object, with its window and its pauses."""
     policy = SettlePolicy(window=1, pauses=PollPolicy(first=0.01))
     assert RetryPolicy(settle=policy).settle is SettlePolicy.of(policy) is policy
 
@@ -130,13 +130,13 @@ def test_a_settle_policy_is_taken_as_it_is() -> None:
     ],
 )
 def test_the_window_is_well_above_what_a_request_may_take(window: float | None, timeout: float, seconds: float) -> None:
-    """Two minutes at least, four time-outs at least; a window that was named is kept, however short."""
+    """The default is two minutes or four time-outs at least, and a given window is kept."""
     policy = SettlePolicy(window=window, pauses=PollPolicy(first=0.5)).within(timeout)
     assert policy == SettlePolicy(window=seconds, pauses=PollPolicy(first=0.5))
 
 
 def test_looks_after_an_unclear_end_double_their_pauses() -> None:
-    """A quarter of a second at first, since most bills show at once; never more than 15 seconds."""
+    """Pauses grow from a quarter of a second, when most bills show, to 15 seconds."""
     pauses = SettlePolicy().pauses
     assert [pauses.pause(look, lambda: 0.5) for look in (1, 2, 3, 6, 7, 5000)] == [0.25, 0.5, 1.0, 8.0, 15.0, 15.0]
 
@@ -145,13 +145,13 @@ def test_looks_after_an_unclear_end_double_their_pauses() -> None:
 
 
 def test_looks_come_in_growing_pauses() -> None:
-    """1, 1.5, 2.25 … up to 15 seconds, where chance says neither more nor less."""
+    """Without jitter the pauses are 1, 1.5, 2.25 … up to 15 seconds."""
     pauses = [PollPolicy().pause(look, lambda: 0.5) for look in (1, 2, 3, 7, 8, 5000)]
     assert pauses == [1.0, 1.5, 2.25, 11.390625, 15.0, 15.0]
 
 
 def test_jitter_varies_a_pause_by_its_share() -> None:
-    """Down by a fifth, so that many waiters do not ask at once."""
+    """A pause is a fifth shorter at most, so that many waiting callers do not ask at once."""
     assert PollPolicy().pause(1, lambda: 0.0) == pytest.approx(0.8)
     assert PollPolicy(jitter=0).pause(1, lambda: 0.0) == 1.0
 
@@ -159,14 +159,14 @@ def test_jitter_varies_a_pause_by_its_share() -> None:
 @given(st.integers(1, 10**6), CHANCES)
 @example(100, 0.999)
 def test_no_pause_is_longer_than_the_longest(look: int, chance: float) -> None:
-    """`longest` is documented as the upper bound of a pause, jitter or not."""
+    """`longest` bounds a pause with any jitter, as documented."""
     assert PollPolicy(longest=15.0, jitter=0.2).pause(look, lambda: chance) <= 15.0
 
 
 @given(st.integers(1, 10**6), CHANCES, st.floats(0, 10))
 @example(1, 0.0, 2.0)
 def test_a_pause_is_never_negative(look: int, chance: float, jitter: float) -> None:
-    """A jitter that a policy accepts cannot turn waiting into a busy loop."""
+    """No accepted jitter turns the poller into a busy loop."""
     try:
         policy = PollPolicy(jitter=jitter)
     except ConfigurationError:
@@ -177,5 +177,5 @@ def test_a_pause_is_never_negative(look: int, chance: float, jitter: float) -> N
 @given(st.integers(1, 5000), st.floats(1, 1e300))
 @example(5000, 1e6)
 def test_a_steep_factor_does_not_overflow(look: int, factor: float) -> None:
-    """It only reaches the longest pause sooner."""
+    """The pauses come to the longest sooner."""
     assert PollPolicy(factor=factor, jitter=0).pause(look, lambda: 0.5) <= 15.0

@@ -1,4 +1,4 @@
-"""The pages in `docs/` tell the truth: their Python runs, their tables are those of the code."""
+"""The pages in `docs/`: their Python runs, and their tables agree with the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REDIS_PAGE = next(page for page in PAGES if page.name == "redis.md").read_text(e
 
 @pytest.mark.parametrize("block", BLOCKS)
 async def test_a_python_block_runs(block: str, redis_server: Server) -> None:
-    """As a script of its own, with warnings as errors, against the sandbox and a real Redis."""
+    """Each block runs as a script, with warnings as errors, against the sandbox and a real Redis."""
     async with Sandbox(settle_after=0.1) as sandbox:
         shared = {
             "ENKASH_REDIS_URL": redis_server.url,
@@ -47,21 +47,21 @@ async def test_a_python_block_runs(block: str, redis_server: Server) -> None:
 
 
 def test_the_page_on_redis_names_every_key(redis_server: Server) -> None:
-    """Those that the store writes."""
+    """The page lists exactly the keys that the store writes, in the same order."""
     from enkash_async.tokens._redis import _KEYS  # noqa: PLC0415 (private: nobody else needs the names)
 
     assert re.findall(r"\| `…:(\w+)` \|", REDIS_PAGE) == list(_KEYS)
 
 
 def test_the_page_on_redis_names_commands_that_exist() -> None:
-    """Those below `enkash token`."""
+    """The page names exactly the commands below `enkash token`."""
     token = enkash.commands["token"]
     named = re.findall(r"enkash token ([a-z-]+)", REDIS_PAGE)
     assert set(named) == set(token.commands)  # type: ignore[attr-defined]
 
 
 async def test_the_permissions_on_the_page_are_enough(redis_server: Server) -> None:
-    """The line can be pasted; the user lives a whole life with it."""
+    """A user made by the pasted line can run through a token's whole life."""
     (line,) = re.findall(r"(?m)^ACL SETUSER .*$", REDIS_PAGE)
     words = line.replace(">password", ">made-up").split()
     try:

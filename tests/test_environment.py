@@ -1,4 +1,4 @@
-"""What the ENKASH_ variables set up: whose tokens, shared through which Redis, sealed or not."""
+"""What the ENKASH_ variables set up: the account, the shared Redis and the sealing of tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = TokenSealer.generate_key()
 
 
 async def test_clients_of_one_redis_share_a_login(sandbox: Sandbox, redis_server: Server) -> None:
-    """Whatever process they live in."""
+    """Three clients of one Redis log in once between them."""
     environ = {**sandbox.environ(), "ENKASH_REDIS_URL": redis_server.url}
     for _ in range(3):
         async with EnkashClient.from_env(environ) as client:
@@ -34,7 +34,7 @@ async def test_clients_of_one_redis_share_a_login(sandbox: Sandbox, redis_server
 
 
 async def test_clients_of_one_unix_socket_share_a_login(sandbox: Sandbox, redis_server: Server) -> None:
-    """The third kind of URL that redis-py has."""
+    """Two clients share one login over the third kind of URL that redis-py takes."""
     environ = {**sandbox.environ(), "ENKASH_REDIS_URL": redis_server.unix_url}
     for _ in range(2):
         async with EnkashClient.from_env(environ) as client:
@@ -43,7 +43,7 @@ async def test_clients_of_one_unix_socket_share_a_login(sandbox: Sandbox, redis_
 
 
 async def test_token_keys_seal_the_token(sandbox: Sandbox, redis_server: Server) -> None:
-    """Under the first of them; a client with both keys reads what the old one sealed."""
+    """The first key seals, and a client with both keys reads what the old one sealed."""
     environ = {**sandbox.environ(), "ENKASH_REDIS_URL": redis_server.url}
     for keys in (KEY, f"{TokenSealer.generate_key()},{KEY}"):
         async with EnkashClient.from_env({**environ, "ENKASH_TOKEN_KEYS": keys}) as client:
@@ -56,7 +56,7 @@ async def test_token_keys_seal_the_token(sandbox: Sandbox, redis_server: Server)
 
 @pytest.mark.parametrize("url", [None, "", "  "])
 def test_without_a_redis_url_every_process_is_alone(url: str | None) -> None:
-    """Set but empty is not set."""
+    """An empty variable counts as unset."""
     environ = {**SETTINGS, "ENKASH_TOKEN_KEYS": KEY} | ({} if url is None else {"ENKASH_REDIS_URL": url})
     environment = Environment(environ)
     assert type(environment.provider(environment.grant())) is InMemoryTokenProvider
@@ -65,7 +65,7 @@ def test_without_a_redis_url_every_process_is_alone(url: str | None) -> None:
 
 
 def test_with_a_redis_url_tokens_are_shared() -> None:
-    """No connection is opened before a token is asked for."""
+    """The client opens no connection before the first token."""
     environment = Environment({**SETTINGS, "ENKASH_REDIS_URL": REDIS})
     assert isinstance(environment.provider(environment.grant()), RedisTokenProvider)
 
@@ -74,7 +74,7 @@ def test_with_a_redis_url_tokens_are_shared() -> None:
     "keys", ["", " ", ",", "s3cret-short", pytest.param(f"{KEY},s3cret-short", id="a key,s3cret-short")]
 )
 def test_unusable_token_keys_are_refused(keys: str) -> None:
-    """A secret that was not filled in must not lead to plain text."""
+    """An empty secret is refused, because it would mean plain text."""
     with pytest.raises(ConfigurationError, match="ENKASH_TOKEN_KEYS") as caught:
         EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": REDIS, "ENKASH_TOKEN_KEYS": keys})
     assert "s3cret" not in shown(caught.value)
@@ -84,7 +84,7 @@ def test_unusable_token_keys_are_refused(keys: str) -> None:
     "url", ["http://worker:s3cret-redis@host", "redis+sentinel://:s3cret-redis@host:26379", "host"]
 )
 def test_an_unusable_redis_url_is_refused(url: str) -> None:
-    """The message shows what a URL looks like, not the one that was given."""
+    """The message shows a good URL and not the given one."""
     with pytest.raises(ConfigurationError, match="redis://host:6379/0") as caught:
         EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": url})
     assert "s3cret" not in shown(caught.value)
@@ -92,7 +92,7 @@ def test_an_unusable_redis_url_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_a_complaint_shows_no_value(name: str) -> None:
-    """Nor does the traceback that a logging handler renders."""
+    """Neither the message nor a rendered traceback shows a value."""
     environ = {key: value for key, value in SETTINGS.items() if key != name}
     with pytest.raises(ConfigurationError, match=name) as caught:
         EnkashClient.from_env(environ)
@@ -100,7 +100,7 @@ def test_a_complaint_shows_no_value(name: str) -> None:
 
 
 def test_the_plan_of_variables_is_in_the_readme() -> None:
-    """Each that is read is in the table, and no other."""
+    """The README's table has exactly the variables that are read."""
     source = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     for name in (*SETTINGS, "ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "ENKASH_TOKEN_KEYS"):
         assert f"`{name}`" in source

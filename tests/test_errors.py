@@ -1,4 +1,4 @@
-"""The error tree: what is caught by what, and what survives a trip to another process."""
+"""The error tree: which class catches which, and what survives a trip to another process."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def kind(request: pytest.FixtureRequest) -> type[EnkashError]:
 
 
 def test_the_tree_is_the_one_that_is_drawn() -> None:
-    """Every class of the module, its direct bases, and its place in the public list."""
+    """Each class has the drawn bases and a place in the public list."""
     found = {
         value
         for module in (errors, bulk)
@@ -165,26 +165,26 @@ def test_the_tree_is_the_one_that_is_drawn() -> None:
 
 
 def test_the_module_draws_every_class() -> None:
-    """The drawing in its docstring forgets none."""
+    """The drawing in the module's docstring has every class."""
     assert errors.__doc__ is not None
     assert all(kind.__name__ in errors.__doc__ for kind in TREE)
 
 
 def test_an_error_carries_its_evidence(kind: type[EnkashError]) -> None:
-    """As attributes, so that nobody has to parse a message."""
+    """Evidence is in attributes, so that no user has to parse a message."""
     error = made(kind)
     assert {name: getattr(error, name) for name in evidence(kind)} == evidence(kind)
 
 
 def test_an_error_has_defaults_for_its_evidence() -> None:
-    """A caller may make one for a test of its own with a message alone."""
+    """A user's test can make an error with a message alone."""
     for kind, expected in DEFAULTS.items():
         error = kind("x")
         assert {name: getattr(error, name) for name in expected} == expected
 
 
 def test_every_attribute_that_is_documented_is_there(kind: type[EnkashError]) -> None:
-    """The names under *Attributes:* of a class and of its bases are attributes of its errors."""
+    """Each error has the names under *Attributes:* of its class and bases."""
     for base in kind.__mro__:
         _, _, listed = (base.__doc__ or "").partition("Attributes:\n")
         names = [line.split(":")[0].strip() for line in listed.splitlines() if line.startswith("    ") and ":" in line]
@@ -193,7 +193,7 @@ def test_every_attribute_that_is_documented_is_there(kind: type[EnkashError]) ->
 
 
 def test_the_message_is_what_is_shown(kind: type[EnkashError]) -> None:
-    """`str()` of the mix-ins of the standard library would otherwise say something of its own."""
+    """`str()` returns the message, not the text of a standard mix-in class."""
     error = made(kind)
     assert str(error) == "what happened and what to do"
     assert error.args == ("what happened and what to do",)
@@ -215,7 +215,7 @@ def by_pickle(protocol: int) -> Callable[[EnkashError], EnkashError]:
 def test_an_error_survives_a_copy_with_all_of_it(
     kind: type[EnkashError], copied: Callable[[EnkashError], EnkashError]
 ) -> None:
-    """Celery and multiprocessing pickle errors; `BaseException` alone would lose keyword-only evidence."""
+    """Prevents a loss in Celery: pickle would drop the keyword-only evidence of an exception."""
     error = made(kind)
     error.add_note("seen in job 7")
     twin = copied(error)
@@ -229,14 +229,14 @@ def test_an_error_survives_a_copy_with_all_of_it(
 
 
 def test_the_result_of_a_bulk_error_survives_pickling() -> None:
-    """With the error of each item."""
+    """The result has the error of each item afterwards."""
     twin = pickle.loads(pickle.dumps(made(BulkError)))
     [item] = twin.result.failed
     assert (item.key, type(item.error), str(item.error)) == ("UTIL-1", InvalidRequestError, "no")
 
 
 def test_a_copy_is_independent(kind: type[EnkashError]) -> None:
-    """One failure is handed to several waiters, and each may add its own evidence, notes and traceback."""
+    """Several waiting callers get one failure each, and each may add evidence, notes and a traceback."""
     error = made(kind)
     try:
         raise error
@@ -249,7 +249,7 @@ def test_a_copy_is_independent(kind: type[EnkashError]) -> None:
 
 
 def test_an_error_can_have_a_cause(kind: type[EnkashError]) -> None:
-    """`raise … from …` works, and `copy()` leaves the cause behind."""
+    """`raise … from …` sets a cause, and `copy()` drops it."""
     cause = EnkashError("deeper")
     with pytest.raises(kind, match="what happened") as caught:
         raise made(kind) from cause
@@ -259,12 +259,12 @@ def test_an_error_can_have_a_cause(kind: type[EnkashError]) -> None:
 
 @pytest.mark.parametrize("kind_without_message", [kind for kind in TREE if kind is not BulkError])
 def test_an_error_needs_no_message(kind_without_message: type[EnkashError]) -> None:
-    """And an empty one survives pickling as well."""
+    """An error without a message survives pickling as well."""
     assert str(pickle.loads(pickle.dumps(kind_without_message()))) == ""
 
 
 def test_ids_may_come_from_anything_that_yields_them() -> None:
-    """A tuple is kept of them, so that reading them once does not use them up."""
+    """The error keeps a tuple, so that a generator is not used up by the first read."""
     assert OutcomeUnknownError(utility_enkash_ids=iter(["a", "b"])).utility_enkash_ids == ("a", "b")
 
 
@@ -277,7 +277,7 @@ def test_ids_may_come_from_anything_that_yields_them() -> None:
     ),
 )
 def test_any_evidence_survives_pickling(message: str, status: int, said: str | None, payload: object) -> None:
-    """Decimals, odd text, nested payloads."""
+    """Decimals, odd text and nested payloads are equal after a trip through pickle."""
     error = ApiError(message, status=status, response_message=said, payload=payload)
     twin = pickle.loads(pickle.dumps(error))
     assert (twin.args, vars(twin)) == (error.args, vars(error))

@@ -1,4 +1,4 @@
-"""The plan of imports: the contracts of `pyproject.toml` hold, and what is loaded late is listed here."""
+"""The contracts of `pyproject.toml` hold, and the late imports are those of the list here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MODULES = {_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 class _Imports(ast.NodeVisitor):
-    """Collects what a module imports when it runs, and which of it inside functions."""
+    """Collects what a module imports, and which of it inside functions."""
 
     def __init__(self) -> None:
         self.found: set[str] = set()
@@ -72,7 +72,7 @@ def _imports(name: str) -> _Imports:
 
 
 def test_imports_run_downstairs_and_few_rooms_know_a_library(tmp_path: Path) -> None:
-    """`lint-imports` holds the contracts in `pyproject.toml`, those of type-only imports included."""
+    """`lint-imports` finds no broken contract in `pyproject.toml`."""
     program = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-c", program, "--no-cache", "--config", str(CONTRACTS)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -81,12 +81,12 @@ def test_imports_run_downstairs_and_few_rooms_know_a_library(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - {"__main__"}))
 def test_a_module_imports_at_its_top(name: str) -> None:
-    """No import hides in a function, save for those of the list; only the entry point asks there for an extra."""
+    """A function imports only what the list names, and the entry point alone asks for an extra there."""
     assert _imports(name).inner == LAZY.get(name, set())
 
 
 def test_third_party_imports_are_declared() -> None:
-    """Whatever the package imports is the standard library, itself, or a declared dependency."""
+    """Each import is of the standard library, the package, or a declared dependency."""
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "redis"),

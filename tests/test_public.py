@@ -98,7 +98,7 @@ MISTAKES = {
 
 
 def test_every_public_name_is_there_and_none_is_private() -> None:
-    """The list is sorted, without doubles, and each name loads."""
+    """The list is sorted and without repeats, and each name loads."""
     names = enkash_async.__all__
     assert sorted(set(names)) == sorted(names)
     for name in names:
@@ -108,7 +108,7 @@ def test_every_public_name_is_there_and_none_is_private() -> None:
 
 
 def test_every_error_is_public() -> None:
-    """Whoever catches one can import it."""
+    """A user who catches an error can import its class."""
     errors = importlib.import_module("enkash_async.errors")
     kinds = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert kinds | {"RetryAdvice"} == set(errors.__all__)
@@ -117,7 +117,7 @@ def test_every_error_is_public() -> None:
 
 @pytest.mark.parametrize("module", ["bulk", "config", "errors", "models"])
 def test_the_names_of_the_public_modules_can_be_imported_from_the_package(module: str) -> None:
-    """But for what only the package itself uses, or only its tests."""
+    """The package has each name except those that only itself or its tests use."""
     found = importlib.import_module(f"enkash_async.{module}")
     inner = {"MAX_RESPONSE_BYTES", "OpenEnum", "Reply"}
     left_out = set(found.__all__) - inner - set(enkash_async.__all__)
@@ -126,18 +126,18 @@ def test_the_names_of_the_public_modules_can_be_imported_from_the_package(module
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """As of any module."""
+    """The lazy package raises what any module raises for a name that it does not have."""
     with pytest.raises(AttributeError, match="no attribute 'Enkash'"):
         _ = enkash_async.Enkash
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    """One place names it."""
+    """`__version__` and the installed metadata agree, because one file names the version."""
     assert enkash_async.__version__ == version("enkash-async")
 
 
 def test_every_public_thing_has_a_docstring() -> None:
-    """Classes and their public methods."""
+    """Every public class, function and public method has a text for `help()`."""
     for name in set(enkash_async.__all__) - {"__version__"}:
         thing = getattr(enkash_async, name)
         assert inspect.getdoc(thing), name
@@ -157,14 +157,14 @@ def test_every_public_thing_has_a_docstring() -> None:
     ],
 )
 def test_a_name_loads_what_it_needs_and_no_more(statement: str, absent: list[str]) -> None:
-    """In a fresh process."""
+    """A fresh process imports a name without loading the listed heavy packages."""
     check = f"{statement}\nimport sys\nfound = set({absent!r}) & set(sys.modules)\nassert not found, found"
     subprocess.run([sys.executable, "-W", "error", "-c", check], check=True)
 
 
 @pytest.fixture(scope="module")
 def check(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], subprocess.CompletedProcess[str]]:
-    """Runs mypy over a program; what it learns of the package is kept for the next one."""
+    """Runs mypy over a program, with a cache for the next one."""
     folder = tmp_path_factory.mktemp("mypy")
 
     def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -179,7 +179,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], subproces
 def test_mypy_infers_a_users_types_without_a_cast(
     check: Callable[[str], subprocess.CompletedProcess[str]],
 ) -> None:
-    """The example of the README and the bulk calls, under --strict."""
+    """mypy under --strict accepts the README's example and the bulk calls."""
     done = check(USER_FILE)
     revealed = [line.split('"')[1] for line in done.stdout.splitlines() if "Revealed type" in line]
     assert [re.sub(r"enkash_async\.[\w.]*\.|builtins\.", "", kind) for kind in revealed] == REVEALED, done.stdout
@@ -187,7 +187,7 @@ def test_mypy_infers_a_users_types_without_a_cast(
 
 
 def test_mypy_sees_what_the_package_would_refuse(check: Callable[[str], subprocess.CompletedProcess[str]]) -> None:
-    """Line by line."""
+    """mypy reports every mistake on its own line, with the expected code."""
     names = "from enkash_async import BillRequest, EnkashClient, Limits, RetryPolicy\n"
     lines = "".join(f"    {mistake}\n" for mistake in MISTAKES)
     done = check(f"{names}async def main(client: EnkashClient) -> None:\n{lines}")

@@ -1,4 +1,4 @@
-"""The README tells the truth: its Python runs, its lists are those of the code."""
+"""The README: its Python runs, and its lists agree with the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCKS = re.findall(r"(?s)```python\n(.*?)```", README)
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(1, len(BLOCKS) + 1)])
 async def test_a_python_block_runs(block: str) -> None:
-    """As a script of its own, with warnings as errors, against the sandbox."""
+    """Each block runs as a script, with warnings as errors, against the sandbox."""
     async with Sandbox(settle_after=0.1) as sandbox:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),
@@ -33,19 +33,19 @@ async def test_a_python_block_runs(block: str) -> None:
 
 
 def test_there_are_python_blocks() -> None:
-    """So that the test above cannot pass by finding none."""
+    """The README has blocks, or the test above would pass by finding none."""
     assert len(BLOCKS) >= 5
 
 
 def test_the_first_line_says_unofficial() -> None:
-    """Before anything else."""
+    """A reader learns in the first line that EnKash does not stand behind this package."""
     first = README.splitlines()[0]
     assert "unofficial" in first
     assert "not affiliated" in first
 
 
 def test_set_up_has_two_commands_of_one_line() -> None:
-    """The first runs the demo, the second the tests."""
+    """The first command runs the demo and the second the tests."""
     (part,) = re.findall(r"(?s)# Set up\n(.*?)\n# ", README)
     first, second = re.findall(r"(?s)```sh\n(.*?)```", part)
     assert first.count("\n") == second.count("\n") == 1
@@ -54,7 +54,7 @@ def test_set_up_has_two_commands_of_one_line() -> None:
 
 
 def test_the_drawing_of_errors_is_that_of_the_code() -> None:
-    """Every class, no other, and the same in the module's docstring."""
+    """The README draws exactly the classes of the code, as the module's docstring does."""
     (drawing,) = re.findall(r"(?s)```\n(EnkashError\n.*?)```", README)
     kinds = {*errors.__all__, "BulkError"} - {"RetryAdvice"}
     assert set(re.findall(r"\w+Error", drawing)) - {"ValueError", "TimeoutError"} == kinds
@@ -62,13 +62,13 @@ def test_the_drawing_of_errors_is_that_of_the_code() -> None:
 
 
 def test_the_sandbox_section_names_every_route_and_fault() -> None:
-    """Words that can be pasted."""
+    """The section has every name in code marks, so that a reader can paste it."""
     (part,) = re.findall(r"(?s)# Sandbox\n(.*?)\n# ", README)
     for name in (*(kind.name for kind in FaultKind), *Routes.__annotations__):
         assert f"`{name}`" in part
 
 
 def test_the_unverified_routes_are_named() -> None:
-    """Whoever relies on them has been told."""
+    """The README warns the users of these routes."""
     for name in Routes.unverified():
         assert f"{name}=…" in README

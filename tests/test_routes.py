@@ -1,4 +1,4 @@
-"""Where each call goes."""
+"""The paths of the calls."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ NAMES = [field.name for field in attrs.fields(Routes)]
 
 
 def test_the_documented_paths_are_those_of_the_pages() -> None:
-    """Letter by letter."""
+    """The default routes equal EnKash's documented paths, letter by letter."""
     routes = Routes()
     assert {name: getattr(routes, name) for name in DOCUMENTED} == DOCUMENTED
 
 
 def test_three_routes_are_marked_as_unverified() -> None:
-    """And every route is either documented or among them."""
+    """Each route is either documented or one of the three."""
     assert Routes.unverified() == UNVERIFIED
     assert set(NAMES) == {*DOCUMENTED, *UNVERIFIED}
 
 
 def test_the_default_of_the_payment_is_the_documented_sibling() -> None:
-    """`POST /api/v0/payment` of Accounts Payable, the only candidate that a page shows."""
+    """The default is `POST /api/v0/payment` of Accounts Payable, the only one on a page."""
     assert Routes().initiate_payment == "/api/v0/payment"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_route_can_be_overridden_alone(name: str) -> None:
-    """The version is per path, so there is no single one to set."""
+    """Each path has its own version, so the user sets one path at a time."""
     old = getattr(Routes(), name)
     new = f"/other{old}"
     assert attrs.asdict(Routes(**{name: new})) == {**attrs.asdict(Routes()), name: new}
 
 
 def test_a_route_may_go_back_to_an_older_version() -> None:
-    """With its placeholder where the older page has it."""
+    """The placeholder may stand where the older page has it."""
     assert Routes(bill="/api/v0/utilityPayment/{utilityEnkashId}/").bill == "/api/v0/utilityPayment/{utilityEnkashId}/"
 
 
@@ -71,7 +71,7 @@ def test_a_route_may_go_back_to_an_older_version() -> None:
     ],
 )
 def test_what_is_not_a_path_is_refused(name: str, path: str) -> None:
-    """`//host` would leave for another host; the message names the route and shows its default."""
+    """`//host` would lead to another host; the message names the route and its default."""
     with pytest.raises(ConfigurationError, match=rf"Routes\.{name} must be a path such as '{DOCUMENTED[name][:6]}"):
         Routes(**{name: path})
 
@@ -88,13 +88,13 @@ def test_what_is_not_a_path_is_refused(name: str, path: str) -> None:
     ],
 )
 def test_a_path_needs_the_placeholders_of_its_default(name: str, path: str) -> None:
-    """Without one, every bill would be the same; with another, nobody would fill it in."""
+    """Without its placeholder every bill would have one path; an unknown one would stay empty."""
     with pytest.raises(ConfigurationError, match=rf"Routes\.{name} must have the placeholders of '/"):
         Routes(**{name: path})
 
 
 def test_routes_are_frozen_and_named() -> None:
-    """A client's routes do not change under its calls, and no path is given by its place."""
+    """A client's routes cannot change during its calls, and a path is given by name alone."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Routes().token = "/x"  # type: ignore[misc]
     with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""Secrets show nowhere: not in a repr, a log, an error, nor in the locals of a rendered traceback.
+"""No secret shows in a repr, a log, an error, or the locals of a rendered traceback.
 
 The servers here are hostile: they repeat whatever they were sent in every place of their error replies.
 """
@@ -33,7 +33,7 @@ SECRETS = [
 CONSUMER = "CN-9876543210"
 
 
-def _echo(status: str, *, login: bool, way: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
+def _echo(status: str, *, login: bool, shape: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
     """Return a server that fails at the login or after it, and repeats the request in its reply."""
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -41,17 +41,17 @@ def _echo(status: str, *, login: bool, way: str) -> Callable[[RawServer, Reader,
             request = (await server.read_request(reader)).decode()
             if b"oauth" in request.encode() and not login:
                 writer.write(reply(json.dumps({"accessToken": TOKEN, "expiresIn": 300}).encode()))
-            elif way == "json":
+            elif shape == "json":
                 said = dict.fromkeys(
                     ("response_message", "payload", "error", "error_description", "message", "nested"), request
                 )
                 writer.write(reply(json.dumps({"response_code": 1, **said}).encode(), status))
-            elif way == "object":
+            elif shape == "object":
                 body = {"response_code": 1, "payload": {"headers": request, "list": [request, {"deep": request}]}}
                 writer.write(reply(json.dumps(body).encode(), status, f"X-Request-Id: {TOKEN[:2]}"))
-            elif way == "html":
+            elif shape == "html":
                 writer.write(reply(f"<html>{request}</html>".encode(), status, "Content-Type: text/html"))
-            elif way == "truncated":
+            elif shape == "truncated":
                 writer.write(reply(request.encode(), status, length=100_000))
                 return
             else:
@@ -78,14 +78,14 @@ def _assert_clean(text: str, *more: str) -> None:
 @pytest.mark.parametrize(
     "status", ["200 OK", "400 Bad Request", "401 Unauthorized", "403 Forbidden", "502 Bad Gateway"]
 )
-@pytest.mark.parametrize("way", ["json", "object", "html", "truncated", "drop"])
+@pytest.mark.parametrize("shape", ["json", "object", "html", "truncated", "drop"])
 @pytest.mark.parametrize("call", sorted(CALLS))
 async def test_a_failing_call_shows_no_secret(
-    status: str, way: str, call: str, caplog: pytest.LogCaptureFixture
+    status: str, shape: str, call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever a server repeats."""
+    """Error, log and traceback stay clean, although the server repeats the request in its reply."""
     caplog.set_level(logging.DEBUG)
-    async with raw_server(_echo(status, login=False, way=way)) as server:
+    async with raw_server(_echo(status, login=False, shape=shape)) as server:
         async with EnkashClient.from_credentials(server.base_url, CREDENTIALS, retry=EAGER) as client:
             with pytest.raises(EnkashError) as caught:
                 await CALLS[call](client)
@@ -97,11 +97,11 @@ async def test_a_failing_call_shows_no_secret(
 
 
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "401 Unauthorized", "423 Locked", "503 Unavailable"])
-@pytest.mark.parametrize("way", ["json", "object", "html", "truncated", "drop"])
-async def test_a_failing_login_shows_no_secret(status: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither at the first caller nor at a later one who shares its failure."""
+@pytest.mark.parametrize("shape", ["json", "object", "html", "truncated", "drop"])
+async def test_a_failing_login_shows_no_secret(status: str, shape: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The errors of the first caller and of later ones are clean."""
     caplog.set_level(logging.DEBUG)
-    async with raw_server(_echo(status, login=True, way=way)) as server:
+    async with raw_server(_echo(status, login=True, shape=shape)) as server:
         once = RetryPolicy(attempts=1)
         async with EnkashClient.from_credentials(server.base_url, CREDENTIALS, retry=once) as client:
             calls = (client.bills.get("U-1") for _ in range(3))
@@ -115,7 +115,7 @@ async def test_a_failing_login_shows_no_secret(status: str, way: str, caplog: py
 
 
 async def test_a_time_out_and_a_cancellation_show_no_secret() -> None:
-    """The frames of aiohttp, which hold the headers, are not among those of the exception."""
+    """The exception has no frame of aiohttp, which holds the headers."""
 
     async def silence(server: RawServer, reader: Reader, writer: Writer) -> None:
         request = await server.read_request(reader)
@@ -155,13 +155,13 @@ async def test_a_time_out_and_a_cancellation_show_no_secret() -> None:
     ],
 )
 def test_a_wrong_set_up_shows_no_secret(wrong: Callable[[], Any]) -> None:
-    """Configuration errors are the ones that people paste into tickets."""
+    """Users paste configuration errors into tickets."""
     with pytest.raises(ConfigurationError) as caught:
         wrong()
     _assert_clean(shown(caught.value))
 
 
 def test_credentials_and_client_show_no_secret() -> None:
-    """What a debugger prints first."""
+    """The reprs that a debugger prints show no secret, and neither do the client's attributes."""
     client = EnkashClient.from_credentials("https://api.example", CREDENTIALS)
     _assert_clean(f"{CREDENTIALS!r} {CREDENTIALS} {client!r} {vars(client)!r}")

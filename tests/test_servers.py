@@ -1,4 +1,4 @@
-"""The harness itself: that its servers and relays do what the tests of shared tokens rely on."""
+"""The harness: its servers and relays do what the tests of shared tokens rely on."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ ANY = next(iter(FLAVOURS), "")
 
 
 def _client(url: str, timeout: float = 5) -> Redis:
-    """A client that says at once what went wrong."""
+    """A client that reports a failure at once."""
     return Redis.from_url(url, socket_timeout=timeout, decode_responses=True, retry=Retry(NoBackoff(), 0))
 
 
 @each_flavour
 async def test_a_server_answers_and_counts_commands(flavour: str, tmp_path: Path) -> None:
-    """Over TCP, with the commands of the test in its statistics."""
+    """The server answers over TCP and has the test's commands in its statistics."""
     with running(flavour, tmp_path) as server:
         async with _client(server.url) as client:
             await client.set("key", "value")
@@ -59,7 +59,7 @@ async def test_a_server_answers_and_counts_commands(flavour: str, tmp_path: Path
 
 @each_flavour
 async def test_a_server_listens_on_a_unix_socket(flavour: str, tmp_path: Path) -> None:
-    """Even in a folder whose path is too long for one."""
+    """The server does so even in a folder whose path is too long for a socket."""
     with running(flavour, tmp_path / ("long" * 30)) as server:
         async with _client(server.unix_url) as client:
             assert await client.set("key", "value")
@@ -68,7 +68,7 @@ async def test_a_server_listens_on_a_unix_socket(flavour: str, tmp_path: Path) -
 
 
 async def test_configuration_lines_are_heeded(tmp_path: Path) -> None:
-    """A password is in the address, and without it nothing works."""
+    """The URL has the configured password, and the server refuses clients without it."""
     with running(ANY, tmp_path, "requirepass secret", "maxclients 50") as server:
         async with _client(server.url) as client:
             assert await client.config_get("maxclients") == {"maxclients": "50"}
@@ -78,7 +78,7 @@ async def test_configuration_lines_are_heeded(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """With the end of its log."""
+    """The error has the end of the server's log."""
     with pytest.raises(ServerError, match="no-such-setting"):
         with running(ANY, tmp_path, "no-such-setting yes"):
             pass
@@ -86,7 +86,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 @each_flavour
 def test_a_killed_server_comes_back_empty_on_its_port(flavour: str, tmp_path: Path) -> None:
-    """As it does after it was stopped."""
+    """A server that was stopped or killed restarts without data on the same port."""
     with running(flavour, tmp_path) as server:
         port = server.port
         for end in (server.kill, server.stop):
@@ -100,7 +100,7 @@ def test_a_killed_server_comes_back_empty_on_its_port(flavour: str, tmp_path: Pa
 
 
 def test_a_binary_without_its_executable_bit_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Into the server's folder; what was installed stays as it is."""
+    """The copy is in the server's folder, and the installed file is unchanged."""
     bare = Path(shutil.copyfile(FLAVOURS[ANY], tmp_path / "bare"))
     monkeypatch.setitem(FLAVOURS, "bare", bare)
     with running("bare", tmp_path / "server") as server:
@@ -109,7 +109,7 @@ def test_a_binary_without_its_executable_bit_is_copied(tmp_path: Path, monkeypat
 
 
 def test_servers_die_with_the_process_that_started_them(tmp_path: Path) -> None:
-    """However that ends."""
+    """The server's port closes even when the test process is killed with SIGKILL."""
     script = (
         "import sys, time, pathlib\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -133,7 +133,7 @@ def _listens(port: int) -> bool:
 
 
 async def test_a_frozen_server_makes_a_client_time_out(tmp_path: Path) -> None:
-    """Until it thaws."""
+    """A client times out while the server is frozen and reads its value after the thaw."""
     with running(ANY, tmp_path) as server:
         async with _client(server.url, timeout=0.3) as client:
             await client.set("key", "value")
@@ -147,7 +147,7 @@ async def test_a_frozen_server_makes_a_client_time_out(tmp_path: Path) -> None:
 
 @each_flavour
 async def test_a_key_survives_the_migration_of_its_slot(flavour: str, tmp_path: Path) -> None:
-    """Readable before, in the middle and after, and moved in the end."""
+    """A client reads the key before, during and after the move."""
     with running_cluster(flavour, tmp_path) as cluster:
         slot, source = cluster.slot_of("{tag}"), cluster.owner_of("{tag}")
         target = cluster.other_than(source)
@@ -171,7 +171,7 @@ async def test_a_key_survives_the_migration_of_its_slot(flavour: str, tmp_path: 
 
 
 async def test_sentinels_promote_the_replica(tmp_path: Path) -> None:
-    """Data stay, and a client that asks the sentinels finds the new primary."""
+    """The data stay, and a client that asks the sentinels finds the new primary."""
     with running_sentinels(ANY, tmp_path) as watched:
         first = watched.primary
         assert watched.master_port() == first.port
@@ -189,7 +189,7 @@ async def test_sentinels_promote_the_replica(tmp_path: Path) -> None:
 
 
 async def test_the_tls_relay_has_a_valid_certificate(tmp_path: Path) -> None:
-    """A client that knows its authority talks through it; another refuses it."""
+    """A client that trusts its CA connects, and another one refuses it."""
     with running(ANY, tmp_path) as server:
         async with tls_relay(server.port, tmp_path) as relay:
             for url in (relay.url, relay.url.replace(HOST, "localhost")):
@@ -202,7 +202,7 @@ async def test_the_tls_relay_has_a_valid_certificate(tmp_path: Path) -> None:
 
 
 async def test_the_gate_holds_replies(tmp_path: Path) -> None:
-    """The server has done the command while the client still waits."""
+    """The server has carried out the command while the client waits."""
     with running(ANY, tmp_path) as server:
         async with gate(server.port) as between, _client(between.url) as client:
             await client.set("key", 1)
@@ -217,7 +217,7 @@ async def test_the_gate_holds_replies(tmp_path: Path) -> None:
 
 
 async def test_the_gate_cuts_and_refuses(tmp_path: Path) -> None:
-    """A cut connection is made anew, unless the gate refuses."""
+    """A client reconnects after a cut, unless the gate refuses."""
     with running(ANY, tmp_path) as server:
         async with gate(server.port) as between, _client(between.url) as client:
             between.hold()
@@ -236,7 +236,7 @@ async def test_the_gate_cuts_and_refuses(tmp_path: Path) -> None:
 
 
 async def test_the_gate_swallows_everything(tmp_path: Path) -> None:
-    """On a connection that is there and on a new one; afterwards all works again."""
+    """Old and new connections get no answer until the release."""
     with running(ANY, tmp_path) as server:
         async with gate(server.port) as between, _client(between.url, timeout=0.3) as client:
             await client.set("key", "value")

@@ -1,4 +1,4 @@
-"""How many requests are under way, how fast they begin, and in which order."""
+"""The gate bounds how many requests are in flight, how fast they begin, and in which order."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def now() -> float:
 
 
 async def spin(rounds: float) -> None:
-    """Let so many rounds of the event loop go by, in which no time passes."""
+    """Let the given number of rounds of the event loop pass, in which no time passes."""
     for _ in range(int(rounds)):
         await asyncio.sleep(0)
 
 
 async def settle() -> None:
-    """Let everything run that can run without time passing."""
+    """Let all ready tasks run, without any time passing."""
     await spin(20)
 
 
 def made(limits: Limits = Limits(), lateness: Iterator[float] = cycle([1.0])) -> Gate:
-    """Return a gate in leaping time, whose sleeps take so many times what they were asked to."""
+    """Return a gate in leaping time, whose sleeps take the given multiples of what they were asked for."""
 
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(seconds * next(lateness))
@@ -57,7 +57,7 @@ def made(limits: Limits = Limits(), lateness: Iterator[float] = cycle([1.0])) ->
 
 
 async def moments(gate: Gate, count: int) -> list[float]:
-    """Return when each of so many turns came."""
+    """Return when each of the given number of turns came."""
     passed = []
     for _ in range(count):
         await gate.turn()
@@ -69,14 +69,14 @@ async def moments(gate: Gate, count: int) -> list[float]:
 
 
 def test_without_a_word_there_is_no_rate() -> None:
-    """EnKash documents none, and aiohttp opens a hundred connections."""
+    """The default sets no rate, because EnKash documents none, and a hundred connections as aiohttp does."""
     assert attrs.asdict(Limits()) == {"concurrency": 100, "rate": None, "burst": 1}
 
 
 @pytest.mark.parametrize("name", ["concurrency", "burst"])
 @pytest.mark.parametrize("value", [0, -1, True, 1.0, 2.5, math.nan, "3", None, Decimal(2)])
 def test_what_counts_is_a_whole_number(name: str, value: Any) -> None:
-    """The error names the field, what to write and what was written."""
+    """The error names the field, the value that was given and what to write in its place."""
     with pytest.raises(ConfigurationError) as caught:
         Limits(**{name: value})
     assert str(caught.value) == f"Limits.{name} must be a whole number of at least 1, not {value!r}"
@@ -84,7 +84,7 @@ def test_what_counts_is_a_whole_number(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, True, math.nan, math.inf, -math.inf, "5", Decimal(2)])
 def test_a_rate_is_a_finite_number_above_zero(value: Any) -> None:
-    """The error says how to have no limit, which infinity is not."""
+    """The error says how to switch the rate off, because infinity is refused as well."""
     with pytest.raises(ConfigurationError) as caught:
         Limits(rate=value)
     assert str(caught.value) == (
@@ -94,7 +94,7 @@ def test_a_rate_is_a_finite_number_above_zero(value: Any) -> None:
 
 @pytest.mark.parametrize("limits", [{"concurrency": 1}, {"rate": 1}, {"rate": 0.001}, {"burst": 1}, {"burst": 5}])
 def test_the_least_values_are_taken(limits: dict[str, Any]) -> None:
-    """Whole rates are numbers too."""
+    """`Limits` accepts an int for a rate and keeps each smallest value unchanged."""
     assert attrs.asdict(Limits(**limits)).items() >= limits.items()
 
 
@@ -116,7 +116,7 @@ def test_limits_beyond_all_reason_still_limit(rate: float, burst: int) -> None:
 
 
 def test_without_a_rate_a_turn_never_suspends() -> None:
-    """The usual case costs no round of the event loop: there need not even be one."""
+    """A turn costs no round of the event loop, and needs no event loop at all."""
     gate = Gate(Limits())
     for _ in range(1000):
         with pytest.raises(StopIteration):
@@ -133,7 +133,7 @@ def test_without_a_rate_a_turn_never_suspends() -> None:
     ],
 )
 def test_requests_begin_at_the_rate_after_a_burst(limits: Limits, expected: list[float]) -> None:
-    """A burst comes first, and then one at a time, at even distances."""
+    """The gate lets a burst through at once and the rest at even distances."""
 
     async def run() -> None:
         assert await moments(made(limits), 5) == pytest.approx(expected, abs=EPSILON)
@@ -167,7 +167,7 @@ def test_late_sleeps_are_made_up_for_within_the_burst() -> None:
 
 
 def test_one_that_is_cancelled_in_its_sleep_uses_nothing_up() -> None:
-    """The next in line goes when the first would have gone, not an interval later."""
+    """The next caller goes when the cancelled one would have gone, not an interval later."""
 
     async def run() -> None:
         gate = made(Limits(rate=1))
@@ -182,7 +182,7 @@ def test_one_that_is_cancelled_in_its_sleep_uses_nothing_up() -> None:
 
 
 def test_one_that_is_cancelled_right_after_it_became_the_first_passes_that_on() -> None:
-    """The one before went, and it is cancelled before it has run: the next in line goes in its place."""
+    """The third caller goes in place of the second, which is cancelled before it has run."""
 
     async def run() -> None:
         gate = made(Limits(rate=1))
@@ -202,7 +202,7 @@ def test_one_that_is_cancelled_right_after_it_became_the_first_passes_that_on() 
 
 
 async def test_the_rate_holds_in_real_time() -> None:
-    """The clock and the sleep that a gate has of its own go together."""
+    """A gate's default clock and default sleep agree with each other."""
     gate = Gate(Limits(rate=500))
     began = time.monotonic()
     for _ in range(11):
@@ -214,7 +214,7 @@ async def test_the_rate_holds_in_real_time() -> None:
 
 
 def test_a_pause_holds_up_everybody_until_it_is_over() -> None:
-    """Those who come while the gate is closed pass together when it opens, in the order in which they came."""
+    """Callers who come while the gate is closed pass together at its opening, in the order of their arrival."""
 
     async def run() -> None:
         gate = made()
@@ -236,7 +236,7 @@ def test_a_pause_holds_up_everybody_until_it_is_over() -> None:
 
 
 def test_who_already_waits_sees_a_later_pause() -> None:
-    """One waits for the rate, the gate closes, and it waits for the gate; and again when that is put off."""
+    """A caller who waits for the rate waits on when the gate closes, and when the pause is extended."""
 
     async def run() -> None:
         gate = made(Limits(rate=1))
@@ -253,7 +253,7 @@ def test_who_already_waits_sees_a_later_pause() -> None:
 
 @pytest.mark.parametrize("seconds", [1, 0, -1, -1e308, math.nan, -math.inf, math.inf])
 def test_the_reopening_never_moves_back(seconds: float) -> None:
-    """A shorter pause after a longer one changes nothing, and neither does what is no time at all."""
+    """A shorter, negative or infinite pause does not shorten the pause that runs."""
 
     async def run() -> None:
         gate = made()
@@ -268,7 +268,7 @@ def test_the_reopening_never_moves_back(seconds: float) -> None:
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, -math.inf, math.inf])
 def test_what_is_no_time_closes_nothing(seconds: float) -> None:
-    """A `Retry-After` of four hundred digits is infinite, and must not end a client."""
+    """A `Retry-After` of four hundred digits is infinite and must not stop a client for good."""
 
     async def run() -> None:
         gate = made()
@@ -279,7 +279,7 @@ def test_what_is_no_time_closes_nothing(seconds: float) -> None:
 
 
 async def test_newcomers_never_overtake() -> None:
-    """One comes in each round of the event loop, before the gate opens, while those who waited pass, and after."""
+    """The gate keeps the order of arrival before, during and after its opening."""
     passed: list[int] = []
     moment, opened = 0.0, asyncio.Event()
 
@@ -304,7 +304,7 @@ async def test_newcomers_never_overtake() -> None:
 
 
 def is_free(gate: Gate) -> bool:
-    """Whether a turn would come without waiting; a turn that has to wait is given up."""
+    """Whether a turn would come without waiting; a turn that has to wait is cancelled."""
     turn = gate.turn()
     try:
         turn.send(None)
@@ -316,7 +316,7 @@ def is_free(gate: Gate) -> bool:
 
 @pytest.mark.parametrize("doomed", [(), (0,), (1,), (2,), (0, 1), (0, 1, 2)], ids=str)
 def test_after_a_pause_turns_are_free_again(doomed: tuple[int, ...]) -> None:
-    """Not before all who wait have gone, and no sooner or later because some of them were cancelled, first or last."""
+    """The gate stays closed to newcomers until every waiting caller has gone, cancelled callers or not."""
 
     async def run() -> None:
         gate = made()
@@ -342,10 +342,10 @@ def test_after_a_pause_turns_are_free_again(doomed: tuple[int, ...]) -> None:
 
 
 def test_who_comes_when_the_pause_is_over_lines_up_behind_those_who_waited() -> None:
-    """The gate is open by the clock, and the first of those who waited has not woken yet: the newcomer is the last."""
+    """A newcomer after the pause goes last, although the first waiting caller has not woken yet."""
 
     async def run() -> None:
-        gate = made(lateness=cycle([2.0]))  # who is to sleep for a second sleeps for two
+        gate = made(lateness=cycle([2.0]))  # each sleep takes twice as long as asked
         passed: list[str] = []
 
         async def go(name: str) -> None:
@@ -367,7 +367,7 @@ def test_who_comes_when_the_pause_is_over_lines_up_behind_those_who_waited() -> 
 
 
 def test_a_sleep_that_fails_does_not_close_the_gate_for_good() -> None:
-    """Whatever ends a wait, the one who waited is no longer in line."""
+    """A caller whose sleep raised is no longer in line, so the next one passes."""
 
     async def run() -> None:
         async def broken(seconds: float) -> None:
@@ -385,10 +385,10 @@ def test_a_sleep_that_fails_does_not_close_the_gate_for_good() -> None:
 
 # --- turns: whatever comes --------------------------------------------------------------------------------------------
 
-#: Multiples of a quarter of a second make things fall together; the others make them miss each other barely.
+#: Multiples of a quarter of a second make steps coincide; the others make them differ by little.
 SECONDS = st.integers(0, 12).map(lambda quarters: quarters / 4) | st.floats(0, 3)
 ARRIVE = st.just(("arrive", 0.0))
-CANCEL = st.tuples(st.just("cancel"), st.integers(0, 9).map(float))  # so many places before the last arrival
+CANCEL = st.tuples(st.just("cancel"), st.integers(0, 9).map(float))  # counted back from the last arrival
 PAUSE = st.tuples(st.just("pause"), SECONDS | st.sampled_from([-1.0, math.nan, math.inf]))
 WAIT = st.tuples(st.just("wait"), SECONDS)
 ROUNDS = st.integers(1, 4).map(float)
@@ -400,12 +400,12 @@ RATED = st.builds(
 
 
 class Course:
-    """What happened at a gate.
+    """A record of what happened at a gate.
 
     Attributes:
-        arrived: When each one came.
-        cancelled: Who was cancelled while waiting.
-        begun: Who passed, when, and when the gate was to reopen as of then, in the order of passing.
+        arrived: When each caller came.
+        cancelled: Callers that were cancelled while they waited.
+        begun: Which caller passed, when, and the reopening that the gate had then, in order.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -417,7 +417,7 @@ class Course:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, steps: list[tuple[str, float]]) -> None:
-        """Do one thing after another and wait until all are through."""
+        """Carry out the steps in order and wait until every caller has passed."""
         for what, how in steps:
             if what == "arrive":
                 self._tasks.append(asyncio.create_task(self._pass(len(self.arrived))))
@@ -443,7 +443,7 @@ class Course:
 
 
 def course(limits: Limits, steps: list[tuple[str, float]], lateness: Iterator[float] = cycle([1.0])) -> Course:
-    """Return what comes of some steps."""
+    """Return the record of the given steps."""
     kept: list[Course] = []
 
     async def run() -> None:
@@ -455,7 +455,7 @@ def course(limits: Limits, steps: list[tuple[str, float]], lateness: Iterator[fl
 
 
 def earliest(limits: Limits, before: list[float]) -> float:
-    """Return the first moment at which one more may begin, straight from the bound, for every window there is."""
+    """Return the earliest moment at which the bound allows one more request, computed from its definition."""
     if limits.rate is None:
         return -math.inf
     count = len(before)
@@ -469,7 +469,7 @@ def earliest(limits: Limits, before: list[float]) -> float:
 def test_a_gate_keeps_its_word_whatever_comes(
     limits: Limits, steps: list[tuple[str, float]], lateness: list[float]
 ) -> None:
-    """With sleeps that end early or late: the bound, the order, the pause, and everybody gets through."""
+    """With early and late sleeps, the gate keeps bound, order and pause, and everybody passes."""
     done = course(limits, steps, cycle([*lateness, 1.0]))
     order = [number for number, _, _ in done.begun]
     assert order == [number for number in range(len(done.arrived)) if number not in done.cancelled]
@@ -481,7 +481,7 @@ def test_a_gate_keeps_its_word_whatever_comes(
 
 @given(RATED, STEPS)
 def test_nobody_waits_longer_than_needed(limits: Limits, steps: list[tuple[str, float]]) -> None:
-    """Each begins as soon as it has come, the gate is open, the bound allows it and the one before has gone."""
+    """A caller passes as soon as gate and bound allow it and the caller before has gone."""
     done = course(limits, steps)
     times: list[float] = []
     for number, began, reopens in done.begun:
@@ -497,9 +497,9 @@ class Places:
     """Tasks that hold a slot for a while.
 
     Attributes:
-        entered: Who got in, in the order of getting in.
-        inside: Who is in.
-        most: How many were in at the same time at most.
+        entered: The tasks that got a slot, in order.
+        inside: The tasks that hold a slot.
+        most: The largest number of tasks that held a slot at once.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -510,7 +510,7 @@ class Places:
         self._gate = gate
 
     def arrive(self, stay: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Let one more come that stays for as long as it is told to."""
+        """Add a task that holds a slot until `stay` returns."""
         self.tasks.append(asyncio.create_task(self._hold(len(self.tasks), stay)))
 
     async def _hold(self, number: int, stay: Callable[[], Coroutine[Any, Any, object]]) -> None:
@@ -525,15 +525,15 @@ class Places:
 
     @property
     def waiting(self) -> list[int]:
-        """Those who have come, have not been in and are not gone."""
+        """The tasks that have come, have not held a slot and have not ended."""
         return [number for number, task in enumerate(self.tasks) if not task.done() and number not in self.entered]
 
     async def leave(self) -> None:
-        """Wait until nobody is left."""
+        """Wait until every task has ended."""
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def check_empty(self, concurrency: int) -> None:
-        """See to it that each place is free, and that there is none too many."""
+        """Check that exactly `concurrency` slots are free."""
         self.most, closing = 0, asyncio.Event()
         for _ in range(concurrency + 1):
             self.arrive(closing.wait)
@@ -550,7 +550,7 @@ DROP_IN = st.tuples(st.just("drop in"), ROUNDS)
 
 @given(st.integers(1, 4), st.lists(STAY | DROP_IN | CANCEL | WAIT | YIELD, max_size=30))
 def test_places_are_neither_lost_nor_doubled(concurrency: int, steps: list[tuple[str, float]]) -> None:
-    """Whoever is cancelled: never too many inside, no place empty while one waits, and first come, first served."""
+    """Whichever tasks are cancelled, slots are never exceeded, never idle beside a waiter, and in order."""
 
     async def run() -> None:
         places, cancelled = Places(made(Limits(concurrency=concurrency))), set()
@@ -575,7 +575,7 @@ def test_places_are_neither_lost_nor_doubled(concurrency: int, steps: list[tuple
 
 
 def test_who_is_cancelled_right_after_being_let_in_passes_the_place_on() -> None:
-    """The place is handed over, the one that has it is cancelled before it runs, and the next one has it."""
+    """The third task gets the slot of the second, which is cancelled before it has run."""
 
     async def run() -> None:
         places, closing = Places(made(Limits(concurrency=1))), asyncio.Event()
@@ -594,7 +594,7 @@ def test_who_is_cancelled_right_after_being_let_in_passes_the_place_on() -> None
 
 
 def test_a_newcomer_does_not_overtake_one_that_is_being_let_in() -> None:
-    """Two leave at once, the one that waited was told but has not run yet, and a third comes: both get in, in order."""
+    """A task that was let in and has not run yet still goes before a newcomer."""
 
     async def run() -> None:
         places, closing, later = Places(made(Limits(concurrency=2))), asyncio.Event(), asyncio.Event()
@@ -613,7 +613,7 @@ def test_a_newcomer_does_not_overtake_one_that_is_being_let_in() -> None:
 
 
 def test_a_failure_inside_frees_the_place() -> None:
-    """The error goes on, and the next one gets in."""
+    """The caller sees the error, and the next task gets the slot."""
 
     async def run() -> None:
         gate = made(Limits(concurrency=1))
@@ -627,7 +627,7 @@ def test_a_failure_inside_frees_the_place() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_two_hundred_on_a_real_loop(seed: int) -> None:
-    """Slots and turns in real time, while random ones are cancelled at random moments: nothing is lost."""
+    """In real time, with 80 of 200 tasks cancelled at random, no slot and no turn is lost."""
     chance = random.Random(seed)
     gate = Gate(Limits(concurrency=7, rate=20_000, burst=5))
     places, passed = Places(gate), []

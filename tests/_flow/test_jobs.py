@@ -1,4 +1,4 @@
-"""Bulk work: so many at a time, the source not read ahead, every item in one group, and nothing left behind."""
+"""Bulk work: bounded concurrency, a source not read ahead, every item in one group, and nothing left running."""
 
 from __future__ import annotations
 
@@ -96,13 +96,13 @@ def _first_of(bench: Bench) -> Work:
 
 
 async def _settle() -> None:
-    """Let everything run that can run without anything else happening."""
+    """Let all ready tasks run."""
     for _ in range(200):
         await asyncio.sleep(0)
 
 
 async def _alone() -> None:
-    """Wait until this task is the only one."""
+    """Wait until no other task is left."""
     async with asyncio.timeout(10):
         while asyncio.all_tasks() != {asyncio.current_task()}:
             await asyncio.sleep(0)
@@ -121,10 +121,10 @@ def _all_of(result: BulkResult[Any]) -> list[BulkItem[Any]]:
 
 @each_feed
 @pytest.mark.parametrize("hands", [1, 3, 16])
-async def test_so_many_are_under_way_and_no_item_is_read_before_its_hand_is_free(
+async def test_as_many_as_allowed_are_in_flight_and_no_item_is_read_before_its_hand_is_free(
     feed: Callable[[Iterable[Any]], Any], hands: int
 ) -> None:
-    """While none is done, as many items have been read as there are hands; later there are never more under way."""
+    """The job reads as many items as its concurrency allows, and never has more in flight."""
     bench = Bench()
     call = asyncio.create_task(
         collect(_job(bench.work), feed(bench.items(40)), concurrency=hands, on_progress=lambda *_: None)
@@ -139,7 +139,7 @@ async def test_so_many_are_under_way_and_no_item_is_read_before_its_hand_is_free
 
 @each_feed
 async def test_an_item_is_read_as_soon_as_another_is_done(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """One that takes long holds up its own hand only."""
+    """One slow item does not hold back the others."""
     bench, quick = Bench(), list[str]()
 
     async def work(item: str) -> str:
@@ -157,7 +157,7 @@ async def test_an_item_is_read_as_soon_as_another_is_done(feed: Callable[[Iterab
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES)
 async def test_any_iterable_will_do(make: Callable[[list[str]], Any]) -> None:
-    """Whatever can be iterated over, asynchronously or not; an empty one ends well and has told nothing."""
+    """The job takes every synchronous and asynchronous iterable; an empty one reports no progress."""
     told = list[tuple[int, int | None]]()
     result = await collect(
         _job(_echo), make(["a", "b"]), concurrency=4, on_progress=lambda *counts: told.append(counts)
@@ -171,7 +171,7 @@ async def test_any_iterable_will_do(make: Callable[[list[str]], Any]) -> None:
 
 @pytest.mark.parametrize("source", ["one", b"one", 5, None])
 async def test_what_is_no_collection_is_refused(source: Any) -> None:
-    """One bare string is taken for a mistake."""
+    """A bare string is refused as well, because it is most likely a mistake."""
     with pytest.raises(InvalidRequestError, match="items must be an iterable, not one"):
         await collect(_job(_echo), source, concurrency=4, on_progress=None)
     with pytest.raises(InvalidRequestError, match="items must be an iterable, not one"):
@@ -180,7 +180,7 @@ async def test_what_is_no_collection_is_refused(source: Any) -> None:
 
 @pytest.mark.parametrize("hands", [0, -1, 1001, True, "4", 2.0, None])
 async def test_a_concurrency_out_of_bounds_is_refused(hands: Any) -> None:
-    """Before the source is touched."""
+    """The job raises before it reads one item of the source."""
     bench = Bench()
     with pytest.raises(InvalidRequestError, match="concurrency must be an int from 1 to 1000"):
         await collect(_job(_echo), bench.items(3), concurrency=hands, on_progress=None)
@@ -228,7 +228,7 @@ def _expected(plan: list[tuple[int, str, str, int] | None]) -> dict[str, list[st
 async def test_every_item_is_in_one_group_and_each_group_in_the_order_given(
     plan: list[tuple[int, str, str, int] | None], hands: int, make: str
 ) -> None:
-    """However each ends, and in whichever order they end: none is lost, none counted twice, and none stops the rest."""
+    """Each item is in one group, whichever end it comes to and in whichever order the items end."""
     ends: dict[str, tuple[str, int]] = {}
     for item in plan:
         if item is not None:
@@ -260,7 +260,7 @@ async def test_every_item_is_in_one_group_and_each_group_in_the_order_given(
 
 
 async def test_a_repeated_item_is_worked_on_once_and_reported() -> None:
-    """Named once, however often it came, and in one group once, at its first place."""
+    """The result names a repeated item once among the duplicates and once in its group."""
     worked = list[str]()
 
     async def work(item: str) -> str:
@@ -274,7 +274,7 @@ async def test_a_repeated_item_is_worked_on_once_and_reported() -> None:
 
 
 async def test_a_key_that_comes_again_for_something_else_is_refused() -> None:
-    """Which of the two was meant is not for us to say: the first was begun, the second is not sent."""
+    """The first item is sent; the second is `not_sent`, because the job cannot tell which was meant."""
     result = await collect(_job(_echo), ["a=1", "a=2", "b=1"], concurrency=1, on_progress=None)
     assert [(item.key, item.value) for item in result.succeeded] == [("a", "a=1"), ("b", "b=1")]
     (clash,) = result.not_sent
@@ -283,14 +283,14 @@ async def test_a_key_that_comes_again_for_something_else_is_refused() -> None:
 
 
 async def test_an_item_that_is_none_is_named_by_its_place() -> None:
-    """It has no key; the request is kept as it was given."""
+    """The result names an item without a key by its index and keeps the request as it was given."""
     result = await collect(_job(_echo), ["a", 5, "b"], concurrency=1, on_progress=None)
     assert _keys(result.succeeded) == ["a", "b"]
     (wrong,) = result.not_sent
     assert (wrong.key, wrong.request, str(wrong.error)) == ("items[1]", 5, "items must be str")
 
 
-LASTING = [
+PERMANENT = [
     (CredentialsRejectedError("refused"), BulkGroup.NOT_SENT),
     (LoginGuardError("guard"), BulkGroup.NOT_SENT),
     (TokenEndpointError("?", counted=True), BulkGroup.NOT_SENT),
@@ -298,9 +298,9 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(("stop", "group"), LASTING)
+@pytest.mark.parametrize(("stop", "group"), PERMANENT)
 async def test_a_failure_that_would_meet_every_item_stops_the_sending(stop: EnkashError, group: BulkGroup) -> None:
-    """With refused credentials, going on could lock the account; the rest was not sent, and says why."""
+    """The rest is `not_sent` with the reason, because more logins could lock the account."""
     worked = list[str]()
 
     async def work(item: str) -> str:
@@ -318,7 +318,7 @@ async def test_a_failure_that_would_meet_every_item_stops_the_sending(stop: Enka
 
 
 async def test_refused_credentials_stop_a_bulk_call_after_one_login(sandbox: Sandbox) -> None:
-    """Over real HTTP: one attempt counts against the lock, whatever the number of items."""
+    """Over real HTTP, the account is charged one attempt for any number of items."""
     wrong = Sandbox().credentials.__class__("a-client", "b", "ap-team@example.com", "c")
     async with EnkashClient.from_credentials(sandbox.base_url, wrong) as client:
         result = await client.bills.get_many((f"U-{number}" for number in range(100)), concurrency=8)
@@ -331,7 +331,7 @@ async def test_refused_credentials_stop_a_bulk_call_after_one_login(sandbox: San
 
 @each_feed
 async def test_a_source_that_fails_in_the_middle_loses_nothing(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """What is under way is brought to its end first; all of it is in the error, with the source's own as its cause."""
+    """The error holds the result of every item in flight, and the source's own error as its cause."""
     bench, broken = Bench(), OSError("the file ends here")
 
     def items() -> Iterator[str]:
@@ -351,7 +351,7 @@ async def test_a_source_that_fails_in_the_middle_loses_nothing(feed: Callable[[I
 
 @each_feed
 async def test_a_source_that_fails_at_once_raises_its_own_error(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """Nothing was done, so there is nothing to add."""
+    """The caller sees the source's error unchanged, because no item was sent."""
     broken = OSError("no such file")
 
     def items() -> Iterator[str]:
@@ -365,7 +365,7 @@ async def test_a_source_that_fails_at_once_raises_its_own_error(feed: Callable[[
 
 @pytest.mark.parametrize("hands", [1, 4])
 async def test_a_source_that_is_cancelled_does_not_pass_for_one_that_ended(hands: int) -> None:
-    """What feeds it was cancelled elsewhere: the items that it did not give any more must not be missed silently."""
+    """The job raises when its source was cancelled elsewhere, or the items that never came would be missed."""
 
     async def items() -> AsyncIterator[str]:
         yield "a"
@@ -377,7 +377,7 @@ async def test_a_source_that_is_cancelled_does_not_pass_for_one_that_ended(hands
 
 
 async def test_an_item_that_is_cancelled_from_inside_is_not_lost() -> None:
-    """Such as by a token provider whose own task was cancelled; the others are worked on all the same."""
+    """An item whose token provider was cancelled is in a group, and the other items are worked on."""
 
     async def work(item: str) -> str:
         if item == "1":
@@ -389,10 +389,10 @@ async def test_an_item_that_is_cancelled_from_inside_is_not_lost() -> None:
     assert _keys(result.unknown) == ["1"]
 
 
-@pytest.mark.parametrize("way", ["collect", "stream"])
+@pytest.mark.parametrize("mode", ["collect", "stream"])
 @pytest.mark.parametrize("count", [0, 2, 3, 100])
-async def test_a_time_limit_in_the_source_stops_no_item_that_was_begun(way: str, count: int) -> None:
-    """Such as that of a database cursor: it ends the source, also where that one is not being asked, and no item."""
+async def test_a_time_limit_in_the_source_stops_no_item_that_was_begun(mode: str, count: int) -> None:
+    """A time limit in the source, such as a database cursor's, ends the source and no item in flight."""
     bench, limit, hands = Bench(), asyncio.timeout(None), 3
 
     async def items() -> AsyncIterator[str]:
@@ -411,7 +411,7 @@ async def test_a_time_limit_in_the_source_stops_no_item_that_was_begun(way: str,
         raise AssertionError("it passed for a source that ended")
 
     call = asyncio.create_task(
-        streamed() if way == "stream" else collect(_job(bench.work), items(), concurrency=hands, on_progress=None)
+        streamed() if mode == "stream" else collect(_job(bench.work), items(), concurrency=hands, on_progress=None)
     )
     await _settle()
     limit.reschedule(asyncio.get_running_loop().time())
@@ -428,9 +428,9 @@ async def test_a_time_limit_in_the_source_stops_no_item_that_was_begun(way: str,
     await _alone()
 
 
-@pytest.mark.parametrize("way", ["collect", "stream"])
-async def test_an_item_that_fails_unexpectedly_is_unknown_and_cuts_off_nobody(way: str) -> None:
-    """Whatever it is: nobody knows what was done, and money may be moving in other hands."""
+@pytest.mark.parametrize("mode", ["collect", "stream"])
+async def test_an_item_that_fails_unexpectedly_is_unknown_and_cuts_off_nobody(mode: str) -> None:
+    """The item is `unknown`, and the others in flight, which may move money, come to their end."""
     bench, broken = Bench(), ZeroDivisionError("a bug")
 
     async def work(item: str) -> str:
@@ -444,7 +444,7 @@ async def test_an_item_that_fails_unexpectedly_is_unknown_and_cuts_off_nobody(wa
     async def collected() -> list[BulkItem[str]]:
         return _all_of(await collect(_job(work), bench.items(8), concurrency=3, on_progress=None))
 
-    call = asyncio.create_task(streamed() if way == "stream" else collected())
+    call = asyncio.create_task(streamed() if mode == "stream" else collected())
     await _settle()
     assert bench.stopped == 0
     bench.open.set()
@@ -460,7 +460,7 @@ async def test_an_item_that_fails_unexpectedly_is_unknown_and_cuts_off_nobody(wa
 
 
 async def test_a_progress_display_that_fails_does_not_stop_the_job(caplog: pytest.LogCaptureFixture) -> None:
-    """Its error is in the log; the total is known where the source has a length."""
+    """The log holds the callback's error; the total is known where the source has a length."""
 
     def broken(done: int, total: int | None) -> None:
         raise ValueError(f"no terminal {done}/{total}")
@@ -472,7 +472,7 @@ async def test_a_progress_display_that_fails_does_not_stop_the_job(caplog: pytes
 
 
 async def test_a_cancelled_call_passes_it_on_and_leaves_nothing_behind() -> None:
-    """Every item under way is cancelled and has ended, and the source is closed."""
+    """Every item in flight is cancelled and has ended, and the source is closed."""
     bench, closed = Bench(), list[bool]()
 
     async def items() -> AsyncIterator[str]:
@@ -496,7 +496,7 @@ async def test_a_cancelled_call_passes_it_on_and_leaves_nothing_behind() -> None
 
 
 async def test_a_job_that_was_cancelled_is_finished_by_a_second_run(sandbox: Sandbox, client: EnkashClient) -> None:
-    """With the same references no bill exists twice, also not those whose create was cut off on its way."""
+    """A second run with the same references makes no bill twice, although a create was cut off in flight."""
     requests = [
         BillRequest(2001, {"cn": f"{number}"}, reference_id=f"inv-{number}", bill_amount=10) for number in range(24)
     ]
@@ -520,7 +520,7 @@ async def test_a_job_that_was_cancelled_is_finished_by_a_second_run(sandbox: San
 
 @each_feed
 async def test_a_stream_yields_every_item_as_it_ends(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """In the order of the ends, each with its group; one that was given before is passed over."""
+    """The stream yields items in the order in which they end, each with its group, and skips repeats."""
     first = asyncio.Event()
 
     async def work(item: str) -> str:
@@ -544,7 +544,7 @@ async def test_a_stream_yields_every_item_as_it_ends(feed: Callable[[Iterable[An
 
 @each_feed
 async def test_a_slow_consumer_holds_back_the_source(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """One waits to be taken and so many are in hand, however long the consumer takes."""
+    """The stream reads at most one item more than the consumer has taken and the workers hold."""
     bench, hands, taken = Bench(), 3, 0
     bench.open.set()
     async with aclosing(stream(_job(bench.work), feed(bench.items(40)), concurrency=hands)) as items:
@@ -556,7 +556,7 @@ async def test_a_slow_consumer_holds_back_the_source(feed: Callable[[Iterable[An
 
 
 async def test_leaving_the_loop_early_leaves_nothing_behind() -> None:
-    """No task, no warning; what was under way is cancelled, and no more is read."""
+    """The stream cancels what is in flight, reads no more, and leaves no task and no warning."""
     bench = Bench()
     async for item in stream(_job(_first_of(bench)), bench.items(1000), concurrency=4):
         assert item.key == "0"
@@ -570,7 +570,7 @@ async def test_leaving_the_loop_early_leaves_nothing_behind() -> None:
 
 
 async def test_a_stream_that_is_closed_has_ended_everything() -> None:
-    """Not only told it to end: whoever closes the client next must not close it under a call."""
+    """`aclose` waits for the items in flight to end, so that the caller can close the client next."""
     bench = Bench()
     async with aclosing(stream(_job(_first_of(bench)), bench.items(1000), concurrency=4)) as items:
         assert (await anext(items)).key == "0"
@@ -580,24 +580,24 @@ async def test_a_stream_that_is_closed_has_ended_everything() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-@pytest.mark.parametrize("way_out", [ValueError("mine"), asyncio.CancelledError()])
-async def test_an_error_of_the_consumer_passes_and_leaves_nothing_behind(way_out: BaseException) -> None:
-    """A failure in the body of the loop, or a cancellation of it."""
+@pytest.mark.parametrize("error", [ValueError("mine"), asyncio.CancelledError()])
+async def test_an_error_of_the_consumer_passes_and_leaves_nothing_behind(error: BaseException) -> None:
+    """An error or a cancellation in the body of the loop ends every item in flight."""
     bench = Bench()
 
     async def consume() -> None:
         async for item in stream(_job(_first_of(bench)), bench.items(1000), concurrency=4):
             assert item.key == "0"
-            raise way_out
+            raise error
 
-    with pytest.raises(type(way_out)):
+    with pytest.raises(type(error)):
         await asyncio.create_task(consume())
     await _alone()
     assert bench.stopped == bench.begun
 
 
 async def test_a_consumer_that_is_cancelled_while_it_waits_cancels_the_work() -> None:
-    """Nothing is to be had yet; the task is gone with everything that it had begun."""
+    """Cancelling the waiting consumer ends its task and every item that was begun."""
     bench = Bench()
 
     async def consume() -> None:
@@ -615,7 +615,7 @@ async def test_a_consumer_that_is_cancelled_while_it_waits_cancels_the_work() ->
 
 @each_feed
 async def test_a_stream_whose_source_fails_yields_what_came_before(feed: Callable[[Iterable[Any]], Any]) -> None:
-    """Then the source's own error is raised."""
+    """The stream yields the items before the failure and then raises the source's error."""
     broken, found = OSError("the file ends here"), list[str]()
 
     def items() -> Iterator[str]:
@@ -633,7 +633,7 @@ async def test_a_stream_whose_source_fails_yields_what_came_before(feed: Callabl
 
 
 class Gauge:
-    """Notes how many bytes are in use each time that so many items more have passed."""
+    """Records how many bytes are in use after each given number of items."""
 
     def __init__(self, every: int) -> None:
         self._every = every
@@ -656,14 +656,14 @@ def traced() -> Iterator[None]:
 
 
 async def test_what_was_driven_is_forgotten(traced: None) -> None:
-    """Memory is the same after 20,000 items as after 5,000."""
+    """The job uses as much memory after 20,000 items as after 5,000."""
     gauge = Gauge(every=5_000)
     await drive(items_of(range(20_000)), gauge.passed, 16)
     assert gauge.used[3] < gauge.used[0] + 50_000
 
 
 async def test_a_stream_keeps_nothing_but_the_keys(traced: None) -> None:
-    """They are how it notices an item that is given twice; neither requests nor results are kept."""
+    """The stream keeps keys to notice a repeated item, and neither requests nor results."""
 
     async def work(item: str) -> bytes:
         return bytes(1_000)
@@ -679,7 +679,7 @@ async def test_a_stream_keeps_nothing_but_the_keys(traced: None) -> None:
 
 
 async def test_a_bulk_create_needs_references(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Without one a second run could pay twice; what is no request at all is refused as well, and the rest is done."""
+    """A request without a reference is refused, since a second run could pay it twice; the others go on."""
     good = BillRequest(2001, {"cn": "1"}, reference_id="inv-1", bill_amount=10)
     result = await client.bills.create_many([BillRequest(2001, {"cn": "2"}), good, {"cn": "3"}])  # type: ignore[list-item]
     assert _keys(result.succeeded) == ["inv-1"]
@@ -710,7 +710,7 @@ ODD: list[dict[str, Any]] = [
 async def test_a_request_of_wrong_types_cuts_off_nobody(
     sandbox: Sandbox, client: EnkashClient, odd: dict[str, Any]
 ) -> None:
-    """It is not sent, with what is wrong with it; also where it has no hash. Those under way come to their end."""
+    """The request is `not_sent` with its mistake, hashable or not, and the requests in flight come to their end."""
     requests = [BillRequest(2001, {"cn": f"{n}"}, reference_id=f"inv-{n}", bill_amount=10) for n in range(5)]
     wrong = BillRequest(2001, {"cn": "9"}, reference_id="odd", bill_amount=10, **odd)
     sandbox.faults.add("add_bill", FaultKind.SLOW, times=2, delay=0.02)
@@ -722,7 +722,7 @@ async def test_a_request_of_wrong_types_cuts_off_nobody(
 
 
 async def test_a_request_that_cannot_be_read_cuts_off_nobody(client: EnkashClient) -> None:
-    """It has no hash, so it is not even known by its reference."""
+    """An unhashable request has no key; it is `not_sent`, and the others succeed."""
     requests = [BillRequest(2001, {"cn": f"{n}"}, reference_id=f"inv-{n}", bill_amount=10) for n in range(4)]
     fetched = FetchedBill(company_biller_id=["x"], bill_amount=Decimal(500))  # type: ignore[arg-type]
     wrong = BillRequest(2001, {"cn": "9"}, reference_id="odd", fetched=fetched)
@@ -733,7 +733,7 @@ async def test_a_request_that_cannot_be_read_cuts_off_nobody(client: EnkashClien
 
 @pytest.mark.parametrize("odd", [{"remarks": ["a"]}, {"key_contact_email": b"x"}, {"extra": {"a": {"b"}}}])
 async def test_a_fetch_of_wrong_types_cuts_off_nobody(client: EnkashClient, odd: dict[str, Any]) -> None:
-    """As for a create."""
+    """One request of wrong types is `not_sent`, and the four beside it succeed."""
     requests = [BillRequest(2001, {"cn": f"{number}"}) for number in range(4)]
     wrong = BillRequest(2001, {"cn": "9"}, **odd)
     result = await client.bills.fetch_many([*requests[:2], wrong, *requests[2:]], concurrency=3)
@@ -742,7 +742,7 @@ async def test_a_fetch_of_wrong_types_cuts_off_nobody(client: EnkashClient, odd:
 
 
 async def test_one_reference_for_two_bills_creates_the_first(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The second is not sent; the same request once more is a duplicate, however its amount is written."""
+    """The second bill is `not_sent`; an equal request, however its amount is written, is a duplicate."""
     one, other = (BillRequest(2001, {"cn": cn}, reference_id="inv-1", bill_amount=10) for cn in ("1", "2"))
     same = BillRequest(2001, {"cn": "1"}, reference_id="inv-1", bill_amount=Decimal("10.00"))
     result = await client.bills.create_many([one, other, one, same], concurrency=1)
@@ -752,7 +752,7 @@ async def test_one_reference_for_two_bills_creates_the_first(sandbox: Sandbox, c
 
 
 async def test_fetches_and_creates_go_hand_in_hand(sandbox: Sandbox, client: EnkashClient) -> None:
-    """What was fetched for each request is what is created, and the result of each is under its key."""
+    """Each create sends what the fetch returned for its request, and each result is under its key."""
     wanted = [BillRequest(2001, {"cn": f"{number}"}) for number in range(5)]
     fetched = await client.bills.fetch_many([*wanted, wanted[0], BillRequest(2202, {"cn": "1"})])
     assert _keys(fetched.succeeded)[:5] == [request.key for request in wanted]
@@ -770,7 +770,7 @@ async def test_fetches_and_creates_go_hand_in_hand(sandbox: Sandbox, client: Enk
 
 
 async def test_a_bill_that_does_not_exist_does_not_stop_the_reading(client: EnkashClient) -> None:
-    """It failed, with EnKash's reason; a wrong id was never sent."""
+    """The missing bill fails with EnKash's reason, and a malformed id is never sent."""
     bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=10)
     ids = ["nobody", bill.utility_enkash_id, "", bill.utility_enkash_id]
     result = await client.bills.get_many(ids, concurrency=1)

@@ -1,4 +1,4 @@
-"""News of bills: it reaches everyone who waits for that bill, and nobody else, and nothing is left of them."""
+"""News of a bill wakes every caller who waits for that bill and nobody else, and no listener is kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enkash_async import BillNotifier
 
 
 async def test_news_wakes_who_waits_for_the_bill() -> None:
-    """And says which bill it is about; there is none left then."""
+    """The waiting caller gets the bill's id once; a second read finds no news."""
     notifier = BillNotifier()
     with notifier.listen(["U-1", "U-2"]) as news:
         waiting = asyncio.ensure_future(news.wait())
@@ -23,7 +23,7 @@ async def test_news_wakes_who_waits_for_the_bill() -> None:
 
 
 async def test_news_that_came_before_the_wait_counts() -> None:
-    """A webhook may be quicker than the next pause."""
+    """A webhook may arrive before the wait begins, and the caller still hears of it."""
     notifier = BillNotifier()
     with notifier.listen(["U-1"]) as news:
         notifier.notify("U-1")
@@ -32,7 +32,7 @@ async def test_news_that_came_before_the_wait_counts() -> None:
 
 
 async def test_after_the_news_is_taken_the_wait_begins_anew() -> None:
-    """Old news does not wake anyone twice."""
+    """News that was taken does not wake the caller a second time."""
     notifier = BillNotifier()
     with notifier.listen(["U-1"]) as news:
         notifier.notify("U-1")
@@ -45,7 +45,7 @@ async def test_after_the_news_is_taken_the_wait_begins_anew() -> None:
 
 
 def test_news_comes_once_for_each_bill_in_the_order_of_the_first() -> None:
-    """EnKash sends a webhook again and again until it is answered."""
+    """The caller gets an id once, although EnKash posts again until it is answered."""
     notifier = BillNotifier()
     with notifier.listen(["U-1", "U-2", "U-3"]) as news:
         for one in ("U-3", "U-1", "U-3", "U-3", "U-1"):
@@ -54,7 +54,7 @@ def test_news_comes_once_for_each_bill_in_the_order_of_the_first() -> None:
 
 
 def test_everyone_who_waits_for_a_bill_hears_of_it() -> None:
-    """Each takes it for itself; who waits for another bill hears nothing."""
+    """Each waiting caller gets its own copy; a caller who waits for another bill gets nothing."""
     notifier = BillNotifier()
     with notifier.listen(["U-1"]) as one, notifier.listen(["U-2", "U-1"]) as both, notifier.listen(["U-2"]) as other:
         notifier.notify("U-1")
@@ -62,7 +62,7 @@ def test_everyone_who_waits_for_a_bill_hears_of_it() -> None:
 
 
 def test_news_of_a_bill_that_nobody_waits_for_is_dropped() -> None:
-    """Most webhooks are of that kind; it is not kept for whoever comes later."""
+    """The notifier keeps no news for later callers, because most webhooks are about other bills."""
     notifier = BillNotifier()
     notifier.notify("U-1")
     with notifier.listen(["U-1"]) as news:
@@ -73,7 +73,7 @@ def test_news_of_a_bill_that_nobody_waits_for_is_dropped() -> None:
 
 @pytest.mark.parametrize("ids", [["U-1", "U-2"], ["U-1", "U-1"], [], iter(["U-1", "U-2"])])
 def test_nothing_is_left_of_who_listened(ids: list[str]) -> None:
-    """However the block ends, and also where an id came twice."""
+    """The notifier forgets the listener, whichever end the block comes to and for repeated ids too."""
     notifier = BillNotifier()
     with pytest.raises(ZeroDivisionError), notifier.listen(ids):
         raise ZeroDivisionError
@@ -81,10 +81,10 @@ def test_nothing_is_left_of_who_listened(ids: list[str]) -> None:
 
 
 def test_who_leaves_takes_away_nobody_else() -> None:
-    """Two wait for one bill; one of them gives up."""
+    """One of two listeners ends, and the other still gets the news."""
     notifier = BillNotifier()
     with notifier.listen(["U-1"]) as stays:
-        with notifier.listen(["U-1"]) as leaves:
-            assert stays is not leaves
+        with notifier.listen(["U-1"]) as leaver:
+            assert stays is not leaver
         notifier.notify("U-1")
-        assert (stays.take(), leaves.take()) == (("U-1",), ())
+        assert (stays.take(), leaver.take()) == (("U-1",), ())

@@ -1,4 +1,4 @@
-"""Lists that arrive in pages, from servers that page well and from others."""
+"""The pager reads lists to their end, from servers that page correctly and from others."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def everything(pager: AsyncPager[Item]) -> list[Item]:
     ],
 )
 async def test_a_list_is_read_to_its_end_and_no_further(count: int, asked: list[tuple[int, int]]) -> None:
-    """A short page is the last one; after a full one, an empty one is."""
+    """The pager stops after a short page, or after an empty one that follows a full page."""
     server = Server(numbered(count))
     assert await everything(server.pager(3)) == numbered(count)
     assert server.asked == asked
@@ -99,7 +99,7 @@ async def test_a_list_is_read_to_its_end_and_no_further(count: int, asked: list[
 async def test_a_server_that_ignores_a_parameter_does_not_go_on_for_ever(
     serve: Serve, found: int, asked: list[tuple[int, int]]
 ) -> None:
-    """The second page brings nothing new, and what did come is there once."""
+    """The pager stops at a second page without new items and yields each item once."""
     server = Server(numbered(10), serve)
     assert await everything(server.pager(3)) == numbered(found)
     assert server.asked == asked
@@ -108,32 +108,32 @@ async def test_a_server_that_ignores_a_parameter_does_not_go_on_for_ever(
 @pytest.mark.parametrize("serve", [well, without_limit, without_offset, without_either])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 6, 7])
 async def test_items_without_an_id_end_as_well(serve: Serve, count: int) -> None:
-    """They are compared as a whole with the page before."""
+    """The pager compares the whole page with the one before and stops when they are equal."""
     items = [Item(None, str(number)) for number in range(count)]
     server = Server(items, serve)
     assert await everything(server.pager(3)) == (items[:3] if serve is without_offset else items)
 
 
 async def test_equal_items_without_an_id_on_one_page_are_all_kept() -> None:
-    """Two bills that look alike may be two bills."""
+    """The pager yields two bills that look alike, because they may be two bills."""
     items = [Item(None, "twin"), Item(None, "twin")]
     assert await everything(Server(items).pager(5)) == items
 
 
 async def test_ids_and_their_absence_may_be_mixed() -> None:
-    """Each item is judged by what it has."""
+    """The pager yields items with an id and items without one in the order of the server."""
     items = [Item(1), Item(None, "a"), Item(2), Item(None, "b"), Item(3), Item(None, "c"), Item(4)]
     assert await everything(Server(items).pager(3)) == items
 
 
 async def test_an_id_comes_once_within_a_page_and_across_pages() -> None:
-    """The first one counts."""
+    """The pager yields the first item of each id and drops every later one."""
     items = [Item(1, "first"), Item(1, "again"), Item(2), Item(1, "once more"), Item(3), Item(2, "again")]
     assert await everything(Server(items).pager(2)) == [Item(1, "first"), Item(2), Item(3)]
 
 
 async def test_a_false_id_is_an_id() -> None:
-    """Only None means that there is none."""
+    """The pager treats 0 and the empty text as ids; only None means that there is none."""
     assert await everything(Server([Item(0, "a"), Item(0, "b")]).pager(5)) == [Item(0, "a")]
 
 
@@ -141,7 +141,7 @@ async def test_a_false_id_is_an_id() -> None:
 
 
 async def test_nothing_is_sent_before_the_first_item_is_asked_for() -> None:
-    """Neither making a pager nor making an iterator asks for anything; then a page at a time is fetched."""
+    """The pager sends nothing when it is made or iterated, and then one request for each page."""
     server = Server(numbered(7))
     pager = server.pager(3)
     iterator = aiter(pager)
@@ -157,7 +157,7 @@ async def test_nothing_is_sent_before_the_first_item_is_asked_for() -> None:
 
 
 async def test_each_iteration_starts_anew() -> None:
-    """And two at the same time do not know of each other."""
+    """Two iterators of one pager do not share their position."""
     server = Server(numbered(4))
     pager = server.pager(3)
     one, two = aiter(pager), aiter(pager)
@@ -167,14 +167,14 @@ async def test_each_iteration_starts_anew() -> None:
 
 
 async def test_pages_come_as_lists() -> None:
-    """Without what an earlier page had; an empty one is none."""
+    """`pages()` yields lists without the items of earlier pages, and no empty list."""
     server = Server([Item(1), Item(2), Item(2), Item(3), Item(1), Item(3)])
     assert [page async for page in server.pager(2).pages()] == [[Item(1), Item(2)], [Item(3)]]
     assert [page async for page in Server([]).pager(2).pages()] == []
 
 
 async def test_a_failing_page_is_raised_and_the_items_before_it_are_kept() -> None:
-    """A caller can hold on to what it has."""
+    """The caller sees the error after it has got every item of the pages before."""
 
     async def fetch(offset: int, _: int) -> list[Item]:
         if offset:
@@ -197,7 +197,7 @@ async def test_a_failing_page_is_raised_and_the_items_before_it_are_kept() -> No
 
 @given(st.integers(0, 40), st.integers(1, 7))
 async def test_a_list_that_rests_comes_whole_and_in_order(count: int, page_size: int) -> None:
-    """Whatever its length and the size of a page."""
+    """An unchanged list comes whole and in order for any length and any page size."""
     server = Server(numbered(count))
     assert await everything(server.pager(page_size)) == numbered(count)
     assert len(server.asked) == count // page_size + 1
@@ -231,7 +231,7 @@ async def test_a_list_that_grows_at_its_head_loses_nothing(count: int, page_size
     st.integers(1, 5),
 )
 async def test_a_server_that_answers_at_random_gives_no_id_twice(pages: list[list[Item]], page_size: int) -> None:
-    """It may also remove, reorder and repeat; reading ends with what it says last."""
+    """The pager yields no id twice and ends, although the server removes, reorders and repeats items."""
     answers = iter(pages)
     found = await everything(Server([], lambda *_: next(answers, [])).pager(page_size))
     keys = [item.key for item in found if item.key is not None]
@@ -242,7 +242,7 @@ async def test_a_server_that_answers_at_random_gives_no_id_twice(pages: list[lis
 
 
 async def test_a_null_among_the_bills_is_not_the_end_of_the_list() -> None:
-    """A page with a hole in it is as long as any other; taking it for the last one would lose every bill after it."""
+    """A page with a null counts as full; taking it for the last one would lose every bill after it."""
     everything_there: list[Any] = [
         {"utilityEnkashId": "U1"},
         None,

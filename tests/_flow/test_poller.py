@@ -1,4 +1,4 @@
-"""Looking again and again: when, how long, and what ends it."""
+"""The poller: when it looks, for how long, and what ends it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROWING = PollPolicy(first=1.0, factor=2.0, longest=8.0, jitter=0.0)
 
 
 class Sight:
-    """Something that shows at the n-th look; each look takes a while."""
+    """Something that shows at the n-th look; each look takes some time."""
 
     def __init__(self, time: Time, shows_at: int = 10**9, takes: float = 0.0) -> None:
         self.patience: list[float] = []
@@ -43,7 +43,7 @@ def _poller(time: Time, random: Callable[[], float] = lambda: 0.5) -> Poller:
 
 
 async def test_a_look_returns_what_it_saw_or_failed_with() -> None:
-    """Failures are values here; an error that is none of ours is a defect, and passes."""
+    """`peek` returns an `EnkashError` as a value and raises every other error, which is a defect."""
 
     async def end(with_: object) -> object:
         if isinstance(with_, Exception):
@@ -58,7 +58,7 @@ async def test_a_look_returns_what_it_saw_or_failed_with() -> None:
 
 
 async def test_a_look_that_takes_too_long_is_cut_off() -> None:
-    """The call is cancelled, not left to itself."""
+    """`peek` cancels the call and does not leave it running."""
     ended = list[str]()
 
     async def hang() -> None:
@@ -73,7 +73,7 @@ async def test_a_look_that_takes_too_long_is_cut_off() -> None:
 
 
 async def test_a_cancelled_look_is_not_taken_for_a_late_one() -> None:
-    """Cancellation passes through."""
+    """The caller sees `CancelledError`, which `peek` does not turn into a time-out."""
     looking = asyncio.ensure_future(peek(asyncio.Event().wait(), 100))
     await asyncio.sleep(0)
     looking.cancel()
@@ -88,7 +88,7 @@ async def test_a_cancelled_look_is_not_taken_for_a_late_one() -> None:
     ("shows_at", "pauses"), [(1, []), (2, [1.0]), (4, [1.0, 2.0, 4.0]), (7, [1.0, 2.0, 4.0, 8.0, 8.0, 8.0])]
 )
 async def test_it_looks_at_once_and_then_in_growing_pauses_until_it_shows(shows_at: int, pauses: list[float]) -> None:
-    """Up to the longest; after the last look there is no pause."""
+    """Pauses grow up to the longest, and no pause follows the last look."""
     time = Time()
     sight = Sight(time, shows_at)
     await _poller(time).until(sight, seconds=1000, pauses=GROWING)
@@ -96,7 +96,7 @@ async def test_it_looks_at_once_and_then_in_growing_pauses_until_it_shows(shows_
 
 
 async def test_the_last_look_is_made_when_the_time_is_up() -> None:
-    """The last pause is cut to what is left; no look is made after that one."""
+    """The poller cuts the last pause to the time that is left and makes no look after it."""
     time = Time()
     sight = Sight(time)
     await _poller(time).until(sight, seconds=5.5, pauses=GROWING)
@@ -105,7 +105,7 @@ async def test_the_last_look_is_made_when_the_time_is_up() -> None:
 
 
 async def test_without_time_it_looks_once() -> None:
-    """A second is the least that a look gets."""
+    """A timeout of zero allows one look, which gets at least a second."""
     time = Time()
     sight = Sight(time)
     await _poller(time).until(sight, seconds=0, pauses=GROWING)
@@ -113,7 +113,7 @@ async def test_without_time_it_looks_once() -> None:
 
 
 async def test_the_time_that_looks_take_counts() -> None:
-    """Looks of three seconds, with pauses between: there are three of them in eight seconds."""
+    """Three looks of three seconds fit into eight seconds, because their own time counts."""
     time = Time()
     sight = Sight(time, takes=3.0)
     await _poller(time).until(sight, seconds=8, pauses=GROWING)
@@ -122,7 +122,7 @@ async def test_the_time_that_looks_take_counts() -> None:
 
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8), st.floats(0, 60))
 async def test_pauses_vary_at_random_and_the_end_comes_in_time(chances: list[float], seconds: float) -> None:
-    """Each pause within its share of jitter and below the longest, and together they are the time there was."""
+    """Each pause stays within its jitter and its maximum, and together they fill the timeout."""
     time, chance = Time(), iter(chances)
     pauses = PollPolicy(first=1.0, factor=2.0, longest=15.0, jitter=0.5)
     poller = _poller(time, lambda: next(chance, 0.5))
@@ -136,7 +136,7 @@ async def test_pauses_vary_at_random_and_the_end_comes_in_time(chances: list[flo
 
 
 async def test_two_who_began_together_do_not_ask_together() -> None:
-    """That is what the jitter is for; it takes its chance from the argument."""
+    """Two pollers with different random values spread their looks."""
     slept = []
     for chance in (0.0, 0.999):
         time = Time()
@@ -166,7 +166,7 @@ async def _alone() -> None:
 
 
 async def test_news_ends_a_pause(listened: tuple[BillNotifier, News]) -> None:
-    """A pause that would never end by itself; nothing is left of it."""
+    """News ends a pause of any length and leaves no task."""
     notifier, news = listened
     looks = list[tuple[str, ...]]()
 
@@ -182,7 +182,7 @@ async def test_news_ends_a_pause(listened: tuple[BillNotifier, News]) -> None:
 
 
 async def test_a_pause_without_news_ends_by_itself(listened: tuple[BillNotifier, News]) -> None:
-    """As if there were nobody to bring any; the waiting for it is given up each time."""
+    """A pause ends on time without news, and each wait for news is cancelled."""
     time = Time()
     await _poller(time).until(Sight(time, 4), seconds=100, pauses=GROWING, news=listened[1])
     assert time.slept == [1.0, 2.0, 4.0]
@@ -190,7 +190,7 @@ async def test_a_pause_without_news_ends_by_itself(listened: tuple[BillNotifier,
 
 
 async def test_a_pause_that_is_cancelled_leaves_nothing_behind(listened: tuple[BillNotifier, News]) -> None:
-    """Neither the sleep nor the waiting for news."""
+    """Cancelling a pause ends both the sleep and the wait for news."""
     time = Time()
     until = Poller(sleep=_for_ever).until(Sight(time), seconds=1e6, pauses=PollPolicy(), news=listened[1])
     looking = asyncio.ensure_future(until)
@@ -203,7 +203,7 @@ async def test_a_pause_that_is_cancelled_leaves_nothing_behind(listened: tuple[B
 
 @pytest.mark.parametrize("with_news", [False, True])
 async def test_a_sleep_that_fails_is_not_slept_over(listened: tuple[BillNotifier, News], with_news: bool) -> None:
-    """A scheduler of the user's own may say that it is closing; going on without a pause would be a storm."""
+    """The caller sees the error of a user's scheduler; looking on without a pause would flood EnKash."""
     time = Time()
 
     async def closing(_: float) -> None:

@@ -1,4 +1,4 @@
-"""What may be done after a failure, and after which pause."""
+"""One table says what may be done after a failure, and after which pause."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _unavailable(retry_after: float) -> ServerError:
 
 
 def _asking(status: int, **evidence: Any) -> ServerError:
-    """Return a failure that asks to come back, but does not say that nothing was done."""
+    """Return a failure that names a time to come back and does not say that nothing was done."""
     error = ServerError(f"{status} with Retry-After", status=status, **evidence)
     error.retry_after = 1.0
     return error
@@ -123,16 +123,16 @@ EVERY_ERROR = [
 
 
 def test_every_class_of_the_tree_has_a_row_of_its_own() -> None:
-    """A new class is not judged by the row of its base without anybody having thought about it."""
+    """A new error class without a row fails here, so it cannot inherit its base's verdict unnoticed."""
     assert len(EVERY_ERROR) > 25
     assert set(TABLE) == set(EVERY_ERROR)
 
 
 def test_a_class_of_the_users_own_is_judged_as_its_base() -> None:
-    """A token source may raise its own kind of `TokenEndpointError`."""
+    """The table applies the row of the base to an error class that a token source defines."""
 
     class OwnError(TokenEndpointError):
-        """Made by a user."""
+        """An error class that a user defines."""
 
     assert judge(OwnError("x")) == judge(TokenEndpointError("x"))
     assert judge(OwnError("x", counted=True)) == judge(TokenEndpointError("x", counted=True))
@@ -159,7 +159,7 @@ OF_THE_CALL = [BadRequestError("x"), NotFoundError("x"), OutcomeUnknownError("x"
     ids=repr,
 )
 def test_a_failure_is_transient_or_permanent_or_of_the_one_call(problem: EnkashError, lasts: Lasts) -> None:
-    """A login that may have been counted is not made again, though its failure looks like a transient one."""
+    """A login that may have been counted is permanent, although its failure looks transient."""
     verdict = judge(problem)
     assert verdict.lasts is lasts
     assert (verdict.is_transient, verdict.is_permanent) == (lasts is Lasts.TRANSIENT, lasts is Lasts.PERMANENT)
@@ -174,7 +174,7 @@ def test_a_failure_is_transient_or_permanent_or_of_the_one_call(problem: EnkashE
     ids=repr,
 )
 def test_a_job_ends_with_what_every_item_would_meet(problem: EnkashError, ends_job: bool) -> None:
-    """A refused password ends it; a wrong argument is the fault of its own item."""
+    """A refused password ends the job; a wrong argument fails its own item alone."""
     assert judge(problem).ends_job is ends_job
 
 
@@ -198,12 +198,12 @@ def test_a_job_ends_with_what_every_item_would_meet(problem: EnkashError, ends_j
     ids=repr,
 )
 def test_one_item_may_be_to_blame_for_an_answer_about_content(problem: EnkashError, one_item: bool) -> None:
-    """A velocity limit, a 403 or an overload would meet each item alone as well."""
+    """The table blames no single item for a velocity limit, a 403 or an overload."""
     assert judge(problem).one_item is one_item
 
 
 def test_only_enkashs_own_words_say_that_a_bill_is_absent() -> None:
-    """A bare 404 may come from a wrong route or a gateway."""
+    """A bare 404 does not count, because a wrong route or a gateway may send it."""
     bare, told = NotFoundError("x", status=404), NotFoundError("x", status=400)
     told.bill_absent = True
     assert (judge(bare).says_absent, judge(told).says_absent) == (False, True)
@@ -258,20 +258,20 @@ ADVICE: list[tuple[EnkashError, RetryAdvice]] = [
 
 @pytest.mark.parametrize(("problem", "advice"), ADVICE, ids=repr)
 def test_an_error_tells_a_task_queue_what_to_do(problem: EnkashError, advice: RetryAdvice) -> None:
-    """NOW, LATER, NEVER or LOOK, and the seconds where they are known."""
+    """Each error says NOW, LATER, NEVER or LOOK, and the seconds where they are known."""
     assert problem.retry is advice
     assert problem.copy().retry is advice
     assert problem.retry_after == (7.0 if isinstance(problem, TokenEndpointError) and problem.retry_after else None)
 
 
 def test_every_class_has_advice_that_was_thought_about() -> None:
-    """The list above names each class of the tree."""
+    """The list above names each class of the tree, so a new class fails here."""
     assert {type(problem) for problem, _ in ADVICE} == set(TABLE)
 
 
 @pytest.mark.parametrize("problem", [problem for problem, _ in ADVICE], ids=repr)
 def test_advice_and_table_agree(problem: EnkashError) -> None:
-    """What may have moved money is looked at; nothing that may be sent again at once is called hopeless."""
+    """A failure that may have moved money says LOOK, and one that may be repeated at once never says NEVER."""
     verdict = judge(problem)
     if verdict.group is bulk.BulkGroup.UNKNOWN:
         assert problem.retry is RetryAdvice.LOOK
@@ -286,7 +286,7 @@ def test_advice_and_table_agree(problem: EnkashError) -> None:
 
 @pytest.mark.parametrize(("failure", "reading", "changing", "with_writes"), DECISIONS, ids=str)
 def test_a_failure_has_its_verdict(failure: EnkashError, reading: Next, changing: Next, with_writes: Next) -> None:
-    """What reads is repeated where that can help; what changes something is not resent after it may have arrived."""
+    """Reads are repeated where that can help, and a write that may have arrived is never sent again."""
     assert {decide(Effect.READ, failure, writes=writes) for writes in (False, True)} == {reading}
     assert {decide(effect, failure) for effect in OTHERS} == {changing}
     assert {decide(effect, failure, writes=False) for effect in OTHERS} == {changing}
@@ -294,14 +294,14 @@ def test_a_failure_has_its_verdict(failure: EnkashError, reading: Next, changing
 
 
 def test_the_table_covers_every_effect() -> None:
-    """Three effects change something: creating, confirming, and a call of the user's own."""
+    """Creates, confirmations and calls of the user's own each have a verdict as writes."""
     assert {effect.name for effect in OTHERS} == {"CREATES", "CONFIRMS", "WRITES"}
 
 
 @pytest.mark.parametrize("effect", OTHERS)
 @pytest.mark.parametrize("failure", [failure for failure, *_ in DECISIONS], ids=str)
 def test_what_may_have_arrived_is_never_resent(effect: Effect, failure: EnkashError) -> None:
-    """The one rule that keeps money from moving twice, stated apart from the table."""
+    """No write that may have arrived is repeated; this rule keeps money from moving twice."""
     if decide(effect, failure) is AGAIN:
         never_left = isinstance(failure, TransportError) and not failure.sent
         assert never_left or (isinstance(failure, TokenEndpointError) and not failure.counted)
@@ -318,7 +318,7 @@ def test_what_may_have_arrived_is_never_resent(effect: Effect, failure: EnkashEr
 def test_writes_repeats_a_503_that_names_a_time_and_no_other_answer(
     effect: Effect, kind: type[ApiError], status: int, code: int | None, retry_after: float | None, writes: bool
 ) -> None:
-    """Whatever the status, the code and the header."""
+    """`writes` repeats a 503 with a time and no other answer, for any status, code and header."""
     failure = kind("x", status=status, response_code=code)
     if isinstance(failure, ServerError):
         failure.retry_after = retry_after

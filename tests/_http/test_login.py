@@ -45,7 +45,7 @@ def clock() -> Clock:
 
 
 class Answer:
-    """A server's whole answer to every request."""
+    """A server that gives one whole answer to every request."""
 
     def __init__(self, body: bytes | str, status: str = "200 OK", *headers: str) -> None:
         raw = body if isinstance(body, bytes) else body.encode()
@@ -83,14 +83,14 @@ async def rejection_of(answer: Answer) -> CredentialsRejectedError:
 
 
 async def trouble_of(answer: Answer) -> TokenEndpointError:
-    """Return the failure that says nothing about the credentials."""
+    """Return the failure of a login that says nothing about the credentials."""
     failure = await failure_of(answer)
     assert type(failure) is TokenEndpointError
     return failure
 
 
 async def puzzle_of(answer: Answer) -> TokenReplyError:
-    """Return the failure of a success without a token."""
+    """Return the failure of a login that succeeded without a token."""
     failure = await failure_of(answer)
     assert type(failure) is TokenReplyError
     assert failure.counted
@@ -112,7 +112,7 @@ async def sent_by(credentials: Credentials) -> tuple[str, dict[str, str], bytes]
 
 
 async def test_the_documented_request_is_sent() -> None:
-    """Basic header and form, to the letter."""
+    """The login sends the Basic header and the form of EnKash's page, letter for letter."""
     line, headers, body = await sent_by(OURS)
     assert line == "POST /oauth/token HTTP/1.1"
     assert headers["authorization"] == "Basic " + base64.b64encode(b"demo-client:demo-secret").decode()
@@ -124,13 +124,13 @@ async def test_the_documented_request_is_sent() -> None:
 
 @pytest.mark.parametrize(("given_id", "sent"), [(None, "demo-client"), ("CEKDEMO456", "CEKDEMO456")])
 async def test_the_forms_client_id_defaults_to_the_headers(given_id: str | None, sent: str) -> None:
-    """EnKash's products differ in whether the two are the same."""
+    """The form repeats the header's client id unless the user names another one."""
     _, _, body = await sent_by(attrs.evolve(OURS, form_client_id=given_id))
     assert urllib.parse.parse_qs(body.decode())["clientId"] == [sent]
 
 
 async def test_reserved_characters_are_encoded_as_a_form() -> None:
-    """`+` is not taken for a space, nor `&` for the next member; the letters of other scripts go as UTF-8."""
+    """The form encodes `+`, `&` and other scripts, so that the server decodes the same credentials."""
     _, headers, body = await sent_by(Credentials("c+é", "s%:&", "a+b&c=d%@example.com", 'p +%&=?#/é₹नमस्ते\n"', "f&="))
     assert b"username=a%2Bb%26c%3Dd%25%40example.com" in body
     assert b"password=p+%2B%25%26%3D%3F%23%2F%C3%A9%E2%82%B9" in body
@@ -151,7 +151,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 def test_whatever_the_credentials_they_arrive_whole(
     client_id: str, client_secret: str, username: str, password: str
 ) -> None:
-    """Any character in any of them; a colon in the client id alone cannot be sent."""
+    """The server decodes any characters of the credentials; only a colon in the client id is refused."""
     credentials = Credentials(client_id.replace(":", "-"), client_secret, username, password)
     _, headers, body = asyncio.run(sent_by(credentials))
     form = urllib.parse.parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
@@ -161,7 +161,7 @@ def test_whatever_the_credentials_they_arrive_whole(
 
 
 async def test_the_path_can_be_another_one() -> None:
-    """Below whatever path the base URL has."""
+    """The login uses the configured path below the path of the base URL."""
     async with raw_server(Answer(GOOD)) as server:
         await PasswordGrant(f"{server.base_url}/prefix/", OURS, path="/v2/token").fetch_token()
     assert server.requests[0].startswith(b"POST /prefix/v2/token HTTP/1.1\r\n")
@@ -169,7 +169,7 @@ async def test_the_path_can_be_another_one() -> None:
 
 @pytest.mark.parametrize("failing", ["500 Oops", "503 Busy", "401 No", "302 Found"])
 async def test_each_call_is_one_attempt(failing: str) -> None:
-    """Whatever the answer: repeating is for those who can see the guard."""
+    """The login is never repeated here, because only the provider sees the guard."""
     async with raw_server(Answer(b"{}", failing, "Location: /oauth/token", "Retry-After: 0")) as server:
         with pytest.raises(TokenError):
             await PasswordGrant(server.base_url, OURS).fetch_token()
@@ -177,21 +177,21 @@ async def test_each_call_is_one_attempt(failing: str) -> None:
 
 
 def test_credentials_are_credentials() -> None:
-    """A dictionary of them is refused where it is given, not at the first login; its values are not shown."""
+    """The constructor refuses a dict of credentials at once and does not show its values."""
     with pytest.raises(ConfigurationError, match="not dict") as caught:
         PasswordGrant("https://enkash.example", {"password": "demo-password"})  # type: ignore[arg-type]
     assert "demo" not in str(caught.value)
 
 
 def test_plain_http_is_for_this_machine() -> None:
-    """A password is not sent in the clear, unless somebody says so."""
+    """The login refuses to send a password in the clear to another machine unless the user allows it."""
     with pytest.raises(ConfigurationError, match="https"):
         PasswordGrant("http://enkash.example", OURS)
     PasswordGrant("http://enkash.example", OURS, allow_insecure=True)
 
 
 def test_a_login_has_eight_seconds() -> None:
-    """Three of them to connect: a caller waits for it."""
+    """The defaults are eight seconds in all and three to connect, because a caller waits."""
     assert Timeouts(total=8.0, connect=3.0) == LOGIN_TIMEOUTS
 
 
@@ -222,7 +222,7 @@ def test_a_login_has_eight_seconds() -> None:
     ],
 )
 async def test_every_casing_is_read(token_name: str, lifetime_name: str, said: object, lifetime: float) -> None:
-    """Lifetimes as numbers or as text; what cannot be read is 0, which the provider replaces."""
+    """The login reads lifetimes as numbers and as text; an unreadable one becomes 0, which the provider replaces."""
     token = await log_in(Answer(json.dumps({token_name: "at-1", lifetime_name: said, "unknown": {}})))
     assert token.reveal() == "at-1"
     assert token.expires_in == lifetime
@@ -230,7 +230,7 @@ async def test_every_casing_is_read(token_name: str, lifetime_name: str, said: o
 
 @pytest.mark.parametrize("style", get_args(TokenStyle))
 async def test_the_sandbox_and_the_grant_agree(style: TokenStyle) -> None:
-    """In all three shapes that EnKash's products show."""
+    """The login reads the sandbox's token in all three shapes that EnKash's products show."""
     async with Sandbox(token_style=style, token_lifetime=1800.0) as sandbox:
         token = await PasswordGrant(sandbox.base_url, sandbox.credentials).fetch_token()
         assert token.expires_in == pytest.approx(1800, abs=2)
@@ -248,14 +248,14 @@ async def test_the_sandbox_and_the_grant_agree(style: TokenStyle) -> None:
     ],
 )
 async def test_odd_wrappings_are_read(body: str) -> None:
-    """An envelope, a byte order mark, the same member twice over, a line end behind the token."""
+    """The login reads a token in an envelope, behind a byte order mark, repeated, or with a line end."""
     token = await log_in(Answer(body))
     assert (token.authorization, token.expires_in) == ("Bearer at-1", 300)
 
 
 @pytest.mark.parametrize("status", ["200 OK", "201 Created"])
 async def test_any_success_will_do(status: str) -> None:
-    """Whatever the content type says."""
+    """The login reads a token from every 2xx, although the content type names plain text."""
     assert (await log_in(Answer(GOOD, status, "Content-Type: text/plain"))).reveal() == "at-1"
 
 
@@ -265,7 +265,7 @@ BEFORE = "Date: Sat, 31 Dec 2022 23:49:59 GMT"
 
 @pytest.mark.parametrize("said", [EXPIRY, str(EXPIRY), float(EXPIRY)])
 async def test_an_instant_of_expiry_is_judged_by_the_replys_date(said: object) -> None:
-    """EnKash's clock against EnKash's clock: this machine's may be years off. The header counts whole seconds."""
+    """EnKash's `Date` header gives the lifetime, since this machine's clock may be wrong."""
     answer = Answer(json.dumps({"token": "at-1", "expiry": said, "resultCode": 200}), "200 OK", BEFORE)
     for wall_clock in (lambda: 0.0, lambda: 4e9):
         assert 599 <= (await log_in(answer, wall_clock=wall_clock)).expires_in <= 600
@@ -273,19 +273,19 @@ async def test_an_instant_of_expiry_is_judged_by_the_replys_date(said: object) -
 
 @pytest.mark.parametrize("date", [(), ("Date: today",), ("Date: Sat, 31 Dec 99999 23:49:59 GMT",)])
 async def test_without_a_date_this_machines_clock_has_to_do(date: tuple[str, ...]) -> None:
-    """There is nothing better."""
+    """The local clock turns `expiry` into a lifetime where the `Date` header is absent or unreadable."""
     answer = Answer(json.dumps({"token": "at-1", "expiry": EXPIRY}), "200 OK", *date)
     assert (await log_in(answer, wall_clock=lambda: EXPIRY / 1000 - 450)).expires_in == 450
 
 
 async def test_a_lifetime_goes_before_an_instant() -> None:
-    """It depends on no clock at all."""
+    """The login prefers `expiresIn` to `expiry`, because it depends on no clock."""
     body = json.dumps({"token": "at-1", "expiry": EXPIRY, "expires_in": 300})
     assert (await log_in(Answer(body, "200 OK", BEFORE))).expires_in == 300
 
 
 async def test_the_age_counts_from_before_the_request(clock: Clock) -> None:
-    """A slow answer cannot make a token look younger."""
+    """A slow answer does not make a token look younger than it is."""
 
     class Slow(Answer):
         async def __call__(self, server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -321,13 +321,13 @@ async def test_the_age_counts_from_before_the_request(clock: Clock) -> None:
     ],
 )
 async def test_a_token_that_no_header_can_hold_is_refused(value: object) -> None:
-    """Better here than with every request."""
+    """The login fails here, where otherwise every later request would fail."""
     failure = await puzzle_of(Answer(json.dumps({"accessToken": value, "expiresIn": 300})))
     assert "X-Injected" not in str(failure)
 
 
 async def test_a_long_token_is_fine() -> None:
-    """A signed one with many claims may have some thousand characters."""
+    """The login takes a signed token of some thousand characters."""
     assert len((await log_in(Answer(json.dumps({"accessToken": "t" * 16_384})))).reveal()) == 16_384
 
 
@@ -349,13 +349,13 @@ async def test_a_long_token_is_fine() -> None:
     ],
 )
 async def test_a_success_without_a_token_is_an_error_of_its_own(body: str | bytes) -> None:
-    """With the evidence that there is: status and content type."""
+    """The error carries status and content type as its evidence."""
     failure = await puzzle_of(Answer(body, "200 OK"))
     assert (failure.status, failure.content_type) == (200, "application/json")
 
 
 async def test_a_success_of_no_kind_says_so() -> None:
-    """Some gateway answered; the base URL may be wrong."""
+    """The message suggests that a gateway answered and that the base URL may be wrong."""
 
     async def bare(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -369,7 +369,7 @@ async def test_a_success_of_no_kind_says_so() -> None:
 
 
 async def test_a_success_far_larger_than_a_token_is_not_read_to_its_end() -> None:
-    """A megabyte is enough."""
+    """The login stops at a megabyte, so a server cannot fill this process's memory."""
     failure = await puzzle_of(Answer(b'{"accessToken":"at-1","x":"' + b"x" * 2**20 + b'"}'))
     assert "larger" in str(failure)
     assert failure.status == 200
@@ -380,7 +380,7 @@ async def test_a_success_far_larger_than_a_token_is_not_read_to_its_end() -> Non
     [("502 Bad Gateway", TokenEndpointError), ("503 Busy", TokenEndpointError), ("401 No", CredentialsRejectedError)],
 )
 async def test_a_large_page_does_not_hide_the_status(status: str, kind: type[TokenError]) -> None:
-    """A gateway's large error page is a passing failure as well, and closes no guard."""
+    """A gateway's large error page is a transient failure and closes no guard."""
     failure = await failure_of(Answer(b"<html>" + b" " * 2**20, status))
     assert type(failure) is kind
 
@@ -393,7 +393,7 @@ async def test_a_large_page_does_not_hide_the_status(status: str, kind: type[Tok
     ],
 )
 async def test_a_refusal_with_a_status_of_success_is_a_refusal(body: str, error: str | None, says_locked: bool) -> None:
-    """Some of EnKash's products answer errors with 200; the evidence says so."""
+    """The error says that EnKash refused the login with a status of 200."""
     failure = await rejection_of(Answer(body))
     assert (failure.error, failure.locked) == (error, says_locked)
     assert failure.status == 200
@@ -405,7 +405,7 @@ async def test_a_refusal_with_a_status_of_success_is_a_refusal(body: str, error:
 @pytest.mark.parametrize("word", ["invalid_grant", "invalid_client", "unauthorized_client", "access_denied"])
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_refused_credentials_are_said_to_be(status: int, word: str) -> None:
-    """With OAuth's word for it."""
+    """The error carries the status and OAuth's word, and its message shows both."""
     failure = await rejection_of(Answer(json.dumps({"error": word}), f"{status} No"))
     assert (failure.status, failure.error, failure.locked) == (status, word, False)
     assert f"HTTP {status}, {word}" in str(failure)
@@ -416,7 +416,7 @@ async def test_refused_credentials_are_said_to_be(status: int, word: str) -> Non
     "body", ["", "{}", "<html>Forbidden</html>", '{"error":["invalid_grant"]}', '{"error":"demo"}']
 )
 async def test_without_a_known_word_the_status_is_enough(status: int, body: str) -> None:
-    """A 400 as well: one attempt too few costs less than one too many. Unknown words are not repeated."""
+    """A 400 counts as a refusal, since an attempt too few costs least; unknown words are not repeated."""
     failure = await rejection_of(Answer(body, f"{status} No"))
     assert (failure.status, failure.error, failure.locked) == (status, None, False)
     assert "demo" not in str(failure)
@@ -426,7 +426,7 @@ async def test_without_a_known_word_the_status_is_enough(status: int, body: str)
     "word", ["invalid_request", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable"]
 )
 async def test_a_request_that_enkash_did_not_understand_says_nothing_about_a_password(word: str) -> None:
-    """Nobody looked at it."""
+    """The client charges no attempt to the account, because EnKash did not check the password."""
     failure = await trouble_of(Answer(json.dumps({"error": word}), "400 Bad Request"))
     assert word in str(failure)
     assert not failure.counted
@@ -445,14 +445,14 @@ async def test_a_request_that_enkash_did_not_understand_says_nothing_about_a_pas
 )
 @pytest.mark.parametrize("status", [400, 401, 403, 422, 429, 500])
 async def test_a_locked_account_is_recognised(status: int, text: str) -> None:
-    """Whatever the status that comes with the word."""
+    """The word for a locked account counts with any status."""
     failure = await rejection_of(Answer(text, f"{status} No"))
     assert failure.locked
     assert "unlocked" in str(failure)
 
 
 async def test_423_means_locked() -> None:
-    """Without any text."""
+    """The status alone locks the account, because the body is empty."""
     failure = await rejection_of(Answer("", "423 Locked"))
     assert (failure.status, failure.locked) == (423, True)
 
@@ -470,18 +470,18 @@ async def test_423_means_locked() -> None:
     ],
 )
 async def test_other_words_and_pages_do_not_lock(text: str) -> None:
-    """A gateway's page may speak of anything, and a database of its own locks."""
+    """A gateway's page that speaks of locks does not mark the account as locked."""
     assert (await rejection_of(Answer(text, "401 No"))).locked is False
     assert not (await trouble_of(Answer(text, "500 Oops"))).counted
 
 
-# --- passing failures -------------------------------------------------------------------------------------------------
+# --- transient failures -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 302, 307, 404, 405, 408, 415, 422, 429])
 @pytest.mark.parametrize("body", ["", "{}", "<html>"])
-async def test_other_statuses_are_passing_failures(status: int, body: str) -> None:
-    """Not counted, since EnKash has not judged the password; redirects are not followed with one."""
+async def test_other_statuses_are_transient_failures(status: int, body: str) -> None:
+    """The attempt is not charged, and the login does not follow a redirect with the password."""
     failure = await trouble_of(Answer(body, f"{status} Oops", "Location: /elsewhere"))
     assert (failure.counted, failure.retry_after) == (False, None)
     assert f"HTTP {status}" in str(failure)
@@ -499,13 +499,13 @@ async def test_other_statuses_are_passing_failures(status: int, body: str) -> No
     ],
 )
 async def test_retry_after_is_read(status: str, header: str, seconds: float | None) -> None:
-    """In seconds, or as an instant that is judged by the reply's own date."""
+    """The error has the seconds, also from a date that is read against the reply's own `Date`."""
     failure = await trouble_of(Answer("{}", status, BEFORE, f"Retry-After: {header}"))
     assert failure.retry_after == seconds
 
 
 async def test_a_time_out_after_sending_may_have_counted() -> None:
-    """EnKash has the password."""
+    """The attempt is charged, because EnKash may already have checked the password."""
     async with Sandbox() as sandbox:
         sandbox.faults.add("token", FaultKind.SLOW, delay=60)
         with pytest.raises(TokenEndpointError) as caught:
@@ -516,7 +516,7 @@ async def test_a_time_out_after_sending_may_have_counted() -> None:
 
 @pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.TRUNCATED])
 async def test_a_connection_that_drops_after_sending_may_have_counted(kind: FaultKind) -> None:
-    """Whether the answer never came or only a part of it."""
+    """The attempt is charged, whether the answer is missing or cut short."""
     async with Sandbox() as sandbox:
         sandbox.faults.add("token", kind)
         with pytest.raises(TokenEndpointError) as caught:
@@ -528,7 +528,7 @@ async def test_a_connection_that_drops_after_sending_may_have_counted(kind: Faul
 
 
 async def test_an_answer_that_is_not_http_may_have_counted() -> None:
-    """Whoever answered has the password."""
+    """The attempt is charged, because the other side has read the password."""
 
     async def chatter(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -542,7 +542,7 @@ async def test_an_answer_that_is_not_http_may_have_counted() -> None:
 
 
 async def test_a_refused_connection_does_not_count() -> None:
-    """Nothing was sent."""
+    """The attempt is not charged, because no password left this process."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -553,7 +553,7 @@ async def test_a_refused_connection_does_not_count() -> None:
 
 
 async def test_a_connection_that_does_not_come_about_in_time_does_not_count() -> None:
-    """The listener's queue is full, as that of a server which hangs."""
+    """The attempt is not charged when the listener's queue is full, as on a hanging server."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -577,7 +577,7 @@ async def test_a_connection_that_does_not_come_about_in_time_does_not_count() ->
 
 
 async def test_a_session_of_the_users_is_used_and_left_open() -> None:
-    """Proxies and certificates are set there."""
+    """The login uses the user's session, on which proxies and certificates are set, and does not close it."""
     async with raw_server(Answer(GOOD)) as server, aiohttp.ClientSession(headers={"X-Ours": "yes"}) as session:
         grant = PasswordGrant(server.base_url, OURS, session=session)
         await grant.fetch_token()
@@ -588,7 +588,7 @@ async def test_a_session_of_the_users_is_used_and_left_open() -> None:
 
 
 async def test_a_session_that_raises_for_a_status_is_no_obstacle() -> None:
-    """Its setting is for its user's own calls: a refusal must not look like an answer that never came."""
+    """The login reads the refusal, although the user's session is set to raise for a status."""
     answer = Answer('{"error":"invalid_grant"}', "400 Bad Request")
     async with raw_server(answer) as server, aiohttp.ClientSession(raise_for_status=True) as session:
         with pytest.raises(CredentialsRejectedError):
@@ -596,7 +596,7 @@ async def test_a_session_that_raises_for_a_status_is_no_obstacle() -> None:
 
 
 async def test_a_closed_session_sends_nothing() -> None:
-    """And the attempt does not count."""
+    """The attempt is not charged, because a closed session cannot send."""
     session = aiohttp.ClientSession()
     await session.close()
     async with raw_server(Answer(GOOD)) as server:
@@ -608,13 +608,13 @@ async def test_a_closed_session_sends_nothing() -> None:
 
 @pytest.mark.parametrize("status", ["200 OK", "401 No", "503 Busy"])
 async def test_its_own_session_is_closed_after_each_login(status: str) -> None:
-    """Warnings are errors in this suite, an unclosed session among them."""
+    """The login leaves no open session, whose warning would fail this suite."""
     await asyncio.gather(*(log_in(Answer(GOOD, status)) for _ in range(3)), return_exceptions=True)
     gc.collect()
 
 
 async def test_a_login_that_is_cancelled_leaves_nothing_open() -> None:
-    """The connection is closed."""
+    """The server sees the connection close when the caller cancels the login."""
     hung_up = asyncio.Event()
 
     async def silence(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -635,7 +635,7 @@ async def test_a_login_that_is_cancelled_leaves_nothing_open() -> None:
 
 
 async def test_one_grant_serves_several_loops() -> None:
-    """Without a session of the user's it is tied to none."""
+    """The grant is tied to no event loop unless the user gives it a session."""
     async with Sandbox() as sandbox:
         grant = PasswordGrant(sandbox.base_url, sandbox.credentials)
 

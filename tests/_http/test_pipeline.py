@@ -55,8 +55,8 @@ BRIEF = Timeouts(total=0.3)
 
 
 @pytest.fixture
-async def hasty(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
-    """A client that gives up soon."""
+async def brief_client(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
+    """A client whose attempts time out soon."""
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER, timeout=BRIEF) as made:
         yield made
 
@@ -73,7 +73,7 @@ async def _error(call: Any) -> EnkashError:
 
 # --- reads ------------------------------------------------------------------------------------------------------------
 
-PASSING = [
+TRANSIENT = [
     FaultKind.RATE_LIMITED,
     FaultKind.BAD_GATEWAY,
     FaultKind.UNAVAILABLE,
@@ -83,11 +83,11 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize("kind", PASSING)
-async def test_a_read_is_repeated_after_a_passing_fault(
+@pytest.mark.parametrize("kind", TRANSIENT)
+async def test_a_read_is_repeated_after_a_transient_fault(
     sandbox: Sandbox, client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Two faults in a row, and the third attempt brings the bill."""
+    """The third attempt returns the bill after two faults."""
     bill = await _bill(client)
     sandbox.faults.add("bill", kind, times=2, retry_after=0)
     assert (await client.bills.get(bill.utility_enkash_id)).reference_id == "ref-1"
@@ -113,24 +113,24 @@ async def test_a_read_is_repeated_after_a_passing_fault(
 @pytest.mark.parametrize(
     "route", ["billers", "biller_categories", "fetch_bill", "bill", "bill_by_reference", "search_bills"]
 )
-async def test_each_lasting_fault_has_its_own_error_on_a_read(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind, expected: type[EnkashError], route: str
+async def test_each_permanent_fault_has_its_own_error_on_a_read(
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind, expected: type[EnkashError], route: str
 ) -> None:
-    """The fault never ends, so the error of its kind is raised once the attempts are used up."""
+    """The client raises the error of the fault once its attempts are used up."""
     sandbox.faults.add(route, kind, times=None, delay=5, retry_after=0)
     calls: dict[str, Callable[[], Any]] = {
-        "billers": lambda: anext(aiter(hasty.billers.list())),
-        "biller_categories": hasty.billers.list_categories,
-        "fetch_bill": lambda: hasty.bills.fetch_current(2001, CN),
-        "bill": lambda: hasty.bills.get("U-1"),
-        "bill_by_reference": lambda: hasty.bills.get_by_reference("R-1"),
-        "search_bills": lambda: anext(aiter(hasty.bills.search(BillFilter()))),
+        "billers": lambda: anext(aiter(brief_client.billers.list())),
+        "biller_categories": brief_client.billers.list_categories,
+        "fetch_bill": lambda: brief_client.bills.fetch_current(2001, CN),
+        "bill": lambda: brief_client.bills.get("U-1"),
+        "bill_by_reference": lambda: brief_client.bills.get_by_reference("R-1"),
+        "search_bills": lambda: anext(aiter(brief_client.bills.search(BillFilter()))),
     }
     assert type(await _error(calls[route]())) in {expected, *expected.__subclasses__()}
 
 
 async def test_a_plain_500_is_not_repeated(sandbox: Sandbox, client: EnkashClient) -> None:
-    """It is EnKash's own word, a failed fetch among others, and would come again."""
+    """The client sends once, because EnKash answers a failed fetch with 500 every time."""
     sandbox.faults.add("fetch_bill", FaultKind.SERVER_ERROR, times=None)
     assert isinstance(await _error(client.bills.fetch_current(2001, CN)), ServerError)
     assert sandbox.counts["fetch_bill"] == 1
@@ -153,7 +153,7 @@ UNCLEAR = [*HIDDEN, *DONE]
 
 
 async def _creates(client: EnkashClient) -> dict[str, Callable[[], Any]]:
-    """Return both ways to create a bill, by the route that they take."""
+    """Return both calls that create a bill, by their route."""
     fetched = await client.bills.fetch_current(2001, CN)
     return {
         "create_bill": lambda: client.bills.create_from_fetch(fetched, reference_id="ref-a"),
@@ -163,10 +163,10 @@ async def _creates(client: EnkashClient) -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("kind", HIDDEN)
 async def test_a_create_that_is_looked_for_in_vain_is_said_to_be_unknown(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once, and the reference to come back with is on the error."""
-    for route, call in (await _creates(hasty)).items():
+    """The client sends the create once, and the error has the reference to look for later."""
+    for route, call in (await _creates(brief_client)).items():
         sandbox.faults.add(route, kind, times=None, delay=30)
         problem = await _error(call())
         assert isinstance(problem, OutcomeUnknownError)
@@ -180,10 +180,10 @@ async def test_a_create_that_is_looked_for_in_vain_is_said_to_be_unknown(
 
 @pytest.mark.parametrize("kind", DONE)
 async def test_a_create_that_was_done_is_found_by_its_reference(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once; the bill says that it was looked up."""
-    for route, call in (await _creates(hasty)).items():
+    """The client sends the create once and marks the bill as looked up."""
+    for route, call in (await _creates(brief_client)).items():
         sandbox.faults.add(route, kind, times=None)
         bill = await call()
         assert bill.recovered
@@ -193,7 +193,7 @@ async def test_a_create_that_was_done_is_found_by_its_reference(
 
 
 async def test_a_create_that_is_answered_was_not_looked_up(sandbox: Sandbox, client: EnkashClient) -> None:
-    """`recovered` tells the two apart, and no look is made for nothing."""
+    """The bill has no mark `recovered`, and the client makes no look-up."""
     for call in (await _creates(client)).values():
         assert (await call()).recovered is False
     assert sandbox.counts["bill_by_reference"] == 0
@@ -203,7 +203,7 @@ async def test_a_create_that_is_answered_was_not_looked_up(sandbox: Sandbox, cli
 async def test_a_reference_that_was_made_here_is_looked_up_and_told(
     sandbox: Sandbox, client: EnkashClient, kind: FaultKind
 ) -> None:
-    """On the bill when it is found, and on the error when it is not."""
+    """The bill has the generated reference when it is found, and the error has it otherwise."""
     sandbox.faults.add("add_bill", kind)
     try:
         bill = await client.bills.create(2001, CN, bill_amount=10)
@@ -219,12 +219,12 @@ async def test_a_reference_that_was_made_here_is_looked_up_and_told(
 
 @pytest.mark.parametrize("kind", HIDDEN)
 async def test_a_confirmation_that_does_not_show_is_said_to_be_unknown(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once, and the bills to come back with are on the error."""
-    bill = await _bill(hasty)
+    """The client sends the confirmation once, and the error names the bills."""
+    bill = await _bill(brief_client)
     sandbox.faults.add("confirm_debit", kind, times=None, delay=30)
-    problem = await _error(hasty.payments.confirm_debit([bill.utility_enkash_id]))
+    problem = await _error(brief_client.payments.confirm_debit([bill.utility_enkash_id]))
     assert isinstance(problem, OutcomeUnknownError)
     assert problem.utility_enkash_ids == (bill.utility_enkash_id,)
     assert isinstance(problem.__cause__, (ServerError, TransportError))
@@ -234,12 +234,12 @@ async def test_a_confirmation_that_does_not_show_is_said_to_be_unknown(
 
 @pytest.mark.parametrize("kind", DONE)
 async def test_a_confirmation_that_was_done_is_read_back(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Sent once, debited once."""
-    bill = await _bill(hasty)
+    """The client sends a confirmation once, EnKash debits once, and a look-up shows that it was done."""
+    bill = await _bill(brief_client)
     sandbox.faults.add("confirm_debit", kind, times=None)
-    result = await hasty.payments.confirm_debit([bill.utility_enkash_id])
+    result = await brief_client.payments.confirm_debit([bill.utility_enkash_id])
     assert [item.key for item in result.succeeded] == [bill.utility_enkash_id]
     assert sandbox.counts["confirm_debit"] == 1
     assert len(sandbox.ledger.debits) == 1
@@ -247,12 +247,12 @@ async def test_a_confirmation_that_was_done_is_read_back(
 
 @pytest.mark.parametrize("kind", UNCLEAR)
 async def test_a_gateway_payment_with_an_unclear_end_is_said_to_be_unknown(
-    sandbox: Sandbox, hasty: EnkashClient, kind: FaultKind
+    sandbox: Sandbox, brief_client: EnkashClient, kind: FaultKind
 ) -> None:
-    """Likewise for the payment through the gateway."""
-    bill = await _bill(hasty)
+    """The client sends the gateway payment once and raises `OutcomeUnknownError`."""
+    bill = await _bill(brief_client)
     sandbox.faults.add("initiate_payment", kind, times=None, delay=30)
-    assert isinstance(await _error(hasty.payments.initiate([bill.utility_enkash_id])), OutcomeUnknownError)
+    assert isinstance(await _error(brief_client.payments.initiate([bill.utility_enkash_id])), OutcomeUnknownError)
     assert sandbox.counts["initiate_payment"] == 1
 
 
@@ -260,7 +260,7 @@ async def test_a_gateway_payment_with_an_unclear_end_is_said_to_be_unknown(
 async def test_a_call_of_the_users_own_with_an_unclear_end_is_said_to_be_unknown(
     sandbox: Sandbox, client: EnkashClient, method: str
 ) -> None:
-    """`client.request` may change anything, so it is not sent again either."""
+    """The client sends `client.request` once, because it may change anything."""
     sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER, times=None)
     problem = await _error(client.request(method, "api", "v0", "utilityPayment", "status", json={"a": 1}))
     if method == "PUT":  # the only one of them that the sandbox routes there
@@ -270,7 +270,7 @@ async def test_a_call_of_the_users_own_with_an_unclear_end_is_said_to_be_unknown
 
 
 async def test_a_refused_write_is_refused_and_not_unknown(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A 429 says that nothing was done; it is raised, not repeated."""
+    """The client raises the 429 without a repeat, because EnKash did nothing."""
     sandbox.faults.add("add_bill", FaultKind.RATE_LIMITED, times=None, retry_after=7)
     problem = await _error(client.bills.create(2001, CN, bill_amount=10))
     assert isinstance(problem, RateLimitError)
@@ -280,7 +280,7 @@ async def test_a_refused_write_is_refused_and_not_unknown(sandbox: Sandbox, clie
 
 
 async def test_a_write_that_was_not_sent_is_repeated(unused_tcp_port: int) -> None:
-    """No connection came about, so sending it again cannot do it twice; in the end the error says so."""
+    """The client connects again, since nothing was sent; the last error says so."""
     async with EnkashClient(
         f"http://127.0.0.1:{unused_tcp_port}", tokens=StaticTokenProvider("t"), retry=EAGER
     ) as client:
@@ -305,7 +305,7 @@ MADE = reply(
 
 
 def _replies(*answers: bytes, reads: bytes | None = None) -> Handler:
-    """Give the answers in turn, the last one for ever; and one of their own to requests that read."""
+    """Give the answers in turn and repeat the last one; reads get an answer of their own."""
     left = list(answers)
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -323,7 +323,7 @@ def _writes(server: RawServer) -> list[bytes]:
 
 @pytest.fixture
 async def bold(sandbox: Sandbox) -> AsyncIterator[EnkashClient]:
-    """A client that repeats calls which change something, where the policy lets it."""
+    """A client that repeats writes where the policy allows it."""
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=BOLD) as made:
         yield made
 
@@ -335,7 +335,7 @@ REFUSING = [FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE]
 async def test_with_writes_a_call_that_was_sent_away_is_repeated(
     sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
 ) -> None:
-    """A 429, and a 503 that says when to come back: creates, confirmations, and calls of the user's own."""
+    """The client repeats any write after a 429, or after a 503 that names a time."""
     fetched = await bold.bills.fetch_current(2001, CN)
     for route in ("create_bill", "add_bill", "confirm_debit", "initiate_payment"):
         sandbox.faults.add(route, kind, times=2, retry_after=0)
@@ -352,7 +352,7 @@ async def test_with_writes_a_call_that_was_sent_away_is_repeated(
 
 
 async def test_with_writes_a_503_without_a_time_is_not_repeated(sandbox: Sandbox, bold: EnkashClient) -> None:
-    """It may come from a gateway whose request went through."""
+    """The client sends once, because a gateway's 503 may hide a write that was done."""
     sandbox.faults.add("add_bill", FaultKind.UNAVAILABLE, times=None)
     assert isinstance(await _error(bold.bills.create(2001, CN, bill_amount=10)), OutcomeUnknownError)
     assert sandbox.counts["add_bill"] == 1
@@ -362,7 +362,7 @@ async def test_with_writes_a_503_without_a_time_is_not_repeated(sandbox: Sandbox
 async def test_with_writes_an_unclear_end_is_not_repeated_either(
     sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
 ) -> None:
-    """The policy takes in two answers, and no more."""
+    """The client repeats a write after those two answers and no other."""
     sandbox.faults.add("confirm_debit", kind, times=None, delay=0)
     call = bold.request("PUT", "api", "v0", "utilityPayment", "status", json={"utilityPaymentIds": []})
     assert isinstance(await _error(call), OutcomeUnknownError)
@@ -370,7 +370,7 @@ async def test_with_writes_an_unclear_end_is_not_repeated_either(
 
 
 async def test_with_writes_a_429_to_the_end_is_a_429(sandbox: Sandbox, bold: EnkashClient) -> None:
-    """Every attempt was sent away, so nothing is unknown."""
+    """The client raises the 429, because EnKash refused every attempt and nothing is unknown."""
     sandbox.faults.add("add_bill", FaultKind.RATE_LIMITED, times=None, retry_after=0)
     assert isinstance(await _error(bold.bills.create(2001, CN, bill_amount=10)), RateLimitError)
     assert sandbox.counts["add_bill"] == 3
@@ -380,7 +380,7 @@ async def test_with_writes_a_429_to_the_end_is_a_429(sandbox: Sandbox, bold: Enk
 async def test_with_writes_a_long_retry_after_is_not_waited_for(
     sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
 ) -> None:
-    """As for reads; a 503 is unknown then, and is looked up first."""
+    """The client raises at once, as for reads; after a 503 it looks the outcome up first."""
     sandbox.faults.add("initiate_payment", kind, times=None, retry_after=3600)
     problem = await _error(bold.payments.initiate(["U-1"]))
     assert isinstance(problem, RateLimitError if kind is FaultKind.RATE_LIMITED else OutcomeUnknownError)
@@ -411,7 +411,7 @@ CALLS: dict[str, Callable[[EnkashClient], Any]] = {
     ],
 )
 async def test_with_writes_an_unclear_attempt_stays_unclear(call: str, last: bytes, attempts: int) -> None:
-    """Whatever the later ones say, the one before may have been done; its failure is the cause."""
+    """The outcome stays unknown with the first failure as its cause, whatever later attempts return."""
     async with raw_server(_replies(AWAY, last, reads=ABSENT)) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
             problem = await _error(CALLS[call](client))
@@ -421,7 +421,7 @@ async def test_with_writes_an_unclear_attempt_stays_unclear(call: str, last: byt
 
 
 class Forgetful:
-    """Gives one token, and then fails."""
+    """A provider that gives one token and then fails."""
 
     def __init__(self, failure: EnkashError) -> None:
         self._failure = failure
@@ -443,7 +443,7 @@ class Forgetful:
     ids=repr,
 )
 async def test_with_writes_a_token_that_is_missing_later_does_not_make_it_known(failure: EnkashError) -> None:
-    """The later attempt provably never left; the one before did."""
+    """The first attempt may have arrived, although the later one was never sent."""
     async with raw_server(_replies(AWAY)) as server:
         async with EnkashClient(server.base_url, tokens=Forgetful(failure), retry=BOLD) as client:
             problem = await _error(client.payments.initiate(["U-1"]))
@@ -453,7 +453,7 @@ async def test_with_writes_a_token_that_is_missing_later_does_not_make_it_known(
 
 
 async def test_with_writes_an_unclear_attempt_is_forgotten_once_a_later_one_is_done() -> None:
-    """Success is success."""
+    """A create that fails and then succeeds returns its bill without the mark `recovered`."""
     async with raw_server(_replies(AWAY, MADE)) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
             bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
@@ -461,7 +461,7 @@ async def test_with_writes_an_unclear_attempt_is_forgotten_once_a_later_one_is_d
 
 
 async def test_with_writes_a_bill_of_the_attempt_before_is_found_by_its_reference() -> None:
-    """It was done after all, and the second attempt is told that the reference was used."""
+    """EnKash reports the reference as used, and the client finds the first attempt's bill."""
     async with raw_server(_replies(AWAY, USED, reads=MADE)) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
             bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
@@ -470,7 +470,7 @@ async def test_with_writes_a_bill_of_the_attempt_before_is_found_by_its_referenc
 
 
 async def test_with_writes_a_used_reference_that_cannot_be_looked_up_is_unknown() -> None:
-    """The attempt before may be the one that used it, so «refused» would be a guess."""
+    """The outcome is unknown, because the attempt before may have used the reference."""
     async with raw_server(_replies(AWAY, USED, reads=reply(b"", "502 Bad Gateway"))) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
             problem = await _error(client.bills.create(2001, CN, bill_amount=10, reference_id="r"))
@@ -479,7 +479,7 @@ async def test_with_writes_a_used_reference_that_cannot_be_looked_up_is_unknown(
 
 
 async def test_with_writes_a_used_reference_of_a_call_of_the_users_own_is_unknown() -> None:
-    """Nobody looks that up for the user, and the attempt before may have used it."""
+    """The outcome is unknown, because the client cannot look up a call of the user's own."""
     async with raw_server(_replies(AWAY, USED)) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=BOLD) as client:
             assert isinstance(await _error(client.request("POST", "x")), OutcomeUnknownError)
@@ -489,7 +489,7 @@ async def test_with_writes_a_used_reference_of_a_call_of_the_users_own_is_unknow
 
 
 class _Gated(Transport):
-    """A transport whose gate goes by a clock of the test's own."""
+    """A transport whose gate runs on the test's clock."""
 
     def __init__(self, base_url: str, time: Time, limits: Limits = Limits()) -> None:
         super().__init__(base_url)
@@ -500,7 +500,7 @@ class _Gated(Transport):
 
 
 class Punctual:
-    """Notes when it is asked for a token."""
+    """A provider that records when it is asked for a token."""
 
     def __init__(self, time: Time) -> None:
         self._time = time
@@ -530,7 +530,7 @@ FINE = reply(b'{"response_code":0}')
     ],
 )
 async def test_a_429_holds_up_the_other_requests_of_the_client(header: tuple[str, ...], pause: float) -> None:
-    """For as long as it asks, `max_retry_after` at most, and `backoff` where it does not say; then they go on."""
+    """All requests wait for the seconds of the 429, within bounds, or for `backoff` where it names none."""
     time = Time()
     async with raw_server(_replies(reply(b"", "429 Too Many Requests", *header), FINE)) as server:
         transport = _Gated(server.base_url, time)
@@ -544,7 +544,7 @@ async def test_a_429_holds_up_the_other_requests_of_the_client(header: tuple[str
 
 @pytest.mark.parametrize("answer", [AWAY, reply(b"", "502 Bad Gateway"), reply(b"", "400 Bad Request"), FINE])
 async def test_no_other_answer_holds_up_the_client(answer: bytes) -> None:
-    """A 503 is of one route, or of a gateway; the limits of the account are in a 429."""
+    """A 503 is about one route or gateway; only a 429 is about the account's limits."""
     time = Time()
     async with raw_server(_replies(answer)) as server:
         transport = _Gated(server.base_url, time)
@@ -556,7 +556,7 @@ async def test_no_other_answer_holds_up_the_client(answer: bytes) -> None:
 
 
 async def test_a_token_is_asked_for_when_the_wait_is_over() -> None:
-    """One that was in hand before a long wait could be dead once it is sent."""
+    """The client asks after the wait, because an earlier token could expire during it."""
     time, limits = Time(), Limits(rate=0.01)
     tokens = Punctual(time)
     async with raw_server(_replies(FINE)) as server:
@@ -568,7 +568,7 @@ async def test_a_token_is_asked_for_when_the_wait_is_over() -> None:
 
 
 async def test_sending_again_after_a_401_waits_for_its_turn_too() -> None:
-    """It is one more request."""
+    """The rate limit holds the second request back for its full 100 seconds."""
     time = Time()
     tokens = Punctual(time)
     async with raw_server(_replies(reply(b"", "401 Unauthorized"), FINE)) as server:
@@ -579,9 +579,9 @@ async def test_sending_again_after_a_401_waits_for_its_turn_too() -> None:
     assert len(server.requests) == 2
 
 
-async def test_no_more_requests_are_under_way_than_the_limit_says() -> None:
-    """The others wait in line until one is answered; none is lost."""
-    under_way: list[int] = []
+async def test_no_more_requests_are_in_flight_than_the_limit_says() -> None:
+    """The other requests wait until one is answered, and all of them are sent."""
+    in_flight: list[int] = []
     inside = 0
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -589,7 +589,7 @@ async def test_no_more_requests_are_under_way_than_the_limit_says() -> None:
         while True:
             await server.read_request(reader)
             inside += 1
-            under_way.append(inside)
+            in_flight.append(inside)
             await asyncio.sleep(0.01)
             inside -= 1
             writer.write(FINE)
@@ -598,12 +598,12 @@ async def test_no_more_requests_are_under_way_than_the_limit_says() -> None:
         limits = Limits(concurrency=3)
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), limits=limits) as client:
             await asyncio.gather(*(client.request("GET", "x") for _ in range(12)))
-    assert (max(under_way), len(under_way)) == (3, 12)
+    assert (max(in_flight), len(in_flight)) == (3, 12)
 
 
 @pytest.mark.parametrize("from_env", [False, True])
 async def test_requests_begin_at_the_rate_of_the_limits(sandbox: Sandbox, from_env: bool) -> None:
-    """A burst of two, and the rest one after the other; however the client was made."""
+    """The client sends a burst of two and then one after the other, whichever constructor made it."""
     limits = Limits(rate=100, burst=2)
     made = (
         EnkashClient.from_env(sandbox.environ(), limits=limits)
@@ -621,7 +621,7 @@ async def test_requests_begin_at_the_rate_of_the_limits(sandbox: Sandbox, from_e
 
 
 def _page(count: int, odd: int | None = None) -> bytes:
-    """Return the body of a page of bills; one of them may have an amount that is none."""
+    """Return the body of a page of bills, one of which may have an unreadable amount."""
     bills = (
         f'{{"utilityEnkashId":"U-{number}","referenceId":"ref-{number}","billDate":"2025-05-10","billpayStatus":"SUCCESS",'
         f'"amount":{chr(34) + "hush" + chr(34) if number == odd else f"{number}.70"},"remarks":"{"x" * 100}",'
@@ -698,7 +698,7 @@ async def _first_page(client: EnkashClient) -> list[Bill]:
 
 
 async def test_a_large_page_lets_others_have_their_turn(bystander: Bystander, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five thousand bills, right and in order, and many turns meanwhile; read at once they leave none."""
+    """Other tasks run many times while five thousand bills are read, right and in order."""
     async with _served(reply(LARGE_PAGE)) as client:
         assert _said(await _first_page(client)) == EXPECTED
         assert bystander.turns >= LARGE / 100 + len(LARGE_PAGE) / 100_000
@@ -708,7 +708,7 @@ async def test_a_large_page_lets_others_have_their_turn(bystander: Bystander, mo
 
 
 async def test_a_small_reply_is_read_at_once(bystander: Bystander) -> None:
-    """A turn for others would only make each call longer."""
+    """The client reads a small reply without a pause, which would only lengthen the call."""
     small, large = _page(500), _page(1200)
     assert len(small) < SLICED_FROM < len(large)
     for body, bills, least, most in ((small, 500, 0, 0), (large, 1200, 12, 100)):
@@ -718,7 +718,7 @@ async def test_a_small_reply_is_read_at_once(bystander: Bystander) -> None:
 
 
 async def test_large_pages_that_arrive_together_are_read_one_after_the_other(bystander: Bystander) -> None:
-    """Each into a list of its own; side by side they would all be in memory in parts, and all be done last."""
+    """Each page is read whole before the next, which bounds the memory and the wait for the first."""
     gate, done = Gate(Limits()), list[float]()
 
     async def read(count: int) -> None:
@@ -735,7 +735,7 @@ async def test_large_pages_that_arrive_together_are_read_one_after_the_other(bys
 async def test_who_is_cancelled_before_or_while_its_page_is_read_holds_up_nobody(
     bystander: Bystander, doomed: int
 ) -> None:
-    """Of three, the one whose page is being read, or one that waits."""
+    """Cancelling one of three readers, active or waiting, does not stop the other two."""
     gate, body = Gate(Limits()), _page(1400)
     calls = [asyncio.create_task(_decoded(body, gate)) for _ in range(3)]
     bystander.turns = 0
@@ -747,7 +747,7 @@ async def test_who_is_cancelled_before_or_while_its_page_is_read_holds_up_nobody
 
 @pytest.mark.parametrize("index", [2500, LARGE - 1])
 async def test_an_unreadable_bill_of_a_large_page_is_named(index: int) -> None:
-    """By its place in the page, and without its value; the next call is served."""
+    """The error names the bill's place and no value, and the client serves the next call."""
     async with _served(reply(_page(LARGE, index)), reply(LARGE_PAGE)) as client:
         problem = await _error(_first_page(client))
         assert isinstance(problem, ResponseDecodeError)
@@ -757,7 +757,7 @@ async def test_an_unreadable_bill_of_a_large_page_is_named(index: int) -> None:
 
 
 async def test_a_large_page_that_breaks_off_is_no_page() -> None:
-    """Though most of it can be read."""
+    """The client raises and returns no bill of a truncated page."""
     async with _served(reply(LARGE_PAGE[:-2])) as client:
         problem = await _error(_first_page(client))
         assert isinstance(problem, ResponseDecodeError)
@@ -766,7 +766,7 @@ async def test_a_large_page_that_breaks_off_is_no_page() -> None:
 
 @pytest.mark.parametrize("turn", [1, 5, 12, 40])
 async def test_cancelling_in_the_middle_of_a_large_page_is_heeded(bystander: Bystander, turn: int) -> None:
-    """At the next slice, while the JSON or the bills are read; the client serves on."""
+    """The read ends at the next slice, and the client serves the next call."""
     async with _served(reply(LARGE_PAGE)) as client:
         call = asyncio.create_task(_first_page(client))
         bystander.then[turn] = call.cancel
@@ -782,7 +782,7 @@ def _bills_in_memory() -> int:
 
 
 async def test_cancelling_in_the_middle_of_a_large_page_shows_no_token_and_keeps_no_bill(bystander: Bystander) -> None:
-    """What is raised has frames, whose locals end up in reports of crashes, and whoever keeps it keeps them all."""
+    """The error's frames hold neither token nor bill, because crash reports show their locals."""
     async with _served(reply(LARGE_PAGE)) as client:
         before = _bills_in_memory()  # of other tests
         call = asyncio.create_task(_first_page(client))
@@ -798,7 +798,7 @@ async def test_cancelling_in_the_middle_of_a_large_page_shows_no_token_and_keeps
 
 
 class _Pauses:
-    """Stands for time: keeps the pauses it was asked for."""
+    """A sleep that records the pauses it is asked for."""
 
     def __init__(self) -> None:
         self.taken: list[float] = []
@@ -812,7 +812,7 @@ def _read(to: str) -> Operation[object]:
 
 
 async def test_pauses_follow_the_policy_and_retry_after(sandbox: Sandbox) -> None:
-    """Full jitter of a doubling bound, and never less than the reply asks for."""
+    """A pause has full jitter below a doubling bound and is never shorter than `Retry-After`."""
     pauses = _Pauses()
     transport = Transport(sandbox.base_url)
     tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials))
@@ -826,7 +826,7 @@ async def test_pauses_follow_the_policy_and_retry_after(sandbox: Sandbox) -> Non
 
 
 async def test_a_long_retry_after_is_raised_at_once(sandbox: Sandbox) -> None:
-    """Nobody is kept waiting for an hour; the error carries the seconds."""
+    """The caller gets the error with the seconds and does not wait for an hour."""
     pauses = _Pauses()
     transport = Transport(sandbox.base_url)
     tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials))
@@ -843,14 +843,14 @@ async def test_a_long_retry_after_is_raised_at_once(sandbox: Sandbox) -> None:
 
 
 async def test_fifty_cold_calls_make_one_login(sandbox: Sandbox, client: EnkashClient) -> None:
-    """All of them need a token at the same moment."""
+    """Fifty calls that need a token at the same moment share one login."""
     bills = await asyncio.gather(*(client.billers.list_categories() for _ in range(50)))
     assert len(bills) == 50
     assert sandbox.counts["token"] == 1
 
 
 async def test_fifty_calls_on_a_revoked_token_make_one_more_login(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Each gets a 401, and together they renew the token once."""
+    """Fifty 401s lead to one renewal that all calls share."""
     await client.billers.list_categories()
     sandbox.revoke_tokens()
     await asyncio.gather(*(client.billers.list_categories() for _ in range(50)))
@@ -858,7 +858,7 @@ async def test_fifty_calls_on_a_revoked_token_make_one_more_login(sandbox: Sandb
 
 
 async def test_a_401_on_a_write_is_sent_again_with_a_new_token(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A refused token means that nothing was done."""
+    """The client repeats the write, because EnKash did nothing with a refused token."""
     await client.billers.list_categories()
     sandbox.revoke_tokens()
     bill = await client.bills.create(2001, CN, bill_amount=10)
@@ -868,7 +868,7 @@ async def test_a_401_on_a_write_is_sent_again_with_a_new_token(sandbox: Sandbox,
 
 
 async def test_a_second_401_is_an_authentication_error(sandbox: Sandbox, client: EnkashClient) -> None:
-    """One renewal; the next call within seconds does not even log in again."""
+    """The client renews once, and a call within seconds makes no login."""
     sandbox.faults.add("billers", FaultKind.UNAUTHORIZED, times=None)
     first = await _error(anext(aiter(client.billers.list())))
     assert isinstance(first, AuthenticationError)
@@ -879,13 +879,13 @@ async def test_a_second_401_is_an_authentication_error(sandbox: Sandbox, client:
 
 
 async def test_a_fixed_token_that_is_refused_is_an_authentication_error(sandbox: Sandbox) -> None:
-    """There is nothing to renew it with."""
+    """The client raises, because a static provider cannot renew its token."""
     async with EnkashClient(sandbox.base_url, tokens=StaticTokenProvider("wrong")) as client:
         assert isinstance(await _error(client.bills.get("U-1")), AuthenticationError)
 
 
 async def test_fifty_callers_with_a_wrong_password_make_one_attempt(sandbox: Sandbox) -> None:
-    """Every caller gets an error, later ones without an attempt, and the account is not locked."""
+    """Every caller gets an error, one attempt is made, and the account stays open."""
     wrong = attrs.evolve(sandbox.credentials, password="wrong-password")
     async with EnkashClient.from_credentials(sandbox.base_url, wrong) as client:
         calls = (client.bills.get("U-1") for _ in range(50))
@@ -899,7 +899,7 @@ async def test_fifty_callers_with_a_wrong_password_make_one_attempt(sandbox: San
 
 
 async def test_a_password_that_stops_working_is_told_as_such(sandbox: Sandbox) -> None:
-    """The token is refused and so is the login: the caller hears of the credentials, not of a 401."""
+    """The caller hears that EnKash refused the credentials, not of the 401 before."""
 
     class Fails:
         async def get_token(self, *, rejected: Token | None = None) -> Token:
@@ -914,8 +914,8 @@ async def test_a_password_that_stops_working_is_told_as_such(sandbox: Sandbox) -
         assert isinstance(await _error(client.bills.get("U-1")), CredentialsRejectedError)
 
 
-async def test_a_login_that_fails_for_a_passing_reason_is_repeated(sandbox: Sandbox) -> None:
-    """Nothing was sent yet, so even a create waits for the cooldown and goes on."""
+async def test_a_login_that_fails_for_a_transient_reason_is_repeated(sandbox: Sandbox) -> None:
+    """A create waits for the cooldown and goes on, because nothing was sent yet."""
     pauses = _Pauses()
     now = time.monotonic()
 
@@ -933,7 +933,7 @@ async def test_a_login_that_fails_for_a_passing_reason_is_repeated(sandbox: Sand
 
 
 async def test_a_login_that_may_have_been_counted_is_not_repeated(sandbox: Sandbox) -> None:
-    """Repeating it by itself is how an account gets locked."""
+    """The client makes one login, because repeated logins lock an account."""
     sandbox.faults.add("token", FaultKind.DROP_AFTER, times=None)
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as client:
         problem = await _error(client.billers.list_categories())
@@ -943,7 +943,7 @@ async def test_a_login_that_may_have_been_counted_is_not_repeated(sandbox: Sandb
 
 
 async def test_cancelling_nineteen_of_twenty_leaves_the_twentieth(sandbox: Sandbox, client: EnkashClient) -> None:
-    """They wait for one login; the last one gets its token and its answer."""
+    """The last of twenty callers gets the token of the shared login and its answer."""
     sandbox.faults.add("token", FaultKind.SLOW, delay=0.2)
     tasks = [asyncio.create_task(client.billers.list_categories()) for _ in range(20)]
     while not sandbox.counts["token"]:
@@ -957,7 +957,7 @@ async def test_cancelling_nineteen_of_twenty_leaves_the_twentieth(sandbox: Sandb
 
 
 async def test_no_dead_token_is_sent_under_load() -> None:
-    """Tokens of four seconds, eight workers, ten lifetimes: not one 401, one login a lifetime at most."""
+    """Eight workers over ten token lifetimes see no 401 and make one login a lifetime at most."""
     now = 1000.0
 
     def clock() -> float:
@@ -1004,7 +1004,7 @@ async def test_no_dead_token_is_sent_under_load() -> None:
     ],
 )
 async def test_a_strange_success_of_a_write_is_unknown(body: bytes) -> None:
-    """Neither done nor refused: only what EnKash documents counts as one or the other, also where it is looked up."""
+    """A reply that EnKash does not document is neither done nor refused, in a look-up too."""
     async with raw_server(_replies(reply(body))) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
             for call in (
@@ -1016,8 +1016,8 @@ async def test_a_strange_success_of_a_write_is_unknown(body: bytes) -> None:
     assert len(_writes(server)) == 3
 
 
-async def test_a_provider_that_fails_in_its_own_way_is_a_token_error() -> None:
-    """Its exception is the cause; nothing was sent."""
+async def test_a_provider_that_fails_with_an_error_of_its_own_is_a_token_error() -> None:
+    """The error has the provider's exception as its cause, and nothing was sent."""
 
     class Broken:
         async def get_token(self, *, rejected: Token | None = None) -> Token:
@@ -1033,14 +1033,14 @@ async def test_a_provider_that_fails_in_its_own_way_is_a_token_error() -> None:
 
 
 async def test_a_call_of_a_closed_client_says_so(sandbox: Sandbox) -> None:
-    """Not a RuntimeError of aiohttp's."""
+    """The caller gets a `ConfigurationError` in place of aiohttp's `RuntimeError`."""
     client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials)
     await client.aclose()
     assert isinstance(await _error(client.billers.list_categories()), ConfigurationError)
 
 
 async def test_the_pipeline_raises_what_enkash_says(client: EnkashClient) -> None:
-    """An unknown biller is a 400 with EnKash's words."""
+    """The error for an unknown biller is a 400 with EnKash's words."""
     problem = await _error(client.bills.fetch_current(999_999, CN))
     assert isinstance(problem, BadRequestError)
     assert (problem.status, problem.method, problem.path) == (400, "POST", "/api/v2/biller/fetchOrAddBill")

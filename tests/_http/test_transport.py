@@ -109,7 +109,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    """A cookie that EnKash's gateway sets does not come back with the next request."""
+    """The next request does not send a cookie that EnKash's gateway has set."""
 
     async def with_cookie(server: RawServer, reader: Reader, writer: Writer) -> None:
         while True:
@@ -126,7 +126,7 @@ async def test_cookies_are_not_kept() -> None:
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_the_names_of_headers_are_found_in_lower_case(encoding: str) -> None:
-    """In whatever case they were sent; that is how the rest of the package asks for them."""
+    """The response has lower-case header names, which the rest of the package looks up."""
     body = gzip.compress(b"{}") if encoding == "gzip" else b"{}"
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -190,7 +190,7 @@ QUERIES = st.lists(st.tuples(WORDS.filter(bool), WORDS), max_size=3)
 def test_an_address_is_the_base_url_with_path_and_query_behind_it(
     base_url: str, path: str, query: list[tuple[str, str]]
 ) -> None:
-    """As they stand, letter for letter: an id with `%2F` in it stays one segment, and a prefix stays in front."""
+    """The URL keeps `%2F` in an id and the prefix of the base URL, letter for letter."""
     base = checked_base_url(base_url)
     url = Transport(base)._url(Request(method="GET", path=f"/{path}", query=tuple(query)))
     plain = f"{base}/{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
@@ -206,7 +206,7 @@ def test_an_address_is_the_base_url_with_path_and_query_behind_it(
 
 
 async def test_a_refused_connection_was_not_sent(unused_tcp_port: int) -> None:
-    """Nobody listens, so nothing left."""
+    """The error says `sent=False`, because nothing listens on the port."""
     transport = Transport(f"http://127.0.0.1:{unused_tcp_port}")
     problem = await _fail(transport.send(POST))
     await transport.aclose()
@@ -215,7 +215,7 @@ async def test_a_refused_connection_was_not_sent(unused_tcp_port: int) -> None:
 
 
 async def test_an_unknown_host_was_not_sent() -> None:
-    """A name that does not resolve."""
+    """The error says `sent=False` when the name does not resolve."""
     transport = Transport("https://enkash-async.invalid")
     problem = await _fail(transport.send(POST))
     await transport.aclose()
@@ -223,7 +223,7 @@ async def test_an_unknown_host_was_not_sent() -> None:
 
 
 async def test_a_server_without_tls_was_not_sent() -> None:
-    """The handshake fails, so the request never left."""
+    """The error says `sent=False`, because the handshake fails first."""
     async with raw_server(_complain_in_plain_text) as server:
         transport = Transport(server.base_url.replace("http://", "https://"))
         problem = await _fail(transport.send(POST))
@@ -234,7 +234,7 @@ async def test_a_server_without_tls_was_not_sent() -> None:
 
 @pytest.mark.parametrize("request_", [GET, POST, PUT], ids=["GET", "POST", "PUT"])
 async def test_a_dropped_connection_was_maybe_sent(request_: Request) -> None:
-    """The server took the request and hung up."""
+    """The error says `sent=True`, because the server has read the request."""
     async with raw_server(_drop_after_reading) as server:
         transport = Transport(server.base_url)
         problem = await _fail(transport.send(request_))
@@ -244,7 +244,7 @@ async def test_a_dropped_connection_was_maybe_sent(request_: Request) -> None:
 
 
 async def test_a_put_is_sent_once_on_a_kept_alive_connection_that_drops() -> None:
-    """aiohttp by itself sends a PUT again when a kept-alive connection drops; a confirmation must not be."""
+    """Prevents a double debit: aiohttp repeats a PUT when a kept-alive connection drops."""
     async with raw_server(_answer_once_then_drop) as server:
         transport = Transport(server.base_url)
         await transport.send(GET)
@@ -255,7 +255,7 @@ async def test_a_put_is_sent_once_on_a_kept_alive_connection_that_drops() -> Non
 
 
 async def test_a_get_is_sent_once_as_well() -> None:
-    """How often a read is repeated is for `RetryPolicy` to say, and aiohttp is not asked."""
+    """aiohttp repeats nothing, because `RetryPolicy` decides on repeats."""
     async with raw_server(_answer_once_then_drop) as server:
         transport = Transport(server.base_url)
         await transport.send(GET)
@@ -265,7 +265,7 @@ async def test_a_get_is_sent_once_as_well() -> None:
 
 
 async def test_defaults_of_a_session_do_not_change_what_a_reply_means() -> None:
-    """`raise_for_status` would turn a status into an exception, and a refused login into a passing failure."""
+    """`raise_for_status` would turn a status into an exception, and a refused login into a transient failure."""
 
     async def refuse(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -279,7 +279,7 @@ async def test_defaults_of_a_session_do_not_change_what_a_reply_means() -> None:
 
 
 async def test_a_session_with_auth_of_its_own_is_refused() -> None:
-    """aiohttp would refuse each request for having two."""
+    """The constructor refuses it, because aiohttp refuses a request with two authorizations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # newer versions of aiohttp advise against it as well
         session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("u", "p"))
@@ -290,13 +290,13 @@ async def test_a_session_with_auth_of_its_own_is_refused() -> None:
 
 @pytest.mark.parametrize("how", [{"session": "s"}, {"timeout": 5}, {"max_response_bytes": 1.5}])
 def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
-    """Before they fail somewhere inside."""
+    """The constructor names the wrong argument, before aiohttp could fail on it in a call."""
     with pytest.raises(ConfigurationError, match=next(iter(how))):
         Transport("https://api.example", **how)
 
 
 async def test_a_put_is_maybe_sent_when_its_second_connection_is_refused() -> None:
-    """With a session of the user's own, aiohttp tries again; that nobody listens by then proves nothing."""
+    """The error says `sent=True`: aiohttp sent the PUT once before its repeat was refused."""
     gone = asyncio.Event()
 
     async def answer_once_then_die(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -318,7 +318,7 @@ async def test_a_put_is_maybe_sent_when_its_second_connection_is_refused() -> No
 
 
 async def test_a_put_without_a_body_is_sent_once_too() -> None:
-    """The same for a call of the user's own that has no body."""
+    """aiohttp does not repeat a user's own PUT without a body either."""
     async with raw_server(_answer_once_then_drop) as server:
         transport = Transport(server.base_url)
         await transport.send(GET)
@@ -328,7 +328,7 @@ async def test_a_put_without_a_body_is_sent_once_too() -> None:
 
 
 async def test_silence_is_a_timeout_that_was_maybe_sent() -> None:
-    """The server took the request and says nothing."""
+    """The error says `sent=True`, because the server has read the request and does not answer."""
     async with raw_server(_silence) as server:
         transport = Transport(server.base_url, timeout=Timeouts(total=0.05))
         problem = await _fail(transport.send(POST))
@@ -339,7 +339,7 @@ async def test_silence_is_a_timeout_that_was_maybe_sent() -> None:
 
 
 async def test_a_slow_connection_is_a_timeout_that_was_not_sent() -> None:
-    """The connection does not come about in time: a full backlog leaves the SYN unanswered."""
+    """The error says `sent=False`, because a full backlog leaves the SYN unanswered."""
     listener = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     listener.close()
@@ -363,7 +363,7 @@ async def test_a_slow_connection_is_a_timeout_that_was_not_sent() -> None:
 
 
 async def test_a_truncated_body_was_maybe_sent() -> None:
-    """The reply breaks off before its announced length."""
+    """The error says `sent=True` when the reply is shorter than announced."""
 
     async def truncated(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -377,7 +377,7 @@ async def test_a_truncated_body_was_maybe_sent() -> None:
 
 
 async def test_an_answer_that_is_not_http_was_maybe_sent() -> None:
-    """The server speaks something else."""
+    """The error says `sent=True`, because the server read the request before it answered with SMTP."""
 
     async def babble(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -390,7 +390,7 @@ async def test_an_answer_that_is_not_http_was_maybe_sent() -> None:
 
 
 async def test_a_closed_session_of_the_users_is_a_transport_error() -> None:
-    """aiohttp's own RuntimeError does not come through."""
+    """The caller gets a `TransportError` in place of aiohttp's `RuntimeError`."""
     session = aiohttp.ClientSession()
     await session.close()
     transport = Transport("http://127.0.0.1:9", session=session)
@@ -402,7 +402,7 @@ async def test_a_closed_session_of_the_users_is_a_transport_error() -> None:
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_a_reply_larger_than_the_limit_is_refused(encoding: str) -> None:
-    """The limit counts what has to be held, so a small compressed reply can be too large as well."""
+    """The limit counts unpacked bytes, so a small compressed reply can be too large as well."""
     body = b'"' + b"x" * 300_000 + b'"'
     packed = gzip.compress(body) if encoding == "gzip" else body
 
@@ -423,7 +423,7 @@ async def test_a_reply_larger_than_the_limit_is_refused(encoding: str) -> None:
 
 
 async def test_a_reply_that_announces_too_much_is_refused_before_its_end() -> None:
-    """The rest is not waited for: this server never sends it."""
+    """The transport refuses the reply by its length header and does not wait for the body."""
 
     async def endless(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -438,24 +438,24 @@ async def test_a_reply_that_announces_too_much_is_refused_before_its_end() -> No
     assert (caught.value.status, caught.value.content_type) == (200, "text/plain")
 
 
-@pytest.mark.parametrize("way", ["length", "chunked", "gzip", "deflate", "until the end"])
-async def test_the_limit_counts_to_the_byte(way: str) -> None:
-    """However a reply says where it ends, and however little of it went over the wire."""
+@pytest.mark.parametrize("framing", ["length", "chunked", "gzip", "deflate", "until the end"])
+async def test_the_limit_counts_to_the_byte(framing: str) -> None:
+    """The limit holds for each framing of a reply, compressed or not."""
     body = bytes(range(256)) * 800
-    packed = {"gzip": gzip.compress(body), "deflate": zlib.compress(body)}.get(way, body)
+    packed = {"gzip": gzip.compress(body), "deflate": zlib.compress(body)}.get(framing, body)
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
         while True:
             await server.read_request(reader)
-            if way == "chunked":
+            if framing == "chunked":
                 chunks = [body[at : at + 10_000] for at in range(0, len(body), 10_000)]
                 writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                 writer.write(b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n")
-            elif way == "until the end":
+            elif framing == "until the end":
                 writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
                 return
             else:
-                headers = [] if way == "length" else [f"content-encoding: {way}"]
+                headers = [] if framing == "length" else [f"content-encoding: {framing}"]
                 writer.write(reply(packed, "200 OK", *headers))
 
     async with raw_server(answer) as server:
@@ -470,7 +470,7 @@ async def test_the_limit_counts_to_the_byte(way: str) -> None:
 
 
 async def test_two_contradicting_lengths_do_not_get_around_the_limit() -> None:
-    """A small length in the head and large chunks after it are refused as a whole."""
+    """The transport refuses a reply with a small length and large chunks."""
 
     async def both(server: RawServer, reader: Reader, writer: Writer) -> None:
         await server.read_request(reader)
@@ -486,7 +486,7 @@ async def test_two_contradicting_lengths_do_not_get_around_the_limit() -> None:
 
 @pytest.mark.parametrize("length", [0, 5, 10**12])
 async def test_the_length_of_a_reply_to_head_is_of_what_is_not_sent(length: int) -> None:
-    """It is neither waited for nor too large, and the connection serves the next request."""
+    """The transport waits for no body after HEAD, and the connection serves the next request."""
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
         while True:
@@ -505,7 +505,7 @@ async def test_the_length_of_a_reply_to_head_is_of_what_is_not_sent(length: int)
 
 
 async def test_a_session_that_is_passed_in_is_used_and_not_closed() -> None:
-    """It belongs to the user."""
+    """The application keeps its session: its headers are sent, and it is open after `aclose`."""
     async with raw_server(_answer_ok) as server, aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
         transport = Transport(server.base_url, session=session)
         await transport.send(GET)
@@ -515,7 +515,7 @@ async def test_a_session_that_is_passed_in_is_used_and_not_closed() -> None:
 
 
 async def test_a_session_that_is_opened_here_is_closed_here() -> None:
-    """Nothing is left for the garbage collector to warn about, and a second closing does nothing."""
+    """`aclose` leaves no open session and does nothing when it is called again."""
     async with raw_server(_answer_ok) as server:
         transport = Transport(server.base_url)
         await transport.send(GET)
@@ -527,7 +527,7 @@ async def test_a_session_that_is_opened_here_is_closed_here() -> None:
 
 
 async def test_a_client_in_two_live_loops_is_refused() -> None:
-    """Connections belong to one loop; from another thread's loop the message says what to do instead."""
+    """The message says what to do, because connections belong to one event loop."""
     async with raw_server(_answer_ok) as server:
         transport = Transport(server.base_url)
         await transport.send(GET)
@@ -540,8 +540,8 @@ async def test_a_client_in_two_live_loops_is_refused() -> None:
         await transport.aclose()
 
 
-async def test_slots_bound_the_requests_under_way() -> None:
-    """The 101st waits until one of the hundred before it is done."""
+async def test_slots_bound_the_requests_in_flight() -> None:
+    """The 101st request waits until one of the hundred before it has ended."""
     transport = Transport("http://127.0.0.1:9")
     inside = 0
     leave = asyncio.Event()
@@ -562,7 +562,7 @@ async def test_slots_bound_the_requests_under_way() -> None:
 
 
 async def test_the_gate_is_one_for_the_whole_client() -> None:
-    """With the limits that were given; there is none once the transport is closed."""
+    """The transport has one gate with the given limits, and none once it is closed."""
     transport = Transport("http://127.0.0.1:9", limits=Limits(concurrency=1))
     async with transport.gate().slot():
         second = asyncio.create_task(_pass(transport))
@@ -581,7 +581,7 @@ async def _pass(transport: Transport) -> None:
 
 
 def test_a_second_loop_gets_a_gate_of_its_own() -> None:
-    """Somebody may have been left inside the one before, or it may be closed for a time of the other loop's clock."""
+    """A gate of the first loop may hold a stale caller, or a pause on that loop's clock."""
     transport = Transport("http://127.0.0.1:9")
 
     async def gate() -> Gate:
@@ -592,7 +592,7 @@ def test_a_second_loop_gets_a_gate_of_its_own() -> None:
 
 
 async def test_cancellation_passes_and_holds_no_header() -> None:
-    """`CancelledError` goes through, and its traceback has no frame of aiohttp with the token in it."""
+    """The traceback of the `CancelledError` has no frame of aiohttp that holds the token."""
     async with raw_server(_silence) as server:
         transport = Transport(server.base_url)
         task = asyncio.create_task(transport.send(GET, Secret("Bearer s3cr3t-token")))
@@ -611,7 +611,7 @@ async def test_cancellation_passes_and_holds_no_header() -> None:
 
 
 async def test_a_failure_holds_nothing_of_aiohttp() -> None:
-    """No cause, no context: aiohttp's exceptions keep the request's headers. And it can be pickled."""
+    """The error has no cause and no context, which would keep the headers, and it can be pickled."""
     async with raw_server(_drop_after_reading) as server:
         transport = Transport(server.base_url)
         problem = await _fail(transport.send(POST))
@@ -638,7 +638,7 @@ async def test_a_failure_holds_nothing_of_aiohttp() -> None:
     ],
 )
 def test_a_base_url_is_taken(given_: str, kept: str) -> None:
-    """https anywhere, http on this machine; a prefix stays, a trailing slash goes."""
+    """The check accepts https, and http for this machine; it keeps a prefix and drops a trailing slash."""
     assert checked_base_url(given_) == kept
 
 
@@ -661,13 +661,13 @@ def test_a_base_url_is_taken(given_: str, kept: str) -> None:
     ],
 )
 def test_a_base_url_is_refused(wrong: str, said: str) -> None:
-    """The message says what to write."""
+    """The message says what to write in place of a wrong URL."""
     with pytest.raises(ConfigurationError, match=said):
         checked_base_url(wrong)
 
 
 def test_a_base_url_with_credentials_is_refused_without_repeating_them() -> None:
-    """They belong into `Credentials`."""
+    """The message names the mistake and does not repeat the password of the URL."""
     with pytest.raises(ConfigurationError, match="must not hold a user") as caught:
         checked_base_url("https://user:hunter2@api.example")
     assert "hunter2" not in str(caught.value)
@@ -675,7 +675,7 @@ def test_a_base_url_with_credentials_is_refused_without_repeating_them() -> None
 
 @given(st.one_of(st.none(), st.integers(), st.binary(), st.text()))
 def test_whatever_is_given_as_base_url_the_error_is_ours(value: Any) -> None:
-    """Nothing of yarl's or Python's comes through."""
+    """The caller sees no exception of yarl or Python."""
     try:
         assert checked_base_url(value).startswith("http")
     except ConfigurationError:
@@ -683,18 +683,18 @@ def test_whatever_is_given_as_base_url_the_error_is_ours(value: Any) -> None:
 
 
 def test_plain_http_can_be_allowed() -> None:
-    """For a test network, say."""
+    """`allow_insecure=True` accepts an `http://` URL of a test network."""
     assert checked_base_url("http://10.0.0.1", allow_insecure=True) == "http://10.0.0.1"
 
 
 @pytest.mark.parametrize("wrong", [0, -1, float("nan"), "5", None, True])
 def test_timeouts_are_positive(wrong: Any) -> None:
-    """The message names the field."""
+    """The message names the field that is zero, negative, not finite or no number."""
     with pytest.raises(ConfigurationError, match=r"Timeouts\.total must be more than 0"):
         Timeouts(total=wrong)
 
 
 def test_the_size_limit_is_positive() -> None:
-    """A limit of nothing would refuse every reply."""
+    """The constructor refuses a limit of zero, which would refuse every reply."""
     with pytest.raises(ConfigurationError, match="max_response_bytes"):
         Transport("https://api.example", max_response_bytes=0)

@@ -1,4 +1,4 @@
-"""Knows when nothing is on its way to a sandbox any longer, so that its ledger can be held to what was said."""
+"""A count of the requests a sandbox still works on, so that a test reads the ledger when nothing is in flight."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Arrivals"]
 
 
 class Arrivals:
-    """Counts the requests in the hands of a sandbox; made before it is started.
+    """Counts the requests that a sandbox works on; made before the sandbox is started.
 
     Args:
         sandbox: Where they arrive.
@@ -32,7 +32,7 @@ class Arrivals:
             self._busy -= 1
 
     async def are_over(self) -> None:
-        """Wait until all is done that any client has sent; every client has to be closed."""
+        """Wait until every request that was sent has been worked on; every client has to be closed."""
         server = self._sandbox._runner.server
         assert server is not None
         await until(lambda: not server.connections and not self._busy)

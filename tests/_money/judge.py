@@ -1,4 +1,4 @@
-"""Whether what a call said is what must follow from its exchanges: an oracle that shares no code with the package."""
+"""An oracle for what a call says, worked out from its exchanges without any code of the package."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Order:
 
     @property
     def payable(self) -> bool:
-        """Whether EnKash takes it, its reference being free."""
+        """Whether EnKash accepts the order, its reference being free."""
         return self.biller_id != INACTIVE and self.amount <= MOST
 
 
 def differences(order: Order, payment: UtilityPayment) -> tuple[str, ...]:
-    """Return in what a bill of the ledger is not the one that is wanted."""
+    """Return in which members a bill of the ledger differs from the order."""
     pairs = {
         "biller_id": (order.biller_id, payment.company_biller.biller.biller_id),
         "consumer_number": (order.consumer, payment.company_biller.consumer_number),
@@ -124,7 +124,7 @@ def judge_create(
 
 
 def _looked_after(unclear: Exchange, looks: Sequence[Exchange], patience: float) -> None:
-    """Check that the looks went on for a while; one that is not let in ends them, since none would be."""
+    """Check that the looks went on for a while; a refused token or a denied look ends them."""
     last = looks[-1] if looks else unclear
     assert last.status == 401 or last.ended_at - unclear.ended_at >= patience, "given up too early"
 
@@ -170,7 +170,7 @@ def judge_confirmation(
             only_looked = was_left_open and not writes  # since the earlier call may have sent it
             assert BulkGroup.FAILED in groups or (only_looked and BulkGroup.UNKNOWN in groups)
         elif End.SHUT_OUT in ends:
-            # Refused as a 401, or for want of a new token after it: nothing was done either way.
+            # Refused as a 401, or for want of a new token after it: nothing was done in both cases.
             assert {BulkGroup.FAILED, BulkGroup.NOT_SENT} & set(groups)
         else:
             # Unknown where an earlier call that was cancelled has sent it and this one only looked.

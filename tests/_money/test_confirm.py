@@ -58,14 +58,14 @@ def _refusal(status: int = 400, code: int = 1) -> web.Response:
 
 
 class Till:
-    """A sandbox that debits again whatever is confirmed again, and a clerk before it who can refuse and misread.
+    """A sandbox that debits a bill at each confirmation, behind a proxy that can refuse calls and alter replies.
 
     Attributes:
         calls: The ids of each confirmation that arrived.
-        poison: Ids for whose sake a whole call is refused.
+        poison: Ids that make EnKash refuse a whole call.
         refuse: Answers a confirmation in the sandbox's place, or returns None.
-        shown: Members that the reads show of a bill otherwise than they are; None leaves one out.
-        searched: Likewise, by the search alone and of every bill.
+        shown: Members that reads show with other values than the bill's; None omits one.
+        searched: The same, in searches alone and for every bill.
     """
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ each_source = pytest.mark.parametrize("make", [*COLLECTIONS.values(), *FEEDS.val
 
 @each_source
 async def test_any_iterable_of_ids_will_do(till: Till, make: Callable[[Iterable[str]], Any]) -> None:
-    """Each of them is debited once."""
+    """The client debits each id of any iterable once."""
     ids = till.stock(5)
     result = await till.confirm(make(ids))
     assert sorted(_keys(result.succeeded)) == sorted(ids) == till.debits
@@ -168,7 +168,7 @@ async def test_any_iterable_of_ids_will_do(till: Till, make: Callable[[Iterable[
 
 @each_source
 async def test_no_ids_at_all_are_refused(till: Till, make: Callable[[Iterable[str]], Any]) -> None:
-    """A job that found nothing to pay has to notice it itself."""
+    """An empty collection is refused, because a job without bills is most likely a mistake."""
     with pytest.raises(InvalidRequestError, match="ids is empty: give at least one"):
         await till.confirm(make([]))
     assert till.sandbox.counts == {}
@@ -179,7 +179,7 @@ async def test_no_ids_at_all_are_refused(till: Till, make: Callable[[Iterable[st
 async def test_a_wrong_id_in_a_collection_is_refused_before_anything_is_sent(
     till: Till, make: Callable[[Iterable[Any]], Any], wrong: Any
 ) -> None:
-    """All of them can be looked at first, so none is debited."""
+    """The client checks the whole collection first, so no bill is debited."""
     ids = till.stock(2)
     with pytest.raises(InvalidRequestError):
         await till.confirm(make([ids[0], wrong, ids[1]]))
@@ -190,7 +190,7 @@ async def test_a_wrong_id_in_a_collection_is_refused_before_anything_is_sent(
 async def test_a_wrong_id_of_a_generator_does_not_stop_the_rest(
     till: Till, make: Callable[[Iterable[Any]], Any]
 ) -> None:
-    """It is named by its place, and the others are confirmed; one that came twice was sent once."""
+    """The result names the wrong id by its index; the other ids are confirmed, a repeated one once."""
     one, two = till.stock(2)
     told = list[tuple[int, int | None]]()
     result = await till.confirm(make([one, "", two, 5, one]), on_progress=lambda *counts: told.append(counts))
@@ -201,7 +201,7 @@ async def test_a_wrong_id_of_a_generator_does_not_stop_the_rest(
 
 
 async def test_2500_ids_are_three_calls(till: Till) -> None:
-    """1,000 to a call, in the order given; progress is told after each."""
+    """The client sends 1,000 ids to a call, in order, and reports progress after each."""
     ids, told = till.stock(2500), list[tuple[int, int | None]]()
     result = await till.confirm(ids, concurrency=1, check_first=False, on_progress=lambda *counts: told.append(counts))
     assert _keys(result.succeeded) == ids
@@ -212,7 +212,7 @@ async def test_2500_ids_are_three_calls(till: Till) -> None:
 
 
 async def test_calls_are_bounded_and_the_source_is_not_read_ahead(till: Till) -> None:
-    """While two calls are under way, what they name is all that was read."""
+    """While two calls are in flight, the client has read their ids and no others."""
     read, ids = list[str](), till.stock(4100)
 
     def source() -> Iterator[str]:
@@ -237,7 +237,7 @@ async def test_calls_are_bounded_and_the_source_is_not_read_ahead(till: Till) ->
 
 
 async def test_a_second_run_confirms_nothing_twice(till: Till) -> None:
-    """Bills that EnKash shows as confirmed are left out, and count as succeeded; only what is new is sent."""
+    """Bills that EnKash shows as confirmed count as succeeded, and only the new ones are sent."""
     ids = till.stock(30)
     await till.confirm(ids[:20])
     for _ in range(2):
@@ -258,7 +258,7 @@ async def test_a_second_run_confirms_nothing_twice(till: Till) -> None:
 async def test_a_search_that_shows_too_little_does_not_lead_to_a_second_debit(
     till: Till, shown: dict[str, str | None]
 ) -> None:
-    """Its reply is not documented: what it leaves out may be the very word that says that a bill was confirmed."""
+    """Prevents a double debit: the undocumented search may omit the word that says «confirmed»."""
     ids = till.stock(5)
     await till.confirm(ids)
     till.searched = {**shown, "approvedDate": None, "paymentDate": None}
@@ -267,7 +267,7 @@ async def test_a_search_that_shows_too_little_does_not_lead_to_a_second_debit(
 
 
 async def test_without_a_look_before_nothing_is_read_and_all_of_it_is_sent(till: Till) -> None:
-    """Whoever says so answers for it: confirmed again is debited again, here."""
+    """With `check_first=False` the client reads nothing, and EnKash debits confirmed bills again."""
     ids = till.stock(5)
     (await till.confirm(ids, check_first=False)).raise_for_failures()
     sandbox = till.sandbox
@@ -290,7 +290,7 @@ AMBIGUOUS: list[dict[str, str | None]] = [
 async def test_a_bill_that_may_have_been_confirmed_is_not_confirmed_on_suspicion(
     till: Till, state: dict[str, str | None], count: int
 ) -> None:
-    """It is unknown, with what EnKash shows; the others go on, and whoever has found out can insist."""
+    """The bill is `unknown` with what EnKash shows, until the caller insists."""
     odd, *others = till.stock(count)
     till.shown[odd] = state
     result = await till.confirm([odd, *others])
@@ -310,7 +310,7 @@ async def test_a_bill_that_may_have_been_confirmed_is_not_confirmed_on_suspicion
 @pytest.mark.parametrize("count", [2, 20])
 @pytest.mark.parametrize("kind", [FaultKind.BAD_GATEWAY, FaultKind.DROP_BEFORE, FaultKind.UNAUTHORIZED])
 async def test_what_cannot_be_read_is_not_sent(till: Till, kind: FaultKind, count: int) -> None:
-    """Nothing is confirmed blindly; where that was all, it is raised."""
+    """The client confirms no bill that it cannot read, and raises where it can read none."""
     ids = till.stock(count)
     for route in ("bill", "search_bills"):
         till.sandbox.faults.add(route, kind, times=None)
@@ -320,7 +320,7 @@ async def test_what_cannot_be_read_is_not_sent(till: Till, kind: FaultKind, coun
 
 
 async def test_a_call_whose_bills_cannot_be_read_does_not_stop_the_others(till: Till) -> None:
-    """The first thousand come back as not sent, with the reason; the rest is confirmed, and later the first."""
+    """The first thousand is `not_sent` with the reason, the rest is confirmed, and a second run the first."""
     ids = till.stock(1050)
     till.sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=1000)
     result = await till.confirm(ids, concurrency=1)
@@ -331,7 +331,7 @@ async def test_a_call_whose_bills_cannot_be_read_does_not_stop_the_others(till: 
 
 
 async def test_one_bill_that_does_not_exist_leaves_the_other_999_alone(till: Till) -> None:
-    """It is found out before anything is sent, so that one call is enough."""
+    """The read before finds the missing bill, so one call confirms the others."""
     ids = till.stock(999)
     given = [*ids[:500], "nobody", *ids[500:]]
     result = await till.confirm(given)
@@ -341,7 +341,7 @@ async def test_one_bill_that_does_not_exist_leaves_the_other_999_alone(till: Til
 
 
 async def test_bills_of_which_none_exists_are_refused_without_a_call(till: Till) -> None:
-    """As the failure of the whole, which it is."""
+    """The client raises the failure of the whole call and sends no confirmation."""
     with pytest.raises(NotFoundError):
         await till.confirm(["nobody", "none"])
     assert till.calls == []
@@ -356,7 +356,7 @@ async def test_bills_of_which_none_exists_are_refused_without_a_call(till: Till)
 async def test_a_bill_that_is_refused_for_itself_does_not_stop_the_others(
     till: Till, count: int, places: set[int]
 ) -> None:
-    """It is found by halving, with few calls; the others are confirmed, each once."""
+    """The client finds the bill by halving, in few calls, and confirms each other bill once."""
     ids = till.stock(count)
     till.poison = {ids[place] for place in places}
     result = await till.confirm(ids)
@@ -369,7 +369,7 @@ async def test_a_bill_that_is_refused_for_itself_does_not_stop_the_others(
 
 @pytest.mark.parametrize("count", [1, 2, 1000])
 async def test_a_refusal_of_everything_ends_after_few_calls(till: Till, count: int) -> None:
-    """It is raised, since there is nothing else to tell; no bill is asked about alone a thousand times."""
+    """The client raises the refusal and does not ask about a thousand bills one by one."""
     ids = till.stock(count)
     till.poison = set(ids)
     with pytest.raises(BadRequestError, match="not approved"):
@@ -379,7 +379,7 @@ async def test_a_refusal_of_everything_ends_after_few_calls(till: Till, count: i
 
 
 async def test_many_bad_bills_among_good_ones_are_all_found(till: Till) -> None:
-    """Every second one is refused: none of those in between is lost or debited twice."""
+    """Of alternating good and bad bills, each good one is debited exactly once."""
     ids = till.stock(40)
     till.poison = set(ids[::2])
     result = await till.confirm(ids)
@@ -400,7 +400,7 @@ OF_THE_WHOLE = [
 async def test_a_refusal_that_is_of_no_single_bill_is_not_taken_apart(
     till: Till, answer: web.Response, error: type[EnkashError]
 ) -> None:
-    """The account may not, or has no more to spend: halving would change nothing. One call, raised."""
+    """The client makes one call and raises, because halving cannot help the account."""
     status, text = answer.status, answer.text
     till.refuse = lambda _: web.Response(status=status, text=text, content_type="application/json")
     with pytest.raises(error):
@@ -409,7 +409,7 @@ async def test_a_refusal_that_is_of_no_single_bill_is_not_taken_apart(
 
 
 async def test_a_refused_call_of_which_a_part_was_done_is_not_repeated_for_that_part(till: Till) -> None:
-    """The bills are read again before the parts are sent."""
+    """The client reads the bills again before it sends the halves."""
     ids = till.stock(8)
 
     def half_done(some: list[str]) -> web.Response | None:
@@ -425,7 +425,7 @@ async def test_a_refused_call_of_which_a_part_was_done_is_not_repeated_for_that_
 
 
 async def test_credentials_that_are_refused_stop_the_calls(till: Till) -> None:
-    """The second of three thousands is answered with 401 for good: the third is not sent."""
+    """After a permanent 401 on the second call, the third thousand is not sent."""
     ids = till.stock(2100)
     till.sandbox.faults.add("confirm_debit", FaultKind.UNAUTHORIZED, after=1, times=None)
     result = await till.confirm(ids, concurrency=1, check_first=False)
@@ -444,7 +444,7 @@ BEFORE = [FaultKind.DROP_BEFORE, FaultKind.BAD_GATEWAY, FaultKind.SERVER_ERROR, 
 @pytest.mark.parametrize("count", [1, 10])
 @pytest.mark.parametrize("kind", AFTER)
 async def test_a_call_whose_reply_is_lost_is_read_back(till: Till, kind: FaultKind, count: int) -> None:
-    """EnKash shows the bills as confirmed, and the call is not sent again."""
+    """EnKash shows the bills as confirmed, and the client does not send the call again."""
     ids = till.stock(count)
     till.sandbox.faults.add("confirm_debit", kind)
     assert _keys((await till.confirm(ids)).succeeded) == ids
@@ -454,7 +454,7 @@ async def test_a_call_whose_reply_is_lost_is_read_back(till: Till, kind: FaultKi
 @pytest.mark.parametrize("count", [1, 10])
 @pytest.mark.parametrize("kind", BEFORE)
 async def test_a_call_that_leaves_no_trace_is_unknown_and_not_repeated(till: Till, kind: FaultKind, count: int) -> None:
-    """It may still be on its way; the error names the bills to come back with, and what to come back to."""
+    """The call may still be in flight, so the error names the bills and how to look later."""
     ids = till.stock(count)
     till.sandbox.faults.add("confirm_debit", kind)
     with pytest.raises(OutcomeUnknownError, match=r"payments.reconcile\(\), do not confirm them again") as caught:
@@ -465,7 +465,7 @@ async def test_a_call_that_leaves_no_trace_is_unknown_and_not_repeated(till: Til
 
 
 async def test_a_call_that_is_done_late_is_read_back_late(till: Till) -> None:
-    """The first looks show nothing; the window is there for that."""
+    """The client looks for the length of the window, in which the confirmation shows."""
     ids = till.stock(6)
     till.sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.1)
     patient = RetryPolicy(settle=SettlePolicy(window=20, pauses=PollPolicy(first=0.01, longest=0.05)))
@@ -477,8 +477,8 @@ async def test_a_call_that_is_done_late_is_read_back_late(till: Till) -> None:
     assert till.reads > 2
 
 
-async def test_fates_that_differ_are_returned(till: Till) -> None:
-    """Of one call: a part was done before it broke, a bill does not exist, the rest is unknown, in one error."""
+async def test_outcomes_that_differ_are_returned(till: Till) -> None:
+    """One error holds all groups of a call: confirmed bills, a missing bill and unknown ones."""
     ids = till.stock(6)
 
     def broken(some: list[str]) -> web.Response:
@@ -495,7 +495,7 @@ async def test_fates_that_differ_are_returned(till: Till) -> None:
 
 
 async def test_a_call_that_was_cancelled_is_finished_by_a_second_run(till: Till) -> None:
-    """Cancellation passes; what the first run did all the same is seen by the second."""
+    """The caller sees `CancelledError`, and the second run sees what the first one did."""
     ids = till.stock(10)
     till.open.clear()
     call = asyncio.ensure_future(till.confirm(ids))
@@ -520,7 +520,7 @@ async def test_a_call_that_was_cancelled_is_finished_by_a_second_run(till: Till)
 async def test_a_source_that_fails_in_the_middle_loses_no_id(
     till: Till, make: Callable[[Iterable[str]], Any], count: int
 ) -> None:
-    """Those that it gave before are confirmed, however few were left for the last call; its own error is the cause."""
+    """The ids before the failure are confirmed, and the error has the source's own as its cause."""
     ids, broken = till.stock(count), OSError("the file ends here")
 
     def source() -> Iterator[str]:
@@ -538,7 +538,7 @@ async def test_a_source_that_fails_in_the_middle_loses_no_id(
 async def test_a_source_that_fails_at_once_raises_its_own_error(
     till: Till, make: Callable[[Iterable[str]], Any]
 ) -> None:
-    """Nothing was sent, so there is nothing to add."""
+    """The caller sees the source's error unchanged, because nothing was sent."""
     broken = OSError("no such file")
 
     def source() -> Iterator[str]:
@@ -559,7 +559,7 @@ ODD = Bill(payment_status=PaymentStatus("EXPIRED"))
 
 
 class World:
-    """A `Send` to an EnKash in which each bill is of a kind, and each confirmation ends in a way, in their order."""
+    """A `Send` to an EnKash with bills of given kinds; confirmations end as listed, in order."""
 
     def __init__(self, kinds: Mapping[str, str], ends: list[str]) -> None:
         self._kinds, self._ends = kinds, list(ends)
@@ -597,7 +597,7 @@ class World:
 
 
 def _payments(world: World) -> Payments:
-    """Return the calls in a time of their own, of which a settle window has three pauses."""
+    """Return the calls on a clock of their own, on which a settle window has three pauses."""
     now = [0.0]
 
     async def sleep(seconds: float) -> None:
@@ -623,7 +623,7 @@ def _odd(kinds: Mapping[str, str]) -> set[str]:
 async def test_no_bill_is_debited_twice_and_each_is_in_one_group(
     kinds: list[str], ends: list[str], check_first: bool
 ) -> None:
-    """Whatever the bills are and however the calls end; «succeeded» is what is confirmed, «not sent» what is not."""
+    """For any bills and any ends, «succeeded» bills are confirmed and «not sent» ones are not."""
     named = {f"U-{number}": kind for number, kind in enumerate(kinds)}
     if not check_first:
         named = {one: kind for one, kind in named.items() if kind != "done"} or {"U-0": "plain"}

@@ -1,4 +1,4 @@
-"""Confirmations of the same bills at the same time: each bill is sent by one call alone, whoever waits for it."""
+"""Concurrent confirmations of the same bills: one call sends each bill, and the other calls wait for it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Office:
         self.ends: dict[str | int, Exception] = {}
         self.search_lags = False
         self.waiting: set[str | int] = set()
-        self._on_its_way: list[tuple[float, list[str]]] = []
+        self._in_flight: list[tuple[float, list[str]]] = []
 
     async def __call__(self, operation: Operation[Any]) -> Any:
         if operation.effect is not Effect.READ:
@@ -65,8 +65,8 @@ class Office:
         number = len(self.puts)
         try:
             await self._end(number)
-        except asyncio.CancelledError:  # the client has hung up; the work is done all the same, a little later
-            self._on_its_way.append((self.time.now + WINDOW / 2, ids))
+        except asyncio.CancelledError:  # the client has hung up, and the work is done a little later
+            self._in_flight.append((self.time.now + WINDOW / 2, ids))
             raise
         self.debits += ids
 
@@ -84,16 +84,16 @@ class Office:
         return Bill(utility_enkash_id=one, payment_status=CONFIRMED if confirmed else WAITING)
 
     def land(self) -> None:
-        """Do what was on its way for so long."""
-        for due, ids in list(self._on_its_way):
+        """Carry out the confirmations whose delay is over."""
+        for due, ids in list(self._in_flight):
             if due <= self.time.now:
-                self._on_its_way.remove((due, ids))
+                self._in_flight.remove((due, ids))
                 self.debits += ids
 
     def hold(self, key: str | int) -> asyncio.Event:
         return self.held.setdefault(key, asyncio.Event())
 
-    async def reached(self, key: str | int) -> None:
+    async def is_held(self, key: str | int) -> None:
         """Wait until that read or that confirmation is held."""
         async with asyncio.timeout(10):
             while key not in self.waiting:
@@ -119,13 +119,13 @@ def _keys(items: Iterable[BulkItem[None]]) -> list[str]:
 
 
 async def _settle() -> None:
-    """Let everything run that can run without anything else happening."""
+    """Let all ready tasks run."""
     for _ in range(300):
         await asyncio.sleep(0)
 
 
 async def _ended(*calls: asyncio.Task[T]) -> list[T]:
-    """Return the results of calls that have nothing to wait for but each other."""
+    """Return the results of calls that wait for nothing but each other."""
     for _ in range(2000):
         if all(call.done() for call in calls):
             break
@@ -142,14 +142,14 @@ async def _ended(*calls: asyncio.Task[T]) -> list[T]:
 
 
 async def test_a_call_that_reads_slowly_does_not_act_on_what_another_one_made_old() -> None:
-    """It has seen the first bill waiting, and has yet to see the last when that one is wanted by another call."""
+    """Prevents a double debit: call 1 reads A as waiting, call 2 confirms A, then call 1 would confirm it."""
     office = Office()
     client, answer = _client(office), office.hold("E")
     large = _confirm(client, "ABCDE")
-    await office.reached("E")
+    await office.is_held("E")
     small = _confirm(client, "A")
     await _settle()
-    office.time.now += 3 * WINDOW  # nobody remembers any more what was sent before
+    office.time.now += 3 * WINDOW  # the client has forgotten what it sent before
     answer.set()
     first, second = await _ended(large, small)
     assert (_keys(first.succeeded), _keys(second.succeeded)) == (list("ABCDE"), ["A"])
@@ -158,12 +158,12 @@ async def test_a_call_that_reads_slowly_does_not_act_on_what_another_one_made_ol
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 async def test_the_second_half_of_a_refused_call_is_read_again(elsewhere: bool) -> None:
-    """The first half took its time, and meanwhile another call, or another client, wanted a bill of the second."""
+    """Prevents a double debit: another call may confirm a bill while the first half is sent."""
     office = Office()
     office.ends[1] = BadRequestError("one of them will not do", status=400)
     client, answer = _client(office), office.hold(2)
     large = _confirm(client, "ABCDEFGH")
-    await office.reached(2)
+    await office.is_held(2)
     small = _confirm(_client(office) if elsewhere else client, "H")
     await _settle()
     office.time.now += 3 * WINDOW
@@ -175,11 +175,11 @@ async def test_the_second_half_of_a_refused_call_is_read_again(elsewhere: bool) 
 
 @pytest.mark.parametrize("check_first", [True, False])
 async def test_two_calls_at_once_both_succeed_with_one_confirmation(check_first: bool) -> None:
-    """However long the exchange takes: the second waits for its end, and finds what it wanted done."""
+    """The second call waits for the first one's exchange and finds the bill confirmed."""
     office = Office()
     client, answer = _client(office), office.hold(1)
     one = _confirm(client, "AB", check_first=check_first)
-    await office.reached(1)
+    await office.is_held(1)
     other = _confirm(client, "AB", check_first=check_first)
     await _settle()
     office.time.now += 3 * WINDOW
@@ -190,11 +190,11 @@ async def test_two_calls_at_once_both_succeed_with_one_confirmation(check_first:
 
 
 async def test_a_bill_that_nobody_is_at_work_on_does_not_wait() -> None:
-    """Only those that another call has in hand are waited for."""
+    """A call waits for the bills that another call has claimed and for no others."""
     office = Office()
     client, answer = _client(office), office.hold(1)
     one = _confirm(client, "AB")
-    await office.reached(1)
+    await office.is_held(1)
     (result,) = await _ended(_confirm(client, "CD"))
     assert _keys(result.succeeded) == ["C", "D"]
     answer.set()
@@ -205,7 +205,7 @@ async def test_a_bill_that_nobody_is_at_work_on_does_not_wait() -> None:
 @settings(max_examples=60)
 @given(st.lists(st.lists(st.sampled_from("ABCD"), min_size=1, unique=True), min_size=2, max_size=5))
 async def test_calls_that_overlap_do_not_wait_for_each_other_for_ever(calls: list[list[str]]) -> None:
-    """In whichever order each names its bills; every call succeeds, and every bill is debited once."""
+    """Calls that name the bills in any order all succeed and debit each bill once."""
     office = Office()
     client = _client(office)
     results = await _ended(*(_confirm(client, ids) for ids in calls))
@@ -215,11 +215,11 @@ async def test_calls_that_overlap_do_not_wait_for_each_other_for_ever(calls: lis
 
 @pytest.mark.parametrize("turns", range(8))  # of the loop; which of them is the one depends on the version of Python
 async def test_a_call_that_comes_when_another_one_is_about_to_wake_does_not_lock_it_out(turns: int) -> None:
-    """One has waited for B and wants A too; the newcomer may get B before it wakes, and wants A as well."""
+    """Prevents a deadlock: one call waits for B to claim A too, and a newcomer claims B first."""
     office = Office()
     client, answer = _client(office), office.hold(1)
     first = _confirm(client, "BC")
-    await office.reached(1)
+    await office.is_held(1)
     waiting = [_confirm(client, "ABCD"), _confirm(client, "DCBA")]
     await _settle()
     newcomer = _confirm(client, "BEA")
@@ -238,10 +238,10 @@ async def test_a_call_that_comes_when_another_one_is_about_to_wake_does_not_lock
 
 
 async def _cut_off(office: Office, client: Payments, ids: str, at: str | int, **how: Any) -> None:
-    """Cancel a call when that read or that confirmation is under way."""
+    """Cancel a call while that read or that confirmation is in flight."""
     office.hold(at)
     call = _confirm(client, ids, **how)
-    await office.reached(at)
+    await office.is_held(at)
     call.cancel()
     await asyncio.wait([call])
     assert call.cancelled()
@@ -251,11 +251,11 @@ async def _cut_off(office: Office, client: Payments, ids: str, at: str | int, **
 
 @pytest.mark.parametrize("at", ["B", 1])
 async def test_a_call_that_was_cancelled_leaves_its_bills_to_others(at: str | int) -> None:
-    """Whether it was reading or sending, and whether the other one was waiting or came later."""
+    """Another call confirms the bills, whether it waits or comes later."""
     office = Office()
     client, _ = _client(office), office.hold(at)
     call = _confirm(client, "ABC")
-    await office.reached(at)
+    await office.is_held(at)
     waiting = _confirm(client, "CB")
     await _settle()
     office.held.clear()
@@ -267,11 +267,11 @@ async def test_a_call_that_was_cancelled_leaves_its_bills_to_others(at: str | in
 
 
 async def test_a_call_that_was_cancelled_while_it_waited_leaves_nothing_behind() -> None:
-    """It has nothing in hand, so it must not give back what belongs to another call."""
+    """The cancelled call releases no claim, because the claim is another call's."""
     office = Office()
     client, answer = _client(office), office.hold(1)
     working = _confirm(client, "AB")
-    await office.reached(1)
+    await office.is_held(1)
     waiting = _confirm(client, "ABC")
     await _settle()
     waiting.cancel()
@@ -286,7 +286,7 @@ async def test_a_call_that_was_cancelled_while_it_waited_leaves_nothing_behind()
 
 
 async def test_a_bill_that_was_sent_and_can_no_longer_be_read_is_unknown() -> None:
-    """Not «not sent»: the call that sent it was cancelled, and what it sent is on its way."""
+    """The bill is not `not_sent`, because the cancelled call's confirmation is in flight."""
     office = Office()
     client = _client(office)
     await _cut_off(office, client, "A", at=1)
@@ -303,7 +303,7 @@ async def test_a_bill_that_was_sent_and_can_no_longer_be_read_is_unknown() -> No
 
 
 async def test_a_bill_that_was_never_sent_and_cannot_be_read_is_not_sent() -> None:
-    """Nothing is on its way; nobody has to find out anything."""
+    """The bill is `not_sent`, because no confirmation of it is in flight."""
     office = Office()
     office.ends["A"] = ServerError("away", status=502)
     (result,) = await _ended(_confirm(_client(office), "AB"))
@@ -312,7 +312,7 @@ async def test_a_bill_that_was_never_sent_and_cannot_be_read_is_not_sent() -> No
 
 @pytest.mark.parametrize("ids", ["ABC", "ABCDE"])
 async def test_a_search_that_lags_behind_does_not_have_anything_sent_again(ids: str) -> None:
-    """The confirmation was done after its call was cancelled; the call for one bill shows it, and decides."""
+    """The read of the single bill shows the confirmation, and it outweighs the stale search."""
     office = Office()
     office.search_lags = True
     client = _client(office)
@@ -324,7 +324,7 @@ async def test_a_search_that_lags_behind_does_not_have_anything_sent_again(ids: 
 
 @pytest.mark.parametrize("at", ["B", 1])
 async def test_a_call_that_breaks_off_unexpectedly_leaves_its_bills_to_others(at: str | int) -> None:
-    """Its own bills are unknown, by name, with the cause; whoever confirms them next does not wait for ever."""
+    """The error names the unknown bills and the cause, and the next call can claim them."""
     office = Office()
     client, broken = _client(office), ValueError("a bug")
     office.ends[at] = broken
@@ -339,12 +339,12 @@ async def test_a_call_that_breaks_off_unexpectedly_leaves_its_bills_to_others(at
 
 
 async def test_a_chunk_that_breaks_off_unexpectedly_does_not_cut_off_the_others() -> None:
-    """Of three at the same time: one is unknown, with an error that names its bills; the others come to their end."""
+    """One of three concurrent chunks is unknown by name, and the other two come to their end."""
     office, ids = Office(), [f"U-{number}" for number in range(2500)]
     office.ends[1] = KeyError("a bug")
     answers = [office.hold(2), office.hold(3)]
     call = _confirm(_client(office), ids, check_first=False)
-    await office.reached(3)
+    await office.is_held(3)
     await _settle()
     for answer in answers:
         answer.set()
@@ -367,10 +367,10 @@ _calls = st.tuples(
 
 @settings(max_examples=80)
 @given(st.lists(_calls, min_size=2, max_size=4), st.sets(st.integers(1, 4), max_size=2))
-async def test_no_bill_is_debited_twice_whoever_is_cancelled_and_when(
+async def test_no_bill_is_debited_twice_under_any_cancellation(
     plans: list[tuple[list[str], int, int | None]], refused: set[int]
 ) -> None:
-    """Some confirmations are refused besides; a last call, alone, finds every bill and finishes what is left."""
+    """With refusals and cancellations at any moment, a last call finds every bill and finishes the rest."""
     office = Office()
     client = _client(office)
     office.ends.update(dict.fromkeys(refused, BadRequestError("no", status=400)))
@@ -399,7 +399,7 @@ async def test_no_bill_is_debited_twice_whoever_is_cancelled_and_when(
 
 
 async def test_a_bill_is_claimed_by_one_call_at_a_time() -> None:
-    """The second gets what is free; what was left can be claimed anew."""
+    """The second call gets the unclaimed bills, and a released bill can be claimed again."""
     in_flight = InFlight(WINDOW, Time())
     assert in_flight.claim(["A", "B"]) == ["A", "B"]
     assert in_flight.claim(["C", "B", "A"]) == ["C"]
@@ -408,10 +408,10 @@ async def test_a_bill_is_claimed_by_one_call_at_a_time() -> None:
     assert in_flight.claim(["A", "C"]) == ["A"]
 
 
-async def test_whoever_waits_is_told_when_all_that_were_claimed_are_left() -> None:
-    """Those that were claimed when it began to wait: a later claim is of another call, and taken note of next."""
+async def test_a_waiting_call_wakes_when_the_claims_it_saw_are_released() -> None:
+    """The waiting call wakes when the claims that it saw are released; later claims do not count."""
     in_flight = InFlight(WINDOW, Time())
-    await in_flight.released(["A", "B"])  # nobody has them
+    await in_flight.released(["A", "B"])  # no call has claimed them
     in_flight.claim(["A"])
     in_flight.claim(["B"])
     waiting = asyncio.create_task(in_flight.released(["A", "B", "C"]))
@@ -425,8 +425,8 @@ async def test_whoever_waits_is_told_when_all_that_were_claimed_are_left() -> No
         await waiting
 
 
-def test_a_confirmation_may_be_on_its_way_for_a_window_after_its_end() -> None:
-    """Not before the exchange is over, and no longer than that; each later one begins it anew."""
+def test_a_confirmation_may_be_in_flight_for_a_window_after_its_end() -> None:
+    """The window begins when the exchange ends, and a later exchange of the bill restarts it."""
     time = Time()
     in_flight = InFlight(WINDOW, time)
     assert in_flight.left("A") == 0
@@ -439,7 +439,7 @@ def test_a_confirmation_may_be_on_its_way_for_a_window_after_its_end() -> None:
 
 
 def test_a_yes_is_remembered_for_a_window_and_a_no_is_forgotten() -> None:
-    """What was never sent cannot have been accepted."""
+    """A bill that was never sent is not counted as accepted."""
     time = Time()
     in_flight = InFlight(WINDOW, time)
     in_flight.end(["A", "B"])
@@ -450,4 +450,4 @@ def test_a_yes_is_remembered_for_a_window_and_a_no_is_forgotten() -> None:
     time.now += WINDOW
     assert [in_flight.is_accepted(one) for one in "ABC"] == [False] * 3
     in_flight.end(["A"])
-    assert not in_flight.is_accepted("A")  # sent again, and no yes to that one yet
+    assert not in_flight.is_accepted("A")  # it was sent again, and EnKash has not accepted that one yet

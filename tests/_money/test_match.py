@@ -32,7 +32,7 @@ BILL = Bill(
 
 
 def _bill(*, biller: int | None = 2001, company: str | None = "CB-1", **members: Any) -> Bill:
-    """Return the bill with other members; `biller` and `company` are those of its `companyBiller`."""
+    """Return the bill with other members; `biller` and `company` go into its `companyBiller`."""
     owner = CompanyBiller(company_biller_id=company, biller=None if biller is None else Biller(biller_id=biller))
     return attrs.evolve(BILL, company_biller=owner, **members)
 
@@ -96,7 +96,7 @@ def _differs(*names: str, identified: bool = True) -> Match:
     ],
 )
 def test_a_bill_is_compared_by_biller_consumer_and_amount(wanted: dict[str, Any], bill: Bill, expected: Match) -> None:
-    """What either side leaves out is no difference; without consumer or amount nobody can tell whose bill it is."""
+    """A member that either side omits is no difference; without consumer or amount a bill is unidentified."""
     assert compare(attrs.evolve(WANTED, **wanted), bill) == expected
 
 
@@ -120,7 +120,7 @@ _BILLS = st.builds(
 
 
 def _shown(bill: Bill) -> Wanted:
-    """Return what would have to be asked for to get a bill."""
+    """Return the request that would ask for this bill."""
     company = bill.company_biller
     assert company is not None
     return Wanted(
@@ -134,13 +134,13 @@ def _shown(bill: Bill) -> Wanted:
 
 @given(_BILLS)
 def test_a_bill_never_differs_from_itself(bill: Bill) -> None:
-    """Whatever it leaves out."""
+    """The comparison finds no difference, whichever members the bill does not have."""
     assert compare(_shown(bill), bill).different == ()
 
 
 @given(_WANTED, _BILLS)
 def test_what_is_not_said_makes_no_difference(wanted: Wanted, bill: Bill) -> None:
-    """Asking for less takes no sameness away, and two amounts that are known and unequal are always told."""
+    """Omitting a member makes no bill different, and unequal known amounts always differ."""
     match = compare(wanted, bill)
     for name in ("biller_id", "consumer_number", "amount"):
         less: dict[str, Any] = {name: None, "company_biller_id": None}
@@ -155,9 +155,9 @@ def test_what_is_not_said_makes_no_difference(wanted: Wanted, bill: Bill) -> Non
 def test_a_bill_without_consumer_and_enrolment_is_never_taken_for_the_one_that_was_wanted(
     wanted: Wanted, bill: Bill
 ) -> None:
-    """Nothing in it would say whose it is."""
-    mute = attrs.evolve(bill, consumer_number=None, company_biller=CompanyBiller(biller=Biller(biller_id=2001)))
-    assert not compare(wanted, mute).identified
+    """The bill is unidentified, because nothing in it says whose it is."""
+    hidden = attrs.evolve(bill, consumer_number=None, company_biller=CompanyBiller(biller=Biller(biller_id=2001)))
+    assert not compare(wanted, hidden).identified
 
 
 # --- what is said about it --------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ OTHER = _bill(biller=2002, consumer_number="CN987654321", amount=Decimal("77.01"
 
 
 def test_a_refusal_names_both_differences_and_shows_no_value_in_full() -> None:
-    """Code 38, the names as an attribute, and a few characters by which a person knows the two numbers."""
+    """Code 38 names both members and shows a few characters of each number."""
     error = refusal(WANTED, OTHER, compare(WANTED, OTHER))
     assert error.response_code == 38
     assert error.differences == ("biller_id", "consumer_number", "amount")
@@ -177,7 +177,7 @@ def test_a_refusal_names_both_differences_and_shows_no_value_in_full() -> None:
 
 
 def test_a_refusal_without_a_difference_says_that_the_bill_cannot_be_told() -> None:
-    """Somebody has to look at it."""
+    """The message tells the user to look at the bill, because it cannot be identified."""
     error = refusal(WANTED, Bill(), compare(WANTED, Bill()))
     assert error.differences == ()
     assert "does not say whose it is" in str(error)
@@ -189,7 +189,7 @@ def test_a_refusal_without_a_difference_says_that_the_bill_cannot_be_told() -> N
     st.text("0123456789CN-", min_size=1, max_size=20),
 )
 def test_no_consumer_number_is_shown_in_full(asked: str, there: str) -> None:
-    """The last four characters at most, and none of a number that has no more."""
+    """The text has the last four characters at most, and none of a number of four or fewer."""
     wanted, bill = attrs.evolve(WANTED, consumer_number=asked), _bill(consumer_number=there)
     said = described(wanted, bill, _differs("consumer_number"))
     assert said == (
@@ -198,8 +198,8 @@ def test_no_consumer_number_is_shown_in_full(asked: str, there: str) -> None:
     )
 
 
-def test_what_was_wanted_mutes_its_consumer_number() -> None:
-    """A look-up knows the reference alone, so a reply of EnKash's may repeat the number; its repr does not either."""
+def test_what_was_wanted_hides_its_consumer_number() -> None:
+    """The repr hides the number, and a reply that repeats it is redacted."""
     assert WANTED.redacted(f"no bill for {CONSUMER}") == "no bill for ***"
     assert attrs.evolve(WANTED, consumer_number=None).redacted("no bill") == "no bill"
     assert CONSUMER not in repr(WANTED)

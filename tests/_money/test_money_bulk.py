@@ -1,4 +1,4 @@
-"""By the thousand: every item accounted for, nothing done twice, and a second run that changes nothing."""
+"""Thousands of items: every item is accounted for, nothing is done twice, and a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOOKS = [FaultKind.BAD_GATEWAY, FaultKind.DROP_AFTER, FaultKind.TRUNCATED, Fault
 
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
-    """Switch the measuring of coverage off: it more than doubles the time, and learns nothing from the repetition."""
+    """Switch coverage off for the test, because it doubles the time and measures nothing new."""
     tracer = sys.gettrace()
     sys.settrace(None)
     yield
@@ -57,7 +57,7 @@ def unmeasured() -> Iterator[None]:
 
 @attrs.define
 class _Dice:
-    """Disturbs one create in three by a random fault, and now and then a look; the seed decides which."""
+    """Disturbs one create in three and some looks by a random fault; the seed decides which."""
 
     sandbox: Sandbox
     clock: Clock
@@ -98,7 +98,7 @@ async def _client(sandbox: Sandbox, clock: Clock) -> AsyncIterator[EnkashClient]
 
 
 def _ledger(sandbox: Sandbox) -> dict[str, UtilityPayment]:
-    """Return the bill of each reference, of which there is one."""
+    """Return the one bill of each reference."""
     starts = range(0, CREATES + 1, MAX_RECORDS)
     payments = [one for start in starts for one in sandbox.ledger.search(Query(offset=start, limit=MAX_RECORDS))]
     found = {one.reference_id: one for one in payments}
@@ -114,7 +114,7 @@ def _items(result: BulkResult[Bill]) -> Iterator[BulkItem[Bill]]:
 
 
 def _agrees(item: BulkItem[Bill], payment: UtilityPayment | None) -> None:
-    """Check what is said of one bill against the ledger, once everything has arrived there."""
+    """Check what is said of one bill against the ledger, once nothing is in flight."""
     if item.value is not None:
         assert payment is not None
         assert item.value.utility_enkash_id == payment.utility_enkash_id
@@ -129,7 +129,7 @@ def _agrees(item: BulkItem[Bill], payment: UtilityPayment | None) -> None:
 
 
 async def test_10000_creates_with_one_in_three_disturbed_make_no_bill_twice(unmeasured: None) -> None:
-    """Every reference is in one group, every word agrees with the ledger, and a second run finishes the job."""
+    """Every reference is in one group that agrees with the ledger, and a second run finishes the job."""
     clock = Clock()
     requests = [
         BillRequest(2001, {"cn": f"CN-{number % 1000:04d}"}, reference_id=f"inv-{number}", bill_amount=number % 50 + 1)
@@ -165,7 +165,7 @@ def _number(item: BulkItem[Bill]) -> int:
 
 
 async def test_2300_confirmations_with_the_first_call_dropped_debit_nobody_twice(unmeasured: None) -> None:
-    """Three calls, each sent once; what the lost reply would have said is read back, bill by bill."""
+    """The client sends each of three calls once and reads the bills of the lost reply back."""
     async with Sandbox(repeat_debits=True) as sandbox:
         ledger = sandbox.ledger
         enrolled = ledger.enrol(2001, {"cn": "CN-1"})
@@ -187,7 +187,7 @@ async def test_2300_confirmations_with_the_first_call_dropped_debit_nobody_twice
 
 
 async def test_a_call_that_is_dropped_before_its_work_leaves_its_bills_unknown(unmeasured: None) -> None:
-    """Nobody can tell it from one that is still on its way: not sent again, while the others are confirmed."""
+    """The client does not send it again, because it may be in flight; the other calls succeed."""
     async with Sandbox(repeat_debits=True) as sandbox:
         ledger = sandbox.ledger
         enrolled = ledger.enrol(2001, {"cn": "CN-1"})

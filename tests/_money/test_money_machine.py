@@ -1,4 +1,4 @@
-"""Whatever goes wrong, in whatever order: no bill is made or paid twice, and nothing is said that is not so."""
+"""For any faults in any order, no bill is made or paid twice and no call says anything untrue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _faults(
     kinds: Sequence[FaultKind] = FaultKind.of("add_bill"),
     delays: Sequence[float] = (SOON, SLOW, LATER),
 ) -> st.SearchStrategy[list[Fault]]:
-    """Several faults at a time, of a call that changes something and of those that look what it did."""
+    """Several faults at a time, on a write and on the reads that look what it did."""
     few, after = st.sampled_from([1, 1, 2, 3]), st.sampled_from([0, 0, 0, 1, 2])
     writing = st.builds(Fault, st.just(write), st.sampled_from(kinds), few, after, st.sampled_from(delays))
     reading = st.builds(Fault, st.sampled_from(reads), st.sampled_from(_KINDS), st.sampled_from([1, 1, 2, 4]), after)
@@ -43,7 +43,7 @@ def _faults(
 
 @st.composite
 def _orders(draw: st.DrawFn) -> Order:
-    """Few references, so that old ones come again; mostly with what they stood for before."""
+    """Few references, so that old ones repeat, mostly with the content that they had before."""
     number = draw(st.integers(0, 5))
     other = draw(st.sampled_from(["", "", "", "amount", "consumer", "biller", "all"]))
     biller_id = {4: INACTIVE}.get(number, 2001)
@@ -94,7 +94,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self._runner.run(work)
 
     def _ids(self, numbers: list[int]) -> list[str]:
-        """Return ids of bills, those first that wait to be confirmed, and one that there is not.
+        """Return ids of bills, unconfirmed ones first, and one id that no bill has.
 
         Without any bill it is that one. A precondition would make what is drawn depend on how fast the machine was, of
         which Hypothesis rightly complains.

@@ -1,4 +1,4 @@
-"""Reading many bills: by search where that tells enough, one by one where it does not, and never in a storm."""
+"""Reading many bills: by search where it says enough, one by one where it does not, and never in a storm."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def _enveloped(payload: object, status: int = 200, code: int = 0) -> web.Respons
     return web.json_response({"response_code": code, "response_message": "x", "payload": payload}, status=status)
 
 
-class Desk:
-    """Stands before the sandbox's search, keeps what is asked and alters what is answered."""
+class SearchProxy:
+    """Stands before the sandbox's search, records what is asked and alters what is answered."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -55,16 +55,16 @@ class Desk:
 
 
 @asynccontextmanager
-async def _office() -> AsyncIterator[tuple[Desk, Sandbox, EnkashClient]]:
-    desk, sandbox = Desk(), Sandbox()
+async def _office() -> AsyncIterator[tuple[SearchProxy, Sandbox, EnkashClient]]:
+    proxy, sandbox = SearchProxy(), Sandbox()
 
     @web.middleware
     async def at_the_desk(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await desk.handle(request, handler)
+        return await proxy.handle(request, handler)
 
     sandbox._app.middlewares.append(at_the_desk)
     async with sandbox, EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as client:
-        yield desk, sandbox, client
+        yield proxy, sandbox, client
 
 
 def _stock(sandbox: Sandbox, count: int) -> list[str]:
@@ -86,15 +86,15 @@ def _shown(seen: Mapping[str, Bill | EnkashError]) -> dict[str, str]:
     ("count", "searches", "gets"), [(0, 0, 0), (1, 0, 1), (3, 0, 3), (4, 1, 0), (99, 1, 0), (198, 2, 0), (199, 3, 0)]
 )
 async def test_few_bills_are_read_one_by_one_and_many_by_search(count: int, searches: int, gets: int) -> None:
-    """EnKash recommends fewer than a hundred to a search; the answer is in the order asked."""
-    async with _office() as (desk, sandbox, client):
+    """The client puts fewer than a hundred ids into a search, as EnKash recommends, and keeps their order."""
+    async with _office() as (proxy, sandbox, client):
         ids = _stock(sandbox, count)[::-1]
         seen = await client.bills.read(ids, patience=30)
         assert list(seen) == ids
         assert _shown(seen) == {one: one for one in ids}
         assert (sandbox.counts["search_bills"], sandbox.counts["bill"]) == (searches, gets)
-        assert all(asked["limit"] == len(asked["utilityEnkashIds"]) and asked["offset"] == 0 for asked in desk.asked)
-        assert sorted(one for asked in desk.asked for one in asked["utilityEnkashIds"]) == sorted(
+        assert all(asked["limit"] == len(asked["utilityEnkashIds"]) and asked["offset"] == 0 for asked in proxy.asked)
+        assert sorted(one for asked in proxy.asked for one in asked["utilityEnkashIds"]) == sorted(
             ids if searches else []
         )
 
@@ -131,18 +131,18 @@ ANSWERS: Mapping[str, tuple[Answer, int]] = {
 
 @pytest.mark.parametrize(("answer", "gets"), ANSWERS.values(), ids=ANSWERS)
 async def test_what_the_search_leaves_out_is_read_by_itself(answer: Answer, gets: int) -> None:
-    """Its reply is not documented: every bill is found all the same, and none is taken for another."""
-    async with _office() as (desk, sandbox, client):
-        desk.answer = answer
+    """The client finds every bill, although the undocumented search omits or confuses some."""
+    async with _office() as (proxy, sandbox, client):
+        proxy.answer = answer
         ids = _stock(sandbox, 10)
         seen = await client.bills.read(ids, patience=30)
         assert _shown(seen) == {one: one for one in ids}
         assert all(isinstance(bill, Bill) and bill.outcome is Outcome.PENDING for bill in seen.values())
-        assert (len(desk.asked), sandbox.counts["bill"]) == (1, gets)
+        assert (len(proxy.asked), sandbox.counts["bill"]) == (1, gets)
 
 
 async def test_a_bill_that_does_not_exist_is_told_by_the_call_for_one() -> None:
-    """A search that leaves a bill out proves nothing; «No utility payment found» does. The others are not affected."""
+    """The call for one bill proves that it is missing; a search that omits it proves nothing."""
     async with _office() as (_, sandbox, client):
         ids = [*_stock(sandbox, 9), "nobody"]
         seen = await client.bills.read(ids, patience=30)
@@ -166,7 +166,7 @@ HARMFUL = [
 async def test_a_search_that_fails_is_not_followed_by_a_hundred_calls(
     kind: FaultKind, error: type[EnkashError]
 ) -> None:
-    """EnKash is away, or takes no call of ours: each bill gets that for an answer, and a later look may do better."""
+    """Each bill gets the search's failure, because single reads would meet it as well."""
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, 50)
         sandbox.faults.add("search_bills", kind, times=None)
@@ -178,10 +178,10 @@ async def test_a_search_that_fails_is_not_followed_by_a_hundred_calls(
 
 
 async def test_one_search_that_fails_does_not_take_the_others_with_it() -> None:
-    """Of 150 bills, one batch is not seen this time."""
-    async with _office() as (desk, sandbox, client):
+    """Of 150 bills, those of one batch are not seen this time."""
+    async with _office() as (proxy, sandbox, client):
         ids = _stock(sandbox, 150)
-        desk.answer = lambda payload: _enveloped(payload) if len(payload) == 51 else web.Response(status=502)
+        proxy.answer = lambda payload: _enveloped(payload) if len(payload) == 51 else web.Response(status=502)
         seen = await client.bills.read(ids, patience=30)
         assert list(_shown(seen)) == ids[99:]
         assert {type(seen[one]) for one in ids[:99]} == {ServerError}
@@ -189,7 +189,7 @@ async def test_one_search_that_fails_does_not_take_the_others_with_it() -> None:
 
 
 async def test_a_search_that_breaks_by_itself_is_replaced_by_single_reads() -> None:
-    """A plain 500 is EnKash's own word about this search; the documented call may well work."""
+    """After a plain 500 of the search the client uses the documented call for one bill."""
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, 20)
         sandbox.faults.add("search_bills", FaultKind.SERVER_ERROR, times=None)
@@ -199,7 +199,7 @@ async def test_a_search_that_breaks_by_itself_is_replaced_by_single_reads() -> N
 
 @pytest.mark.parametrize("count", [2, 10])
 async def test_a_read_that_hangs_is_cut_off(count: int) -> None:
-    """By search or one by one; the patience is that of the caller."""
+    """A search and a single read end at the caller's time limit."""
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, count)
         sandbox.faults.add("*", FaultKind.SLOW, after=1, times=None, delay=60)
@@ -208,7 +208,7 @@ async def test_a_read_that_hangs_is_cut_off(count: int) -> None:
 
 
 class Hung:
-    """A `Send` that is late with some bills, and shows every other one at once."""
+    """A `Send` that delays some bills and shows the others at once."""
 
     def __init__(self, late: Sequence[str]) -> None:
         self._late = frozenset(late)
@@ -225,7 +225,7 @@ class Hung:
 
 @pytest.mark.parametrize("every", [200, 2])
 async def test_a_bill_that_hangs_does_not_stop_the_others(every: int) -> None:
-    """One of 200, or each second one: the others are read, and every bill is asked for once."""
+    """The client reads the other bills of 200 and asks for each bill once."""
     ids = [f"U-{number}" for number in range(200)]
     hung = Hung(ids[::every])
     seen = await Reads(hung, Routes()).read_each(ids, patience=30)
@@ -235,7 +235,7 @@ async def test_a_bill_that_hangs_does_not_stop_the_others(every: int) -> None:
 
 
 async def test_a_server_that_hangs_is_not_asked_for_every_bill() -> None:
-    """Where all of the first are late there is no use in going on: the rest gets that for an answer."""
+    """Once all of the first reads are late, the other bills get that failure without a request."""
     ids = [f"U-{number}" for number in range(200)]
     hung = Hung(ids)
     seen = await Reads(hung, Routes()).read_each(ids, patience=30)
@@ -256,7 +256,7 @@ _ENDS: Mapping[str, Bill | EnkashError] = {
 
 
 class Shelf:
-    """A `Send` that shows of some bills what it was told, by search and by the call for one."""
+    """A `Send` that shows given bills, by search and by the call for one."""
 
     def __init__(self, by_search: Mapping[str, str], alone: Mapping[str, str], failure: EnkashError | None) -> None:
         self._by_search, self._alone, self._failure = by_search, alone, failure
@@ -285,7 +285,7 @@ def _named(one: str, end: str) -> Bill:
     st.sampled_from([None, BadRequestError("x"), PermissionDeniedError("x")]),
 )
 async def test_every_bill_gets_one_answer(ends: Sequence[tuple[str | None, str]], failure: EnkashError | None) -> None:
-    """Its own: what the search shows with a status, or else what the call for it alone ends with, asked once."""
+    """The answer is the search's bill if it has a status, or else the end of one call for it alone."""
     ids = [f"U-{number}" for number in range(len(ends))]
     by_search = {one: shown for one, (shown, _) in zip(ids, ends, strict=True) if shown is not None}
     alone = {one: end for one, (_, end) in zip(ids, ends, strict=True)}

@@ -99,7 +99,7 @@ async def _error(call: Awaitable[Any]) -> EnkashError:
 
 @pytest.mark.parametrize(("looks", "pauses"), [(0, []), (1, [1]), (2, [1, 2]), (4, [1, 2, 4, 3])])
 async def test_an_unclear_create_is_looked_for_until_it_shows(looks: int, pauses: list[float]) -> None:
-    """At once, in growing pauses, and a last time when the window ends; sent once, and `recovered` says so."""
+    """The client sends once and looks in growing pauses, the last time when the window ends."""
     bills, sent, time = _bills(_unclear(), *[_absent()] * looks, BILL)
     assert await _create(bills) == attrs.evolve(BILL, recovered=True)
     assert _names(sent) == ["bills.create", *["bills.get_by_reference"] * (looks + 1)]
@@ -107,7 +107,7 @@ async def test_an_unclear_create_is_looked_for_until_it_shows(looks: int, pauses
 
 
 async def test_a_create_that_never_shows_is_unknown() -> None:
-    """The error says how long was looked, what to do, and why it was unclear."""
+    """The error says how long the client looked, what to do, and why the end was unclear."""
     dropped = TransportError("the connection broke")
     bills, sent, time = _bills(_unclear(dropped), _absent())
     error = await _error(_create(bills))
@@ -119,7 +119,7 @@ async def test_a_create_that_never_shows_is_unknown() -> None:
     assert (time.slept, len(sent.operations)) == ([1, 2, 4, 3], 6)
 
 
-PASSING: list[EnkashError] = [
+TRANSIENT: list[EnkashError] = [
     TransportError("dropped"),
     ServerError("busy", status=502),
     NotFoundError("a gateway's page", status=404),
@@ -128,16 +128,16 @@ PASSING: list[EnkashError] = [
 ]
 
 
-@pytest.mark.parametrize("failure", PASSING, ids=lambda failure: type(failure).__name__)
+@pytest.mark.parametrize("failure", TRANSIENT, ids=lambda failure: type(failure).__name__)
 async def test_a_look_that_fails_is_followed_by_the_next(failure: EnkashError) -> None:
-    """Nothing but the bill, or a failure that every look would meet, ends the window."""
+    """Only the bill or a permanent failure ends the window."""
     bills, _, time = _bills(_unclear(), failure, failure, BILL)
     assert (await _create(bills)).recovered
     assert time.slept == [1, 2]
 
 
 async def test_looks_that_fail_to_the_end_leave_the_create_unknown() -> None:
-    """It is said that it could not be looked up, and the consumer number that a reply repeats is not."""
+    """The error says that the looks failed and hides the consumer number that a reply repeats."""
     bills, _, time = _bills(_unclear(), ServerError("no data for CN123456789", status=500))
     error = await _error(_create(bills))
     assert isinstance(error, OutcomeUnknownError)
@@ -151,7 +151,7 @@ async def test_looks_that_fail_to_the_end_leave_the_create_unknown() -> None:
     ids=lambda failure: type(failure).__name__,
 )
 async def test_a_look_that_every_later_one_would_repeat_ends_the_window(failure: EnkashError) -> None:
-    """A login that may have been counted is not made again and again; the outcome is as unknown as before."""
+    """The client stops looking, because each look would make one more counted login."""
     bills, sent, time = _bills(_unclear(), failure)
     assert isinstance(await _error(_create(bills)), OutcomeUnknownError)
     assert (time.slept, len(sent.operations)) == ([], 2)
@@ -168,7 +168,7 @@ async def test_a_look_that_every_later_one_would_repeat_ends_the_window(failure:
 async def test_another_bill_under_the_reference_leaves_an_unclear_create_unknown(
     members: dict[str, Any], names: str
 ) -> None:
-    """It may be what EnKash made of this call, or an older one: a person has to look."""
+    """A person has to look, because the bill may be this call's or an older one."""
     bills, _, time = _bills(_unclear(), attrs.evolve(BILL, **members))
     error = await _error(_create(bills))
     assert isinstance(error, OutcomeUnknownError)
@@ -182,7 +182,7 @@ async def test_another_bill_under_the_reference_leaves_an_unclear_create_unknown
 
 
 async def test_a_used_reference_brings_back_the_same_bill() -> None:
-    """Running a job again is harmless."""
+    """A job that runs again gets its bill and creates none."""
     bills, sent, _ = _bills(_used(), BILL)
     assert await _create(bills) == attrs.evolve(BILL, recovered=True)
     assert _names(sent) == ["bills.create", "bills.get_by_reference"]
@@ -198,7 +198,7 @@ async def test_a_used_reference_brings_back_the_same_bill() -> None:
     ],
 )
 async def test_a_used_reference_of_another_bill_is_refused(found: Bill, differences: tuple[str, ...]) -> None:
-    """Likewise where EnKash does not show whose bill it is: what cannot be told is not paid for."""
+    """The client refuses the bill, also where EnKash does not show whose it is."""
     refused = _used()
     bills, _, _ = _bills(refused, found)
     error = await _error(_create(bills))
@@ -208,7 +208,7 @@ async def test_a_used_reference_of_another_bill_is_refused(found: Bill, differen
 
 
 async def test_a_used_reference_that_cannot_be_looked_up_stays_refused() -> None:
-    """It is looked for over a few seconds of the window, since EnKash has it; then its own words are raised."""
+    """The client looks for a few seconds and then raises EnKash's own refusal."""
     refused, down = _used(), ServerError("down", status=502)
     bills, _, time = _bills(refused, down)
     error = await _error(_create(bills))
@@ -218,7 +218,7 @@ async def test_a_used_reference_that_cannot_be_looked_up_stays_refused() -> None
 
 
 async def test_a_used_reference_that_does_not_show_at_once_is_looked_for_again() -> None:
-    """A bill that was created a moment ago may take some time to show."""
+    """The client waits for a bill that was created a moment ago."""
     bills, _, time = _bills(_used(), _absent(), BILL)
     assert (await _create(bills)).recovered
     assert time.slept == [1]
@@ -240,20 +240,20 @@ async def test_a_used_reference_that_does_not_show_at_once_is_looked_for_again()
 def test_the_window_is_well_above_the_time_that_a_request_takes(
     policy: SettlePolicy, attempt: float, expected: float
 ) -> None:
-    """Two minutes, or four attempts; a window that is given is taken as it is, 0 included."""
+    """The default is two minutes or four attempts; a given window, even 0, is kept."""
     bills, _, _ = _bills(BILL, settle=policy, attempt=attempt)
     assert bills._settling.window() == expected
 
 
 async def test_no_window_looks_once() -> None:
-    """`settle=0` asks and goes."""
+    """With a window of 0 the client asks EnKash once, does not sleep, and reports an unknown outcome."""
     bills, sent, time = _bills(_unclear(), _absent(), settle=SettlePolicy(window=0))
     assert isinstance(await _error(_create(bills)), OutcomeUnknownError)
     assert (time.slept, len(sent.operations)) == ([], 2)
 
 
 async def test_an_infinite_window_ends_when_the_bill_shows() -> None:
-    """The pauses stay within their bound, and no arithmetic trips over it."""
+    """The client keeps its pauses bounded and returns the bill."""
     policy = attrs.evolve(GROWING, window=math.inf)
     bills, _, time = _bills(_unclear(), *[_absent()] * 100, BILL, settle=policy)
     assert (await _create(bills)).recovered
@@ -264,7 +264,7 @@ async def test_an_infinite_window_ends_when_the_bill_shows() -> None:
 
 
 async def test_reconcile_takes_a_window_of_its_own() -> None:
-    """Seconds keep the default pauses; a policy brings its own; None is the client's."""
+    """Seconds keep the default pauses, a policy brings its own, and None is the client's."""
     for settle, pauses in ((None, [1, 2, 4, 3]), (0, []), (2, [0.25, 0.5, 1.0, 0.25]), (GROWING, [1, 2, 4, 3])):
         bills, sent, time = _bills(_absent())
         assert await bills.reconcile("inv-1", settle=settle) is None
@@ -272,7 +272,7 @@ async def test_reconcile_takes_a_window_of_its_own() -> None:
 
 
 async def test_reconcile_returns_the_bill_as_soon_as_it_shows() -> None:
-    """Whatever the looks before it met."""
+    """`reconcile` returns the bill after any number of failed looks."""
     bills, sent, _ = _bills(_absent(), TransportError("dropped"), BILL)
     assert await bills.reconcile("inv-1") == attrs.evolve(BILL, recovered=True)
     assert set(_names(sent)) == {"bills.get_by_reference"}
@@ -280,7 +280,7 @@ async def test_reconcile_returns_the_bill_as_soon_as_it_shows() -> None:
 
 @pytest.mark.parametrize("last", [TransportError("dropped"), NotFoundError("a gateway's page", status=404)])
 async def test_reconcile_raises_what_the_last_look_failed_with(last: EnkashError) -> None:
-    """None would say that the bill was not created, which such a look does not show."""
+    """`reconcile` does not return None, because a failed look does not prove that no bill was created."""
     bills, _, _ = _bills(_absent(), last)
     assert await _error(bills.reconcile("inv-1")) is last
 
@@ -290,7 +290,7 @@ WRONG_SETTLES = [-1, math.nan, "5", True, [5]]
 
 @pytest.mark.parametrize("settle", WRONG_SETTLES)
 async def test_a_wrong_window_is_refused_before_anything_is_sent(settle: Any) -> None:
-    """With what to write instead, in both calls."""
+    """The message says what to write, in both calls."""
     bills, sent, _ = _bills(BILL)
     payments = Payments(sent, Routes(), bills, bills._settling)
     for call in (bills.reconcile("inv-1", settle=settle), payments.reconcile(["UTIL-1"], settle=settle)):
@@ -301,7 +301,7 @@ async def test_a_wrong_window_is_refused_before_anything_is_sent(settle: Any) ->
 
 @pytest.mark.parametrize("reference", ["", "..", None, 5])
 async def test_a_wrong_reference_is_refused_before_anything_is_sent(reference: Any) -> None:
-    """It would lead to another address."""
+    """The client sends nothing, because the reference would change the path."""
     bills, sent, _ = _bills(BILL)
     with pytest.raises(InvalidRequestError, match="reference_id"):
         await bills.reconcile(reference)
@@ -316,7 +316,7 @@ def _bill(name: str, status: str | None) -> Bill:
 
 
 async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
-    """In the order asked for, each bill in one group, an id that is given twice once."""
+    """Each id is in one group, in the order asked, and a repeated id once."""
     shown = [_bill("U-1", "INIT"), _bill("U-2", "SUCCESS"), _bill("U-3", "FAILED"), _bill("U-4", "IN_PROCESS")]
     bills, sent, _ = _bills(shown, TransportError("dropped"))
     payments = Payments(sent, Routes(), bills, bills._settling)
@@ -330,7 +330,7 @@ async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
 
 
 async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
-    """Those that show already are not asked for again."""
+    """The client asks again for those alone that do not show yet."""
     bills, sent, time = _bills(PAID, BILL, PAID)
     payments = Payments(sent, Routes(), bills, bills._settling)
     found = await payments.reconcile(["UTIL-1", "UTIL-2"])
@@ -341,7 +341,7 @@ async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
 
 @pytest.mark.parametrize("end", [_absent(), AuthenticationError("shut out", status=401)])
 async def test_a_bill_that_will_never_show_is_not_waited_for(end: EnkashError) -> None:
-    """There is none, or nobody may look at it."""
+    """The client stops at a missing bill and at one that it may not read."""
     bills, sent, time = _bills(end)
     found = await Payments(sent, Routes(), bills, bills._settling).reconcile(["UTIL-1"])
     assert [type(item.error) for item in found.unknown] == [type(end)]
@@ -350,7 +350,7 @@ async def test_a_bill_that_will_never_show_is_not_waited_for(end: EnkashError) -
 
 @pytest.mark.parametrize("ids", [[], "UTIL-1", ["UTIL-1", ""], 5])
 async def test_wrong_ids_are_refused_before_anything_is_sent(ids: Any) -> None:
-    """One bare string among them, which is taken for a mistake."""
+    """The client refuses a bare string as well, because it is most likely a mistake."""
     bills, sent, _ = _bills(BILL)
     with pytest.raises(InvalidRequestError, match=r"\bids\b"):
         await Payments(sent, Routes(), bills, bills._settling).reconcile(ids)
@@ -361,10 +361,10 @@ async def test_wrong_ids_are_refused_before_anything_is_sent(ids: Any) -> None:
 
 
 @asynccontextmanager
-async def _hasty(
+async def _brief_client(
     sandbox: Sandbox, *, window: float, total: float = 0.3, pauses: Sequence[float] = (0.01, 0.05)
 ) -> AsyncIterator[EnkashClient]:
-    """A client that gives up soon and then looks for so many seconds; logged in, so that a call is one request."""
+    """A client with short attempts that looks for the given seconds; it is logged in already."""
     settle = SettlePolicy(window=window, pauses=PollPolicy(first=pauses[0], longest=pauses[1]))
     async with EnkashClient.from_credentials(
         sandbox.base_url,
@@ -377,9 +377,9 @@ async def _hasty(
 
 
 async def test_a_server_that_commits_after_the_client_gave_up_is_sent_the_create_once(sandbox: Sandbox) -> None:
-    """2.5 s later: the look-ups said no, and then there is the bill."""
+    """The looks find no bill for 2.5 s, and then the one that was created late."""
     sandbox.faults.add("add_bill", FaultKind.LATE, delay=2.5)
-    async with _hasty(sandbox, window=30, pauses=(0.05, 0.25)) as client:
+    async with _brief_client(sandbox, window=30, pauses=(0.05, 0.25)) as client:
         bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
     assert bill.recovered
     assert sandbox.counts["add_bill"] == 1
@@ -388,9 +388,9 @@ async def test_a_server_that_commits_after_the_client_gave_up_is_sent_the_create
 
 
 async def test_work_that_is_done_when_the_client_has_left_is_found(sandbox: Sandbox) -> None:
-    """The attempt timed out, and the server went on."""
+    """The attempt times out, the server goes on, and a look finds the bill."""
     sandbox.faults.add("create_bill", FaultKind.SLOW, delay=0.5)
-    async with _hasty(sandbox, window=30, total=0.2) as client:
+    async with _brief_client(sandbox, window=30, total=0.2) as client:
         fetched = await client.bills.fetch_current(2001, CN)
         bill = await client.bills.create_from_fetch(fetched, reference_id="inv-1")
     assert (bill.recovered, bill.amount) == (True, fetched.bill_net_amount)
@@ -398,9 +398,9 @@ async def test_work_that_is_done_when_the_client_has_left_is_found(sandbox: Sand
 
 
 async def test_a_bill_that_shows_after_the_window_is_unknown_until_somebody_comes_back(sandbox: Sandbox) -> None:
-    """Not failed: `reconcile` finds it, and so does the same call, which creates nothing."""
+    """`reconcile` finds the late bill, and a repeated create returns it and creates none."""
     sandbox.faults.add("add_bill", FaultKind.LATE, delay=0.6)
-    async with _hasty(sandbox, window=0.05) as client:
+    async with _brief_client(sandbox, window=0.05) as client:
         error = await _error(client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1"))
         assert isinstance(error, OutcomeUnknownError)
         await sandbox.late_work()
@@ -412,9 +412,9 @@ async def test_a_bill_that_shows_after_the_window_is_unknown_until_somebody_come
 
 
 async def test_a_late_bill_of_a_create_that_was_made_again_meanwhile_is_refused(sandbox: Sandbox) -> None:
-    """The same reference is what makes coming back too early harmless."""
+    """EnKash refuses the late create, because the reference is used, so one bill exists."""
     sandbox.faults.add("add_bill", FaultKind.LATE, delay=0.6)
-    async with _hasty(sandbox, window=0) as client:
+    async with _brief_client(sandbox, window=0) as client:
         assert isinstance(
             await _error(client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")), OutcomeUnknownError
         )
@@ -429,7 +429,7 @@ async def test_a_late_bill_of_a_create_that_was_made_again_meanwhile_is_refused(
 
 
 async def _cancel_once(call: Awaitable[object], is_time: Callable[[], bool]) -> None:
-    """Cancel a call as soon as it has come so far, and check that it ends as cancelled."""
+    """Cancel a call once the condition holds, and check that it ends as cancelled."""
     task = asyncio.ensure_future(call)
     await until(is_time)
     assert task.cancel()
@@ -449,9 +449,9 @@ async def _cancel_once(call: Awaitable[object], is_time: Callable[[], bool]) -> 
 async def test_a_create_that_is_cancelled_is_found_later(
     sandbox: Sandbox, kind: FaultKind, route: str, count: int
 ) -> None:
-    """The cancellation passes; the reference is known beforehand, and what the request did is there for `reconcile`."""
+    """`reconcile` finds the bill by the reference that the caller chose beforehand."""
     sandbox.faults.add("add_bill", kind, delay=0.5 if kind is FaultKind.LATE else 0.2)
-    async with _hasty(sandbox, window=30) as client:
+    async with _brief_client(sandbox, window=30) as client:
         call = client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
         await _cancel_once(call, lambda: sandbox.counts[route] == count)
         bill = await client.bills.reconcile("inv-1")
@@ -462,8 +462,8 @@ async def test_a_create_that_is_cancelled_is_found_later(
 async def test_a_create_that_is_cancelled_while_its_used_reference_is_looked_up_changes_nothing(
     sandbox: Sandbox,
 ) -> None:
-    """The bill of the first run stays the only one."""
-    async with _hasty(sandbox, window=30, total=5) as client:
+    """The first run's bill stays the only one."""
+    async with _brief_client(sandbox, window=30, total=5) as client:
         first = await client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
         sandbox.faults.add("bill_by_reference", FaultKind.SLOW, delay=0.2)
         call = client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
@@ -474,7 +474,7 @@ async def test_a_create_that_is_cancelled_while_its_used_reference_is_looked_up_
 
 
 async def test_a_create_that_is_cancelled_before_it_is_sent_was_never_made(sandbox: Sandbox) -> None:
-    """While it waits for its token; the reference is as new as before."""
+    """The create is cancelled while it waits for a token, and its reference stays free."""
     sandbox.faults.add("token", FaultKind.SLOW, delay=0.1)
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
         call = client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
@@ -491,8 +491,8 @@ async def test_a_create_that_is_cancelled_before_it_is_sent_was_never_made(sandb
 async def test_a_confirmation_that_is_cancelled_and_made_again_debits_once(
     kind: FaultKind, route: str, count: int
 ) -> None:
-    """The second call waits for what the first one may have done, instead of sending it again."""
-    async with Sandbox(repeat_debits=True) as sandbox, _hasty(sandbox, window=30) as client:
+    """The second call waits for the first one's confirmation and sends none."""
+    async with Sandbox(repeat_debits=True) as sandbox, _brief_client(sandbox, window=30) as client:
         ids = [(await client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")).utility_enkash_id]
         sandbox.faults.add("confirm_debit", kind, delay=0.5 if kind is FaultKind.LATE else 0.2)
         await _cancel_once(client.payments.confirm_debit(ids), lambda: sandbox.counts[route] == count)
@@ -504,11 +504,11 @@ async def test_a_confirmation_that_is_cancelled_and_made_again_debits_once(
 
 
 async def test_a_confirmation_that_takes_longer_than_the_window_is_not_sent_by_another_call() -> None:
-    """The window begins when the exchange ends: until then nobody knows what it will say."""
+    """The window begins when the exchange ends, so the second call waits for that."""
     sandbox = Sandbox(repeat_debits=True)
     arrivals = Arrivals(sandbox)
     async with sandbox:
-        async with _hasty(sandbox, window=0.1, total=10) as client:
+        async with _brief_client(sandbox, window=0.1, total=10) as client:
             bill = await client.bills.create(2001, CN, bill_amount=10, reference_id="inv-1")
             sandbox.faults.add("confirm_debit", FaultKind.SLOW, delay=0.6)
             first = asyncio.create_task(client.payments.confirm_debit([bill.utility_enkash_id]))
@@ -524,8 +524,8 @@ async def test_a_confirmation_that_takes_longer_than_the_window_is_not_sent_by_a
 
 
 async def test_a_server_that_confirms_after_the_client_gave_up_is_sent_the_confirmation_once() -> None:
-    """The read-back sees it late, and the bill is among those that succeeded."""
-    async with Sandbox(repeat_debits=True) as sandbox, _hasty(sandbox, window=30) as client:
+    """The client reads the late confirmation back, and the bill has succeeded."""
+    async with Sandbox(repeat_debits=True) as sandbox, _brief_client(sandbox, window=30) as client:
         ids = [
             (await client.bills.create(2001, CN, bill_amount=10, reference_id=f"inv-{number}")).utility_enkash_id
             for number in range(5)
@@ -537,8 +537,8 @@ async def test_a_server_that_confirms_after_the_client_gave_up_is_sent_the_confi
 
 
 async def test_confirmations_that_show_after_the_window_are_unknown_until_somebody_comes_back() -> None:
-    """They are named on the error; `reconcile` sorts them, and confirming them again then sends nothing."""
-    async with Sandbox(repeat_debits=True) as sandbox, _hasty(sandbox, window=0.05) as client:
+    """The error names the bills, `reconcile` sorts them, and a repeat sends nothing."""
+    async with Sandbox(repeat_debits=True) as sandbox, _brief_client(sandbox, window=0.05) as client:
         ids = [
             (await client.bills.create(2001, CN, bill_amount=10, reference_id=f"inv-{number}")).utility_enkash_id
             for number in range(5)

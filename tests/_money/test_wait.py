@@ -41,7 +41,7 @@ FAR_OFF = PollPolicy(first=3600.0, longest=3600.0)
 
 
 class Busy(Time):
-    """A clock that only sleeping moves; meanwhile happens what the test wants, one thing in each pause."""
+    """A clock that only sleeping moves; each pause carries out the next thing that the test wants."""
 
     def __init__(self, *happenings: Callable[[], object]) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Busy(Time):
 
 
 class Shop:
-    """The sandbox with bills in its ledger, and the calls about them at a time of their own."""
+    """The sandbox with bills in its ledger, and the calls about them on a clock of their own."""
 
     def __init__(self, sandbox: Sandbox, client: EnkashClient) -> None:
         self.sandbox, self.ledger, self.client = sandbox, sandbox.ledger, client
@@ -70,12 +70,12 @@ class Shop:
         return Bills(self.client._send, Routes(), clock=time, sleep=time.sleep, random=random)
 
     def settle(self, ids: Iterable[str]) -> Callable[[], object]:
-        """Return what has bills settled, to be called at the right time."""
+        """Return a function that settles bills when a pause calls it."""
         return lambda: self.ledger.confirm(list(ids))
 
     @property
     def reads(self) -> tuple[int, int]:
-        """How many searches there were, and how many calls for one bill."""
+        """Return how many searches and how many single reads were made."""
         return self.sandbox.counts["search_bills"], self.sandbox.counts["bill"]
 
 
@@ -96,7 +96,7 @@ def _outcomes(result: BulkResult[Bill]) -> Counter[Outcome]:
 
 
 async def test_297_bills_are_waited_for_by_search(shop: Shop) -> None:
-    """99 to a call, and those that are settled are not asked about again."""
+    """The poller puts 99 ids into a search and does not ask again about settled bills."""
     ids = shop.stock(297)
     time = Busy(shop.settle(ids[:99]), shop.settle(ids[150:249]), shop.settle([*ids[99:150], *ids[249:]]))
     result = await shop.bills(time).wait_many(ids, policy=STEADY)
@@ -107,7 +107,7 @@ async def test_297_bills_are_waited_for_by_search(shop: Shop) -> None:
 
 
 async def test_each_bill_ends_in_its_group(shop: Shop) -> None:
-    """Settled well or badly, not in time, not there; in the order given, an id that came twice once."""
+    """Paid, failed, late and missing bills are each in their group, in order, a repeated id once."""
     (paid, slow), (bad,) = shop.stock(2), shop.stock(1, biller_id=2302)
     shop.settle([paid, bad])()
     time = Time()
@@ -130,7 +130,7 @@ async def test_each_bill_ends_in_its_group(shop: Shop) -> None:
 
 @pytest.mark.parametrize("make", [list, tuple, iter, dict.fromkeys])
 async def test_any_iterable_of_ids_will_do(shop: Shop, make: Callable[[list[str]], Any]) -> None:
-    """None at all is waited for at once."""
+    """The poller waits for the ids of any iterable; an empty one ends at once."""
     ids = shop.stock(2)
     shop.settle(ids)()
     assert _keys((await shop.client.bills.wait_many(make(ids))).succeeded) == ids
@@ -138,7 +138,7 @@ async def test_any_iterable_of_ids_will_do(shop: Shop, make: Callable[[list[str]
 
 
 async def test_an_asynchronous_source_is_read_to_its_end(shop: Shop) -> None:
-    """Such as the stream of the creates."""
+    """The poller reads all ids of an asynchronous source, such as the stream of creates."""
     ids = shop.stock(5)
     shop.settle(ids)()
 
@@ -170,7 +170,7 @@ async def test_a_wrong_argument_is_refused_before_anything_is_sent(
 
 
 async def test_progress_counts_those_that_need_no_more_waiting(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    """Settled or not to be found; what the display raises is only logged."""
+    """Progress counts settled and missing bills; an error of the callback is only logged."""
     ids = [*shop.stock(5), "nobody"]
     told = list[tuple[int, int | None]]()
 
@@ -190,7 +190,7 @@ async def test_progress_counts_those_that_need_no_more_waiting(shop: Shop, caplo
 
 @pytest.mark.parametrize(("chance", "share"), [(0.0, 0.8), (0.5, 1.0), (0.999999, 1.2)])
 async def test_pauses_grow_and_vary_by_their_share(shop: Shop, chance: float, share: float) -> None:
-    """The last is cut to what is left, and one more look is made at the end."""
+    """The poller cuts the last pause to the time that is left and looks once more."""
     ids = shop.stock(4)
     time = Time()
     policy = PollPolicy(first=2.0, factor=1.5, longest=9.0, jitter=0.2)
@@ -200,8 +200,8 @@ async def test_pauses_grow_and_vary_by_their_share(shop: Shop, chance: float, sh
     assert shop.reads == (5, 0)
 
 
-async def test_passing_failures_are_outlasted(shop: Shop) -> None:
-    """The next look may succeed, and does; the failure leaves no trace."""
+async def test_transient_failures_are_outlasted(shop: Shop) -> None:
+    """The next look succeeds, and the result shows nothing of the failure."""
     ids = shop.stock(4)
     shop.settle(ids)()
     shop.sandbox.faults.add("search_bills", FaultKind.BAD_GATEWAY, times=2 * EAGER.attempts)
@@ -211,7 +211,7 @@ async def test_passing_failures_are_outlasted(shop: Shop) -> None:
 
 
 async def test_the_failure_of_the_last_look_is_told_beside_the_last_state(shop: Shop) -> None:
-    """Seen once, not since; where nothing was seen there is no last state."""
+    """The result has the last state seen, or none, and the failure that came after it."""
     ids = shop.stock(4)
     time = Busy(lambda: shop.sandbox.faults.add("search_bills", FaultKind.BAD_GATEWAY, times=None))
     result = await shop.bills(time).wait_many(ids, timeout=3, policy=STEADY)
@@ -224,8 +224,8 @@ async def test_the_failure_of_the_last_look_is_told_beside_the_last_state(shop: 
     assert [item.error.last for item in unseen.unknown if isinstance(item.error, WaitTimeoutError)] == [None] * 4
 
 
-async def test_a_failure_that_lasts_ends_the_wait(shop: Shop) -> None:
-    """To look again would be to meet the same; no pause is made for it."""
+async def test_a_permanent_failure_ends_the_wait(shop: Shop) -> None:
+    """The poller makes no further pause and no further look."""
     ids = shop.stock(5)
     shop.sandbox.faults.add("search_bills", FaultKind.UNAUTHORIZED, times=None)
     time = Time()
@@ -235,7 +235,7 @@ async def test_a_failure_that_lasts_ends_the_wait(shop: Shop) -> None:
 
 
 async def test_a_single_wait_raises_what_the_bill_ended_with(shop: Shop) -> None:
-    """Its last state on the error, and the failure of the last look as its cause."""
+    """The error has the last state, and the last look's failure as its cause."""
     (one,) = shop.stock(1)
     time = Busy(lambda: shop.sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=None))
     with pytest.raises(WaitTimeoutError, match=f"bill {one} is not settled after 4 s") as caught:
@@ -252,7 +252,7 @@ async def test_a_single_wait_raises_what_the_bill_ended_with(shop: Shop) -> None
 
 
 class Slow:
-    """A `Send` that fails every time, after so many seconds."""
+    """A `Send` that fails every time, after the given seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -266,7 +266,7 @@ class Slow:
 @pytest.mark.parametrize("timeout", [0.0, 30.0])
 @pytest.mark.parametrize("answers_after", [1e6, 20.0])
 def test_a_wait_for_an_enkash_that_hangs_ends_at_its_deadline(count: int, timeout: float, answers_after: float) -> None:
-    """However many bills there are: a look that is late is not followed by fifty more, each with all the time again."""
+    """All looks share one deadline, however many bills there are."""
 
     async def wait() -> tuple[BulkResult[Bill], float]:
         loop = asyncio.get_running_loop()
@@ -297,7 +297,7 @@ def notifier() -> BillNotifier:
 
 
 async def test_news_ends_a_wait_whose_next_look_is_far_off(shop: Shop, notifier: BillNotifier) -> None:
-    """Right after it the bill is seen; nobody listens any more then."""
+    """The poller looks right after the news and stops listening when the bill is settled."""
     (one,) = shop.stock(1)
     waiting = asyncio.ensure_future(
         shop.client.bills.wait_until_settled(one, timeout=7200, policy=FAR_OFF, notifier=notifier)
@@ -311,7 +311,7 @@ async def test_news_ends_a_wait_whose_next_look_is_far_off(shop: Shop, notifier:
 
 
 async def test_news_is_not_believed(shop: Shop, notifier: BillNotifier) -> None:
-    """A webhook can be early, or forged: the bill is asked about, and waited for when it is not settled."""
+    """A webhook may be early or forged, so the poller asks about the bill and waits on if it is not settled."""
     (one,) = shop.stock(1)
     waiting = asyncio.ensure_future(
         shop.client.bills.wait_until_settled(one, timeout=7200, policy=FAR_OFF, notifier=notifier)
@@ -326,7 +326,7 @@ async def test_news_is_not_believed(shop: Shop, notifier: BillNotifier) -> None:
 
 
 async def test_news_of_one_bill_has_that_one_looked_at_alone(shop: Shop, notifier: BillNotifier) -> None:
-    """The other 197 are not searched for each time that one of them settles."""
+    """The poller does not search for the other 197 bills at each piece of news."""
     ids = shop.stock(198)
     done = list[int]()
     waiting = asyncio.ensure_future(
@@ -348,7 +348,7 @@ async def test_news_of_one_bill_has_that_one_looked_at_alone(shop: Shop, notifie
 
 
 async def test_late_news_of_what_is_settled_costs_nothing(shop: Shop, notifier: BillNotifier) -> None:
-    """Webhooks of bills that the poller saw first come in by the hundred; none has the rest searched for."""
+    """A hundred late webhooks about settled bills cause no search."""
     ids = shop.stock(12)
     shop.settle(ids[:10])()
     done = list[int]()
@@ -372,7 +372,7 @@ async def test_late_news_of_what_is_settled_costs_nothing(shop: Shop, notifier: 
 
 
 async def test_news_of_some_bills_does_not_starve_the_others(shop: Shop, notifier: BillNotifier) -> None:
-    """One bill is in the news all the time and never settles; another, that nobody speaks of, is seen all the same."""
+    """The poller sees the silent bill settle, although another bill is in the news all the time."""
     noisy, quiet = shop.stock(2)
     seen_at = list[float]()
 
@@ -403,11 +403,11 @@ async def test_news_of_some_bills_does_not_starve_the_others(shop: Shop, notifie
     assert len(time.slept) > 60
 
 
-@pytest.mark.parametrize("end", ["cancelled", "timed out", "lasting failure"])
+@pytest.mark.parametrize("end", ["cancelled", "timed out", "permanent failure"])
 async def test_nobody_listens_after_a_wait(shop: Shop, notifier: BillNotifier, end: str) -> None:
-    """However it ends; news of its bills is news for nobody then."""
+    """The poller stops listening, whichever end the wait comes to."""
     ids = shop.stock(5)
-    if end == "lasting failure":
+    if end == "permanent failure":
         shop.sandbox.faults.add("search_bills", FaultKind.UNAUTHORIZED, times=None)
     timeout = 0.0 if end == "timed out" else 7200.0
     waiting = asyncio.ensure_future(
@@ -423,7 +423,7 @@ async def test_nobody_listens_after_a_wait(shop: Shop, notifier: BillNotifier, e
 
 
 async def test_two_who_wait_for_one_bill_both_hear_of_it(shop: Shop, notifier: BillNotifier) -> None:
-    """One gives up in between; the other goes on listening."""
+    """One of two waiting callers gives up, and the other still hears the news."""
     (one,) = shop.stock(1)
     waits = [
         asyncio.ensure_future(
@@ -453,7 +453,7 @@ _LOOKS = {
 
 @given(st.lists(st.lists(st.sampled_from(list(_LOOKS)), min_size=1, max_size=6), min_size=1, max_size=3))
 async def test_a_bill_ends_with_the_first_look_that_is_final(looks: list[list[str]]) -> None:
-    """Or, where none is, with the last state that was seen; what comes after the end is not asked for."""
+    """The result is the first final state, or else the last one seen; no look follows it."""
     shown = {f"U-{number}": list(states) for number, states in enumerate(looks)}
 
     async def send(operation: Any) -> Any:

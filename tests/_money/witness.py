@@ -1,4 +1,4 @@
-"""What a client sent and what it was answered: the truth that its word is held against."""
+"""What a client sent and what it was answered: the record that every result is checked against."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Exchange:
 
     @property
     def created(self) -> str | None:
-        """The reference that it was to create a bill under."""
+        """The reference under which it was to create a bill."""
         return self.sent["referenceId"] if self.method == "POST" and self.path in _CREATES else None
 
     @property

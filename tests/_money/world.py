@@ -1,4 +1,4 @@
-"""A user of the package, an EnKash with faults, and a record of what the one was told about the other."""
+"""A user of the package, an EnKash with faults, and a record of everything that the client told the user."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ SLOW, SOON, LATER = 0.2, 0.02, 0.3
 UNHURRIED = 0.12  # is answered in time, though not within the window
 _AFTERWARDS = {FaultKind.LATE, FaultKind.SLOW}  # a request may be worked on when nobody looks after it any longer
 _CREATES = ("add_bill", "create_bill")
-_HASTY = Timeouts(total=ATTEMPT)
+_BRIEF_TIMEOUTS = Timeouts(total=ATTEMPT)
 _BRIEF = RetryPolicy(
     backoff=0,
     max_retry_after=0.05,
@@ -73,15 +73,15 @@ class Fault:
 
 @attrs.frozen
 class Cancel:
-    """When a call is cancelled: so many exchanges after its beginning, and so many turns of the event loop later."""
+    """When to cancel a call: after the given exchanges, and the given rounds of the event loop later."""
 
     exchanges: int
     turns: int
 
 
 @attrs.define
-class _Passing:
-    """Seconds that pass between the calls, so that a token refused in one is not held against the next."""
+class _Clock:
+    """A clock that moves between calls, so that a token refused in one call does not hinder the next."""
 
     now: float = 1000.0
 
@@ -90,10 +90,10 @@ class _Passing:
 
 
 class World:
-    """Everything that a run of the machine needs.
+    """The client, the sandbox and the record that one run of the machine needs.
 
     Attributes:
-        references: All that bills were wanted under.
+        references: Every reference of an order.
         wanted: The order that was last given for each reference.
     """
 
@@ -101,11 +101,11 @@ class World:
         self.sandbox = Sandbox(settle_after=settle_after, repeat_debits=True)
         self._arrivals = Arrivals(self.sandbox)
         self.wanted: dict[str, Order] = {}
-        self._clock = _Passing()
+        self._clock = _Clock()
         self._exchanges: list[Exchange] = []
         self._calls = 0
-        self._patience = WINDOW / 2  # a look that ends with the window may have begun before
-        self._loose: set[str] = set()  # bills whose confirmation may still be on its way
+        self._patience = WINDOW / 2  # a look that ends with the window may have begun earlier
+        self._loose: set[str] = set()  # bills whose confirmation may still be in flight
         self._left_open: set[str] = set()  # bills with a confirmation that was cancelled, or whose end is unknown
         self._told: dict[str, Bill] = {}
         self._not_created: set[tuple[str, str]] = set()
@@ -122,8 +122,8 @@ class World:
         await self.client.billers.list_categories()  # from here on a failed login is not held against the credentials
 
     def _start_client(self) -> None:
-        self.witness = Witness(self.sandbox.base_url, timeout=_HASTY, exchanges=self._exchanges)
-        self.client = EnkashClient(self.sandbox.base_url, tokens=self._tokens, retry=_BRIEF, timeout=_HASTY)
+        self.witness = Witness(self.sandbox.base_url, timeout=_BRIEF_TIMEOUTS, exchanges=self._exchanges)
+        self.client = EnkashClient(self.sandbox.base_url, tokens=self._tokens, retry=_BRIEF, timeout=_BRIEF_TIMEOUTS)
         self.client._transport = self.client._send._transport = self.witness
 
     async def close(self) -> None:
@@ -134,7 +134,7 @@ class World:
         await self.sandbox.__aexit__(None, None, None)
 
     async def come_back_later(self) -> None:
-        """Go on in another process, once everything has arrived that was on its way."""
+        """Go on as another process does, once nothing is in flight."""
         await self.client.aclose()
         await self._arrivals.are_over()
         self._loose.clear()
@@ -155,7 +155,7 @@ class World:
         return {debit.utility_enkash_id for debit in self.sandbox.ledger.debits}
 
     def check(self) -> None:
-        """Check everything that was ever said, and that nothing was done twice."""
+        """Check everything that was said so far, and that nothing was done twice."""
         payments = self.payments()
         origins = [(_origin(one), one.reference_id) for one in payments]
         assert {one.reference_id for one in payments} <= set(self.wanted)
@@ -172,7 +172,7 @@ class World:
         assert set(self._told) <= {one.utility_enkash_id for one in payments}
 
     def _check_arrivals(self) -> None:
-        """Check that no more requests have arrived than were sent, by nobody and under nobody's hand."""
+        """Check that exactly the requests of the client have arrived."""
         sent = [one for one in self._exchanges if one.end is not End.UNSENT]
         creates, counts = sum(one.created is not None for one in sent), self.sandbox.counts
         assert counts["add_bill"] + counts["create_bill"] <= creates, "it was said to be unsent, or sent unseen"
@@ -310,7 +310,7 @@ class World:
     async def confirm(
         self, ids: Sequence[str], faults: Sequence[Fault], cancel: Cancel | None = None, *, check_first: bool = True
     ) -> BulkResult[None] | None:
-        """Confirm debits, and judge what is said about each; of what is still on its way, the end is awaited first."""
+        """Confirm debits and judge what is said about each, once nothing is in flight."""
         if self._loose & set(ids):
             await self.come_back_later()
         self._prepare(faults)
@@ -398,7 +398,7 @@ class World:
         assert not any(state["approvalStatus"] == "APPROVED" for state in shown if state is not ABSENT)
 
     async def finish(self) -> None:
-        """Run everything once more when nothing fails any longer: all is done, and nothing is done twice."""
+        """Repeat everything without faults: all of it is done, and nothing is done twice."""
         await self.come_back_later()
         standing = {one.reference_id: one.utility_enkash_id for one in self.payments()}
         orders = [self._as_it_stands(order) for order in self.wanted.values()]

@@ -1,4 +1,4 @@
-"""What is wrong with an argument is said before anything is sent."""
+"""The argument checks report what is wrong before anything is sent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refusal(action: Callable[[], object]) -> str:
 
 @given(st.text())
 def test_text_is_returned_as_it_is_or_refused(value: str) -> None:
-    """Blank text and text that UTF-8 cannot carry are refused; nothing is trimmed."""
+    """The check trims nothing and refuses blank text and text that UTF-8 cannot carry."""
     try:
         value.encode()
         sendable = bool(value.strip())
@@ -58,7 +58,7 @@ def test_text_must_be_a_string(value: object) -> None:
 
 @given(st.text(alphabet="0123456789", min_size=5), st.sampled_from(["\ud800", "\udc00x"]))
 def test_a_refusal_does_not_repeat_the_value(value: str, broken: str) -> None:
-    """It may be a consumer number."""
+    """The message hides the value, which may be a consumer number."""
     assert value not in refusal(lambda: checks.bill_params({"cn": value + broken}))
 
 
@@ -71,19 +71,19 @@ class Known(IntEnum):
 
 @pytest.mark.parametrize("value", [1, 2001, 2**31 - 1, Known.POWER])
 def test_a_biller_id_is_a_positive_int32(value: int) -> None:
-    """Returned as it is."""
+    """The check returns an id within the bounds unchanged."""
     assert checks.biller_id(value) == value
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**31, *HUGE_INTS])
 def test_a_biller_id_outside_of_int32_is_refused(value: int) -> None:
-    """EnKash's own message for it would be about something else."""
+    """The check refuses it, because EnKash's own message would be about something else."""
     assert "between 1 and 2147483647" in refusal(lambda: checks.biller_id(value))
 
 
 @pytest.mark.parametrize("value", [True, False, "2001", 2001.0, Decimal(2001), None])
 def test_a_biller_id_is_an_int_and_nothing_like_one(value: object) -> None:
-    """`True` is an `int` for Python alone."""
+    """The check refuses `True`, which is an `int` in Python alone, and texts and floats."""
     assert "such as 2001" in refusal(lambda: checks.biller_id(value))
 
 
@@ -95,13 +95,13 @@ def test_a_biller_id_is_an_int_and_nothing_like_one(value: object) -> None:
 @example(Decimal("2400.00"))
 @example(Decimal(1))
 def test_money_is_returned_exactly_as_given(money: Decimal) -> None:
-    """The same digits and the same trailing zeros."""
+    """The check keeps every digit and the trailing zeros."""
     assert checks.amount(money, "amount").as_tuple() == money.as_tuple()
 
 
 @given(st.integers(1, 10**28))
 def test_whole_rupees_may_be_an_int(rupees: int) -> None:
-    """It comes back as a `Decimal`."""
+    """The check returns a `Decimal` for an int."""
     found = checks.amount(rupees, "amount")
     assert isinstance(found, Decimal)
     assert found == rupees
@@ -113,7 +113,7 @@ def test_whole_rupees_may_be_an_int(rupees: int) -> None:
 @example(math.nan)
 @example(1e22)
 def test_a_float_is_refused_and_the_message_shows_the_decimal_to_write(number: float) -> None:
-    """The Decimal shown is the number that the user meant, not its binary expansion."""
+    """The message shows the number that the user meant, not its binary expansion."""
     message = refusal(lambda: checks.amount(number, "bill_amount"))
     assert f"Decimal('{number}')" in message
     assert "bill_amount" in message
@@ -125,26 +125,26 @@ def test_a_float_is_refused_and_the_message_shows_the_decimal_to_write(number: f
 
 @pytest.mark.parametrize("value", [True, False, "2450.75", None, b"1", object(), [1], 1j])
 def test_money_of_another_type_is_refused(value: object) -> None:
-    """Strings too: `Decimal` says what the decimal sign is."""
+    """The check refuses strings too, because a decimal sign is ambiguous in text."""
     assert "Decimal('2450.75')" in refusal(lambda: checks.amount(value, "amount"))
 
 
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "-NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("least", [1, None])
 def test_money_is_finite(value: str, least: int | None) -> None:
-    """Comparing a signalling NaN would raise an `InvalidOperation`."""
+    """The check refuses a signalling NaN before a comparison raises `InvalidOperation`."""
     assert "finite" in refusal(lambda: checks.amount(Decimal(value), "amount", least=least))
 
 
 @pytest.mark.parametrize("value", [Decimal("0.99"), Decimal("0.999999"), 0, -1, Decimal("-0.00"), Decimal("-2450.75")])
 def test_money_is_at_least_one_rupee(value: Decimal | int) -> None:
-    """EnKash's own lower limit."""
+    """The check refuses what lies below EnKash's lower limit, before anything is sent."""
     assert "at least 1 rupee" in refusal(lambda: checks.amount(value, "amount"))
 
 
 @given(st.builds(Decimal.scaleb, st.integers(-(10**15), 10**15).map(Decimal), st.integers(-15, 15)))
 def test_money_without_a_lower_limit_may_be_anything_sane(money: Decimal) -> None:
-    """For members whose meaning is not ours."""
+    """The check accepts zero and negative amounts for members whose meaning is EnKash's."""
     assert checks.amount(money, "x", least=None) == money
 
 
@@ -154,7 +154,7 @@ def test_money_without_a_lower_limit_may_be_anything_sane(money: Decimal) -> Non
 )
 @pytest.mark.parametrize("least", [1, None])
 def test_money_of_absurd_size_is_refused(value: Decimal | int, least: int | None) -> None:
-    """Unconverted: no machine has the memory for all the digits of the largest; nor does the message grow with it."""
+    """The check does not write the digits out, and its message stays short for any size."""
     assert len(refusal(lambda: checks.amount(value, "amount", least=least))) < 200
 
 
@@ -163,7 +163,7 @@ def test_money_of_absurd_size_is_refused(value: Decimal | int, least: int | None
 
 @given(st.dates())
 def test_a_date_is_written_as_year_month_day(value: date) -> None:
-    """And is the same date when it is read again."""
+    """The text is ISO 8601 and reads back as the same date."""
     text = checks.day(value, "bill_date")
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", text)
     assert date.fromisoformat(text) == value
@@ -180,12 +180,12 @@ def test_a_date_is_written_as_year_month_day(value: date) -> None:
     ],
 )
 def test_an_aware_date_time_counts_as_its_date_in_india(value: datetime, text: str) -> None:
-    """An evening in UTC is the next day there."""
+    """An evening in UTC counts as the next day in India."""
     assert checks.day(value, "bill_date") == text
 
 
 class Shy(tzinfo):
-    """A zone that does not say where it is."""
+    """A time zone that names no offset."""
 
     def utcoffset(self, _: datetime | None) -> None:
         return None
@@ -199,7 +199,7 @@ class Shy(tzinfo):
 
 @pytest.mark.parametrize("zone", [None, Shy()])
 def test_a_naive_date_time_is_refused_and_the_message_says_what_to_write(zone: tzinfo | None) -> None:
-    """A zone that names no offset is as naive as none."""
+    """The check treats a zone without an offset as naive."""
     message = refusal(lambda: checks.day(datetime(2025, 6, 2, 14, 24, 14, tzinfo=zone), "bill_date"))
     assert "bill_date" in message
     assert "2025-06-02 14:24:14" in message
@@ -208,7 +208,7 @@ def test_a_naive_date_time_is_refused_and_the_message_says_what_to_write(zone: t
 
 @pytest.mark.parametrize("value", ["2025-06-02", 20250602, None, timedelta(1), 1.5])
 def test_a_day_of_another_type_is_refused(value: object) -> None:
-    """The message shows a date."""
+    """The message shows how a date is written."""
     assert "date(2026, 1, 31)" in refusal(lambda: checks.day(value, "bill_date"))
 
 
@@ -221,7 +221,7 @@ def test_a_day_of_another_type_is_refused(value: object) -> None:
     ],
 )
 def test_a_date_time_that_has_no_date_in_india_is_refused(value: datetime) -> None:
-    """At the edge of the calendar the conversion overflows; that is the caller's argument, not a crash."""
+    """The check reports the argument where the conversion overflows at the edge of the calendar."""
     assert "bill_date" in refusal(lambda: checks.day(value, "bill_date"))
 
 
@@ -230,7 +230,7 @@ def test_a_date_time_that_has_no_date_in_india_is_refused(value: datetime) -> No
 
 @pytest.mark.parametrize("code", range(128))
 def test_remarks_take_exactly_the_characters_of_the_page(code: int) -> None:
-    """Each ASCII character within a word, as the pattern of api-10664802 says."""
+    """The check agrees with the pattern of api-10664802 on each ASCII character."""
     value = f"a{chr(code)}b"
     if DOCUMENTED_REMARKS.match(value):
         assert checks.remarks(value) == value
@@ -239,7 +239,7 @@ def test_remarks_take_exactly_the_characters_of_the_page(code: int) -> None:
 
 
 def test_the_characters_that_remarks_take_are_these() -> None:
-    """Written out, so that the rule above cannot be wrong in the same way as the code."""
+    """The list stands here in full, so that code and test cannot share one mistake."""
     accepted = {chr(code) for code in range(128) if DOCUMENTED_REMARKS.match(f"a{chr(code)}b")}
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     assert accepted == set(letters) | set(" ,@#$%^&*+:;?!()-_\"'`")
@@ -248,13 +248,13 @@ def test_the_characters_that_remarks_take_are_these() -> None:
 
 @pytest.mark.parametrize("value", ["a", "a" * 255, "Paid, ref #12 (50% off) - ok!"])
 def test_remarks_of_allowed_length_pass(value: str) -> None:
-    """One to 255 characters."""
+    """The check returns remarks of one to 255 characters unchanged."""
     assert checks.remarks(value) == value
 
 
 @pytest.mark.parametrize("value", ["", "a" * 256, "line\n", "\nline", "é", "٣", "Ⅷ", "paid. ok", "a/b", None, 5])
 def test_other_remarks_are_refused(value: object) -> None:
-    """A line break at the end too, which `$` in a pattern lets pass; and digits of other scripts."""
+    """The check refuses a line break at the end, which `$` would let pass, and digits of other scripts."""
     assert "remarks" in refusal(lambda: checks.remarks(value))
 
 
@@ -262,19 +262,19 @@ def test_other_remarks_are_refused(value: object) -> None:
 
 
 def test_bill_params_are_sent_as_strings_with_their_leading_zeros() -> None:
-    """EnKash's map is string to string, and open to names beyond `ad3`."""
+    """The check returns strings under any name, because EnKash's map is open beyond `ad3`."""
     given_params = {"cn": "000123", "ad1": 417, "ad2": 0, "ad9": "x y"}
     assert checks.bill_params(given_params) == {"cn": "000123", "ad1": "417", "ad2": "0", "ad9": "x y"}
 
 
 @pytest.mark.parametrize("kind", [OrderedDict, MappingProxyType])
 def test_bill_params_may_be_any_mapping(kind: Callable[[dict[str, str]], Any]) -> None:
-    """A copy is made of it."""
+    """The check copies any mapping into a dict."""
     assert checks.bill_params(kind({"cn": "1"})) == {"cn": "1"}
 
 
 def test_bill_params_are_a_copy() -> None:
-    """What the caller does with its own mapping afterwards does not change a request."""
+    """A request stays as it is when the caller changes its own mapping."""
     own = {"cn": "1"}
     checks.bill_params(own)["cn"] = "2"
     assert own == {"cn": "1"}
@@ -282,31 +282,31 @@ def test_bill_params_are_a_copy() -> None:
 
 @pytest.mark.parametrize("value", [{}, {"CN": "1"}, {"ad1": "1"}, {"cn ": "1"}])
 def test_cn_must_be_among_the_bill_params(value: object) -> None:
-    """The only input that every biller needs."""
+    """The check requires `cn`, the only input that every biller needs."""
     assert "'cn'" in refusal(lambda: checks.bill_params(value))
 
 
 @pytest.mark.parametrize("value", [None, "cn=1", [("cn", "1")], 5])
 def test_bill_params_are_a_mapping(value: object) -> None:
-    """The message shows one."""
+    """The message shows a mapping as the right form."""
     assert "{'cn': '123456789'}" in refusal(lambda: checks.bill_params(value))
 
 
 @pytest.mark.parametrize("value", [None, True, False, 1.0, Decimal(1), "", "  ", b"1", ["1"], "\ud800"])
 @pytest.mark.parametrize("name", ["cn", "ad1"])
 def test_the_value_of_a_bill_param_is_text_or_a_whole_number(name: str, value: object) -> None:
-    """A float would write `1.0`, a bool `True`; neither is what the biller printed."""
+    """The check refuses a float and a bool, which would be sent as `1.0` and `True`."""
     assert f"params['{name}']" in refusal(lambda: checks.bill_params({"cn": "1", name: value}))
 
 
 @pytest.mark.parametrize("name", ["", " ", None, 5, True, "\udfff"])
 def test_the_name_of_a_bill_param_is_text(name: object) -> None:
-    """JSON has no other names."""
+    """The check refuses a name that is blank, no text, or cannot be encoded."""
     assert "name in params" in refusal(lambda: checks.bill_params({"cn": "1", name: "x"}))
 
 
 def test_an_int_that_python_will_not_write_is_refused() -> None:
-    """Python refuses to write more than 4,300 digits; that must not come out as its own `ValueError`."""
+    """The check reports a number of over 4,300 digits before Python raises its own `ValueError`."""
     assert "params['cn']" in refusal(lambda: checks.bill_params({"cn": HUGE}))
 
 
@@ -338,7 +338,7 @@ class Colour(Enum):
     ],
 )
 def test_values_have_their_json_form(value: object, sent: object) -> None:
-    """Exact numbers, days, plain words, lists and objects; unlike set arguments, nulls of the caller's own stay."""
+    """The check writes numbers, days, words, lists and objects, and keeps the nulls of the caller."""
     found = checks.wire(value, "x")
     assert found == sent
     assert type(found) is type(sent)
@@ -362,12 +362,12 @@ def test_values_have_their_json_form(value: object, sent: object) -> None:
     ],
 )
 def test_a_value_without_a_json_form_is_refused_with_its_place(value: object, where: str) -> None:
-    """The place is said as the caller would write it."""
+    """The message names the place in Python's own notation."""
     assert where in refusal(lambda: checks.wire(value, "x"))
 
 
 def test_an_int_of_absurd_size_is_refused() -> None:
-    """Python refuses to write it, and its `ValueError` is none of ours."""
+    """The check reports it before Python raises its own `ValueError`."""
     assert "x['a']" in refusal(lambda: checks.wire({"a": HUGE}, "x"))
 
 
@@ -389,7 +389,7 @@ def test_an_int_of_absurd_size_is_refused() -> None:
     )
 )
 def test_what_is_accepted_can_be_written(value: Any) -> None:
-    """Any other value is an `InvalidRequestError`, never another error."""
+    """Any other value is an `InvalidRequestError` and no other error."""
     try:
         sent = checks.wire(value, "x")
     except InvalidRequestError:
@@ -398,11 +398,11 @@ def test_what_is_accepted_can_be_written(value: Any) -> None:
 
 
 def test_unset_members_are_left_out() -> None:
-    """EnKash is never sent a null for them; zero, an empty text and False are values."""
+    """The body holds no null for an unset member, and keeps zero, empty text and False."""
     members: dict[str, Any] = {"a": None, "b": 0, "c": "", "d": False, "e": []}
     assert checks.dropped_none(members) == {"b": 0, "c": "", "d": False, "e": []}
 
 
 def test_india_is_five_and_a_half_hours_ahead() -> None:
-    """The one place where the assumption about EnKash's zone stands."""
+    """The assumption about EnKash's time zone is tested here alone."""
     assert checks.IST.utcoffset(None) == timedelta(hours=5, minutes=30)

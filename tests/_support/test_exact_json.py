@@ -1,4 +1,4 @@
-"""JSON with exact numbers, both ways."""
+"""Reading and writing JSON with exact numbers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Mixed(str, Enum):  # noqa: UP042 (what users on older code bases have)
 
 
 def exactly(text: str) -> Any:
-    """What the standard library makes of a text when it keeps the digits."""
+    """Return what the standard library makes of a text when it keeps the digits."""
     return json.loads(text, parse_float=Decimal)
 
 
@@ -48,24 +48,24 @@ def exactly(text: str) -> Any:
 
 
 def test_an_amount_arrives_with_its_own_digits() -> None:
-    """No float stands between the wire and the value."""
+    """The reader makes no float between the bytes and the value."""
     assert str(exact_json.loads(f'{{"amount": {RICH}}}'.encode())["amount"]) == RICH
 
 
 def test_trailing_zeros_are_kept() -> None:
-    """`2400.00` stays a number with two decimals."""
+    """The reader returns `2400.00` as a number with two decimals."""
     assert str(exact_json.loads(b"2400.00")) == "2400.00"
 
 
 @pytest.mark.parametrize(("text", "kind"), [("1", int), ("1.0", Decimal), ("1e2", Decimal), ("-0", int)])
 def test_a_number_with_a_fraction_or_an_exponent_is_a_decimal(text: str, kind: type) -> None:
-    """Whole numbers stay `int`."""
+    """The reader returns `int` for a whole number and `Decimal` for every other, never a `float`."""
     assert type(exact_json.loads(text.encode())) is kind
 
 
 @given(DECIMALS)
 def test_any_decimal_is_read_digit_for_digit(number: Decimal) -> None:
-    """Sign, digits and exponent are those of the text."""
+    """The reader keeps sign, digits and exponent of the text."""
     found = exact_json.loads(str(number).encode())
     assert Decimal(found) == number
     assert isinstance(found, int) or found.as_tuple() == number.as_tuple()
@@ -74,7 +74,7 @@ def test_any_decimal_is_read_digit_for_digit(number: Decimal) -> None:
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("frame", ["{}", "[{}]", '{{"amount": {}}}'])
 def test_what_is_no_json_number_is_refused(word: str, frame: str) -> None:
-    """The standard decoder would let these three through."""
+    """The reader refuses three words for numbers that the standard decoder accepts."""
     with pytest.raises(ValueError, match=word):
         exact_json.loads(frame.format(word).encode())
 
@@ -102,32 +102,32 @@ def test_what_is_no_json_number_is_refused(word: str, frame: str) -> None:
     ],
 )
 def test_what_is_not_json_is_a_value_error(body: bytes) -> None:
-    """Empty, truncated, another encoding, HTML."""
+    """The reader refuses empty, truncated, wrongly encoded and HTML bodies with one type of error."""
     with pytest.raises(ValueError, match=r"."):
         exact_json.loads(body)
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    """Some gateways put one in front."""
+    """The reader ignores the mark that some gateways put first."""
     assert exact_json.loads(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 def test_deep_nesting_is_a_value_error(opening: bytes) -> None:
-    """Not a `RecursionError`, which no caller expects of a reply."""
+    """The reader raises no `RecursionError`, which no caller expects of a reply."""
     with pytest.raises(ValueError, match="out of bounds"):
         exact_json.loads(opening * 100_000)
 
 
 @pytest.mark.parametrize("number", [b"9" * 10_000, b"-" + b"9" * 10_000, b"1e" + b"9" * 30], ids=len)
 def test_a_number_that_python_refuses_to_hold_is_a_value_error(number: bytes) -> None:
-    """Never an `ArithmeticError`."""
+    """The caller sees no `ArithmeticError`, which no handler of broken JSON would catch."""
     with pytest.raises(ValueError, match=r"."):
         exact_json.loads(b'{"amount": ' + number + b"}")
 
 
 def test_a_short_number_cannot_fill_the_memory() -> None:
-    """`1e999999999` stays as small as it is written."""
+    """The reader keeps `1e999999999` as small as it is written."""
     tracemalloc.start()
     try:
         number = exact_json.loads(b"1e999999999")
@@ -140,7 +140,7 @@ def test_a_short_number_cannot_fill_the_memory() -> None:
 @settings(deadline=None)
 @given(st.binary())
 def test_reading_raises_nothing_but_value_error(body: bytes) -> None:
-    """Whatever the bytes are."""
+    """The reader raises `ValueError` or returns a value for any bytes at all."""
     with contextlib.suppress(ValueError):
         exact_json.loads(body)
 
@@ -181,7 +181,7 @@ TEXTS = _spaced(
         max_leaves=12,
     )
 ).map(str.encode)
-#: What JSON has, what it does not have, what is no UTF-8, and what Python takes more of than JSON does.
+#: Valid JSON, invalid JSON, bytes that are no UTF-8, and dialects that Python accepts.
 SCRAPS = [
     *(
         b"[",
@@ -232,7 +232,7 @@ SCRAPS = [
 
 @st.composite
 def mutilated(draw: st.DrawFn) -> bytes:
-    """A document with something put in the place of a part of it."""
+    """Return a document in which something replaces a part of it."""
     body = draw(TEXTS)
     start = draw(st.integers(0, len(body)))
     stop = draw(st.sampled_from([start, start + 1, start + 2, len(body)]))
@@ -240,7 +240,7 @@ def mutilated(draw: st.DrawFn) -> bytes:
 
 
 def meaning(decode: Callable[[bytes], Any], body: bytes) -> str:
-    """Return a document with its digits and the order of its members, or that there is none."""
+    """Return a document with its digits and the order of its members, or the fact that there is none."""
     try:
         return repr(decode(body))
     except ValueError:
@@ -255,7 +255,7 @@ def plainly(body: bytes) -> Any:
 
 
 def in_slices(body: bytes) -> Any:
-    """Decode with as many pauses as there can be."""
+    """Decode with as many pauses as possible."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exact_json, "_SLICE", 1)
         patch.setattr(exact_json, "_FEW", 1)
@@ -263,12 +263,12 @@ def in_slices(body: bytes) -> Any:
 
 
 def sharing(body: bytes) -> Any:
-    """Decode in slices of the usual size, to what shares names."""
+    """Decode in slices of the default size, with shared names."""
     return drained(exact_json.loads_in_slices(body, shares_names=True))[1]
 
 
 def assert_one_meaning(body: bytes) -> None:
-    """See to it that every decoder makes the same of a body."""
+    """Check that every decoder returns the same for a body."""
     expected = meaning(plainly, body)
     assert meaning(exact_json.loads, body) == expected
     assert meaning(in_slices, body) == expected
@@ -276,13 +276,13 @@ def assert_one_meaning(body: bytes) -> None:
 
 
 def test_msgspec_is_there_to_be_compared_with() -> None:
-    """The extra `speedups` comes with the tests; without it the properties below would say nothing of it."""
+    """msgspec is installed here, or the properties below would not test it."""
     assert exact_json._quick is not None
 
 
 @given(TEXTS)
 def test_any_document_means_the_same_to_every_decoder(body: bytes) -> None:
-    """To msgspec, to the standard library, and to what reads in slices: each digit, each member, in the same order."""
+    """msgspec, the standard library and the sliced reader return the same digits and order."""
     expected = meaning(plainly, body)
     assert expected != "a ValueError"
     assert_one_meaning(body)
@@ -306,13 +306,13 @@ def test_any_document_means_the_same_to_every_decoder(body: bytes) -> None:
 @example(b"[")
 @example(b"[]]")
 def test_what_is_broken_means_the_same_to_every_decoder(body: bytes) -> None:
-    """Cut off, with something in it that does not belong there, or with something after it: refused by all or none."""
+    """All decoders refuse a truncated, altered or continued document, or none does."""
     assert_one_meaning(body)
 
 
 @pytest.mark.parametrize("frame", ["@", "@1", "1@", "[@]", "[1@2]", '{"a@":1}', '{"a":[{"b":@}]}', '"@"', '"\\@"'])
 def test_no_scrap_means_something_to_one_decoder_alone(frame: str) -> None:
-    """Numbers of 5,000 digits, halves of surrogate pairs, marks of byte order, other encodings, other dialects."""
+    """The decoders agree on huge numbers, half surrogate pairs, byte order marks and dialects."""
     for scrap in SCRAPS:
         assert_one_meaning(frame.encode().replace(b"@", scrap))
 
@@ -320,7 +320,7 @@ def test_no_scrap_means_something_to_one_decoder_alone(frame: str) -> None:
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]"), ('{"a":[', "]}")])
 @pytest.mark.parametrize("levels", [1, 2, 3, 4, 5, 50, 200, 10_000])
 def test_nesting_means_the_same_to_every_decoder(opening: str, closing: str, levels: int) -> None:
-    """A few hundred levels are taken, ten thousand are not, closed or open."""
+    """All decoders take a few hundred levels and refuse ten thousand, closed or open."""
     assert_one_meaning((opening * levels + "1" + closing * levels).encode())
     assert_one_meaning((opening * levels + closing * levels).encode())
     assert_one_meaning((opening * levels).encode())
@@ -348,7 +348,7 @@ ROWS = f"[{', '.join([ROW] * 4000)}]"
     ],
 )
 def test_a_long_list_is_read_with_pauses(frame: str) -> None:
-    """At each of the levels at which EnKash puts lists: ten pauses a megabyte at the least, in which others run."""
+    """The reader pauses at least ten times a megabyte in lists at each level that EnKash uses."""
     body = frame.replace("@", ROWS).encode()
     pauses, document = drained(exact_json.loads_in_slices(body))
     assert document == exact_json.loads(body)
@@ -357,7 +357,7 @@ def test_a_long_list_is_read_with_pauses(frame: str) -> None:
 
 @pytest.mark.parametrize("item", ["{}", "[]", '{"a":1}', "[null]", " [ 1 ] "])
 def test_a_long_list_of_small_things_is_read_with_pauses(item: str) -> None:
-    """Oftener than its length says, since each takes its time."""
+    """The reader counts items as well as bytes, because each item takes time."""
     body = f"[{','.join([item] * 20_000)}]".encode()
     pauses, document = drained(exact_json.loads_in_slices(body))
     assert document == exact_json.loads(body)
@@ -365,7 +365,7 @@ def test_a_long_list_of_small_things_is_read_with_pauses(item: str) -> None:
 
 
 def test_a_long_list_that_begins_with_a_hole_is_read_with_pauses() -> None:
-    """A page of bills is one also where the first of them is null."""
+    """The reader pauses in a page of bills whose first item is null."""
     body = f"[ null, null,{ROWS[1:]}".encode()
     pauses, document = drained(exact_json.loads_in_slices(body))
     assert document == exact_json.loads(body)
@@ -374,7 +374,7 @@ def test_a_long_list_that_begins_with_a_hole_is_read_with_pauses() -> None:
 
 @pytest.mark.parametrize("item", ["1", "2450.75", '"text"', "true"])
 def test_a_long_list_of_numbers_or_words_is_read_at_a_stretch(item: str) -> None:
-    """The standard library takes little time for them."""
+    """The reader makes no pause, because the standard library is quick with them."""
     body = f'{{"payload": [{",".join([item] * 20_000)}]}}'.encode()
     pauses, document = drained(exact_json.loads_in_slices(body))
     assert document == exact_json.loads(body)
@@ -383,7 +383,7 @@ def test_a_long_list_of_numbers_or_words_is_read_at_a_stretch(item: str) -> None
 
 @pytest.mark.parametrize("frame", ["@", '{"payload": @}', '{"payload": {"data": @}}'])
 def test_a_large_object_is_read_with_pauses(frame: str) -> None:
-    """At each of the outer levels, by its length and by the number of its members."""
+    """The reader pauses in large objects of the outer levels, by bytes and by members."""
     for row, count in (("1", 20_000), (f'"{"x" * 1000}"', 2_000)):
         members = ",".join(f'"{number}":{row}' for number in range(count))
         body = frame.replace("@", f"{{{members}}}").encode()
@@ -394,7 +394,7 @@ def test_a_large_object_is_read_with_pauses(frame: str) -> None:
 
 @pytest.mark.parametrize("frame", ["@", '{"payload": {"list": @}}'])
 def test_objects_in_a_list_can_share_their_names(frame: str) -> None:
-    """A document that is kept as it is then takes a quarter of the memory; those from `loads` do."""
+    """Shared names take a quarter of the memory; `loads` shares them."""
     body = frame.replace("@", ROWS).encode()
     for document in (drained(exact_json.loads_in_slices(body, shares_names=True))[1], exact_json.loads(body)):
         rows = document if isinstance(document, list) else document["payload"]["list"]
@@ -403,19 +403,19 @@ def test_objects_in_a_list_can_share_their_names(frame: str) -> None:
 
 
 def test_two_long_lists_are_both_read_with_pauses() -> None:
-    """The second one goes on where the first one stopped."""
+    """The reader goes on with the second list where the first one ended."""
     body = f'{{"one": {ROWS}, "two": {ROWS}}}'.encode()
     assert drained(exact_json.loads_in_slices(body))[0] >= 10 * len(body) / 2**20
 
 
 def test_what_is_small_is_hardly_paused_for() -> None:
-    """A pause is a round of the event loop."""
+    """The reader makes few pauses, each of which costs a round of the event loop."""
     assert drained(exact_json.loads_in_slices(ROW.encode()))[0] <= 1
 
 
 @pytest.mark.parametrize("cut", [1, 2, 1000])
 def test_a_large_document_that_breaks_off_is_refused_in_the_end(cut: int) -> None:
-    """However much of it could be read."""
+    """The reader refuses the whole document, however much of it was readable."""
     with pytest.raises(ValueError, match=r"xpect|ntermin"):
         drained(exact_json.loads_in_slices(f'{{"payload": {ROWS[:-cut]}'.encode()))
 
@@ -450,7 +450,7 @@ print("exact")
 
 @pytest.mark.parametrize("msgspec", ["missing", "another"])
 def test_without_msgspec_the_package_works_and_money_is_exact(msgspec: str) -> None:
-    """It is an extra, and makes nothing but speed; what else has its name, or is too old, is left alone."""
+    """Without a usable msgspec the package reads the same values, more slowly."""
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT, msgspec], capture_output=True, text=True, timeout=60, check=False
     )
@@ -470,7 +470,7 @@ LONGEST = "9" * 60
     )
 )
 def test_a_sane_document_is_the_same_to_both_readers(document: Any) -> None:
-    """Digit for digit."""
+    """The strict and the lenient reader return the same values, digit for digit."""
     body = exact_json.dumps(document).encode()
     assert repr(exact_json.loads_strictly(body)) == repr(exact_json.loads(body))
 
@@ -479,7 +479,7 @@ def test_a_sane_document_is_the_same_to_both_readers(document: Any) -> None:
     "number", [LONGEST, f"-{LONGEST[1:]}", f"0.{LONGEST[2:]}", "1e60", "1E-60", "-1e60", "0e60", "2400.00"]
 )
 def test_a_number_of_any_use_is_taken(number: str) -> None:
-    """Sixty characters, sixty orders of magnitude."""
+    """The strict reader takes sixty characters and sixty orders of magnitude."""
     assert exact_json.loads_strictly(number.encode()) == Decimal(number)
 
 
@@ -494,20 +494,20 @@ def test_a_number_of_any_use_is_taken(number: str) -> None:
 )
 @pytest.mark.parametrize("frame", ["{}", "[[{}]]", '{{"a": {{"b": {}}}}}'])
 def test_a_number_out_of_proportion_is_refused(number: str, frame: str) -> None:
-    """Wherever it stands, also where `loads` takes it."""
+    """The strict reader refuses such a number at any place, also where `loads` accepts it."""
     with pytest.raises(ValueError, match=r"."):
         exact_json.loads_strictly(frame.format(number).encode())
 
 
 def test_digits_in_a_string_are_a_string() -> None:
-    """Whoever makes a number of them has a limit of their own."""
+    """The strict reader sets no bound there, because code that makes numbers of them has its own."""
     assert exact_json.loads_strictly(b'"' + b"9" * 10_000 + b'"') == "9" * 10_000
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize("inside", ["1", "[]", "{}"])
 def test_forty_levels_are_enough(opening: str, closing: str, inside: str) -> None:
-    """One more is refused; an empty list is a level as well."""
+    """The strict reader refuses level 41, and counts an empty list as a level."""
     most = 39 if inside == "1" else 38
     assert exact_json.loads_strictly((opening * most + inside + closing * most).encode())
     with pytest.raises(ValueError, match="nesting is out of bounds"):
@@ -516,13 +516,13 @@ def test_forty_levels_are_enough(opening: str, closing: str, inside: str) -> Non
 
 @pytest.mark.parametrize("body", [b"[" * 2**20, b'{"a":' * 200_000, b"[" * 100_000 + b"]" * 100_000])
 def test_a_stranger_cannot_exhaust_the_stack(body: bytes) -> None:
-    """However deep it is, open or closed."""
+    """The strict reader refuses any depth without a `RecursionError`, closed or open."""
     with pytest.raises(ValueError, match=r"."):
         exact_json.loads_strictly(body)
 
 
 def test_twenty_thousand_values_are_enough() -> None:
-    """All of them counted, lists and objects too."""
+    """The strict reader counts all values, lists and objects included."""
     most = 19_999  # and the list itself
     assert len(exact_json.loads_strictly(json.dumps([0] * most).encode())) == most
     for document in ([0] * (most + 1), [[0] * 10_000, [0] * 10_000], {str(number): [0] for number in range(10_000)}):
@@ -532,7 +532,7 @@ def test_twenty_thousand_values_are_enough() -> None:
 
 @given(st.binary())
 def test_reading_strictly_raises_nothing_but_value_error(body: bytes) -> None:
-    """Whatever the bytes are."""
+    """The strict reader raises `ValueError` or returns a value for any bytes at all."""
     with contextlib.suppress(ValueError):
         exact_json.loads_strictly(body)
 
@@ -541,7 +541,7 @@ def test_reading_strictly_raises_nothing_but_value_error(body: bytes) -> None:
 
 
 def test_a_decimal_goes_out_as_a_number_with_its_own_digits() -> None:
-    """Neither a string nor a rounded float."""
+    """The writer makes neither a string nor a rounded float."""
     assert exact_json.dumps({"amount": Decimal(RICH)}) == f'{{"amount":{RICH}}}'
 
 
@@ -560,14 +560,14 @@ def test_a_decimal_goes_out_as_a_number_with_its_own_digits() -> None:
     ],
 )
 def test_a_decimal_is_written_out_in_full_as_far_as_that_is_sane(number: str, text: str) -> None:
-    """Beyond forty places the exponent says it shorter; both are JSON."""
+    """The writer uses an exponent beyond forty places, which is JSON as well."""
     assert exact_json.dumps(Decimal(number)) == text
     assert exactly(text) == Decimal(number)
 
 
 @given(DECIMALS)
 def test_any_decimal_is_written_digit_for_digit(number: Decimal) -> None:
-    """What the standard library reads back is the same number."""
+    """The standard library reads the same number back."""
     text = exact_json.dumps(number)
     assert Decimal(exactly(text)) == number
     assert len(text) < 60 + len(str(number))
@@ -575,8 +575,8 @@ def test_any_decimal_is_written_digit_for_digit(number: Decimal) -> None:
 
 @settings(deadline=None)
 @given(DOCUMENTS)
-def test_a_document_survives_the_way_out_and_back(document: Any) -> None:
-    """By our own reader, and by the standard library's."""
+def test_a_document_survives_a_round_trip(document: Any) -> None:
+    """The package's reader and the standard library's read the same document back."""
     text = exact_json.dumps(document)
     assert exact_json.loads(text.encode()) == document
     assert exactly(text) == document
@@ -593,7 +593,7 @@ def test_a_number_that_json_does_not_have_is_refused(number: str) -> None:
     "value", [1.5, math.nan, b"x", bytearray(b"x"), {1, 2}, object(), 1j, Fraction(1, 3), iter([1])]
 )
 def test_a_type_that_json_does_not_have_is_refused(value: object) -> None:
-    """`float` among them: nothing that is sent may have lost digits on its way here."""
+    """The writer refuses `float` as well, because its digits may be lost already."""
     with pytest.raises(TypeError, match=type(value).__name__):
         exact_json.dumps({"a": [value]})
 
@@ -616,17 +616,17 @@ def test_a_type_that_json_does_not_have_is_refused(value: object) -> None:
     ],
 )
 def test_plain_values_are_written_as_json_has_them(value: object, text: str) -> None:
-    """Compact, ASCII, and words of an enum as plain words."""
+    """The writer makes compact ASCII and writes an enum as its plain word."""
     assert exact_json.dumps(value) == text
 
 
 def test_a_name_that_is_the_word_of_an_enum_is_that_word() -> None:
-    """`str()` of a `(str, Enum)` member is `Mixed.CN`, which would reach EnKash as another member."""
+    """The writer does not send `Mixed.CN`, which `str()` returns and EnKash does not know."""
     assert exact_json.dumps({Mixed.CN: "1"}) == '{"cn":"1"}'
 
 
 def test_an_int_of_a_class_of_its_own_is_written_as_its_digits() -> None:
-    """Whatever that class's `str` says."""
+    """The writer does not call the `str` of a subclass of `int`, which may return any text."""
 
     class Loud(int):
         def __str__(self) -> str:

@@ -37,36 +37,36 @@ class TestRupees:
         ],
     )
     def test_every_digit_is_shown(self, amount: str, text: str) -> None:
-        """Grouped as in India, with two digits of paise at least."""
+        """The text groups digits as India does and shows at least two digits of paise."""
         assert rupees(Decimal(amount)) == text
 
     def test_no_amount_is_said(self) -> None:
-        """EnKash may leave any member out."""
+        """The text has a word for an amount that EnKash omits."""
         assert rupees(None) == "no amount"
 
     @given(MONEY)
     def test_nothing_is_rounded(self, amount: Decimal) -> None:
-        """Without sign and commas it is the same number."""
+        """The text without sign and commas is the same number."""
         assert Decimal(rupees(amount).removeprefix("₹ ").replace(",", "")) == amount
 
 
 class TestClean:
     @given(st.text(st.characters()))
     def test_any_text_becomes_one_printable_line(self, text: str) -> None:
-        """Whatever a server sends can be encoded and steers nothing."""
+        """Text from a server cannot steer the terminal and can be encoded."""
         line = clean(text)
         assert line.encode("utf-8").decode("utf-8") == line
         assert line.replace("\u200c", "").replace("\u200d", "").isprintable()
 
     @pytest.mark.parametrize("text", ["", "inv-1", "₹ 10", "\u0915\u094d\u200d\u0937", "[bold]", "a\\b"])
     def test_plain_text_stays(self, text: str) -> None:
-        """Joiners of Indian scripts among it."""
+        """The text keeps the joiners of Indian scripts."""
         assert clean(text) == text
 
 
 class TestPlain:
     def test_a_bill_has_its_outcome_and_ends_with_extra(self) -> None:
-        """Enums are words, known or not; dates are ISO 8601; None is null."""
+        """The document has words for enums, ISO 8601 dates, and null for None."""
         bill = Bill(
             utility_enkash_id="U1",
             amount=Decimal("2450.750"),
@@ -87,14 +87,14 @@ class TestPlain:
         assert '"extra":{"newMember":{"rate":1.10}}' in exact_json.dumps(found)
 
     def test_other_values(self) -> None:
-        """Seconds keep their digits, errors are told by class and message."""
+        """The document keeps every digit of seconds and names an error's class and message."""
         assert plain((1.5, True, "x")) == [Decimal("1.5"), True, "x"]
         assert plain(RateLimitError("slow down")) == {"error": "RateLimitError", "message": "slow down"}
 
 
 class TestMembers:
     def test_only_what_is_set_is_told(self) -> None:
-        """Inner values by the way to them; only amounts are rupees."""
+        """Inner values are named by their path, and amounts alone are in rupees."""
         bill = Bill(
             utility_enkash_id="U1",
             amount=Decimal("10.5"),
@@ -114,5 +114,5 @@ class TestMembers:
         ]
 
     def test_an_empty_value_has_none(self) -> None:
-        """A biller may answer with nothing at all."""
+        """The table of an empty value has no line."""
         assert list(members(FetchedBill())) == []

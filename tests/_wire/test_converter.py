@@ -174,7 +174,7 @@ def unreadable(payload: Any, kind: Any) -> UnreadableError:
 def test_a_member_is_read_under_every_name_that_a_page_prints(
     kind: type[Reply], name: str, attribute: str, raw: Any, value: Any
 ) -> None:
-    """Alone, so that every other member is missing; nothing is left over in `extra`."""
+    """Each name is read alone, with no other member and nothing in `extra`."""
     found = structure({name: raw}, kind)
     assert getattr(found, attribute) == value
     assert type(getattr(found, attribute)) is type(value)
@@ -186,7 +186,7 @@ def test_a_member_is_read_under_every_name_that_a_page_prints(
 def test_case_and_underscores_of_a_name_do_not_matter(
     kind: type[Reply], name: str, attribute: str, raw: Any, value: Any
 ) -> None:
-    """The pages contradict each other in them."""
+    """The converter ignores them, because EnKash's pages contradict each other."""
     for spelling in (name.lower(), name.upper(), _snake(name), _snake(name).upper(), attribute):
         assert getattr(structure({spelling: raw}, kind), attribute) == value
 
@@ -194,7 +194,7 @@ def test_case_and_underscores_of_a_name_do_not_matter(
 @pytest.mark.parametrize(("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("empty", ["missing", "null"])
 def test_any_member_may_be_missing_or_null(kind: type[Reply], table: Documented, empty: str) -> None:
-    """One at a time, and then all at once, whatever a page calls required."""
+    """The converter accepts the absence of any one and of all, even of members that a page requires."""
     payload = {name: raw for name, (_, raw, _) in table.items()}
     whole = structure(payload, kind)
     for name, (attribute, _, value) in table.items():
@@ -207,14 +207,14 @@ def test_any_member_may_be_missing_or_null(kind: type[Reply], table: Documented,
 
 @pytest.mark.parametrize(("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_no_member_of_a_value_is_forgotten_here(kind: type[Reply], table: Documented) -> None:
-    """Every field has a row in these tables, save for those that are ours and not EnKash's."""
+    """The tables have a row for every field that EnKash sends."""
     ours = {"extra", "recovered"} | ({"biller_id", "consumer_number"} if kind is FetchedBill else set())
     fields = {field.name for field in attrs.fields(kind)} - ours
     assert {attribute for attribute, _, _ in table.values()} == fields
 
 
 def test_what_is_ours_does_not_come_from_a_reply() -> None:
-    """A member of that name is one that this SDK does not know."""
+    """The converter puts a member with the name of an SDK field into `extra`."""
     fetched = structure({"billerId": 7, "consumerNumber": "x", "billNumber": "N-1"}, FetchedBill)
     assert (fetched.biller_id, fetched.consumer_number, fetched.bill_number) == (None, None, "N-1")
     assert fetched.extra == {"billerId": 7, "consumerNumber": "x"}
@@ -223,7 +223,7 @@ def test_what_is_ours_does_not_come_from_a_reply() -> None:
 
 @given(st.data())
 def test_the_casings_of_a_fetch_may_be_mixed(data: st.DataObject) -> None:
-    """Each name in the spelling of v0, of v2, or in any other; the value is the same."""
+    """The converter reads the same value from the spelling of v0, of v2 and of any other."""
     payload: dict[str, Any] = {}
     for name, (attribute, raw, _) in FETCHED.items():
         spellings = [name, *(old for old, row in FETCHED_V0.items() if row[0] == attribute)]
@@ -244,7 +244,7 @@ def test_both_samples_of_a_fetch_are_the_same_bill() -> None:
 
 @pytest.mark.parametrize("name", ["bill_v0.json", "bill_v2.json", "add_bill_v0.json", "add_bill_v2.json"])
 def test_the_samples_of_a_bill_have_no_unknown_member(name: str) -> None:
-    """Whatever the version, with the types that its page prints."""
+    """The converter knows every member of the samples of all versions."""
     bill = structure(sample(name)["payload"], Bill)
     assert bill.extra == {}
     assert bill.utility_enkash_id == "UTIL-87654321"
@@ -258,13 +258,13 @@ def test_the_samples_of_a_bill_have_no_unknown_member(name: str) -> None:
 
 @given(st.dictionaries(st.text().map(lambda name: f"§{name}"), JSON))
 def test_unknown_members_are_kept_under_their_own_names(members: dict[str, Any]) -> None:
-    """As decoded, nulls too: what EnKash adds tomorrow can be used today."""
+    """A member that EnKash adds later is in `extra` as decoded, nulls included."""
     assert structure(members | {"amount": 1}, Bill) == Bill(amount=Decimal(1), extra=members)
 
 
 @pytest.mark.parametrize("name", ["extra", "recovered", "outcome", "payload", "__class__", "is_settled", ""])
 def test_a_reply_cannot_set_what_is_not_enkashs(name: str) -> None:
-    """`recovered` above all: it says something about our own look-up."""
+    """A reply cannot set `recovered`, which is about the client's own look-up."""
     assert structure({name: True}, Bill) == Bill(extra={name: True})
     assert not structure({name: True}, Bill).recovered
 
@@ -286,7 +286,7 @@ def test_a_reply_cannot_set_what_is_not_enkashs(name: str) -> None:
 def test_of_two_spellings_the_first_readable_one_counts(
     payload: dict[str, Any], value: date | None, extra: dict[str, Any]
 ) -> None:
-    """The other is not lost, and a null or an empty text does not stand in the way."""
+    """The converter skips a null or empty first spelling and keeps the other one in `extra`."""
     found = structure(payload, FetchedBill)
     assert (found.bill_date, found.extra) == (value, extra)
 
@@ -318,7 +318,7 @@ def test_of_two_spellings_the_first_readable_one_counts(
 )
 @pytest.mark.parametrize(("kind", "name"), MONEY_MEMBERS)
 def test_money_is_read_with_its_own_digits(kind: type[Reply], name: str, raw: str, digits: str) -> None:
-    """An integer, a decimal, a numeric string; null and an empty text are no amount."""
+    """The converter reads integers, decimals and numeric strings; null and empty text are None."""
     document = exact_json.loads(f'{{"{name}": {raw}}}'.encode())
     assert str(read(kind, name, document[name])) == digits
     assert structure(document, kind).extra == {}
@@ -327,7 +327,7 @@ def test_money_is_read_with_its_own_digits(kind: type[Reply], name: str, raw: st
 @given(st.decimals(-(10**24), 10**24, allow_nan=False, places=4), st.booleans())
 @example(Decimal("100000000000000.07"), False)
 def test_any_amount_is_itself_from_the_wire_to_the_value(number: Decimal, quoted: bool) -> None:
-    """As a number and as a string."""
+    """The converter keeps every digit of a number and of a string."""
     text = f'"{number}"' if quoted else str(number)
     bill = structure(exact_json.loads(f'{{"amount": {text}}}'.encode()), Bill)
     assert bill.amount == number
@@ -374,7 +374,7 @@ def test_any_amount_is_itself_from_the_wire_to_the_value(number: Decimal, quoted
 )
 @pytest.mark.parametrize(("kind", "name"), MONEY_MEMBERS)
 def test_what_is_no_amount_is_an_error_that_names_the_member(kind: type[Reply], name: str, raw: Any) -> None:
-    """Never a guess, and never None: an amount that is silently lost is worse than a failed call."""
+    """The converter never guesses and never drops an amount."""
     problem = unreadable({name: raw}, kind)
     assert problem.where == name
     assert problem.expected.startswith("a number")
@@ -387,13 +387,13 @@ def test_what_is_no_amount_is_an_error_that_names_the_member(kind: type[Reply], 
     ids=["int", "negative int", "string", "string with exponent", "decimal"],
 )
 def test_an_amount_of_absurd_size_is_refused(raw: Any) -> None:
-    """Nobody downstream should have to fear formatting an amount."""
+    """The converter refuses it, so that later code can format every amount."""
     assert unreadable({"amount": raw}, Bill).where == "amount"
 
 
 @given(JSON)
 def test_no_json_is_a_crash_as_an_amount(raw: Any) -> None:
-    """A finite Decimal of a sane size, None, or an `UnreadableError`."""
+    """Any JSON is a finite Decimal, None, or an `UnreadableError`."""
     try:
         found = structure({"amount": raw}, Bill).amount
     except UnreadableError:
@@ -405,20 +405,20 @@ def test_no_json_is_a_crash_as_an_amount(raw: Any) -> None:
     ("raw", "value"), [(2001, 2001), ("2001", 2001), (Decimal("2001.0"), 2001), (" 7 ", 7), (Decimal("2E+3"), 2000)]
 )
 def test_a_biller_id_may_be_a_string_of_digits(raw: Any, value: int) -> None:
-    """It is an `int` afterwards."""
+    """The converter makes an `int` of every whole number that EnKash may send."""
     found = structure({"billerId": raw}, Biller).biller_id
     assert (found, type(found)) == (value, int)
 
 
 @pytest.mark.parametrize("raw", [2.9, "2.9", Decimal("2.9"), True, "abc", [], {}, Decimal("1E+40")], ids=repr)
 def test_what_is_no_whole_number_is_no_biller_id(raw: Any) -> None:
-    """cattrs' own hook would make 2 of 2.9."""
+    """The converter refuses 2.9, which cattrs' own hook would make 2."""
     assert unreadable({"billerId": raw}, Biller).where == "billerId"
 
 
 @given(st.integers(-(10**30), 10**30))
 def test_whole_numbers_are_read_exactly(number: int) -> None:
-    """As a number, a string and a decimal."""
+    """The converter reads them from a number, a string and a decimal."""
     assert integer(number) == integer(str(number)) == integer(Decimal(number)) == number
 
 
@@ -427,19 +427,19 @@ def test_whole_numbers_are_read_exactly(number: int) -> None:
 
 @given(st.text())
 def test_a_string_is_kept_as_it_is(text: str) -> None:
-    """Not trimmed, and an empty one stays an empty string."""
+    """The converter trims nothing and keeps an empty string."""
     assert structure({"billNumber": text}, Bill) == Bill(bill_number=text)
 
 
 @pytest.mark.parametrize(("raw", "text"), [(42, "42"), (Decimal("1.50"), "1.50"), (-1, "-1"), (10**20, "1" + "0" * 20)])
 def test_a_number_where_a_string_belongs_is_its_digits(raw: Any, text: str) -> None:
-    """EnKash's pages disagree about some types."""
+    """The converter makes text of it, because EnKash's pages disagree about types."""
     assert structure({"failureCode": raw}, Bill).failure_code == text
 
 
 @pytest.mark.parametrize("raw", [True, False, [], ["x"], {}, {"a": 1}], ids=repr)
 def test_what_is_no_string_is_kept_in_extra(raw: Any) -> None:
-    """No money hangs on it, so the bill is still read; `'True'` would be a lie."""
+    """The converter reads the rest of the bill and does not invent text such as `'True'`."""
     assert structure({"remarks": raw, "amount": 1}, Bill) == Bill(amount=Decimal(1), extra={"remarks": raw})
 
 
@@ -470,7 +470,7 @@ def test_what_is_no_string_is_kept_in_extra(raw: Any) -> None:
     ],
 )
 def test_days_and_moments_are_read_in_every_documented_form(raw: str, day: date, moment: datetime) -> None:
-    """Without a zone it is India's time; a moment where a day belongs is its day in India, and the reverse."""
+    """A moment without a zone is India's, and a day is read from a moment by India's date."""
     bill = structure({"billDate": raw, "createdDate": raw}, Bill)
     assert (bill.bill_date, bill.created_date, bill.extra) == (day, moment, {})
     assert type(bill.bill_date) is date
@@ -481,7 +481,7 @@ def test_days_and_moments_are_read_in_every_documented_form(raw: str, day: date,
 @pytest.mark.parametrize("raw", ["", None])
 @pytest.mark.parametrize(("kind", "name", "attribute"), DATE_MEMBERS)
 def test_no_date_is_none(kind: type[Reply], name: str, attribute: str, raw: str | None) -> None:
-    """An empty text and null; nothing is kept of them."""
+    """The converter makes None of null and empty text and keeps neither in `extra`."""
     assert structure({name: raw}, kind) == kind()
 
 
@@ -522,7 +522,7 @@ def test_no_date_is_none(kind: type[Reply], name: str, attribute: str, raw: str 
 )
 @pytest.mark.parametrize(("kind", "name", "attribute"), DATE_MEMBERS)
 def test_a_date_that_cannot_be_read_is_none_and_kept(kind: type[Reply], name: str, attribute: str, raw: Any) -> None:
-    """No money hangs on it, so the rest of the reply is still read."""
+    """The converter reads the rest of the reply and keeps the text in `extra`."""
     found = structure({name: raw}, kind)
     assert getattr(found, attribute) is None
     assert found.extra == {name: raw}
@@ -535,7 +535,7 @@ def test_a_date_that_cannot_be_read_is_none_and_kept(kind: type[Reply], name: st
 @example("9999-12-31T23:59:59.999999")
 @example("0001-01-01T05:29:59")
 def test_a_moment_that_was_read_can_be_shown_in_utc_and_in_india(raw: Any) -> None:
-    """The edges of the calendar are found here rather than in the user's hands; what was refused is kept."""
+    """The converter refuses a moment that overflows in either zone and keeps its text."""
     text = raw.isoformat() if isinstance(raw, date) else raw
     bill = structure({"createdDate": text}, Bill)
     if bill.created_date is None:
@@ -553,7 +553,7 @@ def test_a_moment_that_was_read_can_be_shown_in_utc_and_in_india(raw: Any) -> No
     st.sampled_from(["auto", "microseconds"]),
 )
 def test_any_moment_with_a_zone_is_itself(moment: datetime, precision: str) -> None:
-    """And its day is the one that India's calendar shows."""
+    """The converter reads the same moment, and its day by India's calendar."""
     bill = structure({"createdDate": moment.isoformat(timespec=precision), "billDate": moment.isoformat()}, Bill)
     assert bill.created_date == moment
     assert bill.bill_date == moment.astimezone(IST).date()
@@ -561,7 +561,7 @@ def test_any_moment_with_a_zone_is_itself(moment: datetime, precision: str) -> N
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)))
 def test_any_moment_without_a_zone_is_indias(moment: datetime) -> None:
-    """The same digits, five and a half hours ahead of UTC."""
+    """The converter keeps the digits and adds the offset of five and a half hours."""
     bill = structure({"createdDate": moment.isoformat(), "billDate": moment.isoformat()}, Bill)
     assert bill.created_date == moment.replace(tzinfo=IST)
     assert bill.bill_date == moment.date()
@@ -569,7 +569,7 @@ def test_any_moment_without_a_zone_is_indias(moment: datetime) -> None:
 
 @given(st.dates(date(1900, 1, 1)))
 def test_any_day_is_itself(day: date) -> None:
-    """And as a moment, its midnight in India."""
+    """The converter reads a day as its midnight in India where a moment is wanted."""
     bill = structure({"createdDate": day.isoformat(), "billDate": day.isoformat()}, Bill)
     assert bill.bill_date == day
     assert bill.created_date == datetime(day.year, day.month, day.day, tzinfo=IST)
@@ -580,7 +580,7 @@ def test_any_day_is_itself(day: date) -> None:
 
 @pytest.mark.parametrize("word", ["COMPLETED", "success", " SUCCESS ", "é", "0"])
 def test_an_unknown_word_is_kept(word: str) -> None:
-    """With its case and spaces."""
+    """The enum keeps the case and the spaces of a word that it does not know."""
     found = structure({"billpayStatus": word}, Bill).billpay_status
     assert found is not None
     assert (found.value, found.is_known, type(found)) == (word, False, BillPayStatus)
@@ -588,21 +588,21 @@ def test_an_unknown_word_is_kept(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["", None])
 def test_no_word_is_none(word: str | None) -> None:
-    """Rather than a word without letters."""
+    """The converter makes None of empty text, not a word without letters."""
     assert structure({"billpayStatus": word}, Bill) == Bill()
 
 
 @pytest.mark.parametrize("name", ["billpayStatus", "paymentStatus"])
 @pytest.mark.parametrize("raw", [5, True, ["SUCCESS"], {"name": "SUCCESS"}], ids=repr)
 def test_a_status_that_is_no_word_is_an_error(name: str, raw: Any) -> None:
-    """Reading it as «still pending» would be a guess about money."""
+    """The converter raises, because «still pending» would be a guess about money."""
     problem = unreadable({name: raw}, Bill)
     assert (problem.where, problem.expected) == (name, "a word")
     assert str(problem) == "a word"
 
 
 def test_a_word_that_no_money_hangs_on_may_be_odd() -> None:
-    """It is None then, and kept as it came."""
+    """The converter makes None of it and keeps it in `extra`."""
     bill = structure({"paymentMode": 5, "approvalStatus": [5], "companyBiller": {"circleEnum": 5}}, Bill)
     assert (bill.payment_mode, bill.approval_status) == (None, None)
     assert bill.extra == {"paymentMode": 5, "approvalStatus": [5]}
@@ -615,7 +615,7 @@ def test_a_word_that_no_money_hangs_on_may_be_odd() -> None:
 @pytest.mark.parametrize("kind", [Bill, FetchedBill, Biller, CompanyBiller, BillerParam])
 @pytest.mark.parametrize("payload", [None, "text", "", 5, True, [], [{}], Decimal("1.5")], ids=repr)
 def test_what_is_no_object_is_no_value(kind: type[Reply], payload: Any) -> None:
-    """A bill of nothing would be a bill without an amount."""
+    """The converter raises, because an empty bill would look like one without an amount."""
     assert unreadable(payload, kind).expected == "an object"
 
 
@@ -632,7 +632,7 @@ def test_what_is_no_object_is_no_value(kind: type[Reply], payload: Any) -> None:
     ],
 )
 def test_an_error_names_the_place_and_not_the_value(payload: Any, kind: Any, where: str) -> None:
-    """With EnKash's names, as they stand in the reply."""
+    """The place has EnKash's names, spelled as in the reply."""
     problem = unreadable(payload, kind)
     assert problem.where == where
     assert "hush" not in f"{problem}{problem!r}{vars(problem)}"
@@ -641,7 +641,7 @@ def test_an_error_names_the_place_and_not_the_value(payload: Any, kind: Any, whe
 @settings(deadline=None)
 @given(JSON, st.sampled_from([Bill, FetchedBill, CompanyBiller, Biller, BillerParam, BillerCategory]))
 def test_no_json_is_a_crash(payload: Any, kind: Any) -> None:
-    """A value or an `UnreadableError`, for each kind alone and in a list."""
+    """Any JSON is a value or an `UnreadableError`, for each kind alone and in a list."""
     wanted: Any
     for wanted in (kind, list[kind]):
         try:
@@ -654,7 +654,7 @@ def test_no_json_is_a_crash(payload: Any, kind: Any) -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_no_value_of_a_known_member_is_a_crash(data: st.DataObject) -> None:
-    """As above, and aimed at the members."""
+    """Any value under a known name is read or is an `UnreadableError`."""
     kind, table = data.draw(st.sampled_from(TABLES))
     payload = data.draw(st.dictionaries(st.sampled_from(sorted(table)), JSON))
     try:
@@ -693,7 +693,7 @@ ROWS = [{"utilityEnkashId": "U1"}, {"utilityEnkashId": "U2"}]
     ids=lambda payload: ",".join(payload) if isinstance(payload, dict) else "bare",
 )
 def test_a_list_is_found_bare_or_within_an_object(payload: Any) -> None:
-    """The page of the search does not show its reply."""
+    """The converter finds the list in each form, because the search's page shows no reply."""
     assert [bill.utility_enkash_id for bill in structure(payload, list[Bill])] == ["U1", "U2"]
 
 
@@ -714,7 +714,7 @@ def test_a_list_is_found_bare_or_within_an_object(payload: Any) -> None:
     ids=repr,
 )
 def test_an_empty_list_is_found_in_every_form(payload: Any) -> None:
-    """A total of nothing says so as well."""
+    """A total of zero counts as an empty list."""
     assert structure(payload, list[Bill]) == []
 
 
@@ -740,12 +740,12 @@ def test_an_empty_list_is_found_in_every_form(payload: Any) -> None:
     ids=repr,
 )
 def test_what_holds_no_list_for_certain_is_an_error(payload: Any) -> None:
-    """«No bills» would be a guess, and bills of another list would be wrong."""
+    """The converter raises where «no bills» or another list would be a guess."""
     assert "a list" in unreadable(payload, list[Bill]).expected
 
 
 def test_a_single_bill_is_not_taken_for_a_page() -> None:
-    """It holds one list, deep inside; taking its params for bills would invent bills without an amount."""
+    """The converter does not make bills of the params list inside one bill."""
     payload = {"utilityEnkashId": "U1", "companyBiller": {"billerParams": [{"key": "cn"}, {"key": "ad1"}]}}
     try:
         found = structure(payload, list[Bill])
@@ -759,7 +759,7 @@ def test_a_single_bill_is_not_taken_for_a_page() -> None:
 def test_a_list_in_slices_is_the_list_at_once(
     data: st.DataObject, chosen: tuple[type[Reply], Documented], frame: Callable[[Any], Any]
 ) -> None:
-    """The same values in the same order, or the same place of the first that cannot be read."""
+    """Both readers return the same values, or the same place of the first unreadable one."""
     kind, table = chosen
     item = st.dictionaries(st.sampled_from(sorted(table)), st.sampled_from([None, "", 1, MONEY, True, "x"]), max_size=3)
     payload = frame(data.draw(st.lists(item | st.none() | JSON, max_size=5)))
@@ -777,14 +777,14 @@ def test_a_list_in_slices_is_the_list_at_once(
 
 
 def test_the_samples_of_a_search_are_the_same_bills() -> None:
-    """As a bare list and as a page."""
+    """The bare list and the page give the same bills."""
     bare, page = (structure(sample(name)["payload"], list[Bill]) for name in ("search_list.json", "search_page.json"))
     assert bare == page
     assert [bill.amount for bill in bare] == [MONEY, Decimal(99)]
 
 
 def test_billers_are_read_under_either_name() -> None:
-    """The page of the list is not public; these are the names of neighbouring pages."""
+    """The converter knows the names of neighbouring pages, because the list's page is not public."""
     power, gas = structure(sample("billers.json")["payload"], list[Biller])
     assert (power.biller_id, power.name, power.biller_type) == (2001, "Sample Power", BillerType.ELECTRICITY)
     assert [param.key for param in power.biller_params] == ["cn", "ad1"]
@@ -793,7 +793,7 @@ def test_billers_are_read_under_either_name() -> None:
 
 @pytest.mark.parametrize("raw", [[], None, {"list": []}, {"total": 0}])
 def test_no_params_are_an_empty_tuple(raw: Any) -> None:
-    """Hashable, like everything else in a value."""
+    """The value stays hashable without params."""
     assert structure({"billerParams": raw}, Biller).biller_params == ()
 
 
@@ -814,12 +814,12 @@ def test_no_params_are_an_empty_tuple(raw: Any) -> None:
     ids=repr,
 )
 def test_a_category_is_a_word_or_an_object(raw: Any) -> None:
-    """Whichever EnKash sends, it is what `billers.list(category=…)` takes."""
+    """Both forms give the word that `billers.list(category=…)` takes."""
     assert structure([raw], list[BillerCategory]) == [BillerCategory(name="GAS")]
 
 
 def test_what_else_a_category_says_is_kept() -> None:
-    """Under `extra`, as everywhere."""
+    """The converter puts unknown members of a category under `extra` and refuses what is no object."""
     assert structure({"name": "GAS", "id": 7}, BillerCategory) == BillerCategory(name="GAS", extra={"id": 7})
     assert structure({}, BillerCategory).name == ""
     assert unreadable(5, BillerCategory).expected == "an object"
@@ -827,19 +827,19 @@ def test_what_else_a_category_says_is_kept() -> None:
 
 @given(JSON)
 def test_the_reply_of_a_payment_is_kept_whole_whatever_it_is(payload: Any) -> None:
-    """Nothing about it is documented, and the payment has been started."""
+    """The converter does not raise, because the payment has been started."""
     assert structure(payload, PaymentInitiation).payload == payload
 
 
 @pytest.mark.parametrize("raw", [1, True, ["INIT"], {"name": "INIT"}], ids=repr)
 def test_an_odd_member_does_not_cost_the_reply_of_a_payment(raw: Any) -> None:
-    """Raising here would leave the caller of a payment that was started without its link."""
+    """The caller still gets the link of the payment that was started."""
     found = structure({"paymentStatus": raw, "url": "https://pay.example/once"}, PaymentInitiation)
     assert found.payload == {"paymentStatus": raw, "url": "https://pay.example/once"}
 
 
 def test_a_payments_reply_is_read_as_far_as_it_is_understood() -> None:
-    """A status is a status; the rest is in both places."""
+    """The value has the status, and `payload` has the whole reply."""
     payload = {"paymentStatus": "INIT", "url": "https://pay.example/once"}
     found = structure(payload, PaymentInitiation)
     assert (found.payment_status, found.payload) == (PaymentStatus.INIT, payload)
@@ -848,14 +848,14 @@ def test_a_payments_reply_is_read_as_far_as_it_is_understood() -> None:
 
 @pytest.mark.parametrize("payload", [None, "text", 5, [1], {"a": Decimal("1.50")}], ids=repr)
 def test_a_call_of_the_users_own_gets_the_payload_as_it_is(payload: Any) -> None:
-    """`client.request()` knows no type."""
+    """`client.request()` returns the same payload object, because no type was named for it."""
     assert structure(payload, object) is payload
     assert structure(payload, type(None)) is None
 
 
 @pytest.mark.parametrize("name", ["a", "a.b", "[0]"])
 def test_places_are_joined_as_one_reads_them(name: str) -> None:
-    """A dot between names, none before an index."""
+    """The place has a dot between names and none before an index."""
     inner = UnreadableError("a number", name)
     assert inner.under("x").where == ("x[0]" if name == "[0]" else f"x.{name}")
     assert UnreadableError("a number").under("x").where == "x"

@@ -64,7 +64,7 @@ def operation(result: Any = Bill, effect: Effect = Effect.READ, sensitive: tuple
 
 
 def reply(document: Any, status: int = 200, **headers: str) -> Response:
-    """A reply with a JSON document, or with bytes as they are."""
+    """Return a reply with a JSON document, or with bytes as they are."""
     body = document if isinstance(document, bytes) else exact_json.dumps(document).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status=status, headers={"content-type": JSON_TYPE, **named}, body=body)
@@ -83,7 +83,7 @@ def sample(name: str) -> Any:
 
 
 def shown(error: object) -> str:
-    """Everything that an error says and holds, as text."""
+    """Return everything that an error says and holds, as text."""
     assert isinstance(error, EnkashError)
     texts = [str(error), repr(error), repr(error.args), repr(vars(error)), repr(error.__cause__)]
     return "\n".join([*texts, *traceback.TracebackException.from_exception(error, capture_locals=True).format()])
@@ -96,33 +96,33 @@ def shown(error: object) -> str:
     "code", ["0", '"0"', "0.0", '" 0 "', "0e0", "-0", '"0.0"', '"000"'], ids=lambda code: f"<{code}>"
 )
 def test_success_is_2xx_and_code_zero(code: str) -> None:
-    """One page prints the code as an integer, another as a string."""
+    """The reader takes the code as an integer and as a string, because the pages print both."""
     body = f'{{"response_code": {code}, "payload": {{"amount": 2450.75}}}}'.encode()
     assert meaning(body) == Bill(amount=MONEY)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_may_carry_a_success(status: int) -> None:
-    """The page says 2XX."""
+    """The reader takes a payload from every 2xx, because EnKash's page says «2XX»."""
     assert meaning(envelope({"amount": MONEY}), status) == Bill(amount=MONEY)
 
 
 def test_an_amount_comes_through_whole() -> None:
-    """From the bytes of the reply to the value."""
+    """The value has the digits of the reply's bytes."""
     body = b'{"response_code":0,"response_message":"Success","payload":{"amount":100000000000000.07}}'
     assert str(meaning(body).amount) == "100000000000000.07"
 
 
 @pytest.mark.parametrize("message", ["Success", "SUCCESS", " success "])
 def test_a_success_that_says_so_needs_no_code(message: str) -> None:
-    """A missing code beside a clear word is not a failed payment."""
+    """The reader takes a clear word for success, although the code is missing."""
     assert meaning({"response_message": message, "payload": {"amount": 1}}) == Bill(amount=Decimal(1))
     assert meaning({"message": message, "payload": {"amount": 1}, "code": None}) == Bill(amount=Decimal(1))
 
 
 @pytest.mark.parametrize("message", ["FAILURE", "failed", " Error "])
 def test_a_failure_that_says_so_needs_no_code_either(message: str) -> None:
-    """A sister product's word."""
+    """An envelope without a code is an error when its message is a sister product's word for failure."""
     error = meaning({"response_message": message, "payload": "Vehicle not registered"})
     assert type(error) is ApiError
     assert "Vehicle not registered" in str(error)
@@ -130,7 +130,7 @@ def test_a_failure_that_says_so_needs_no_code_either(message: str) -> None:
 
 @pytest.mark.parametrize("message", ["ok", "", None, 5, "Successful"])
 def test_an_envelope_without_a_code_is_no_success(message: Any) -> None:
-    """It is neither one, and a guess would be about money."""
+    """The reader raises, because either answer would be a guess about money."""
     error = meaning({"response_message": message, "payload": {"amount": 1}})
     assert type(error) is ResponseDecodeError
     assert error.where == "response_code"
@@ -138,7 +138,7 @@ def test_an_envelope_without_a_code_is_no_success(message: Any) -> None:
 
 @pytest.mark.parametrize("code", [True, False, "abc", "", [], {}, Decimal("0.5"), "0x0", Decimal("1E+999")], ids=repr)
 def test_a_code_that_cannot_be_read_is_no_success(code: Any) -> None:
-    """`False` least of all, which is 0 for Python alone."""
+    """The reader does not take `False` for 0, which it equals in Python alone."""
     error = meaning(envelope({"amount": 1}, code))
     assert type(error) is ResponseDecodeError
     assert error.where == "response_code"
@@ -147,26 +147,26 @@ def test_a_code_that_cannot_be_read_is_no_success(code: Any) -> None:
 
 
 def test_the_example_of_a_confirmation_is_a_success_without_data() -> None:
-    """The only reply that a page shows whole."""
+    """The reader accepts the only reply that a page shows whole."""
     assert meaning(sample("confirm_debit.json"), result=type(None)) is None
 
 
 @pytest.mark.parametrize("payload", ["done", {"anything": 1}, [1], 5, None])
 def test_a_call_without_data_takes_any_payload(payload: Any) -> None:
-    """EnKash may say more than its example."""
+    """The reader ignores a payload that EnKash's example does not have."""
     assert meaning(envelope(payload), result=type(None)) is None
 
 
 @pytest.mark.parametrize("payload", [None, "missing"])
 def test_a_bill_without_a_payload_is_unreadable(payload: Any) -> None:
-    """A bill was asked for; an empty one would look like an unpaid one."""
+    """The reader raises, because an empty bill would look like an unpaid one."""
     document = envelope() if payload is None else {"response_code": 0, "response_message": "Success"}
     error = meaning(document)
     assert (type(error), error.where) == (ResponseDecodeError, "payload")
 
 
 def test_a_create_without_a_payload_has_still_created() -> None:
-    """Its reply is not documented; code 0 alone says that the bill exists."""
+    """Code 0 alone says that the bill exists, because no page shows the reply."""
     assert read(operation(Bill, Effect.CREATES), reply(envelope())) == Bill()
 
 
@@ -182,7 +182,7 @@ def test_a_create_without_a_payload_has_still_created() -> None:
     ],
 )
 def test_an_unreadable_reply_names_the_place_and_never_a_value(payload: Any, result: Any, where: str) -> None:
-    """The value may be personal, or a secret."""
+    """The error hides the value, which may be personal or secret."""
     error = meaning(envelope(payload), result=result)
     assert type(error) is ResponseDecodeError
     assert (error.where, error.status, error.content_type) == (where, 200, JSON_TYPE)
@@ -191,21 +191,21 @@ def test_an_unreadable_reply_names_the_place_and_never_a_value(payload: Any, res
 
 
 def test_the_documented_webhook_bill_is_read_from_an_envelope() -> None:
-    """With the words that no list has."""
+    """The reader keeps the words of the example that no list has."""
     bill = meaning(envelope(sample("webhook_bill.json")))
     assert (bill.amount, bill.payment_status) == (MONEY, PaymentStatus("COMPLETED"))
     assert bill.extra == {}
 
 
 def test_a_list_may_come_without_an_envelope() -> None:
-    """Neither the search nor the biller list shows its reply."""
+    """The reader accepts it, because no page shows the reply of either list."""
     assert meaning([{"billerId": 1}], result=list[Biller]) == [Biller(biller_id=1)]
 
 
 @pytest.mark.parametrize("document", [{}, {"amount": 1}, {"status": "UP"}, "text", 5, None, True])
 @pytest.mark.parametrize("result", [Bill, type(None), PaymentInitiation, list[Bill]])
 def test_what_is_no_envelope_is_no_success(document: Any, result: Any) -> None:
-    """A 200 of a proxy or of another service is not EnKash's word."""
+    """The reader refuses the 200 of a proxy or of another service."""
     error = meaning(document, result=result)
     assert type(error) is ResponseDecodeError
     assert "not an envelope" in str(error)
@@ -213,7 +213,7 @@ def test_what_is_no_envelope_is_no_success(document: Any, result: Any) -> None:
 
 @pytest.mark.parametrize("document", [{}, {"amount": MONEY}, [1], "text", 5, None])
 def test_a_call_of_the_users_own_may_be_answered_without_an_envelope(document: Any) -> None:
-    """`client.request()` serves routes of which nothing is known."""
+    """The reader accepts it, because `client.request()` serves unknown routes."""
     assert meaning(document, result=object) == document
     assert meaning(envelope(document), result=object) == document
     assert meaning(b"", 204, result=object) is None
@@ -241,7 +241,7 @@ IDS = "html empty blank truncated cut binary word nan inner-nan deep 10000-digit
 @pytest.mark.parametrize("body", NOT_JSON, ids=IDS.split(" "))
 @pytest.mark.parametrize("result", RESULTS, ids=str)
 def test_a_200_that_is_not_json_is_unreadable(body: bytes, result: Any) -> None:
-    """HTML, nothing at all, half a document: never taken for success, not even where no data was asked for."""
+    """The reader takes no such body for success, even where no data was asked for."""
     error = meaning(body, result=result, content_type="text/html")
     if result is object and not body:
         assert error is None
@@ -268,7 +268,7 @@ def test_a_200_that_is_not_json_is_unreadable(body: bytes, result: Any) -> None:
     ],
 )
 def test_an_error_that_is_not_json_goes_by_its_status(body: bytes, status: int, kind: type[ApiError]) -> None:
-    """The page of a gateway says nothing more than its status."""
+    """The reader judges a gateway's page by its status alone."""
     error = meaning(body, status, content_type="text/html")
     assert type(error) is kind
     assert (error.status, error.response_code, error.response_message, error.payload) == (status, None, None, None)
@@ -276,7 +276,7 @@ def test_an_error_that_is_not_json_goes_by_its_status(body: bytes, status: int, 
 
 
 def test_a_reply_without_a_content_type_says_so() -> None:
-    """In its message."""
+    """The message of the error tells the user that the reply named no content type."""
     error = read(operation(), Response(status=200, headers={}, body=b"<html>"))
     assert isinstance(error, ResponseDecodeError)
     assert error.content_type is None
@@ -307,7 +307,7 @@ def test_a_reply_without_a_content_type_says_so() -> None:
     ],
 )
 def test_a_code_other_than_zero_is_an_error_even_with_200(code: Any, kind: type[ApiError]) -> None:
-    """Each documented one has a class; a sister product sends HTTP statuses as codes."""
+    """Each documented code has its class, and HTTP statuses sent as codes have theirs."""
     error = meaning(envelope({"amount": 1}, code, "Failed"))
     assert type(error) is kind
     assert (error.status, error.response_code, error.response_message) == (200, int(code), "Failed")
@@ -338,7 +338,7 @@ def test_a_code_other_than_zero_is_an_error_even_with_200(code: Any, kind: type[
 )
 @pytest.mark.parametrize("code", [0, 1, "1", None, 400])
 def test_a_status_other_than_2xx_is_an_error_whatever_the_code(status: int, kind: type[ApiError], code: Any) -> None:
-    """Code 0 does not make a success of a 500."""
+    """The reader makes no success of a 500 with code 0."""
     error = meaning(envelope("reason", code, "Failed"), status)
     assert type(error) is kind
     assert (error.status, error.response_code) == (status, None if code is None else int(code))
@@ -349,12 +349,12 @@ def test_a_status_other_than_2xx_is_an_error_whatever_the_code(status: int, kind
     ("code", "kind"), [(36, VelocityLimitError), (37, VelocityLimitError), (38, DuplicateReferenceError)]
 )
 def test_the_three_business_codes_win_over_the_status(status: int, code: int, kind: type[ApiError]) -> None:
-    """No page says with which status they come."""
+    """The code decides the class, because no page names its status."""
     assert type(meaning(envelope(None, code, "Failed"), status)) is kind
 
 
 def test_an_error_carries_its_evidence() -> None:
-    """Method, path and request id too, for a mail to EnKash's support."""
+    """The error has method, path and request id for a mail to EnKash's support."""
     error = meaning(envelope({"field": "billerId"}, 1, "Validation failed"), 400, x_request_id="req-1")
     assert vars(error) == {
         "status": 400,
@@ -378,7 +378,7 @@ def test_an_error_carries_its_evidence() -> None:
     ],
 )
 def test_the_request_id_is_the_replys(headers: dict[str, str], request_id: str | None) -> None:
-    """Under either name."""
+    """The error carries `x_request_id`, or `x_correlation_id` where that is absent or empty."""
     assert meaning(envelope(None, 1), 200, Bill, **headers).request_id == request_id
 
 
@@ -394,12 +394,12 @@ def test_the_request_id_is_the_replys(headers: dict[str, str], request_id: str |
     ],
 )
 def test_a_message_says_what_to_do_next(status: int, code: int, advice: str) -> None:
-    """Where that is known."""
+    """The message adds advice for each status and code whose remedy is known."""
     assert advice in str(meaning(envelope(None, code, "Failed"), status))
 
 
 def test_a_message_does_not_repeat_itself() -> None:
-    """Nor does it call an error a success."""
+    """The message says nothing twice and does not call an error a success."""
     assert str(meaning(envelope("Bad biller", 1, "Bad biller"), 400)).count("Bad biller") == 1
     assert "Success" not in str(meaning(envelope("Bad biller", 1, "Success"), 400))
 
@@ -415,7 +415,7 @@ def test_a_message_does_not_repeat_itself() -> None:
     ],
 )
 def test_retry_after_is_on_the_error(status: int, value: str, date: str, seconds: float | None) -> None:
-    """Seconds, or an HTTP date read against the reply's own."""
+    """The error has the seconds, from a number or from a date read against the reply's own."""
     assert meaning(HTML, status, retry_after=value, date=date).retry_after == seconds
     assert meaning(HTML, status).retry_after is None
 
@@ -434,7 +434,7 @@ SAID = [
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize(("status", "code"), [(400, 1), (400, 0), (400, None), (200, 1), (404, 1), (404, None)])
 def test_enkashs_word_for_no_such_bill_is_not_found(said: str, status: int, code: int | None) -> None:
-    """A 400 by the guide; in the payload, in the message, in any case and spacing."""
+    """The reader finds the words in payload or message, in any case and spacing."""
     for document in (envelope(said, code, "Failed"), envelope(None, code, said)):
         error = meaning(document, status)
         assert type(error) is NotFoundError
@@ -443,7 +443,7 @@ def test_enkashs_word_for_no_such_bill_is_not_found(said: str, status: int, code
 
 
 def test_the_sample_of_an_unknown_bill_is_not_found() -> None:
-    """As the guide quotes it."""
+    """The sample of the guide marks the bill as absent, in an envelope and as a bare string."""
     error = meaning(sample("no_bill.json"), 400)
     assert (type(error), error.bill_absent, error.payload) == (NotFoundError, True, "No utility payment found")
     assert meaning(b'"No utility payment found"', 400).bill_absent
@@ -451,7 +451,7 @@ def test_the_sample_of_an_unknown_bill_is_not_found() -> None:
 
 @pytest.mark.parametrize("body", [HTML, b"", b"{}", b'{"error":"Not Found","path":"/x"}', b'{"payload":"No route"}'])
 def test_a_bare_404_proves_nothing_about_the_bill(body: bytes) -> None:
-    """It may come from a wrong route or a gateway."""
+    """The error does not mark the bill as absent, because a gateway may send a 404."""
     error = meaning(body, 404)
     assert type(error) is NotFoundError
     assert error.bill_absent is False
@@ -459,13 +459,13 @@ def test_a_bare_404_proves_nothing_about_the_bill(body: bytes) -> None:
 
 @pytest.mark.parametrize("said", ["No utility payments", "utility payment found", "No utility bill found", ""])
 def test_other_words_are_another_error(said: str) -> None:
-    """A 400 is a bad request unless it says exactly that."""
+    """A 400 with any other words is a bad request."""
     assert type(meaning(envelope(said, 1, "Failed"), 400)) is BadRequestError
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_server_error_that_says_so_is_a_server_error(status: int) -> None:
-    """A server in trouble is no witness of what exists."""
+    """A 500 with the words for «no such bill» does not mark the bill as absent."""
     assert type(meaning(envelope(SAID[0], 1), status)) is ServerError
     assert type(meaning(envelope(SAID[0], status), 200)) is ServerError
 
@@ -474,13 +474,13 @@ def test_a_server_error_that_says_so_is_a_server_error(status: int) -> None:
     ("status", "kind"), [(401, AuthenticationError), (403, PermissionDeniedError), (429, RateLimitError)]
 )
 def test_who_is_not_let_in_learns_nothing_about_a_bill(status: int, kind: type[ApiError]) -> None:
-    """A refused token has to be renewed whatever else the body says, and «no such bill» lets a caller pay again."""
+    """Prevents a double payment: a refused token with those words must not allow a create."""
     assert type(meaning(envelope(SAID[0], 1), status)) is kind
 
 
 @pytest.mark.parametrize("code", [True, "abc", "E400", [], Decimal("0.5")], ids=repr)
 def test_an_unreadable_code_does_not_hide_what_an_error_says(code: Any) -> None:
-    """The status says that it is an error; the words say which one."""
+    """The words decide the error, because the status says that it is one."""
     error = meaning(envelope(SAID[0], code, "Failed"), 400)
     assert (type(error), error.response_code, error.response_message) == (NotFoundError, None, "Failed")
     assert "Validation failed" in str(meaning(envelope(None, code, "Validation failed"), 400))
@@ -490,7 +490,7 @@ def test_an_unreadable_code_does_not_hide_what_an_error_says(code: Any) -> None:
 
 
 def test_the_envelope_of_rewards_is_understood() -> None:
-    """`code` and `message` in place of `response_code` and `response_message`."""
+    """The reader takes `code` and `message` in place of EnKash's two names."""
     assert meaning(sample("sister_rewards.json")) == Bill(utility_enkash_id="UTIL-87654321")
     error = meaning({"code": "38", "message": "Used before", "payload": None})
     assert (type(error), error.response_message) == (DuplicateReferenceError, "Used before")
@@ -498,7 +498,7 @@ def test_the_envelope_of_rewards_is_understood() -> None:
 
 @pytest.mark.parametrize("status", [200, 400])
 def test_the_reason_of_a_fleet_error_is_not_lost(status: int) -> None:
-    """`response_message` is only the word FAILURE there; the reason stands in `errorResponse`."""
+    """The message has the reason of `errorResponse`, beside the bare word FAILURE."""
     error = meaning(sample("sister_fleet.json"), status)
     assert type(error) is BadRequestError
     assert "Vehicle not registered" in str(error)
@@ -506,7 +506,7 @@ def test_the_reason_of_a_fleet_error_is_not_lost(status: int) -> None:
 
 @pytest.mark.parametrize("name", ["errorMessage", "message"])
 def test_the_reason_of_a_fleet_error_may_be_that_there_is_no_bill(name: str) -> None:
-    """It counts as said there, too."""
+    """The reader finds the words for «no such bill» there as well."""
     error = meaning({**envelope(None, 1, "FAILURE"), "errorResponse": {name: SAID[0]}}, 400)
     assert type(error) is NotFoundError
     assert error.bill_absent
@@ -529,14 +529,14 @@ def test_the_reason_of_a_fleet_error_may_be_that_there_is_no_bill(name: str) -> 
     ],
 )
 def test_the_nearest_thing_to_a_message_is_found(document: dict[str, Any], message: str | None) -> None:
-    """Spring's own bodies, OAuth's, and those of neighbours."""
+    """The reader finds the message in bodies of Spring, OAuth and sister products."""
     error = meaning(document, 400)
     assert error.response_message == message
     assert message is None or message in str(error)
 
 
 def test_an_oauth_error_is_an_authentication_error() -> None:
-    """By its status."""
+    """The status 401 decides the class of an error that has no envelope."""
     error = meaning(sample("sister_oauth.json"), 401)
     assert (type(error), error.response_message) == (AuthenticationError, "Access token expired")
 
@@ -545,7 +545,7 @@ def test_an_oauth_error_is_an_authentication_error() -> None:
 
 
 def assert_understood(found: Any, result: Any) -> None:
-    """A result of the wanted type, or an error of ours that can be shown and pickled."""
+    """Check for a result of the wanted type, or an error that can be shown and pickled."""
     if isinstance(found, EnkashError):
         assert isinstance(found, (ApiError, ResponseDecodeError))
         twin = pickle.loads(pickle.dumps(found))
@@ -569,7 +569,7 @@ def asked(result: Any, effect: Effect, response: Response) -> Any:
 @settings(deadline=None)
 @given(st.binary(), STATUSES, st.sampled_from(RESULTS), st.sampled_from(Effect))
 def test_any_bytes_are_a_result_or_an_error(body: bytes, status: int, result: Any, effect: Effect) -> None:
-    """`read` returns errors; nothing at all is raised."""
+    """`read` returns an error and raises nothing for any bytes."""
     assert_understood(asked(result, effect, Response(status=status, headers={}, body=body)), result)
 
 
@@ -580,14 +580,14 @@ def test_any_bytes_are_a_result_or_an_error(body: bytes, status: int, result: An
 @example({"response_code": 1, "response_message": "\ud800"}, 400, Bill, Effect.READ)
 @example({"response_code": {}, "payload": {"a": {"b": []}}}, 400, Bill, Effect.READ)
 def test_any_json_is_a_result_or_an_error(document: Any, status: int, result: Any, effect: Effect) -> None:
-    """Whatever the document, and however deep."""
+    """`read` raises nothing for any document of any depth."""
     assert_understood(asked(result, effect, reply(document, status)), result)
 
 
 @settings(deadline=None)
 @given(JSON, JSON, JSON, STATUSES, st.sampled_from(RESULTS))
 def test_any_envelope_is_a_result_or_an_error(code: Any, message: Any, payload: Any, status: int, result: Any) -> None:
-    """With anything in its three members."""
+    """`read` raises nothing for any values of the three members."""
     assert_understood(asked(result, Effect.READ, reply(envelope(payload, code, message), status)), result)
     assert_understood(asked(result, Effect.READ, reply(envelope(payload), status)), result)
 
@@ -596,7 +596,7 @@ DOCUMENTS = {path.name: path.read_bytes() for path in sorted(SAMPLES.iterdir()) 
 
 
 def places(document: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a document."""
+    """Yield every place in a document."""
     inner: list[tuple[str | int, Any]] = []
     if isinstance(document, dict):
         inner = list(document.items())
@@ -606,7 +606,7 @@ def places(document: Any, at: tuple[str | int, ...] = ()) -> list[tuple[str | in
 
 
 def replaced(document: Any, at: tuple[str | int, ...], value: Any) -> Any:
-    """A copy of a document with another value in one place."""
+    """Return a copy of a document with another value in one place."""
     if not at:
         return value
     copy = document.copy()
@@ -619,7 +619,7 @@ def replaced(document: Any, at: tuple[str | int, ...], value: Any) -> Any:
 def test_a_sample_with_another_value_somewhere_is_a_result_or_an_error(
     data: st.DataObject, name: str, status: int, result: Any, value: Any
 ) -> None:
-    """Every documented body, changed in up to two places."""
+    """`read` raises nothing for a documented body changed in up to two places."""
     document = json.loads(DOCUMENTS[name], parse_float=Decimal)
     for _ in range(data.draw(st.integers(1, 2))):
         document = replaced(document, data.draw(st.sampled_from(places(document))), value)
@@ -631,7 +631,7 @@ def test_a_sample_with_another_value_somewhere_is_a_result_or_an_error(
 def test_a_sample_with_broken_bytes_is_a_result_or_an_error(
     data: st.DataObject, name: str, status: int, result: Any
 ) -> None:
-    """Cut off, or with some bytes replaced."""
+    """`read` raises nothing for a documented body that is cut off or altered."""
     body = DOCUMENTS[name]
     start = data.draw(st.integers(0, len(body)))
     broken = body[:start] + data.draw(st.binary(max_size=4)) + body[data.draw(st.integers(start, len(body))) :]
@@ -641,7 +641,7 @@ def test_a_sample_with_broken_bytes_is_a_result_or_an_error(
 @pytest.mark.parametrize("name", sorted(DOCUMENTS))
 @pytest.mark.parametrize("result", RESULTS, ids=str)
 def test_a_truncated_sample_is_never_a_success(name: str, result: Any) -> None:
-    """At every length short of the whole: half a reply must not be taken for a payment."""
+    """Half a reply of any length is not taken for a payment."""
     body = DOCUMENTS[name].rstrip()
     for length in range(len(body)):
         found = asked(result, Effect.CREATES, reply(body[:length]))
@@ -654,12 +654,12 @@ def test_a_truncated_sample_is_never_a_success(name: str, result: Any) -> None:
 
 
 def told(found: Any) -> Any:
-    """Everything about a result or an error."""
+    """Return everything about a result or an error."""
     return (type(found), str(found), repr(vars(found))) if isinstance(found, EnkashError) else found
 
 
 def assert_the_same_in_slices(result: Any, effect: Effect, response: Response) -> None:
-    """See to it that a reply means in slices what it means in one piece; also in the smallest slices there are."""
+    """Check that a reply read in slices equals one read whole, in the smallest slices too."""
     call = operation(result, effect, sensitive=("sensitive",))
     expected = read(call, response, secrets=("token-token",))
     with pytest.MonkeyPatch.context() as patch:
@@ -678,7 +678,7 @@ def assert_the_same_in_slices(result: Any, effect: Effect, response: Response) -
     st.sampled_from(Effect),
 )
 def test_any_body_means_the_same_in_slices(body: bytes, status: int, result: Any, effect: Effect) -> None:
-    """The same result, or the same error with the same words and evidence."""
+    """Both readers return the same result, or an error with the same words and evidence."""
     assert_the_same_in_slices(result, effect, reply(body, status))
 
 
@@ -690,7 +690,7 @@ MESSAGES = JSON | st.sampled_from(["Success", "FAILURE", "no utility payment fou
 def test_any_envelope_means_the_same_in_slices(
     code: Any, message: Any, payload: Any, status: int, result: Any, effect: Effect
 ) -> None:
-    """With anything in its three members."""
+    """Both readers agree for any values of the three members."""
     assert_the_same_in_slices(result, effect, reply(envelope(payload, code, message), status))
 
 
@@ -700,7 +700,7 @@ ITEMS = JSON | st.dictionaries(st.sampled_from(["amount", "billerId", "billDate"
 @settings(max_examples=60)
 @given(st.lists(ITEMS, max_size=6), st.sampled_from(FRAMES), st.sampled_from(RESULTS), st.sampled_from(Effect))
 def test_any_list_means_the_same_in_slices(items: list[Any], frame: Any, result: Any, effect: Effect) -> None:
-    """The same items in the same order, or the first that cannot be read by its index, wherever a slice ends."""
+    """Both readers return the same items, or the index of the first unreadable one."""
     assert_the_same_in_slices(result, effect, reply(envelope(frame(items))))
 
 
@@ -708,7 +708,7 @@ def test_any_list_means_the_same_in_slices(items: list[Any], frame: Any, result:
 def test_a_sample_with_another_value_somewhere_means_the_same_in_slices(
     data: st.DataObject, name: str, status: int, result: Any, value: Any
 ) -> None:
-    """Every documented body, as it is and changed in one place."""
+    """Both readers agree on every documented body, whole and changed in one place."""
     document = json.loads(DOCUMENTS[name], parse_float=Decimal)
     assert_the_same_in_slices(result, Effect.READ, Response(status=status, headers={}, body=DOCUMENTS[name]))
     document = replaced(document, data.draw(st.sampled_from(places(document))), value)
@@ -718,14 +718,14 @@ def test_a_sample_with_another_value_somewhere_means_the_same_in_slices(
 @pytest.mark.parametrize("body", NOT_JSON, ids=IDS.split(" "))
 @pytest.mark.parametrize("status", [200, 404, 502])
 def test_a_body_that_is_not_json_means_the_same_in_slices(body: bytes, status: int) -> None:
-    """Down to the words of the error."""
+    """Both readers return errors with the same words."""
     for result in RESULTS:
         assert_the_same_in_slices(result, Effect.READ, reply(body, status, content_type="text/html"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 250])
 def test_a_list_of_any_length_is_read_in_slices(count: int) -> None:
-    """A hundred bills at a stretch: none is lost or doubled where one slice ends and the next begins."""
+    """No bill is lost or doubled between two slices of a hundred."""
     payload = [{"utilityEnkashId": f"U{number}", "amount": Decimal(f"{number}.07")} for number in range(count)]
     pauses, found = drained(read_in_slices(operation(list[Bill]), reply(envelope(payload))))
     assert found == [Bill(utility_enkash_id=f"U{number}", amount=Decimal(f"{number}.07")) for number in range(count)]
@@ -734,7 +734,7 @@ def test_a_list_of_any_length_is_read_in_slices(count: int) -> None:
 
 @pytest.mark.parametrize("index", [0, 99, 100, 101, 199, 249])
 def test_an_unreadable_item_of_any_slice_is_named_by_its_index(index: int) -> None:
-    """Counted through the whole list; the value is not in the error."""
+    """The error has the index in the whole list and not the value."""
     payload = [{"amount": "hush" if number >= index else 1} for number in range(250)]
     _, error = drained(read_in_slices(operation(list[Bill]), reply(envelope(payload))))
     assert type(error) is ResponseDecodeError
@@ -774,7 +774,7 @@ SENSITIVE = [
 @pytest.mark.parametrize("name", SENSITIVE)
 @pytest.mark.parametrize("value", ["hush-value", 730518, ["hush-value"], {"deep": "hush-value"}, True], ids=repr)
 def test_sensitive_members_are_never_repeated(name: str, value: Any) -> None:
-    """At any depth and of any type; that they were there is said, and a null stays one."""
+    """The error redacts them at any depth and type, and says that they were there."""
     error = meaning(envelope({"errors": [{"at": {name: value, "field": "kept"}}], name: None}, 1, "Failed"), 400)
     assert "hush" not in shown(error)
     assert "730518" not in shown(error)
@@ -783,7 +783,7 @@ def test_sensitive_members_are_never_repeated(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BASIC", "Basic"])
 def test_the_values_of_an_authorization_are_never_repeated(scheme: str) -> None:
-    """Even those that nobody told `read` about."""
+    """The error redacts them, although the caller did not name them to `read`."""
     said = f"Header '{scheme}  bWFkZQ.LXVw+dmFs~dWU6/cg==' was refused"
     error = meaning(envelope({"why": [said], said: 1}, 1, said), 401)
     assert "bWFk" not in shown(error)
@@ -813,11 +813,11 @@ def echoes(secret: str) -> list[Any]:
 
 @pytest.mark.parametrize("number", range(len(echoes(SECRET))))
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 500])
-@pytest.mark.parametrize("way", ["secrets", "sensitive"])
-def test_a_secret_that_the_reply_repeats_is_not_in_the_error(number: int, status: int, way: str) -> None:
+@pytest.mark.parametrize("source", ["secrets", "sensitive"])
+def test_a_secret_that_the_reply_repeats_is_not_in_the_error(number: int, status: int, source: str) -> None:
     """The token of the call, and the values of the request that its operation calls sensitive."""
     response = reply(echoes(SECRET)[number], status)
-    if way == "secrets":
+    if source == "secrets":
         error = read(operation(), response, secrets=(SECRET,))
     else:
         error = read(operation(sensitive=(SECRET,)), response)
@@ -832,7 +832,7 @@ def test_a_secret_that_the_reply_repeats_is_not_in_the_error(number: int, status
     st.sampled_from([200, 400, 500]),
 )
 def test_any_secret_is_kept_out_wherever_it_is_repeated(secret: str, number: int, status: int) -> None:
-    """Whatever characters it is made of, those of a pattern among them."""
+    """The error redacts a secret of any characters, those of a pattern included."""
     error = read(operation(sensitive=(secret,)), reply(echoes(secret)[number], status))
     if isinstance(error, EnkashError):
         assert secret not in str(error)
@@ -841,14 +841,14 @@ def test_any_secret_is_kept_out_wherever_it_is_repeated(secret: str, number: int
 
 @pytest.mark.parametrize("payload", [{"account": 9876543210}, 9876543210, [9876543210], {"a": {"b": [9876543210]}}])
 def test_a_sensitive_number_that_is_repeated_as_a_number_is_not_in_the_error(payload: Any) -> None:
-    """Consumer numbers are digits, and a reply may send them without quotes."""
+    """The error redacts a consumer number that the reply sends without quotes."""
     error = read(operation(sensitive=("9876543210",)), reply(envelope(payload, 1), 400))
     assert "9876543210" not in shown(error)
 
 
 @pytest.mark.parametrize("sensitive", [("9876", "9876543210"), ("9876543210", "9876"), ("3210", "9876543210")])
 def test_nothing_is_left_of_a_secret_that_holds_another_one(sensitive: tuple[str, ...]) -> None:
-    """The longest is replaced first; otherwise most of a consumer number would stay behind the stars."""
+    """The error redacts the longest secret first, so that no part of it stays."""
     error = read(operation(sensitive=sensitive), reply(envelope("no consumer 9876543210", 1), 400))
     assert "543210" not in shown(error)
     assert "987654" not in shown(error)
@@ -857,14 +857,14 @@ def test_nothing_is_left_of_a_secret_that_holds_another_one(sensitive: tuple[str
 @pytest.mark.parametrize("header", ["x-request-id", "x-correlation-id", "content-type"])
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_secret_that_a_header_repeats_is_not_in_the_error(header: str, status: int) -> None:
-    """The reply is more than its body."""
+    """The error redacts the reply's headers as well as its body."""
     response = Response(status=status, headers={header: f"x-{SECRET}"}, body=b"<html>")
     error = read(operation(), response, secrets=(SECRET,))
     assert SECRET not in shown(error)
 
 
 def test_words_of_three_characters_are_left_alone() -> None:
-    """Starring every `1` of a message because a parameter was `1` would only garble it."""
+    """The error does not redact every `1` of a message because a parameter was `1`."""
     error = read(operation(sensitive=("1", "404")), reply(envelope("Line 1 of 404", 1), 400))
     assert isinstance(error, ApiError)
     assert error.payload == "Line 1 of 404"
@@ -874,7 +874,7 @@ def test_words_of_three_characters_are_left_alone() -> None:
 
 
 def test_an_error_is_evidence_and_not_an_archive() -> None:
-    """Long texts, long lists and deep nests are cut."""
+    """The error cuts long texts, long lists and deep nests."""
     deep: Any = "end"
     for number in range(50):
         deep = {"in": deep} if number % 2 else [deep]
@@ -886,7 +886,7 @@ def test_an_error_is_evidence_and_not_an_archive() -> None:
 
 
 def test_evidence_of_an_ordinary_depth_is_whole() -> None:
-    """Fifteen levels of objects and lists are more than any documented reply has."""
+    """The error keeps fifteen levels, more than any documented reply has."""
     deep: Any = "end"
     for number in range(15):
         deep = {"in": deep} if number % 2 else [deep]
@@ -894,6 +894,6 @@ def test_evidence_of_an_ordinary_depth_is_whole() -> None:
 
 
 def test_a_payload_keeps_what_is_not_sensitive() -> None:
-    """Numbers exactly, nulls and booleans as they are."""
+    """The error keeps exact numbers, nulls and booleans."""
     payload = {"amount": MONEY, "ok": False, "none": None, "rows": [1, "two"], "billerId": 2001}
     assert meaning(envelope(payload, 1), 400).payload == payload

@@ -1,4 +1,4 @@
-"""A call as a value: paths, bodies, and what their `repr` keeps quiet about."""
+"""A call as a value: paths, bodies, and what their `repr` hides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 
 
 def is_legal(value: str) -> bool:
-    """Whether EnKash can be asked for such an id: written anew here, since it is the rule under test."""
+    """Whether EnKash can be asked for this id; written here anew, because the rule is under test."""
     kinds = {unicodedata.category(character) for character in value}
     control = any(character < " " or character == "\x7f" for character in value)
     return bool(value.strip()) and value not in {".", ".."} and "Cs" not in kinds and not control
@@ -35,12 +35,12 @@ IDS = st.text(min_size=1).filter(is_legal)
 
 
 def test_a_route_without_a_placeholder_is_its_own_path() -> None:
-    """Nothing is added or quoted."""
+    """The path equals the route: nothing is added or quoted."""
     assert path("/api/v1/utilityPayment/search") == "/api/v1/utilityPayment/search"
 
 
 def test_an_odd_id_arrives_whole() -> None:
-    """A slash would change the route, a question mark begin a query, `%2F` be decoded twice."""
+    """The path quotes slash, question mark and `%2F`, which would change the route."""
     assert path("/x/{id}", id=ODD) == "/x/ref%2F1%20%C3%A9%3F%23%252F"
 
 
@@ -53,7 +53,7 @@ def test_an_odd_id_arrives_whole() -> None:
 @example("..%2f..")
 @example("\\..\\")
 def test_any_legal_id_is_one_segment_that_decodes_to_itself(identifier: str) -> None:
-    """Only unreserved characters and `%` are left, so that nothing on the way reads it otherwise."""
+    """The path has only unreserved characters and `%`, so no proxy reads it otherwise."""
     checked = checks.identifier(identifier, "reference_id")
     made = path(Routes().bill_by_reference, referenceId=checked)
     prefix = "/api/v2/utilityPayment/referenceId/"
@@ -66,7 +66,7 @@ def test_any_legal_id_is_one_segment_that_decodes_to_itself(identifier: str) -> 
 
 @given(IDS, IDS)
 def test_one_id_cannot_take_the_place_of_another(first: str, second: str) -> None:
-    """An id that looks like a placeholder is quoted before the next one is filled in."""
+    """The path quotes an id that looks like a placeholder before it fills in the next one."""
     made = path("/{a}/{b}", a=first, b=second)
     assert [unquote(part) for part in made.split("/")[1:]] == [first, second]
 
@@ -76,14 +76,14 @@ def test_one_id_cannot_take_the_place_of_another(first: str, second: str) -> Non
     ["", " ", "\t", ".", "..", "a\nb", "a\x00", "\x1f", "a\x7f", "\ud800", "a\udfffb", None, 5, b"ref", ["ref"]],
 )
 def test_an_id_that_would_change_the_path_is_refused(identifier: object) -> None:
-    """The two GET routes share a prefix, so an empty id would ask for something else."""
+    """An empty id would call another route, because two GET routes share a prefix."""
     with pytest.raises(InvalidRequestError, match="reference_id"):
         checks.identifier(identifier, "reference_id")
 
 
 @given(st.text())
 def test_an_id_is_either_legal_or_refused(identifier: str) -> None:
-    """No third way, and no other error."""
+    """The path raises `InvalidRequestError` and no other error."""
     try:
         assert checks.identifier(identifier, "id") == identifier
     except InvalidRequestError:
@@ -96,7 +96,7 @@ def test_an_id_is_either_legal_or_refused(identifier: str) -> None:
 
 
 def test_a_json_request_says_what_it_is() -> None:
-    """Method, path, body and content type."""
+    """The request has method, path, body and content type."""
     request = json_request("POST", "/x", {"billerId": 2001, "billParams": {"cn": "007"}})
     assert (request.method, request.path, request.query) == ("POST", "/x", ())
     assert request.body == b'{"billerId":2001,"billParams":{"cn":"007"}}'
@@ -105,7 +105,7 @@ def test_a_json_request_says_what_it_is() -> None:
 
 @given(st.decimals(min_value=1, max_value=10**20, allow_nan=False, places=2) | st.just(Decimal("100000000000000.07")))
 def test_money_leaves_digit_for_digit(money: Decimal) -> None:
-    """From the argument to the bytes, read back by another reader."""
+    """The standard library reads the argument's digits back from the body."""
     body = json_request("POST", "/x", {"billAmount": checks.amount(money, "bill_amount")}).body
     assert body is not None
     found = json.loads(body, parse_float=Decimal)["billAmount"]
@@ -113,7 +113,7 @@ def test_money_leaves_digit_for_digit(money: Decimal) -> None:
 
 
 def test_a_body_is_bytes_for_every_text() -> None:
-    """Half of a surrogate pair is escaped rather than a crash."""
+    """The writer escapes half of a surrogate pair and does not raise."""
     assert json_request("POST", "/x", {"a": "é\ud800"}).body == b'{"a":"\\u00e9\\ud800"}'
 
 
@@ -122,18 +122,18 @@ def test_a_body_is_bytes_for_every_text() -> None:
 
 @pytest.mark.parametrize(("status", "success"), [(199, False), (200, True), (204, True), (299, True), (300, False)])
 def test_success_is_2xx(status: int, success: bool) -> None:
-    """A redirect is none."""
+    """A redirect and an informational status count as no success."""
     assert Response(status=status, headers={}, body=b"").is_success is success
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}])
 def test_the_content_type_is_the_header(headers: dict[str, str]) -> None:
-    """None where there is none."""
+    """The response returns the header's text, or None where the server sent none."""
     assert Response(status=200, headers=headers, body=b"").content_type == headers.get("content-type")
 
 
 def test_repr_shows_no_body_and_no_query() -> None:
-    """Requests and replies end up in logs and in the locals of tracebacks."""
+    """The repr hides them, because logs and tracebacks show it."""
     request = Request(
         method="POST",
         path="/x",

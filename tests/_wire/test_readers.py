@@ -1,4 +1,4 @@
-"""The quick readers of replies: whatever comes, they read what the careful ones read, and make the same values."""
+"""The quick readers return the values and the errors of the careful ones for any reply."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ QUICK: dict[type[Reply], Hook] = {
 
 
 class AskedError(Exception):
-    """The careful reader was asked."""
+    """Says that the careful reader was asked."""
 
 
 def never(raw: Any, kind: Any) -> Any:
@@ -81,7 +81,7 @@ def by_itself(kind: type[Reply], careful: Hook = never) -> Hook:
 
 
 def exactly(value: Any) -> Any:
-    """Everything that a value is, with what its `repr` keeps quiet about."""
+    """Return everything that a value holds, with what its `repr` hides."""
     if isinstance(value, Reply):
         return type(value), [(field.name, exactly(getattr(value, field.name))) for field in attrs.fields(type(value))]
     if isinstance(value, tuple):
@@ -92,7 +92,7 @@ def exactly(value: Any) -> Any:
 
 
 def outcome(hook: Hook, kind: type[Reply], document: Any) -> tuple[Any, Any]:
-    """Return the value that is read, and all about it or about the error."""
+    """Return the value with all of its parts, or the error with its own."""
     try:
         found = hook(document, kind)
     except UnreadableError as problem:
@@ -102,7 +102,7 @@ def outcome(hook: Hook, kind: type[Reply], document: Any) -> tuple[Any, Any]:
 
 # --- documents --------------------------------------------------------------------------------------------------------
 
-#: What has no business to stand where it stands, and what is at the edge of being taken.
+#: Values of a wrong type, and values at the edge of what is accepted.
 ODD: list[Any] = [
     *(None, None, None, "", "", " ", "x", "NA", "null", "0", "\ud800", True, False, 0, 1, -1, -0, 7),
     *(10**18, 10**18 - 1, -(10**18), 10**30, 10**31, -(10**31), 10**40, int("9" * 400)),
@@ -123,14 +123,14 @@ STRANGE = st.sampled_from(["unknown", "extra", "recovered", "payload", "billerId
 
 
 def _spellings(member: readers.Member, kind: type[Reply]) -> list[str]:
-    """The names of a member, the most likely one first and often."""
+    """Draw a name of a member, the most likely one often."""
     usual = camel(member.attribute)
     others = [*attrs.fields_dict(kind)[member.attribute].metadata["aliases"], member.attribute, usual.lower()]
     return [*[usual] * 7, *others, usual.upper(), f"_{usual}", usual.swapcase()]
 
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
-    """Values as EnKash may send them for a type."""
+    """Draw a value that EnKash may send for a type."""
     if kind is str:
         return st.text(max_size=5)
     if kind is Decimal:
@@ -183,7 +183,7 @@ def _ordinary(kind: Any) -> Any:
 
 
 def assert_the_same(kind: type[Reply], document: Any) -> None:
-    """See to it that both readers make the same of a document, and leave it as it is."""
+    """Check that both readers return the same and do not change the document."""
     before = repr(document)
     careful, expected = outcome(CAREFUL[kind], kind, document)
     for _ in range(2):
@@ -202,7 +202,7 @@ def assert_the_same(kind: type[Reply], document: Any) -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_any_document_is_read_as_the_careful_reader_reads_it(kind: type[Reply], data: st.DataObject) -> None:
-    """Every field there and the same, the same `extra` in the same order; or the same error at the same place."""
+    """Both readers agree on fields, `extra` and its order, or on the error and its place."""
     assert_the_same(kind, data.draw(DOCUMENTS[kind]))
 
 
@@ -210,7 +210,7 @@ def test_any_document_is_read_as_the_careful_reader_reads_it(kind: type[Reply], 
 @settings(max_examples=50)
 @given(st.data())
 def test_a_whole_document_in_which_little_is_odd_is_read_as_ever(kind: type[Reply], data: st.DataObject) -> None:
-    """Every member there as documented, and one of them odd, missing or under another name."""
+    """Both readers agree when one documented member is odd, missing or renamed."""
     document = ordinary(kind)
     member = data.draw(st.sampled_from(MEMBERS[kind]))
     raw = document.pop(camel(member.attribute))
@@ -220,7 +220,7 @@ def test_a_whole_document_in_which_little_is_odd_is_read_as_ever(kind: type[Repl
 
 @EVERY_KIND
 def test_an_odd_value_is_read_as_ever_wherever_it_stands(kind: type[Reply]) -> None:
-    """Each of them under each member by itself."""
+    """Both readers agree on each odd value under each member."""
     for raw in ODD:
         for member in MEMBERS[kind]:
             assert_the_same(kind, {camel(member.attribute): raw})
@@ -228,7 +228,7 @@ def test_an_odd_value_is_read_as_ever_wherever_it_stands(kind: type[Reply]) -> N
 
 @EVERY_KIND
 def test_two_spellings_of_a_member_are_read_as_ever(kind: type[Reply]) -> None:
-    """Either first, with and without a value: the first readable one counts, and the other one is kept."""
+    """Both readers take the first readable spelling, in either order, and keep the other."""
     for member in MEMBERS[kind]:
         names = set(_spellings(member, kind))
         usual, raw = camel(member.attribute), ordinary(kind)[camel(member.attribute)]
@@ -241,7 +241,7 @@ def test_two_spellings_of_a_member_are_read_as_ever(kind: type[Reply]) -> None:
 @pytest.mark.parametrize("raw", [None, "", "text", 0, 5, True, Decimal("1.5"), [], [{}], ()], ids=repr)
 @EVERY_KIND
 def test_what_is_no_object_is_refused_as_ever(kind: type[Reply], raw: Any) -> None:
-    """Nothing is read into it."""
+    """The quick reader refuses a payload that is no object with the careful reader's error."""
     assert (
         outcome(QUICK[kind], kind, raw) == outcome(CAREFUL[kind], kind, raw) == (None, ("unreadable", "", "an object"))
     )
@@ -249,7 +249,7 @@ def test_what_is_no_object_is_refused_as_ever(kind: type[Reply], raw: Any) -> No
 
 @EVERY_KIND
 def test_an_ordinary_document_is_read_once(kind: type[Reply]) -> None:
-    """The careful reader is not asked, neither for a whole one nor for an empty one nor for names that nobody knows."""
+    """The quick reader does not ask the careful one for whole, empty or unknown members."""
     quick = by_itself(kind)
     for document in (ordinary(kind), {}, dict.fromkeys(ordinary(kind)), ordinary(kind) | {"new": {"a": [1]}}):
         assert exactly(quick(document, kind)) == exactly(CAREFUL[kind](document, kind))
@@ -257,7 +257,7 @@ def test_an_ordinary_document_is_read_once(kind: type[Reply]) -> None:
 
 @pytest.mark.parametrize("name", ["bill_v0.json", "bill_v2.json", "fetch_v2.json", "webhook_bill.json"])
 def test_a_documented_reply_is_read_once(name: str) -> None:
-    """Save for those whose names are cased as nowhere else."""
+    """The quick reader reads every sample alone, save one with a casing of its own."""
     document = json.loads((SAMPLES / name).read_bytes(), parse_float=Decimal)
     kind = FetchedBill if name.startswith("fetch") else Bill
     payload = document.get("payload", document)
@@ -283,7 +283,7 @@ def test_a_documented_reply_is_read_once(name: str) -> None:
     ids=repr,
 )
 def test_what_is_odd_is_left_to_the_careful_reader(document: Any) -> None:
-    """It alone decides what that means."""
+    """The careful reader alone decides about an odd value."""
     with pytest.raises(AskedError):
         by_itself(Bill)(document, Bill)
 
@@ -301,7 +301,7 @@ def test_what_is_odd_is_left_to_the_careful_reader(document: Any) -> None:
     ids=str,
 )
 def test_what_is_within_an_odd_object_is_read_once(odd: dict[str, Any]) -> None:
-    """What is odd shows before; read anew at each level, objects in one another would be read sixteen times."""
+    """The cost does not double at each level of nested odd objects."""
     times = 0
 
     def counted(raw: Any, kind: Any) -> Any:
@@ -323,13 +323,13 @@ def test_what_is_within_an_odd_object_is_read_once(odd: dict[str, Any]) -> None:
 
 
 def plainly(kind: type[Reply], found: Reply) -> Reply:
-    """Make the same value in the ordinary way."""
+    """Make the same value by its `__init__`."""
     return kind(**{field.name: getattr(found, field.name) for field in attrs.fields(kind)})
 
 
 @pytest.fixture(params=[*KINDS, "empty", "strange"], ids=lambda kind: getattr(kind, "__name__", kind))
 def found(request: pytest.FixtureRequest) -> Reply:
-    """A value that the quick reader made, of each class."""
+    """A value of each class that the quick reader made."""
     kind = request.param if isinstance(request.param, type) else Bill
     document = {"empty": {}, "strange": {"new": 1, "amount": 5}}.get(request.param) if kind is Bill else None
     made: Reply = by_itself(kind)(ordinary(kind) if document is None else document, kind)
@@ -337,7 +337,7 @@ def found(request: pytest.FixtureRequest) -> Reply:
 
 
 def test_a_value_is_of_its_class_and_of_no_other(found: Reply) -> None:
-    """Not of the draft that it was; it is what `__init__` makes."""
+    """The value has the class that `__init__` gives, not that of the reader's draft."""
     kind = type(found)
     assert kind in KINDS
     assert isinstance(found, Reply)
@@ -349,7 +349,7 @@ def test_a_value_is_of_its_class_and_of_no_other(found: Reply) -> None:
 
 
 def test_a_value_is_frozen(found: Reply) -> None:
-    """No field can be set, deleted or added, whether it was there or not."""
+    """No caller can set, delete or add a field."""
     for name in [*(field.name for field in attrs.fields(type(found))), "new"]:
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(found, name, None)
@@ -359,7 +359,7 @@ def test_a_value_is_frozen(found: Reply) -> None:
 
 
 def test_a_value_is_hashed_and_compared_like_any_other(found: Reply) -> None:
-    """Equal values are one key; another field or other members beside them make another value."""
+    """Equal values are one key, and another field or `extra` makes another value."""
     again = plainly(type(found), found)
     assert hash(found) == hash(again)
     assert {found: 1} == {again: 1}
@@ -370,10 +370,13 @@ def test_a_value_is_hashed_and_compared_like_any_other(found: Reply) -> None:
 @pytest.mark.parametrize(
     "duplicate",
     [copy.copy, copy.deepcopy, attrs.evolve]
-    + [lambda value, way=way: pickle.loads(pickle.dumps(value, way)) for way in range(2, pickle.HIGHEST_PROTOCOL + 1)],
+    + [
+        lambda value, protocol=protocol: pickle.loads(pickle.dumps(value, protocol))
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    ],
 )
 def test_a_value_survives_copying(found: Reply, duplicate: Callable[[Reply], Reply]) -> None:
-    """Shallow, deep, pickled and evolved; the copy is frozen too."""
+    """Shallow, deep, pickled and evolved copies are equal and frozen."""
     again = duplicate(found)
     assert exactly(again) == exactly(found)
     assert (again, hash(again)) == (found, hash(found))
@@ -382,7 +385,7 @@ def test_a_value_survives_copying(found: Reply, duplicate: Callable[[Reply], Rep
 
 
 def test_a_value_is_what_attrs_knows(found: Reply) -> None:
-    """`asdict`, `astuple`, `evolve` and `has` work on it as on one that was made by hand."""
+    """`asdict`, `astuple`, `evolve` and `has` treat it like a value from `__init__`."""
     kind, again = type(found), plainly(type(found), found)
     assert attrs.has(type(found))
     assert attrs.asdict(found) == attrs.asdict(again)
@@ -392,7 +395,7 @@ def test_a_value_is_what_attrs_knows(found: Reply) -> None:
 
 
 def test_a_value_can_be_referred_to_weakly_and_is_freed() -> None:
-    """Nothing that the reader keeps holds it."""
+    """The reader keeps no reference to a value."""
     found = by_itself(Bill)(ordinary(Bill), Bill)
     reference = weakref.ref(found)
     assert reference() is found
@@ -403,7 +406,7 @@ def test_a_value_can_be_referred_to_weakly_and_is_freed() -> None:
 
 @EVERY_KIND
 def test_an_empty_document_has_the_defaults(kind: type[Reply]) -> None:
-    """Likewise one of nulls; and no two values share the `extra` of a document."""
+    """So has a document of nulls, and no two values share one `extra`."""
     quick = by_itself(kind)
     for document in ({}, dict.fromkeys(ordinary(kind))):
         assert exactly(quick(document, kind)) == exactly(kind())
@@ -412,7 +415,7 @@ def test_an_empty_document_has_the_defaults(kind: type[Reply]) -> None:
 
 @pytest.mark.parametrize(("kind", "name", "default"), LOCAL, ids=lambda value: str(getattr(value, "__name__", value)))
 def test_what_is_ours_has_its_default(kind: type[Reply], name: str, default: Any) -> None:
-    """A reply cannot set it; a member of that name is one that nobody knows."""
+    """A reply cannot set an SDK field; its member goes into `extra`."""
     assert getattr(by_itself(kind)(ordinary(kind), kind), name) is default
     for spelling in (name, camel(name)):
         found = by_itself(kind)({spelling: "theirs"}, kind)
@@ -425,7 +428,7 @@ def test_what_is_ours_has_its_default(kind: type[Reply], name: str, default: Any
 
 @EVERY_KIND
 def test_reading_takes_nothing_out_of_a_document(kind: type[Reply]) -> None:
-    """The same document can be read again, also by another class, and what is done to it later changes no value."""
+    """The document can be read again, and changing it later changes no value."""
     document = ordinary(kind) | {"new": 1, "newer": [2]}
     before, names = copy.deepcopy(document), list(document)
     first = QUICK[kind](document, kind)
@@ -438,7 +441,7 @@ def test_reading_takes_nothing_out_of_a_document(kind: type[Reply]) -> None:
 
 
 def test_a_value_does_not_keep_the_room_of_its_document() -> None:
-    """A page has thousands of bills, and what is left over of each is little or nothing."""
+    """A value of thousands on a page keeps little of its document's memory."""
     for document in (ordinary(Bill), ordinary(Bill) | {"new": 1}):
         extra = by_itself(Bill)(document, Bill).extra
         assert sys.getsizeof(extra) <= sys.getsizeof({**extra})
@@ -455,7 +458,7 @@ NUMBERS = [
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize(("kind", "name"), NUMBERS)
 def test_yes_and_no_are_no_numbers(kind: type[Reply], name: str, raw: bool) -> None:
-    """For Python they are 1 and 0, and `true` is no amount."""
+    """The reader refuses `true` as an amount, although Python counts it as 1."""
     problem = ("unreadable", name, "a number")
     assert outcome(QUICK[kind], kind, {name: raw}) == (None, problem)
     assert outcome(QUICK[kind], kind, ordinary(kind) | {name: raw}) == (None, problem)
@@ -463,14 +466,14 @@ def test_yes_and_no_are_no_numbers(kind: type[Reply], name: str, raw: bool) -> N
 
 @pytest.mark.parametrize("digits", ["2450.75", "2400.00", "-0.00", "0", "100000000000000.07", "1E+3", "0E-7"])
 def test_an_amount_is_the_very_number_that_was_decoded(digits: str) -> None:
-    """Not a copy of it, so not a digit can change."""
+    """The value holds the decoded object itself, so no digit can change."""
     number = Decimal(digits)
     assert by_itself(Bill)({"amount": number}, Bill).amount is number
 
 
 @given(st.integers(-(10**30), 10**30))
 def test_a_whole_amount_has_its_own_digits(number: int) -> None:
-    """However long it is."""
+    """The quick reader makes a `Decimal` with every digit of a whole amount of up to 30 digits."""
     found = QUICK[Bill]({"amount": number}, Bill).amount
     assert type(found) is Decimal
     assert str(found) == str(number)
@@ -497,8 +500,8 @@ TAMPERED = st.tuples(
 @example("9999-01-01T00:00:00-23:59")
 @example("9999-12-31T18:29:59Z")
 @example("9999-12-31T18:30:00Z")
-def test_a_moment_is_read_in_the_plain_way(raw: str) -> None:
-    """Stripped, in India time where it names no zone, and refused where it leaves the calendar in UTC or in India."""
+def test_a_moment_is_read_by_the_plain_rules(raw: str) -> None:
+    """The reader strips it, takes India's zone by default, and refuses what overflows in either zone."""
     expected: datetime | None
     try:
         expected = datetime.fromisoformat(raw.strip())
@@ -517,7 +520,7 @@ def test_a_moment_is_read_in_the_plain_way(raw: str) -> None:
 
 
 def test_more_days_than_are_remembered_are_read_right() -> None:
-    """In two rounds, the second of which finds some of them remembered and some forgotten."""
+    """The reader is right in two rounds, with days that the cache has and days that it dropped."""
     quick, first = by_itself(Bill), date(2020, 1, 1)
     days = [first + timedelta(days=number) for number in range(1500)]
     for day in days * 2:
@@ -528,7 +531,7 @@ def test_more_days_than_are_remembered_are_read_right() -> None:
 
 
 def _growth(hook: Hook, rounds: Iterator[dict[str, Any]]) -> int:
-    """Return by how many bytes the memory grows while documents are read and forgotten."""
+    """Return by how many bytes the memory grows while documents are read and dropped."""
     tracemalloc.start()
     try:
         for document in rounds:
@@ -540,7 +543,7 @@ def _growth(hook: Hook, rounds: Iterator[dict[str, Any]]) -> int:
 
 
 def test_values_share_the_names_that_nobody_knows() -> None:
-    """Each document brings strings of its own, and a page has thousands of them."""
+    """The values of a page share the strings of unknown names."""
     quick = by_itself(Bill)
     found = [quick({"".join(["remem", "bered"]): number}, Bill) for number in range(3)]
     assert [value.extra for value in found] == [{"remembered": 0}, {"remembered": 1}, {"remembered": 2}]
@@ -548,7 +551,7 @@ def test_values_share_the_names_that_nobody_knows() -> None:
 
 
 def test_names_that_nobody_knows_do_not_fill_the_memory() -> None:
-    """A thousand of them are remembered, which makes them quick; the others are read as well."""
+    """The reader caches a thousand unknown names and reads the others as well."""
     quick = by_itself(Bill)
     names = (f"{number:0>60}" for number in range(12_000))
     assert _growth(quick, ({name: 1, "amount": 5} for name in names)) < 700_000
@@ -558,7 +561,7 @@ def test_names_that_nobody_knows_do_not_fill_the_memory() -> None:
 
 @pytest.mark.parametrize("what", ["name", "date"])
 def test_a_long_word_is_not_remembered(what: str) -> None:
-    """A thousand names or dates of a megabyte each would be a gigabyte."""
+    """The cache refuses long words, a thousand of which could take a gigabyte."""
     documents: dict[str, Callable[[int], dict[str, Any]]] = {
         "name": lambda number: {f"{number:0>100000}": 1},
         "date": lambda number: {"billDate": f"{date(2020, 1, 1) + timedelta(days=number)}T00:00:00.{'0' * 100_000}"},
@@ -571,7 +574,7 @@ def test_a_long_word_is_not_remembered(what: str) -> None:
 
 
 def test_a_traceback_shows_the_lines_of_a_compiled_reader() -> None:
-    """Also after the cache of lines was looked through for files that have changed."""
+    """The lines survive a check of the line cache for changed files."""
 
     def broken(raw: Any, kind: Any) -> Any:
         raise ZeroDivisionError

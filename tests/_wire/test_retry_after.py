@@ -35,13 +35,13 @@ DATE = "Mon, 02 Jun 2025 14:24:14 GMT"
     ],
 )
 def test_seconds_and_http_dates_are_understood(value: str | None, date: str | None, seconds: float | None) -> None:
-    """A date is read against the reply's own `Date`, so that this machine's clock does not matter; never negative."""
+    """The parser reads a date against the reply's own `Date` and never returns a negative number."""
     assert parse_retry_after(value, date) == seconds
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 def test_without_a_readable_date_this_machines_clock_is_used(date: str | None) -> None:
-    """An hour from now is about an hour."""
+    """The parser returns about an hour for a date an hour from now."""
     then = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     seconds = parse_retry_after(then, date)
     assert seconds is not None
@@ -74,13 +74,13 @@ def test_without_a_readable_date_this_machines_clock_is_used(date: str | None) -
     ],
 )
 def test_what_cannot_be_read_is_none(value: str) -> None:
-    """Negative numbers, fractions, and digits of other scripts among it."""
+    """The parser refuses negative numbers, fractions and digits of other scripts."""
     assert parse_retry_after(value, DATE) is None
 
 
 @pytest.mark.parametrize("value", ["9" * 20, "9" * 400, "9" * 10_000], ids=len)
 def test_a_huge_number_is_huge_and_no_crash(value: str) -> None:
-    """It is then longer than any `max_retry_after`, and the failure is raised at once."""
+    """The parser returns it, and it is longer than any `max_retry_after`."""
     seconds = parse_retry_after(value)
     assert seconds is not None
     assert seconds > 1e15
@@ -90,7 +90,7 @@ def test_a_huge_number_is_huge_and_no_crash(value: str) -> None:
 @example("Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +2359")
 def test_no_header_is_a_crash(value: str, date: str | None) -> None:
-    """Seconds from zero on, or None."""
+    """The parser returns seconds from zero on, or None, for any text."""
     seconds = parse_retry_after(value, date)
     assert seconds is None or seconds >= 0
 
@@ -120,14 +120,14 @@ def test_no_header_is_a_crash(value: str, date: str | None) -> None:
     ).map(" ".join)
 )
 def test_no_header_that_looks_like_a_date_is_a_crash(value: str) -> None:
-    """The parser of `email.utils` takes much for a date, and stumbles over some of it."""
+    """The parser returns None where `email.utils` would raise."""
     seconds = parse_retry_after(value, DATE)
     assert seconds is None or seconds >= 0
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)), st.integers(0, 10**6))
 def test_any_http_date_is_so_many_seconds_away(now: datetime, seconds: int) -> None:
-    """Whole seconds, exactly."""
+    """The parser returns the exact distance in whole seconds for any date until 2100."""
     date = now.replace(microsecond=0, tzinfo=UTC)
     then = format_datetime(date + timedelta(seconds=seconds), usegmt=True)
     assert parse_retry_after(then, format_datetime(date, usegmt=True)) == seconds

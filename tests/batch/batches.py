@@ -1,4 +1,4 @@
-"""Batches for tests: a sandbox that tells of each request, rows, runs over them, and what must hold afterwards."""
+"""Batches for tests: a sandbox that reports each request, rows, runs over them, and what must hold afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from enkash_async.sandbox import Ledger, Sandbox
 
 __all__ = ["Batch", "Listener", "WatchedSandbox", "due", "money_moved_once", "outcomes", "row", "tells_the_truth"]
 
-WINDOW = 0.3  # seconds that a confirmation may be on its way
+WINDOW = 0.3  # seconds that a confirmation may be in flight
 
 Listener = Callable[[str, bool], None]
 
@@ -33,7 +33,7 @@ _NAMES = {getattr(Routes(), field.name): field.name for field in attrs.fields(Ro
 
 
 class WatchedSandbox(Sandbox):
-    """A sandbox that debits twice what is confirmed twice, and tells of each request.
+    """A sandbox that debits a bill at each confirmation, and reports each request.
 
     Attributes:
         listener: Is called with the route's name, first with False when a request has arrived, then with True once its
@@ -77,7 +77,7 @@ def due(sandbox: Sandbox, one: Row) -> Decimal:
 
 @attrs.define
 class Batch:
-    """Runs over rows, each with a client of its own, as one process after the other would have it.
+    """Runs over rows, each with its own client, as one process after the other would do.
 
     Attributes:
         path: Of the journal.
@@ -94,7 +94,7 @@ class Batch:
         return results
 
     async def stopped(self, when: Callable[[str, bool], bool], *rows: Row, **options: Any) -> list[Result]:
-        """Pay rows until a request of a certain kind; the run is cancelled then, as by Ctrl-C."""
+        """Pay rows until the given request, and cancel the run there, as Ctrl-C does."""
         results, _ = await self.begin(rows, stop=when, **options)
         return results
 
@@ -108,7 +108,7 @@ class Batch:
         rehearse: bool = False,
         **options: Any,
     ) -> tuple[list[Result], bool]:
-        """Return what a run comes to, and whether it got to its end."""
+        """Return the results of a run, and whether it came to its end."""
         self.told = []
         pauses = PollPolicy(first=0.01, factor=1.5, longest=0.05)
         retry = RetryPolicy(attempts=2, backoff=0, settle=SettlePolicy(window=window, pauses=pauses))
@@ -134,7 +134,7 @@ class Batch:
         self.told.append((stage, done, total))
 
     def note_earlier(self, *ids: str, at: datetime | None = None) -> None:
-        """Leave behind what a run does that is killed while it confirms."""
+        """Write what a run that is killed during a confirmation leaves in the journal."""
         with Journal(self.path) as journal:
             journal.confirming(ids, datetime.now(UTC) if at is None else at)
 
@@ -144,19 +144,19 @@ def outcomes(results: Iterable[Result]) -> list[RowOutcome]:
 
 
 def money_moved_once(ledger: Ledger, rows: Iterable[Row]) -> None:
-    """Hold that each row has one bill, each bill one debit, and that there is nothing else."""
+    """Check that each row has one bill, that each bill has one debit, and that there is no other."""
     wanted = Counter(one.reference_id for one in rows)
     assert Counter(payment.reference_id for payment in ledger.search()) == wanted
     assert Counter(debit.reference_id for debit in ledger.debits) == wanted
 
 
 def tells_the_truth(results: Iterable[Result], ledger: Ledger, *, earlier: Collection[str] = ()) -> None:
-    """Hold what a run says against the ledger.
+    """Check the results of a run against the ledger.
 
     Args:
-        results: What it says.
-        ledger: What is true.
-        earlier: References of bills from before the run: of one that it did not get to, it says what it did itself.
+        results: What the run says.
+        ledger: What happened.
+        earlier: References of bills from before the run, which may not have come to all of them.
     """
     bills = {payment.reference_id: payment for payment in ledger.search()}
     debits = Counter(debit.reference_id for debit in ledger.debits)

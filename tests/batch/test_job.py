@@ -35,12 +35,12 @@ REFUSED = RowOutcome.REFUSED
 
 When = Callable[[str, bool], bool]
 
-#: What a sandbox can do wrong, save for what says plainly that nothing was done.
+#: Faults of a sandbox, without those that say clearly that nothing was done.
 KINDS = [kind for kind in FaultKind.of("add_bill") if kind not in {FaultKind.RATE_LIMITED, FaultKind.UNAUTHORIZED}]
 
 
 def at(number: int, wanted: str | None = None, *, done: bool = False) -> When:
-    """Return what is true at the given request (of a route), the first being 1, before its work or after it."""
+    """Return the condition that holds at the given request (of a route), before its work or after it."""
     counter = itertools.count(1)
 
     def hit(route: str, is_done: bool) -> bool:
@@ -50,7 +50,7 @@ def at(number: int, wanted: str | None = None, *, done: bool = False) -> When:
 
 
 def after(first: When, then: When) -> When:
-    """Return what is true where the second one is, counted from where the first one was."""
+    """Return the condition that holds where the second one does, counted from where the first one did."""
     begun = False
 
     def hit(route: str, is_done: bool) -> bool:
@@ -65,7 +65,7 @@ def after(first: When, then: When) -> When:
 
 class TestWholeRoad:
     async def test_every_row_is_paid_once(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """With its amount, its bill as EnKash shows it last, and no journal left behind."""
+        """Each row has its amount and EnKash's last state, and the journal is gone."""
         rows = [row(number) for number in range(1, 6)]
         results = await batch.pay(*rows)
         assert [one.row for one in results] == rows
@@ -78,7 +78,7 @@ class TestWholeRoad:
         assert not batch.path.exists()
 
     async def test_each_stage_tells_how_far_it_is(self, batch: Batch) -> None:
-        """Up to its end, and never back."""
+        """The progress of each stage grows to its end and never shrinks."""
         await batch.pay(*(row(number) for number in range(1, 4)))
         assert [told for told in batch.told if told[0] is Stage.CREATE] == [
             (Stage.CREATE, done, 3) for done in (1, 2, 3)
@@ -89,7 +89,7 @@ class TestWholeRoad:
             assert told[-1] == (3, 3)
 
     async def test_more_rows_than_one_confirmation_takes(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """A hundred in each; what is unclear of one holds up no other."""
+        """A confirmation has a hundred bills, and an unclear one does not stop the others."""
         sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
         rows = [row(number) for number in range(1, 202)]
         results = await batch.pay(*rows, window=0.1)
@@ -100,7 +100,7 @@ class TestWholeRoad:
         money_moved_once(sandbox.ledger, rows)
 
     async def test_a_second_run_changes_nothing(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """It looks, and that is all."""
+        """The second run looks each bill up and sends nothing else."""
         await batch.pay(row(1), row(2))
         sandbox.counts.clear()
         results = await batch.pay(row(1), row(2))
@@ -109,42 +109,42 @@ class TestWholeRoad:
         assert sandbox.counts == {"token": 1, "bill_by_reference": 2}
 
     async def test_remarks_go_with_the_confirmation(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """As they were given."""
+        """EnKash's ledger shows the remarks that the user gave to `enkash pay`."""
         await batch.pay(row(), remarks="November bills")
         assert sandbox.ledger.get_by_reference("inv-1").approval_remarks == "November bills"
 
 
 class TestOutcomes:
     async def test_sent_back_by_the_biller(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """FAILED, in the second run as well, and without a second debit."""
+        """The row is FAILED in both runs, and the second one debits nothing."""
         one = row(biller_id=2302)
         assert outcomes(await batch.pay(one)) == [RowOutcome.FAILED]
         assert outcomes(await batch.pay(one)) == [RowOutcome.FAILED]
         money_moved_once(sandbox.ledger, [one])
 
     async def test_refused_by_enkash(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """One inactive biller stops no other row."""
+        """The row of an inactive biller is REFUSED, and the other row is paid."""
         results = await batch.pay(row(1, biller_id=2102), row(2))
         assert outcomes(results) == [REFUSED, PAID]
         assert "not active" in str(results[0].error)
         tells_the_truth(results, sandbox.ledger)
 
     async def test_nothing_to_pay(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """The biller's own words are passed on."""
+        """The row is REFUSED with the biller's own words."""
         (result,) = await batch.pay(row(biller_id=2202))
         assert (result.outcome, result.amount) == (REFUSED, None)
         assert "the biller did not answer" in str(result.error)
         assert not sandbox.counts["create_bill"]
 
     async def test_a_velocity_limit(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Refused, with what was to be paid."""
+        """The row is REFUSED with the amount that was due."""
         sandbox.ledger.max_creates = 0
         (result,) = await batch.pay(row())
         assert (result.outcome, result.amount) == (REFUSED, due(sandbox, row()))
         assert isinstance(result.error, VelocityLimitError)
 
     async def test_a_confirmation_that_is_refused(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """The bill exists, and the second run confirms it."""
+        """The first run has created the bill, and the second run confirms it."""
         sandbox.faults.add("confirm_debit", FaultKind.RATE_LIMITED, retry_after=0)
         (result,) = await batch.pay(row())
         assert result.outcome is REFUSED
@@ -154,7 +154,7 @@ class TestOutcomes:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_over_the_ceiling(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """A paisa too much is not created; exactly the ceiling is paid."""
+        """The job creates no bill a paisa above the ceiling and pays one of exactly the ceiling."""
         over, exact = (row(number, max_amount=due(sandbox, row(number))) for number in (1, 2))
         over = attrs.evolve(over, max_amount=due(sandbox, over) - Decimal("0.01"))
         results = await batch.pay(over, exact)
@@ -164,7 +164,7 @@ class TestOutcomes:
         money_moved_once(sandbox.ledger, [exact])
 
     async def test_a_lower_ceiling_in_the_second_run(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Holds for a bill that exists and is not confirmed."""
+        """The new ceiling holds for a bill that exists and is not confirmed."""
         await batch.stopped(at(1, "create_bill", done=True), row())
         results = await batch.pay(row(max_amount=Decimal(1)))
         assert outcomes(results) == [RowOutcome.OVER_CEILING]
@@ -172,7 +172,7 @@ class TestOutcomes:
         tells_the_truth(results, sandbox.ledger)
 
     async def test_not_settled_in_time(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """PENDING, with the bill as it was seen last; later runs wait for it and confirm nothing."""
+        """The row is PENDING with its last state, and later runs wait for it and confirm nothing."""
         sandbox.ledger.settle_after = math.inf
         for _ in range(2):
             (result,) = await batch.pay(row(), timeout=0)
@@ -184,7 +184,7 @@ class TestOutcomes:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_nothing_came_through(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """NOT_SENT, since only reads were tried."""
+        """The rows are NOT_SENT, because the job sent only reads."""
         sandbox.faults.add("bill_by_reference", FaultKind.DROP_BEFORE, times=None)
         results = await batch.pay(row(1), row(2))
         assert outcomes(results) == [NOT_SENT] * 2
@@ -192,7 +192,7 @@ class TestOutcomes:
         tells_the_truth(results, sandbox.ledger)
 
     async def test_in_a_rehearsal(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """PAYABLE, and nothing is created; what an earlier run did is told."""
+        """The rows are PAYABLE, nothing is created, and an earlier run's payment shows."""
         await batch.pay(row(1))
         sandbox.counts.clear()
         rows = [row(1), row(2), row(3, max_amount=Decimal(1)), row(4, biller_id=2102)]
@@ -205,7 +205,7 @@ class TestOutcomes:
     async def test_a_reference_of_another_bill(
         self, batch: Batch, sandbox: WatchedSandbox, changes: dict[str, Any]
     ) -> None:
-        """Nothing of the other bill is shown, no consumer number is shown in full, and nothing more is paid."""
+        """The row is REFUSED, and the error shows neither the other bill nor a full consumer number."""
         await batch.pay(row())
         (result,) = await batch.pay(row(**changes))
         assert (result.outcome, result.bill, result.amount) == (REFUSED, None, None)
@@ -220,14 +220,14 @@ class TestCreate:
         "kind", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER, FaultKind.LATE]
     )
     async def test_a_lost_reply(self, batch: Batch, sandbox: WatchedSandbox, kind: FaultKind) -> None:
-        """The bill is found by its reference, also when it is committed late, and the create is sent once."""
+        """The job sends the create once and finds the bill by its reference, also a late one."""
         sandbox.faults.add("create_bill", kind, delay=0.1)
         assert outcomes(await batch.pay(row(), window=5.0)) == [PAID]
         assert sandbox.counts["create_bill"] == 1
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_one_that_comes_too_late(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Unknown, and nothing is confirmed; the second run takes it up."""
+        """The row is UNKNOWN and not confirmed, and the second run pays it."""
         sandbox.faults.add("create_bill", FaultKind.LATE, delay=0.3)
         (result,) = await batch.pay(row(), window=0.05)
         assert (result.outcome, result.amount) == (UNKNOWN, due(sandbox, row()))
@@ -238,7 +238,7 @@ class TestCreate:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_one_that_overtakes_the_second_run(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """EnKash refuses the second create, and the first one's bill is paid."""
+        """EnKash refuses the second create, and the job pays the first one's bill."""
         sandbox.faults.add("create_bill", FaultKind.LATE, delay=0.4)
         await batch.pay(row(), window=0.0)
         sandbox.faults.add("create_bill", FaultKind.SLOW, delay=0.6)
@@ -247,7 +247,7 @@ class TestCreate:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_a_reply_without_an_id(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """The id is looked up by the reference."""
+        """The job looks the id up by the reference."""
         sandbox.edit["create_bill"] = _without_id
         assert outcomes(await batch.pay(row())) == [PAID]
         assert sandbox.counts["create_bill"] == 1
@@ -257,7 +257,7 @@ class TestCreate:
     async def test_a_reply_without_an_id_and_no_look_up(
         self, batch: Batch, sandbox: WatchedSandbox, kind: FaultKind
     ) -> None:
-        """It is not said that the bill was refused or not sent, since it was created."""
+        """The row is UNKNOWN, because the bill was created."""
         sandbox.edit["create_bill"] = _without_id
         sandbox.faults.add("bill_by_reference", kind, after=1, times=None)
         (result,) = await batch.pay(row(), window=0.05)
@@ -278,7 +278,7 @@ def _without_id(text: str) -> str:
 class TestConfirmation:
     @pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.SERVER_ERROR_AFTER, FaultKind.LATE])
     async def test_a_lost_reply(self, batch: Batch, sandbox: WatchedSandbox, kind: FaultKind) -> None:
-        """The bills are read until they show as confirmed; the confirmation is sent once."""
+        """The job sends the confirmation once and reads the bills until they show it."""
         rows = [row(number) for number in range(1, 6)]
         sandbox.faults.add("confirm_debit", kind, delay=0.1)
         assert outcomes(await batch.pay(*rows, window=5.0)) == [PAID] * 5
@@ -287,7 +287,7 @@ class TestConfirmation:
         assert not batch.path.exists()
 
     async def test_one_that_comes_too_late(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Unknown; the second run waits until it shows, rather than confirm twice."""
+        """The row is UNKNOWN, and the second run waits for the first run's confirmation."""
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.5)
         results = await batch.pay(row(), window=0.05)
         assert outcomes(results) == [UNKNOWN]
@@ -298,7 +298,7 @@ class TestConfirmation:
         assert not batch.path.exists()
 
     async def test_one_that_was_lost_is_sent_anew(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """But not before it can no longer be on its way, counted from the end of the earlier run."""
+        """The second run sends it a whole window after the end of the first run."""
         sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
         assert outcomes(await batch.pay(row(), window=0.05)) == [UNKNOWN]
         ended = time.monotonic()
@@ -315,7 +315,7 @@ class TestConfirmation:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_a_run_that_was_slow_to_send(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """The note is older than the window when the confirmation leaves, as after a look that took long."""
+        """The journal's entry is older than the window, and the second run still waits for it."""
         sandbox.faults.add("bill", FaultKind.SLOW, delay=0.5)
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.3)
         await batch.stopped(at(1, "confirm_debit", done=True), row(), window=0.4)
@@ -325,7 +325,7 @@ class TestConfirmation:
 
     @pytest.mark.parametrize("hours", [-1, 1])
     async def test_a_clock_that_was_set(self, batch: Batch, sandbox: WatchedSandbox, hours: int) -> None:
-        """Whatever time it is said to be, an earlier confirmation is waited for."""
+        """The second run waits for the confirmation, although its clock is an hour off."""
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.3)
         await batch.stopped(at(1, "confirm_debit", done=True), row())
         set_clock = datetime.now(UTC) + timedelta(hours=hours)
@@ -334,7 +334,7 @@ class TestConfirmation:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_others_do_not_wait_for_an_earlier_one(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """They are confirmed and settled meanwhile; a run that is stopped then has paid them."""
+        """The second row is confirmed while the first one waits for an earlier run."""
         await batch.stopped(at(1, "create_bill", done=True), row(1))
         batch.note_earlier(sandbox.ledger.get_by_reference("inv-1").utility_enkash_id)
         results = await batch.stopped(at(1, "confirm_debit", done=True), row(1), row(2), window=60.0)
@@ -342,14 +342,14 @@ class TestConfirmation:
         assert [debit.reference_id for debit in sandbox.ledger.debits] == ["inv-2"]
 
     async def test_an_entry_of_a_confirmed_bill_is_closed(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """A run that was killed before it noted the answer leaves no journal for ever."""
+        """The job removes the journal of a run that was killed before it noted the answer."""
         await batch.pay(row())
         batch.note_earlier(sandbox.ledger.get_by_reference("inv-1").utility_enkash_id)
         assert outcomes(await batch.pay(row(), window=60.0)) == [RowOutcome.ALREADY_PAID]
         assert not batch.path.exists()
 
     async def test_an_earlier_one_that_cannot_be_read(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Unknown, and the journal keeps it."""
+        """The row is UNKNOWN, and the journal keeps its entry."""
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=1.0)
         await batch.stopped(at(1, "confirm_debit", done=True), row())
         sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=None)
@@ -360,7 +360,7 @@ class TestConfirmation:
         money_moved_once(sandbox.ledger, [row()])
 
     async def test_a_journal_that_cannot_be_written(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Nothing is confirmed; the bill waits for the next run."""
+        """The job confirms nothing, and the next run pays the bill."""
 
         def full(_: int) -> None:
             raise OSError(28, "No space left on device")
@@ -376,7 +376,7 @@ class TestConfirmation:
 
 class TestCredentials:
     async def test_refused_from_the_start(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """One login for all rows, since three would lock the account."""
+        """The job makes one login for all rows, because three would lock the account."""
         sandbox.faults.add("token", FaultKind.UNAUTHORIZED, times=None)
         results = await batch.pay(*(row(number) for number in range(1, 21)))
         assert outcomes(results) == [NOT_SENT] * 20
@@ -384,7 +384,7 @@ class TestCredentials:
         assert sandbox.counts == {"token": 1}
 
     async def test_refused_in_the_middle(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """What is created stays unconfirmed, what comes later is not sent, and the next run does all of it."""
+        """Created bills stay unconfirmed, later rows are NOT_SENT, and the next run pays all."""
         rows = [row(number) for number in range(1, 21)]
         sandbox.faults.add("token", FaultKind.UNAUTHORIZED, after=1, times=None)
         sandbox.faults.add("create_bill", FaultKind.UNAUTHORIZED, after=5, times=None)
@@ -400,7 +400,7 @@ class TestCredentials:
         money_moved_once(sandbox.ledger, rows)
 
     async def test_a_user_without_the_right(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """A token that is refused twice ends the creates, not one row after the other."""
+        """A token that is refused twice ends the creates, so not every row makes a login."""
         sandbox.faults.add("fetch_bill", FaultKind.UNAUTHORIZED, times=None)
         results = await batch.pay(*(row(number) for number in range(1, 31)), concurrency=2)
         assert set(outcomes(results)) <= {REFUSED, NOT_SENT}
@@ -412,7 +412,7 @@ class TestCredentials:
 class TestStopping:
     @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
     async def test_at_every_request(self, batch: Batch, sandbox: WatchedSandbox, done: bool) -> None:
-        """What was said is true, and a second run does the rest."""
+        """A run stopped at any request tells the truth, and a second run pays the rest once."""
         for number in itertools.count(1):
             rows = [row(100 * number + each) for each in (1, 2)]
             earlier = len(sandbox.ledger.debits)
@@ -428,7 +428,7 @@ class TestStopping:
         assert len(sandbox.ledger.search()) == len(references) == len(sandbox.ledger.debits) == 2 * number
 
     async def test_what_is_created_and_not_confirmed(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Says so and what to do, in the run that created it as well as in one that finds it."""
+        """The row says so and what to do, in the run that created the bill and in a later one."""
         for when, second in ((at(2, "create_bill"), row(2)), (at(1, "fetch_bill"), row(3))):
             results = await batch.stopped(when, row(1), second, concurrency=1)
             assert results[0].outcome is PENDING
@@ -436,7 +436,7 @@ class TestStopping:
             tells_the_truth(results, sandbox.ledger)
 
     async def test_what_an_earlier_run_may_have_confirmed(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """Is unknown as long as that is not found out, and the wait for it is announced."""
+        """The row is UNKNOWN until the job finds out, and the job announces its wait."""
         await batch.stopped(at(1, "create_bill", done=True), row())
         batch.note_earlier(sandbox.ledger.get_by_reference("inv-1").utility_enkash_id)
         said: list[str] = []
@@ -446,8 +446,8 @@ class TestStopping:
         assert len(said) == 1
         assert "waiting up to 60 s" in said[0]
 
-    async def test_while_a_confirmation_is_on_its_way(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """It arrives after the run has ended; the next one waits for it, at whatever request this one was stopped."""
+    async def test_while_a_confirmation_is_in_flight(self, batch: Batch, sandbox: WatchedSandbox) -> None:
+        """The next run waits for the confirmation, at whichever request this one was stopped."""
         for number in range(1, 5):
             rows = [row(100 * number + each) for each in (1, 2)]
             sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.2)
@@ -459,7 +459,7 @@ class TestStopping:
 
     @pytest.mark.parametrize("seed", range(6))
     async def test_with_faults_at_random(self, batch: Batch, sandbox: WatchedSandbox, seed: int) -> None:
-        """Runs that are disturbed, stopped, and repeated until all is paid."""
+        """Runs with faults and cancellations are repeated until each row is paid, once."""
         chance = random.Random(seed)
         rows = [row(number) for number in range(1, 13)]
         for _ in range(4):

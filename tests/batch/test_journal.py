@@ -1,4 +1,4 @@
-"""The journal of a batch, in one process, in several, and in ones that are killed."""
+"""The journal of a batch, in one process, in several, and in processes that are killed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def reopened(path: Path, *ids: str) -> list[datetime | None]:
-    """Return what the next run finds."""
+    """Return what the next run reads."""
     with Journal(path) as journal:
         return [journal.sent_at(each) for each in ids]
 
 
 class TestEntries:
     def test_the_next_run_knows_what_was_about_to_be_sent(self, path: Path) -> None:
-        """And when."""
+        """The journal returns the time of each confirmation to the next process that opens it."""
         with Journal(path) as journal:
             assert journal.sent_at("U-1") is None
             journal.confirming(["U-1", "U-2"], NOON)
@@ -43,7 +43,7 @@ class TestEntries:
         assert reopened(path, "U-1", "U-2", "U-3") == [NOON, NOON, None]
 
     def test_an_answer_closes_an_entry(self, path: Path) -> None:
-        """Of those bills alone."""
+        """The journal forgets the answered bill and keeps the entry of the other one."""
         with Journal(path) as journal:
             journal.confirming(["U-1", "U-2"], NOON)
             journal.answered(["U-2", "U-9", "U-2"])
@@ -51,7 +51,7 @@ class TestEntries:
         assert reopened(path, "U-1", "U-2") == [NOON, None]
 
     def test_the_last_entry_counts(self, path: Path) -> None:
-        """A bill can be confirmed anew after an answer, and after a long wait."""
+        """The journal returns the later time when a bill is confirmed again."""
         with Journal(path) as journal:
             journal.confirming(["U-1", "U-2"], NOON)
             journal.answered(["U-1"])
@@ -59,7 +59,7 @@ class TestEntries:
         assert reopened(path, "U-1", "U-2") == [LATER, LATER]
 
     def test_a_line_is_plain_json(self, path: Path) -> None:
-        """With its time in UTC, so that people can read it as well."""
+        """A person can read the line, whose time is in UTC."""
         zone = timezone(timedelta(hours=5, minutes=30))
         with Journal(path) as journal:
             journal.confirming(["U-1", "é\n\ud800"], NOON.astimezone(zone))
@@ -71,7 +71,7 @@ class TestEntries:
         assert reopened(path, "U-1", "é\n\ud800") == [None, NOON]
 
     def test_a_time_needs_its_zone(self, path: Path) -> None:
-        """It would be read as that of another place."""
+        """The journal refuses a naive time, which would mean another moment elsewhere."""
         with Journal(path) as journal:
             with pytest.raises(InvalidRequestError, match="without a zone"):
                 journal.confirming(["U-1"], datetime(2026, 11, 2))
@@ -80,14 +80,14 @@ class TestEntries:
 
 class TestFile:
     def test_nothing_is_written_before_a_confirmation(self, path: Path) -> None:
-        """Nor for an answer to nothing."""
+        """An answer without an entry writes nothing either."""
         with Journal(path) as journal:
             journal.answered(["U-1"])
             journal.remove()
         assert not path.exists()
 
     def test_an_entry_is_on_the_disk_before_it_counts(self, path: Path) -> None:
-        """The file, and in its directory the name of a new one."""
+        """The journal syncs the file, and the directory that has its new name."""
         synced: list[str] = []
 
         def sync(number: int) -> None:
@@ -101,7 +101,7 @@ class TestFile:
         assert synced[2:] == [path.read_text()]
 
     def test_only_the_owner_can_read_it(self, path: Path) -> None:
-        """Nor the lock file."""
+        """The journal and its lock file get mode 0600, whatever the umask of the process allows."""
         before = os.umask(0)
         try:
             with Journal(path) as journal:
@@ -113,7 +113,7 @@ class TestFile:
         assert set(modes.values()) == {0o600}
 
     def test_it_goes_when_nothing_is_open(self, path: Path) -> None:
-        """And can begin anew."""
+        """The journal removes its file after the last answer and writes a new one for the next entry."""
         with Journal(path) as journal:
             journal.confirming(["U-1", "U-2"], NOON)
             journal.answered(["U-1"])
@@ -126,7 +126,7 @@ class TestFile:
         assert reopened(path, "U-2", "U-3") == [None, LATER]
 
     def test_it_is_written_inside_its_block_alone(self, path: Path) -> None:
-        """Outside, another run may be at work."""
+        """The journal refuses a write outside, where another run may be at work."""
         with Journal(path) as journal:
             journal.confirming(["U-1"], NOON)
         with pytest.raises(ConfigurationError, match="inside its with block"):
@@ -138,7 +138,7 @@ class TestFile:
 
 class TestDamage:
     def test_a_torn_last_line_is_as_good_as_none(self, path: Path) -> None:
-        """Wherever a kill cuts the file; what is written next is whole."""
+        """The journal ignores a line that a kill cut at any place, and writes the next one whole."""
         with Journal(path) as journal:
             for number in range(3):
                 journal.confirming([f"U-{number}"], NOON)
@@ -173,14 +173,14 @@ class TestDamage:
         ],
     )
     def test_any_other_unreadable_line_stops_the_run(self, path: Path, line: bytes) -> None:
-        """The message says what to do, and the lock is given back although the first one is still there."""
+        """The message says what to do, and the lock is free afterwards."""
         path.write_bytes(b'{"answered": ["U-1"]}\n' + line + b'\n{"answered": ["U-1"]}\n')
         for journal in [Journal(path) for _ in range(2)]:
             with pytest.raises(ConfigurationError, match=r"^november.journal:2: .* then delete the file$"), journal:
                 raise AssertionError("the journal was read")
 
     def test_a_full_disk_is_said_and_leaves_nothing_behind(self, path: Path) -> None:
-        """Half a line goes before the next one is written."""
+        """The journal removes half a line before it writes the next one."""
         with Journal(path) as journal:
             journal.confirming(["U-1"], NOON)
             with _largest(path.stat().st_size + 20):
@@ -192,7 +192,7 @@ class TestDamage:
         assert reopened(path, "U-1", "U-2", "U-3") == [NOON, None, LATER]
 
     def test_an_answer_that_cannot_be_noted_is_an_answer(self, path: Path) -> None:
-        """The next run waits in vain, which is better than a run that ends without its results."""
+        """The run goes on to its results, and the next run waits once in vain."""
         with Journal(path) as journal:
             journal.confirming(["U-1"], NOON)
             with _largest(path.stat().st_size):
@@ -201,7 +201,7 @@ class TestDamage:
         assert reopened(path, "U-1") == [NOON]
 
     def test_a_file_that_is_none_is_said(self, path: Path) -> None:
-        """A directory in its place, or in the place of its lock; the lock is given back."""
+        """The journal refuses a directory in its place or its lock's, and frees the lock."""
         path.mkdir()
         for _ in range(2):
             with pytest.raises(ConfigurationError, match=r"^november.journal: the journal cannot be read: "):
@@ -212,7 +212,7 @@ class TestDamage:
             reopened(path.with_name("other.journal"))
 
     def test_a_file_that_cannot_be_deleted_stays(self, path: Path) -> None:
-        """Everything is paid by then, and nothing in it is open."""
+        """The run ends well, because all entries of the file are closed."""
         with Journal(path) as journal:
             path.mkdir()
             journal.remove()
@@ -221,7 +221,7 @@ class TestDamage:
 
 @contextmanager
 def _largest(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond a size, as a full disk does not."""
+    """Limit the size of this process's files, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -248,7 +248,7 @@ with Journal(Path(sys.argv[1])) as journal:
 
 class TestProcesses:
     def test_one_run_works_on_a_batch_until_it_is_killed(self, path: Path) -> None:
-        """A second one is refused; what the first had noted is there after its death."""
+        """A second run is refused until then and reads the first one's entries afterwards."""
         command = [sys.executable, "-c", PROGRAM, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -267,7 +267,7 @@ class TestProcesses:
             assert journal.sent_at("U-0") == LATER
 
     def test_two_journals_in_one_process_exclude_each_other(self, path: Path) -> None:
-        """As two calls of the command in one program would be."""
+        """Two calls of the command in one program cannot work on one batch."""
         with Journal(path):
             with pytest.raises(ConfigurationError, match="another run works on this batch"):
                 reopened(path)

@@ -1,4 +1,4 @@
-"""A batch of 500 rows whose runs are killed at 50 moments: each bill exists once and is debited once."""
+"""Runs over 500 rows are killed at 50 moments: each bill exists once and is debited once."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from enkash_async.sandbox import FaultKind
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is neither SIGKILL nor fork")
 
 ROWS = 500
-SHORTEST = 0.8  # seconds that a confirmation may be on its way
-SLOWNESS = 1.6  # as many times the look-ups of a run: a late one shall find the next run past them
-LATE = 0.85  # as a share of that time: when a confirmation arrives that was on its way
+SHORTEST = 0.8  # seconds that a confirmation may be in flight
+SLOWNESS = 1.6  # times the look-ups of a run, so that a late confirmation finds the next run past them
+LATE = 0.85  # as a share of that time: when a delayed confirmation is carried out
 LIMIT = 60.0  # seconds for one run
 
 
 class Stage(enum.Enum):
-    """What a run was doing when it was killed."""
+    """The work during which a run was killed."""
 
     LOOK_UP = "look up"
     CREATE = "fetch or create"
@@ -52,7 +52,7 @@ CONFIRM = frozenset({"confirm_debit"})
 
 @attrs.frozen
 class Moment:
-    """When to kill a run; one that gets to its last stage before that is killed there.
+    """When to kill a run; a run that comes to its last stage before that is killed there.
 
     Attributes:
         routes: At a request of these.
@@ -117,14 +117,14 @@ class Scene:
     window: float = SHORTEST
 
     def looked_up(self) -> None:
-        """Note that a run is through with its look-ups, and so how slow this machine is."""
+        """Record that a run has finished its look-ups, and how long they took."""
         if self.began is not None:
             self.window = max(self.window, SLOWNESS * (time.monotonic() - self.began))
             self.began = None
 
     @property
     def unconfirmed(self) -> int:
-        """How many bills are not confirmed, or do not exist yet."""
+        """How many bills are unconfirmed or not created."""
         return ROWS - len({debit.reference_id for debit in self.sandbox.ledger.debits})
 
     @property
@@ -132,12 +132,12 @@ class Scene:
         return len(self.sandbox.ledger._payments)
 
     def has_open_entries(self) -> bool:
-        """Whether the last run has left a confirmation that may be on its way."""
+        """Whether the last run has left a confirmation that may be in flight."""
         with Journal(self.folder / "november.journal") as journal:
             return any(journal.sent_at(one) is not None for one in self.sandbox.ledger._payments)
 
     async def run(self, moment: Moment | None = None) -> tuple[int, Stage | None]:
-        """Run the command once; return its exit code, and in which stage it was killed."""
+        """Run the command once; return its exit code, and the stage in which it was killed."""
         waits = self.has_open_entries()
         argv = ["pay", str(self.folder / "november.csv"), "--settle", str(self.window), "--timeout", "20"]
         order = {"argv": argv, "environ": self.sandbox.environ(), "output": str(self.folder / "printed")}
@@ -201,7 +201,7 @@ def _moment(chance: random.Random, routes: frozenset[str], latest: int, fault: F
 
 
 async def test_fifty_kills(tmp_path: Path) -> None:
-    """And one run to the end, after which the files agree with the ledger."""
+    """One more run comes to its end, and its files agree with the ledger."""
     chance = random.Random(20261123)
     killed: Counter[Stage | None] = Counter()
     async with scene(tmp_path) as here:

@@ -1,4 +1,4 @@
-"""The result file: what is in it, that it is whole, and that it can be fed in again."""
+"""The result file: what it holds, that it is whole, and that it can be the next run's input."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def out(tmp_path: Path) -> Path:
 
 class TestColumns:
     def test_a_result_stands_beside_what_was_given(self, batch: Path, out: Path) -> None:
-        """Cells untouched, in the order of the batch."""
+        """The file has the batch's cells unchanged and in order."""
         (row,) = rows_of(batch, 'Max Amount;Biller;Reference;CN;param.at\n 010.50;2001;r-1;007;"a;b\n""c"""\n')
         bill = Bill(
             utility_enkash_id="U-1", payment_status=PaymentStatus.SUCCESS, billpay_status=BillPayStatus("NEW_WORD")
@@ -61,7 +61,7 @@ class TestColumns:
         ]
 
     def test_a_reference_is_added_where_there_was_none(self, batch: Path, out: Path) -> None:
-        """As a column behind the others, or in the empty cell."""
+        """The reference stands in the empty cell, or in a new column behind the others."""
         rows = rows_of(batch, "biller_id,cn\n2001,1\n")
         write_results(out, [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in rows])
         assert table(out)[1][:3] == ["2001", "1", rows[0].reference_id]
@@ -70,7 +70,7 @@ class TestColumns:
         assert [line[0] for line in table(out)] == ["ReferenceId", rows[0].reference_id, "own"]
 
     def test_earlier_results_are_replaced(self, batch: Path, out: Path) -> None:
-        """Not doubled."""
+        """A second run over a result file overwrites its result columns and adds no others."""
         rows = rows_of(batch, "biller_id,cn\n2001,1\n")
         write_results(out, [Result(row=rows[0], outcome=RowOutcome.PENDING)])
         first = table(out)
@@ -93,14 +93,14 @@ class TestColumns:
     def test_amounts_and_reasons_are_written_out(
         self, batch: Path, out: Path, result: dict[str, object], cells: list[str]
     ) -> None:
-        """An error's words, or why EnKash says that the bill failed."""
+        """The row has the error's words, or EnKash's reason for the failure."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         write_results(out, [Result(row=row, outcome=RowOutcome.FAILED, **result)])  # type: ignore[arg-type]
         line = dict(zip(*table(out), strict=True))
         assert [line["result_amount"], line["result_error"]] == cells
 
     def test_no_rows_leave_a_header(self, out: Path) -> None:
-        """With the columns that are always there."""
+        """The header has the columns that every file has."""
         write_results(out, [])
         assert table(out) == [["reference", *ADDED]]
 
@@ -108,7 +108,7 @@ class TestColumns:
 class TestFormulas:
     @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", " =", "\u00a0+", "\t\t-"])
     def test_what_others_send_is_not_calculated(self, batch: Path, out: Path, sign: str) -> None:
-        """In no column of results."""
+        """A quote before each cell from a server prevents a spreadsheet from running it as a formula."""
         (row,) = rows_of(batch, "biller_id,cn,ad1\n2001,1,=1+1\n")
         text = f'{sign}HYPERLINK("https://example.com")'
         bill = Bill(utility_enkash_id=text, payment_status=PaymentStatus(text), billpay_status=BillPayStatus(text))
@@ -124,7 +124,7 @@ class TestFormulas:
         assert all(cell.isprintable() for cell in cells)
 
     def test_any_text_of_a_server_leaves_a_file_that_can_be_read(self, batch: Path, out: Path) -> None:
-        """NUL, half a surrogate pair and escape codes among it."""
+        """A reader can read NUL, half surrogate pairs and escape codes back."""
         rows = rows_of(batch, "biller_id,cn\n2001,1\n")
         error = EnkashError('a\0b\ud800c\x1b[2J\r\n"d,')
         write_results(out, [Result(row=rows[0], outcome=RowOutcome.FAILED, error=error)])
@@ -132,7 +132,7 @@ class TestFormulas:
         assert read_rows(out)[0].reference_id == rows[0].reference_id
 
     def test_plain_text_stays(self, batch: Path, out: Path) -> None:
-        """Signs inside it do nothing."""
+        """The writer changes no text whose signs are not at its start."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         write_results(out, [Result(row=row, outcome=RowOutcome.FAILED, error=EnkashError("a = b, ₹ 5 - 3"))])
         assert table(out)[1][-1] == "a = b, ₹ 5 - 3"
@@ -140,14 +140,14 @@ class TestFormulas:
 
 class TestFile:
     def test_a_spreadsheet_knows_its_encoding(self, batch: Path, out: Path) -> None:
-        """By the mark at its beginning; lines end as RFC 4180 has it."""
+        """The file begins with a byte order mark and has the line ends of RFC 4180."""
         (row,) = rows_of(batch, "biller_id,cn,ad1\n2001,1,é\n")
         write_results(out, [Result(row=row, outcome=RowOutcome.PAID)])
         assert out.read_bytes().startswith(b"\xef\xbb\xbfbiller_id,")
         assert out.read_bytes().count(b"\r\n") == 2
 
     def test_only_the_owner_can_read_it_and_nothing_else_is_left(self, batch: Path, out: Path) -> None:
-        """Also where it replaces another."""
+        """A replaced file gets mode 0600, and no temporary file stays beside it."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         out.write_text("old")
         write_results(out, [Result(row=row, outcome=RowOutcome.PAID)])
@@ -155,7 +155,7 @@ class TestFile:
         assert {each.name for each in out.parent.iterdir()} == {batch.name, out.name}
 
     def test_it_is_on_the_disk_before_it_replaces_the_old_one(self, batch: Path, out: Path) -> None:
-        """A computer that goes down in between leaves one of the two whole."""
+        """A power failure preserves either the old file or the new one."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         out.write_text("old")
         sizes: list[int] = []
@@ -168,7 +168,7 @@ class TestFile:
         assert sizes == [out.stat().st_size]
 
     def test_a_link_is_followed(self, batch: Path, out: Path, tmp_path: Path) -> None:
-        """What it points to is replaced, not the link."""
+        """The writer replaces the link's target and keeps the link."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         target = tmp_path / "target.csv"
         out.symlink_to(target)
@@ -177,7 +177,7 @@ class TestFile:
         assert read_rows(target)
 
     def test_a_file_that_cannot_be_written_stays_as_it_was(self, batch: Path, out: Path) -> None:
-        """Whatever goes wrong on the way, here a cell that cannot be encoded."""
+        """The old file is unchanged after an error, here of a cell that cannot be encoded."""
         (row,) = rows_of(batch, "biller_id,cn\n2001,1\n")
         out.write_text("old")
         broken = Row(line=2, reference_id="r", biller_id=1, params={"cn": "1"}, given={"cn": "\ud800"})
@@ -187,7 +187,7 @@ class TestFile:
         assert {each.name for each in out.parent.iterdir()} == {batch.name, out.name}
 
     def test_a_place_that_is_none_is_said(self, batch: Path, tmp_path: Path) -> None:
-        """A directory that is missing, one in the file's place, and something that is no file."""
+        """The writer refuses a missing directory, a directory as the file, and a special file."""
         results = [Result(row=rows_of(batch, "biller_id,cn\n2001,1\n")[0], outcome=RowOutcome.PAID)]
         with pytest.raises(ConfigurationError, match=r"^r.csv: the result file cannot be written: No such file"):
             write_results(tmp_path / "none" / "r.csv", results)
@@ -205,7 +205,7 @@ QUOTED = st.sampled_from(["\n", "\r\n", "\r", '"', ",", ";", "\t", " =1", " ' ",
 
 @st.composite
 def batches(draw: st.DrawFn) -> str:
-    """Return files that mostly can be read."""
+    """Draw files that can mostly be read."""
     names = draw(st.permutations(["Biller ID", "cn", *draw(st.lists(st.sampled_from(NAMES), unique=True))]))
     cells = {
         "Biller ID": st.sampled_from(["2001", " 2002 ", "007"]),
@@ -228,7 +228,7 @@ def _facts(rows: list[Row]) -> list[tuple[object, ...]]:
 @given(batches(), st.sampled_from(list(RowOutcome)), TEXTS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_result_file_gives_the_same_rows(tmp_path: Path, content: str, outcome: RowOutcome, text: str) -> None:
-    """And, written once more, is the same file."""
+    """A result file that is read and written again is the same file."""
     batch, once, twice = (tmp_path / name for name in ("b.csv", "once.csv", "twice.csv"))
     try:
         rows = rows_of(batch, content)

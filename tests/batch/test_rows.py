@@ -1,4 +1,4 @@
-"""Rows of a batch file: what is read, and what is said about a file that cannot be."""
+"""The rows of a batch file: what is read, and how an unreadable file is reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Batch = Callable[[str | bytes], Path]
 
 @pytest.fixture
 def batch(tmp_path: Path) -> Batch:
-    """Writes a batch file."""
+    """Write a batch file."""
 
     def write(content: str | bytes) -> Path:
         path = tmp_path / "batch.csv"
@@ -56,7 +56,7 @@ def only(path: Path) -> Row:
 
 class TestCells:
     def test_a_full_row_is_read_as_it_is_written(self, batch: Batch) -> None:
-        """Leading zeros, letters of both cases and every paisa stay."""
+        """The row keeps leading zeros, the case of letters and every paisa."""
         header = "reference,biller_id,consumer_number,circle,max_amount,ad1,param.Mobile No"
         cells = "nov-1,2001,00aB12,Mum,2450.70,zone 4,0987"
         assert read_rows(batch(f"{header}\r\n{cells}\r\n")) == [
@@ -73,40 +73,40 @@ class TestCells:
         assert str(only(batch(f"{header}\nnov-1,2001,1,,2450.70\n")).max_amount) == "2450.70"
 
     def test_cells_are_stripped_and_empty_ones_left_out(self, batch: Batch) -> None:
-        """What was given is kept beside it."""
+        """The row has the given text of each cell beside its value."""
         row = only(batch('ad1,cn,biller,param.x,circle,max\n  , "  12 3 ", 2001\u00a0,,  ,\n'))
         assert (row.params, row.circle, row.max_amount) == ({"cn": "12 3"}, None, None)
         assert row.given["ad1"] == ""
         assert row.given["biller"] == "2001\u00a0"
 
     def test_the_consumer_number_comes_first(self, batch: Batch) -> None:
-        """Wherever its column stands."""
+        """The reader puts `cn` before the other inputs, wherever its column stands in the file."""
         assert list(only(batch("param.z,ad2,biller_id,cn\n1,2,2001,3\n")).params) == ["cn", "z", "ad2"]
 
     @pytest.mark.parametrize(
         "cell", ["", "x", "0", "2147483648", "2001.0", "-1", "+5", "१", "1_0", "20 01", "99999999999"]
     )
     def test_a_biller_id_is_a_positive_number(self, batch: Batch, cell: str) -> None:
-        """In plain digits, of 31 bits at most."""
+        """The reader accepts plain digits of 31 bits at most."""
         said = problem(batch(f"biller_id,cn,circle\n{cell},123456789,X\n"))
         assert said.startswith("batch.csv:2: biller_id: write EnKash's number of the biller, such as 2001; ")
 
     @pytest.mark.parametrize("cell", ["12,50", "₹ 10", "1e3", "NaN", "10.123", "-5", "१०", "1_0", "."])
     def test_a_ceiling_is_in_rupees(self, batch: Batch, cell: str) -> None:
-        """The message shows what to write."""
+        """The message shows how to write an amount."""
         said = problem(batch(f'{HEADER}a,2001,1,"{cell}"\n'))
         assert said == f"batch.csv:2: max_amount: write rupees such as 2450.75, not {cell!r}"
 
     @pytest.mark.parametrize("cell", ["0", "0.99", "00.10"])
     def test_a_ceiling_is_at_least_a_rupee(self, batch: Batch, cell: str) -> None:
-        """EnKash takes no less."""
+        """The reader refuses a ceiling below the least amount that EnKash takes."""
         said = problem(batch(f"{HEADER}a,2001,1,{cell}\n"))
         assert said == f"batch.csv:2: max_amount: write rupees such as 2450.75, at least 1, not {cell!r}"
 
     @pytest.mark.parametrize("cell", ["1.23457E+11", "1E+11", "1,23457E+11", "9.1e+9", "123.00", "123456789,0"])
     @pytest.mark.parametrize("column", ["Consumer No.", "param.mobile", "reference"])
     def test_a_number_that_a_spreadsheet_has_changed_is_refused(self, batch: Batch, cell: str, column: str) -> None:
-        """Its digits or its zeros are gone; only the spreadsheet has them."""
+        """The digits or zeros that the spreadsheet dropped cannot be restored here."""
         other = "ad1" if column == "Consumer No." else "cn"
         said = problem(batch(f'biller_id,{column},{other},circle\n2001,"{cell}",5,x\n'))
         what_to_do = "format the column as text, and write the number again"
@@ -114,29 +114,29 @@ class TestCells:
 
     @pytest.mark.parametrize("cell", ["123.05", "12.3.00", "A1.00", "100"])
     def test_a_number_that_nobody_changed_is_taken(self, batch: Batch, cell: str) -> None:
-        """As it is written."""
+        """The reader keeps the text of a cell that no spreadsheet has reformatted."""
         assert only(batch(f"biller_id,cn,ad1\n2001,{cell},x\n")).params["cn"] == cell
 
     @pytest.mark.parametrize("odd", ["\u200b", "\u00a0", "\n", "\x1b", "\ufeff"])
     def test_a_consumer_number_holds_nothing_invisible(self, batch: Batch, odd: str) -> None:
-        """It would be sent, and nobody would see why the biller knows no such consumer."""
+        """The biller would not know it, and the user could not see why."""
         said = problem(batch(f'cn,biller_id\n"12345{odd}6789",2001\n'))
         code = f"U+{ord(odd):04X}"
         assert said == f"batch.csv:2: cn: there is an invisible character in it ({code}): type the cell again"
 
     @pytest.mark.parametrize("cell", ['="00123"', "'00123", ' \t"00123"'])
     def test_a_consumer_number_holds_no_quotation_mark(self, batch: Batch, cell: str) -> None:
-        """It is what was meant for the spreadsheet, or a quote behind a blank that does not count as one."""
+        """The mark was meant for the spreadsheet, or it stands behind a blank."""
         said = problem(batch(f"cn,biller_id\n{cell},2001\n"))
         assert said == "batch.csv:2: cn: there is a quotation mark in it: write the number alone"
 
     def test_other_inputs_may_have_joiners_and_line_breaks(self, batch: Batch) -> None:
-        """Names in scripts of India need the one, addresses the other."""
+        """Names in Indian scripts have joiners, and addresses have line breaks."""
         row = only(batch('biller_id,cn,param.name,param.at\n2001,1,\u0915\u094d\u200d\u0937,"a\r\nb"\n'))
         assert row.params == {"cn": "1", "name": "\u0915\u094d\u200d\u0937", "at": "a\r\nb"}
 
     def test_a_row_does_not_show_its_consumer(self, batch: Batch) -> None:
-        """In its repr."""
+        """The repr of a row has no consumer number that a log could keep."""
         assert "123456789" not in repr(only(batch("biller_id,cn,ad1\n2001,123456789,1234567890\n")))
 
 
@@ -156,41 +156,41 @@ class TestHeader:
     def test_a_column_has_many_names(
         self, batch: Batch, biller: str, consumer: str, ceiling: str, reference: str
     ) -> None:
-        """Case, spaces, hyphens and underscores do not matter."""
+        """Case, spaces, hyphens and underscores of a name do not matter."""
         row = only(batch(f"{biller},{consumer},{ceiling},{reference}\n2001,77,50,r-1\n"))
         assert (row.biller_id, row.params) == (2001, {"cn": "77"})
         assert (row.max_amount, row.reference_id) == (Decimal(50), "r-1")
 
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
     def test_the_header_says_what_separates(self, batch: Batch, delimiter: str) -> None:
-        """Also where a name has the other signs in it."""
+        """The reader finds the separator in a header whose names have other ones."""
         header = delimiter.join(["biller_id", '"param.a,b;c,d;e,f"', "cn"])
         row = only(batch(f"{header}\n2001{delimiter}x{delimiter}5\n"))
         assert row.params == {"cn": "5", "a,b;c,d;e,f": "x"}
 
     def test_what_is_needed_says_more_than_what_is_known(self, batch: Batch) -> None:
-        """A name may be made of known ones."""
+        """The required columns decide, because one name may be made of known ones."""
         row = only(batch('biller_id,cn,"param.;circle;max;ad1;ad2;ad3;x"\n2001,5,y\n'))
         assert row.params == {"cn": "5", ";circle;max;ad1;ad2;ad3;x": "y"}
 
     def test_what_a_result_file_adds_is_not_read(self, batch: Batch) -> None:
-        """Be it there twice."""
+        """The reader ignores result columns, also where the file has one of them twice."""
         row = only(batch("biller_id,result_outcome,cn,Result-Error,result_error\n2001,PAID,5,x,y\n"))
         assert row.given == {"biller_id": "2001", "cn": "5"}
 
     def test_empty_columns_without_a_name_are_not_read(self, batch: Batch) -> None:
-        """Spreadsheets leave them behind."""
+        """The reader ignores the empty columns that spreadsheets add."""
         assert only(batch("biller_id,,cn,,\n2001,,5,  ,,,\n")).given == {"biller_id": "2001", "cn": "5"}
 
     def test_a_value_in_a_column_without_a_name_is_refused(self, batch: Batch) -> None:
-        """Once for each such column."""
+        """The reader reports the first value of each nameless column and not those below it."""
         assert problems(batch("biller_id,,cn,\n2001,,5,\n2001,x,6,\n2001,y,7,z\n")) == [
             "batch.csv:3: column 2 has no name in the header: name it, or empty its cells",
             "batch.csv:4: column 4 has no name in the header: name it, or empty its cells",
         ]
 
     def test_an_unknown_column_is_named(self, batch: Batch) -> None:
-        """With what can be done about it."""
+        """The message says what to do about the column."""
         assert problem(batch("biller_id,cn,Notes\n2001,5,x\n")) == (
             "batch.csv:1: column 'Notes' is unknown: remove it, name it param.Notes if the biller asks for it, or use "
             "a known name: reference, biller_id, consumer_number, circle, max_amount, ad1 to ad9 and param.NAME"
@@ -198,7 +198,7 @@ class TestHeader:
 
     @pytest.mark.parametrize("name", ["ad0", "ad10", "results", "resultoutcome", "param.", "amount", "PARAM. "])
     def test_what_only_looks_like_a_known_name_is_unknown(self, batch: Batch, name: str) -> None:
-        """Nothing is guessed."""
+        """The reader reports a misspelt column and does not guess which one was meant."""
         said = problem(batch(f"biller,cn,{name}\n1,2,3\n"))
         assert re.match(r"batch.csv:1: column '.*' (is unknown|names no input): ", said)
 
@@ -206,18 +206,18 @@ class TestHeader:
         ("one", "other"), [("cn", "Consumer"), ("ad1", "param.ad1"), ("max", "max"), ("CN", "param.cn")]
     )
     def test_two_columns_of_one_meaning_are_refused(self, batch: Batch, one: str, other: str) -> None:
-        """Neither can be preferred."""
+        """The reader reports both columns and takes the value of neither."""
         said = problems(batch(f"biller_id,consumer_number,{one},{other}\n2001,,3,4\n"))
         assert said[-1].startswith("batch.csv:1: the columns ")
         assert said[-1].endswith(f" and {other!r} mean the same: remove one of them")
 
     def test_names_of_inputs_keep_their_case(self, batch: Batch) -> None:
-        """They are the biller's own."""
+        """The reader keeps the spelling of an input, because the biller chose it."""
         row = only(batch("biller_id,cn,param.Zone,Param.zone\n2001,1,2,3\n"))
         assert row.params == {"cn": "1", "Zone": "2", "zone": "3"}
 
     def test_all_that_is_wrong_with_a_header_is_said(self, batch: Batch) -> None:
-        """In one go."""
+        """The reader reports every problem of the header at once, so that a user mends them in one go."""
         said = problems(batch("circle,Notes\nx,y\n"))
         assert [line.partition(":1: ")[2][:34] for line in said] == [
             "column 'Notes' is unknown: remove ",
@@ -226,7 +226,7 @@ class TestHeader:
         ]
 
     def test_a_file_without_a_header_is_told_so(self, batch: Batch) -> None:
-        """And its first row is not repeated."""
+        """The message does not repeat the first row."""
         said = problem(batch("nov-1,2001,123456789,100\n"))
         assert "'reference,biller_id,consumer_number,max_amount'" in said
         assert "123456789" not in said
@@ -234,14 +234,14 @@ class TestHeader:
 
     @pytest.mark.parametrize("content", ["", "\ufeff", "\n\r\n  \n,,,\n"])
     def test_an_empty_file_is_told_what_to_write(self, batch: Batch, content: str) -> None:
-        """A header and a row."""
+        """The message shows a header and a row that the user can copy."""
         assert problem(batch(content)) == (
             "batch.csv: the file is empty: begin it with a header such as 'reference,biller_id,consumer_number,"
             "max_amount', then rows such as 'nov-2026-1,2001,123456789,5000'"
         )
 
     def test_a_header_alone_is_not_a_batch(self, batch: Batch) -> None:
-        """The message has an example of a row."""
+        """The message shows an example of a row."""
         assert problem(batch(HEADER + "\n,,\n")) == (
             "batch.csv: there are no rows below the header: write one for each bill, such as "
             "'nov-2026-1,2001,123456789,5000'"
@@ -251,13 +251,13 @@ class TestHeader:
 class TestLines:
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
     def test_a_row_knows_the_line_in_which_it_begins(self, batch: Batch, end: str) -> None:
-        """Blank lines and line breaks inside cells count."""
+        """The number counts blank lines and line breaks inside cells."""
         lines = ["", "biller_id,cn,param.x", "2001,1,", "", " ,,", '2001,2,"a', "", 'b"', "2001,3", ""]
         rows = read_rows(batch(end.join(lines)))
         assert [(row.line, row.params["cn"]) for row in rows] == [(3, "1"), (6, "2"), (9, "3")]
 
     def test_a_row_with_too_many_cells_is_refused(self, batch: Batch) -> None:
-        """A comma inside a cell moves all the others."""
+        """A comma inside an unquoted cell moves the cells after it."""
         said = problem(batch(f"{HEADER}a,2001,1,5,,\nb,2001,1,2,450\n"))
         assert said == (
             "batch.csv:3: the row has 5 cells, but the header has 4: put a cell that holds a comma into quotes"
@@ -272,18 +272,18 @@ class TestLines:
         ],
     )
     def test_a_wrong_quote_is_refused(self, batch: Batch, rows: str, said: str) -> None:
-        """With the line in which the row begins, and beside what was found before."""
+        """The message has the line in which the row begins, and the problems before it."""
         found = problems(batch(f"{HEADER}x,2001,,\n{rows}"))
         assert found[0] == "batch.csv:2: consumer_number: is empty: write the consumer number"
         assert found[1].startswith(f"batch.csv:3: {said}")
         assert len(found) == 2
 
     def test_quotes_in_the_header_are_checked_as_well(self, batch: Batch) -> None:
-        """The file is not read on."""
+        """The reader stops after the header."""
         assert problem(batch('biller_id,"cn\n2001,1\n')).startswith("batch.csv:1: a quote is opened")
 
     def test_everything_wrong_is_said_in_the_order_of_the_file(self, batch: Batch) -> None:
-        """Each with its line and column."""
+        """Each problem has its line and column."""
         assert [re.sub(r": [^:]*$", "", line) for line in problems(batch(f"{HEADER}..,x,,y\n,2001,1,\n,0,2,3\n"))] == [
             "batch.csv:2: biller_id",
             "batch.csv:2: consumer_number: is empty",
@@ -293,13 +293,13 @@ class TestLines:
         ]
 
     def test_twenty_problems_are_enough(self, batch: Batch) -> None:
-        """The others are counted."""
+        """The reader reports twenty problems and counts the others."""
         said = problems(batch(HEADER + "".join(f"r{number},0,1,\n" for number in range(25))))
         assert said[19].startswith("batch.csv:21: ")
         assert said[20:] == ["and 5 more"]
 
     def test_a_consumer_number_in_a_wrong_column_is_not_shown(self, batch: Batch) -> None:
-        """Neither by the message nor by what hangs on the error."""
+        """Neither the message nor the error's attributes have the number."""
         for row in (
             "5,98765432100,",
             "98765432100,2001,98765432100",
@@ -317,42 +317,42 @@ class TestLines:
 
 class TestFile:
     def test_a_byte_order_mark_is_not_part_of_the_header(self, batch: Batch) -> None:
-        """Excel writes one."""
+        """The reader finds the first column of a file that Excel saved with a byte order mark."""
         assert only(batch("\ufeffbiller_id,cn\n2001,1\n")).biller_id == 2001
 
     @pytest.mark.parametrize("mark", ["", "\ufeff"])
     def test_another_encoding_is_told_by_its_line(self, batch: Batch, mark: str) -> None:
-        """With what to do about it."""
+        """The message says how to save the file."""
         said = problem(batch(mark.encode() + b"biller_id,cn,ad1\r\n2001,1,x\r\n2001,2,caf\xe9\r\n"))
         assert said == "batch.csv:3: the file is not UTF-8: save it as UTF-8 (Excel: 'CSV UTF-8')"
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
     def test_utf_16_is_not_read(self, batch: Batch, encoding: str) -> None:
-        """Excel calls it Unicode text."""
+        """The message says how to save a file that Excel wrote as «Unicode text»."""
         said = problem(batch("biller_id\tcn\r\n2001\t1\r\n".encode(encoding)))
         assert re.match(r"batch.csv:1: .*save it as UTF-8", said)
 
     def test_a_nul_is_told_by_its_line(self, batch: Batch) -> None:
-        """It is in no cell that anybody typed."""
+        """The message has the line of a character that no person types."""
         assert problem(batch("biller_id,cn\n2001,1\n2001,\0\n")).startswith("batch.csv:3: a NUL character")
 
     def test_a_missing_file_is_told(self, tmp_path: Path) -> None:
-        """By name."""
+        """The message names the file that does not exist."""
         assert problem(tmp_path / "none.csv") == "none.csv: there is no such file"
 
     def test_a_directory_is_told(self, tmp_path: Path) -> None:
-        """It is easily named for a file in it."""
+        """The message explains a path that names a directory."""
         (tmp_path / "bills").mkdir()
         assert problem(tmp_path / "bills") == "bills: this is a directory: name a CSV file in it"
 
     def test_a_file_that_cannot_be_read_is_told(self, tmp_path: Path) -> None:
-        """With the system's own reason."""
+        """The message adds the operating system's reason."""
         loop = tmp_path / "loop.csv"
         loop.symlink_to(loop)
         assert problem(loop) == f"loop.csv: the file cannot be read: {os.strerror(40)}"
 
     def test_a_name_cannot_steer_the_terminal(self, tmp_path: Path) -> None:
-        """Nor add a line to the message."""
+        """A file's name can neither send escape codes nor add a line."""
         assert problem(tmp_path / "a\n\x1b[2Jb.csv") == "a \\x1b[2Jb.csv: there is no such file"
 
 
@@ -367,7 +367,7 @@ class TestReferences:
     @given(st.permutations(ROWS), st.permutations(range(4)))
     @ONE_FILE
     def test_the_same_bills_have_the_same_references(self, tmp_path: Path, rows: list[str], order: list[int]) -> None:
-        """Whatever the order of rows and columns, and whatever ceiling they have."""
+        """The order of rows and columns and the ceilings do not change a reference."""
         path = tmp_path / "november.csv"
         path.write_text("biller_id,cn,circle,ad1\n" + "\n".join(ROWS))
         first = self._derived(path)
@@ -379,13 +379,13 @@ class TestReferences:
         assert len(set(first.values())) == len(ROWS)
 
     def test_a_derived_reference_stays_the_same_for_ever(self, tmp_path: Path) -> None:
-        """A new version that derives another one would pay a repeated batch twice."""
+        """Prevents a double payment: a new version must derive the references of the old one."""
         path = tmp_path / "november 2026.csv"
         path.write_text("biller_id,cn,circle,ad1\n2001,77,MUM,9\n")
         assert only(path).reference_id == "november-2026-685d39426cdc1696"
 
     def test_another_batch_has_other_references(self, batch: Batch) -> None:
-        """Also where nothing of the name's difference can be shown."""
+        """The references differ when the difference of the names cannot be shown."""
         path = batch("biller_id,cn\n2001,77\n")
         names = ["नवंबर-2026", "दिसंबर-2026", "नवंबर", "2026", "a b", "a/b", "x" * 300, "x" * 301, "=1", None]
         found = [read_rows(path, batch=name)[0].reference_id for name in names]
@@ -393,7 +393,7 @@ class TestReferences:
         assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}-[0-9a-f]{16}", one) for one in found)
 
     def test_a_result_file_belongs_to_its_batch(self, tmp_path: Path) -> None:
-        """And so does a name that another file system writes in other code points."""
+        """The references stay the same, also for a name in another Unicode form."""
         found = set()
         for name in ("café.csv", "cafe\u0301.csv", "café.result.csv", "café.tsv"):
             path = tmp_path / name
@@ -402,32 +402,32 @@ class TestReferences:
         assert len(found) == 1
 
     def test_a_batch_needs_a_name(self, batch: Batch) -> None:
-        """An empty one is a variable that is not set."""
+        """The reader refuses an empty name, which an unset variable gives."""
         with pytest.raises(InvalidRequestError, match="the batch has no name: give it one such as november-2026"):
             read_rows(batch("biller_id,cn\n2001,1\n"), batch=" ")
 
     def test_an_own_reference_is_taken_and_an_empty_one_derived(self, batch: Batch) -> None:
-        """Row by row."""
+        """The reader decides row by row, so one file may hold both."""
         rows = read_rows(batch(HEADER + " A/1 é ,2001,1,\n ,2001,1,\n"))
         assert rows[0].reference_id == "A/1 é"
         assert rows[1].reference_id.startswith("batch-")
 
     def test_the_same_reference_twice_names_the_earlier_line(self, batch: Batch) -> None:
-        """Also where that row has another mistake."""
+        """The earlier line is named although its row has another mistake."""
         assert problems(batch(HEADER + "a,2001,1,\nb,2001,2,x\na,2001,3,\nb,2001,4,\n"))[1:] == [
             "batch.csv:4: reference: is already used in line 2: give each bill one of its own",
             "batch.csv:5: reference: is already used in line 3: give each bill one of its own",
         ]
 
     def test_the_same_bill_twice_names_the_earlier_line(self, batch: Batch) -> None:
-        """It would be paid twice, or look as if it had been."""
+        """The bill would be paid twice, or look as if it had been."""
         assert problem(batch("biller_id,cn,max\n2001,1,5\n2001,2,\n2001,1,6\n")) == (
             "batch.csv:4: the same biller and consumer as line 2: remove one of the two, or give them references of "
             "their own"
         )
 
     def test_a_reference_may_not_be_another_rows_derived_one(self, batch: Batch) -> None:
-        """However unlikely that is."""
+        """The reader reports the clash, which would make one bill of two rows."""
         derived = only(batch("biller_id,cn\n2001,1\n")).reference_id
         for rows in (f",2001,1,\n{derived},2001,2,\n", f"{derived},2001,2,\n,2001,1,\n"):
             said = problem(batch(HEADER + rows))
@@ -435,7 +435,7 @@ class TestReferences:
 
     @pytest.mark.parametrize("cell", [".", "..", "a\x1bb", "a\nb"])
     def test_a_reference_can_be_looked_up(self, batch: Batch, cell: str) -> None:
-        """It becomes part of a path."""
+        """The reader refuses references that cannot be part of a path."""
         assert problem(batch(f'{HEADER}"{cell}",2001,1,\n')).startswith("batch.csv:2: reference: it ")
 
 
@@ -447,7 +447,7 @@ CELLS = st.one_of(st.sampled_from(["2001", "1", "77", "5.50", "", " ", '"', "1E+
 
 @st.composite
 def nearly_files(draw: st.DrawFn) -> bytes:
-    """Return files that are close to a batch."""
+    """Draw texts that are close to a batch file."""
     header = draw(st.lists(NAMES, max_size=6)) + draw(st.sampled_from([["biller_id", "cn"], []]))
     rows = draw(st.lists(st.lists(CELLS, max_size=len(header) + 1), max_size=4))
     delimiter, end = draw(st.sampled_from(",;\t")), draw(st.sampled_from(["\n", "\r", "\r\n"]))
@@ -461,7 +461,7 @@ def nearly_files(draw: st.DrawFn) -> bytes:
 @given(st.one_of(st.binary(), st.text().map(lambda text: text.encode("utf-8", "replace")), nearly_files()))
 @ONE_FILE
 def test_any_file_gives_rows_or_says_what_is_wrong(tmp_path: Path, data: bytes) -> None:
-    """And never anything else, in lines that begin with the file's name."""
+    """Every text gives rows, or problems that begin with the file's name."""
     path = tmp_path / "batch.csv"
     path.write_bytes(data)
     try:

@@ -32,7 +32,7 @@ async def created(enkash: Enkash, reference: str = "inv-1", *, biller: str = "20
 
 
 def answering(payload: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
-    """A server that lets anybody log in and answers everything else with one payload, given as JSON."""
+    """A server that accepts every login and answers everything else with one payload, given as JSON."""
     token = b'{"accessToken":"raw-token","expiresIn":3600}'
     envelope = f'{{"response_code":0,"response_message":"Success","payload":{payload}}}'.encode("ascii")
 
@@ -57,14 +57,14 @@ def variables(base_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 class TestEveryCommand:
     async def test_version_names_the_program(self, cli: Enkash) -> None:
-        """`enkash --version`."""
+        """`enkash --version` prints the program's name and version and nothing else."""
         run = await cli("--version")
         assert (run.code, run.err) == (0, "")
         assert re.fullmatch(r"enkash \d+\.\d+\.\d+\S*\n", run.out)
 
     @pytest.mark.parametrize("argv", [(), ("--help",), ("-h",)])
     async def test_help_lists_the_commands(self, cli: Enkash, argv: tuple[str, ...]) -> None:
-        """Also where nothing is asked for."""
+        """`enkash` without arguments prints the same help."""
         run = await cli(*argv)
         assert (run.code, run.err) == (0, "")
         for command in ("bill", "billers", "demo", "sandbox", "token"):
@@ -84,7 +84,7 @@ class TestEveryCommand:
         ],
     )
     async def test_missing_variables_are_named_in_one_line(self, cli: Enkash, argv: tuple[str, ...]) -> None:
-        """With exit code 2 and nothing on standard output."""
+        """The command exits with 2 and prints nothing on standard output."""
         run = await cli(*argv)
         assert (run.code, run.out) == (2, "")
         assert run.err == (
@@ -130,7 +130,7 @@ class TestEveryCommand:
     async def test_a_wrong_argument_is_told_in_one_line(
         self, enkash: Enkash, sandbox: Sandbox, argv: tuple[str, ...], said: str
     ) -> None:
-        """With exit code 2, and nothing was sent."""
+        """The command exits with 2 and sends nothing."""
         run = await enkash(*argv)
         assert (run.code, run.out) == (2, "")
         assert run.err.startswith("enkash: ")
@@ -139,7 +139,7 @@ class TestEveryCommand:
         assert not sandbox.counts
 
     async def test_a_missing_extra_is_told_in_one_line(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It says how to install it."""
+        """The line says how to install the extra."""
         for name in [name for name in sys.modules if name.startswith("enkash_async.cli")]:
             monkeypatch.delitem(sys.modules, name)
         with monkeypatch.context() as inside:
@@ -154,14 +154,14 @@ class TestEveryCommand:
 
 class TestToken:
     async def test_it_tells_the_lifetime(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """And the generation, never the token."""
+        """The command prints lifetime and generation and not the token."""
         run = await enkash("token")
         assert (run.code, run.err) == (0, "")
         assert run.out == f"Login works: {sandbox.base_url}\nThe token is good for 3600 s (generation 1).\n"
         assert sandbox.counts == {"token": 1}
 
     async def test_json_has_the_state_of_the_provider(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Seconds are numbers."""
+        """`token --json` prints seconds as numbers, beside the provider's state."""
         run = await enkash("token", "--json")
         assert (run.code, run.err) == (0, "")
         assert run.json["base_url"] == sandbox.base_url
@@ -172,7 +172,7 @@ class TestToken:
     async def test_refused_credentials_are_one_line(
         self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One attempt is made, and the wrong password is not repeated."""
+        """The command makes one attempt and does not repeat the password."""
         monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
         run = await enkash("token")
         assert (run.code, run.out) == (1, "")
@@ -184,7 +184,7 @@ class TestToken:
 
 class TestBillers:
     async def test_a_table_shows_inputs(self, enkash: Enkash) -> None:
-        """What to give with -p stands beside its name."""
+        """The table has the option `-p` beside the name of each input."""
         run = await enkash("billers", "--category", "ELECTRICITY")
         assert (run.code, run.err) == (0, "")
         rows = run.out.splitlines()
@@ -193,7 +193,7 @@ class TestBillers:
         assert "cn (Consumer Number), ad1 (Billing Unit), ad2 (Processing Cycle)" in rows[3]
 
     async def test_json_lists_every_biller(self, enkash: Enkash) -> None:
-        """Members have their Python names."""
+        """`billers --json` prints all ten billers, whose members have their Python names."""
         found = (await enkash("billers", "--json")).json
         assert len(found) == 10
         assert found[0] == {
@@ -205,21 +205,21 @@ class TestBillers:
         }
 
     async def test_categories(self, enkash: Enkash) -> None:
-        """As a table, and as JSON with what the SDK does not know under `extra`."""
+        """The command prints a table, or JSON with unknown members under `extra`."""
         table = await enkash("billers", "--categories")
         assert table.out.split()[2:] == ["ELECTRICITY", "WATER", "BROADBAND", "GAS", "MOBILE_POSTPAID"]
         found = (await enkash("billers", "--categories", "--json")).json
         assert found[0] == {"name": "ELECTRICITY", "extra": {"count": 3}}
 
     async def test_no_billers_is_said_aside(self, enkash: Enkash) -> None:
-        """Standard output stays empty, and JSON is an empty list."""
+        """Standard output is empty, or an empty list as JSON."""
         assert await enkash("billers", "--category", "OPERA") == Run(0, "", "no billers\n")
         assert await enkash("billers", "--category", "OPERA", "--json") == Run(0, "[]\n", "")
 
 
 class TestBillFetch:
     async def test_members_are_lines(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Money is in rupees; what is not set is left out."""
+        """The command prints money in rupees and omits unset members."""
         run = await enkash("bill", "fetch", "2001", *CONSUMER)
         assert (run.code, run.err) == (0, "")
         assert re.search(r"^bill_net_amount +₹ \d,\d{3}\.\d\d$", run.out, re.MULTILINE)
@@ -227,14 +227,14 @@ class TestBillFetch:
         assert "create_bill" not in sandbox.counts
 
     async def test_json_has_exact_numbers(self, enkash: Enkash) -> None:
-        """And every member, null where EnKash left it out."""
+        """The document has every member, with null where EnKash omitted it."""
         run = await enkash("bill", "fetch", "2003", *CONSUMER, "--circle", "AGRA", "--json")
         assert isinstance(run.json["bill_net_amount"], Decimal)
         assert run.json["status_message"] is None
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", run.json["bill_due_date"])
 
     async def test_an_error_of_enkash_is_one_line(self, enkash: Enkash) -> None:
-        """Exit code 1."""
+        """The command exits with 1 and prints one line on standard error and nothing on standard output."""
         run = await enkash("bill", "fetch", "2102", *CONSUMER, "--json")
         assert (run.code, run.out) == (1, "")
         assert "the biller is not active" in run.err
@@ -243,7 +243,7 @@ class TestBillFetch:
 
 class TestBillCreate:
     async def test_the_reference_is_printed_before_anything_is_created(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """On standard error, with the command that finds the bill again."""
+        """Standard error has it, with the command that finds the bill."""
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv 1")
         assert run.code == 0
         assert run.err == "reference inv 1 (to look it up: enkash bill get --reference 'inv 1')\n"
@@ -252,31 +252,31 @@ class TestBillCreate:
         assert sandbox.counts == {"token": 1, "fetch_bill": 1, "create_bill": 1}
 
     async def test_a_reference_is_made_up(self, enkash: Enkash) -> None:
-        """The bill carries the one that was printed."""
+        """The bill has the reference that the command printed."""
         run = await enkash("bill", "create", "2001", *CONSUMER, "--json")
         made = re.match(r"reference ([0-9a-f]{32}) ", run.err)
         assert made is not None
         assert run.json["reference_id"] == made[1]
 
     async def test_a_part_of_the_bill_is_paid(self, enkash: Enkash) -> None:
-        """The amount goes out as it was written."""
+        """The request has the amount as the user wrote it."""
         run = await enkash("bill", "create", "2001", *CONSUMER, "--amount", "10.50", "--json")
         assert '"amount":10.50,' in run.out
 
     async def test_without_a_fetch_an_amount_is_needed(self, enkash: Any) -> None:
-        """Nobody is to pay a sum that was never shown."""
+        """The command refuses to pay a sum that it never showed."""
         run = await enkash("bill", "create", "2003", *CONSUMER, "--no-fetch")
         assert run.code == 2
         assert "--no-fetch needs an amount: --amount 2450.75" in run.err
 
     async def test_a_bill_can_be_created_without_fetching(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """With the amount that is given."""
+        """The bill has the given amount."""
         run = await enkash("bill", "create", "2003", *CONSUMER, "--circle=AHM", "--no-fetch", "--amount=25", "--json")
         assert run.json["amount"] == 25
         assert sandbox.counts == {"token": 1, "add_bill": 1}
 
     async def test_a_biller_without_a_bill_is_no_wrong_argument(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Exit code 1 with the biller's message, and nothing was created."""
+        """The command exits with 1 and the biller's message and creates nothing."""
         run = await enkash("bill", "create", "2202", *CONSUMER)
         assert (run.code, run.out) == (1, "")
         assert "\nenkash: nothing was created: the fetched bill has no amount to pay" in run.err
@@ -284,14 +284,14 @@ class TestBillCreate:
         assert "create_bill" not in sandbox.counts
 
     async def test_the_same_bill_again_is_the_bill_there_is(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Repeating the command with its reference is harmless."""
+        """The command with the same reference prints the same bill."""
         known = await created(enkash, "inv-1")
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
         assert (run.code, run.json["utility_enkash_id"], run.json["recovered"]) == (0, known, True)
         assert len(sandbox.ledger.search()) == 1
 
     async def test_a_reference_of_another_bill(self, enkash: Enkash) -> None:
-        """Exit code 1; it says what differs."""
+        """The command exits with 1 and says what differs."""
         await created(enkash, "inv-1")
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--amount", "10.50")
         assert (run.code, run.out) == (1, "")
@@ -299,7 +299,7 @@ class TestBillCreate:
 
     @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
     async def test_an_unclear_end_is_looked_up(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
-        """The bill is found, and says so; it was sent once."""
+        """The command creates once and prints the bill as looked up."""
         sandbox.faults.add("create_bill", how)
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--json")
         assert (run.code, run.json["reference_id"], run.json["recovered"]) == (0, "inv-1", True)
@@ -307,7 +307,7 @@ class TestBillCreate:
 
     @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
     async def test_an_unclear_end_has_its_own_exit_code(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
-        """Where it does not show in time; the message gives the command that later finds the one bill there is."""
+        """The message has the command that finds the bill later."""
         sandbox.faults.add("create_bill", how)
         sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR)
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--settle", "0", "--json")
@@ -322,7 +322,7 @@ class TestBillCreate:
 
 class TestBillGet:
     async def test_by_id_and_by_reference(self, enkash: Enkash) -> None:
-        """Both give the same bill, with its outcome."""
+        """Both options print the same bill with its outcome."""
         known = await created(enkash)
         by_id = (await enkash("bill", "get", known, "--json")).json
         by_reference = (await enkash("bill", "get", "--reference", "inv-1", "--json")).json
@@ -332,7 +332,7 @@ class TestBillGet:
         assert by_id["company_biller"]["biller"]["name"] == "Sahyadri Electricity"
 
     async def test_inner_members_have_a_line_each(self, enkash: Enkash) -> None:
-        """Named by the way to them."""
+        """The line names an inner member by its path."""
         run = await enkash("bill", "get", await created(enkash))
         assert re.search(r"^company_biller\.biller\.name +Sahyadri Electricity$", run.out, re.MULTILINE)
         assert re.search(r"^company_biller\.biller_params\.1\.key +cn$", run.out, re.MULTILINE)
@@ -342,7 +342,7 @@ class TestBillGet:
     async def test_it_waits_until_the_bill_is_settled(
         self, enkash: Enkash, sandbox: Sandbox, by_reference: bool
     ) -> None:
-        """A settled bill is shown at once."""
+        """The command prints a settled bill at once."""
         known = await created(enkash)
         assert (await enkash("bill", "confirm", known, "--yes")).code == 0
         which = ("--reference", "inv-1") if by_reference else (known,)
@@ -350,21 +350,21 @@ class TestBillGet:
         assert (run.code, run.json["outcome"]) == (0, "PAID")
 
     async def test_a_bill_that_is_not_settled_in_time_is_shown(self, enkash: Enkash) -> None:
-        """As it stands, with exit code 1; a reference leads to its id."""
+        """The command prints its state and exits with 1, also for a reference."""
         known = await created(enkash)
         run = await enkash("bill", "get", "--reference", "inv-1", "--wait", "0", "--json")
         assert (run.code, run.json["outcome"]) == (1, "PENDING")
         assert run.err == f"enkash: bill {known} is not settled after 0 s; it may still settle\n"
 
     async def test_a_wait_that_never_sees_the_bill(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Nothing is shown then."""
+        """The command exits with 1, says that the bill is not settled, and shows no bill."""
         sandbox.faults.add("bill", FaultKind.SERVER_ERROR, times=None)
         run = await enkash("bill", "get", await created(enkash), "--wait", "0", "--json")
         assert (run.code, run.out) == (1, "")
         assert "is not settled after 0 s" in run.err
 
     async def test_an_unknown_bill(self, enkash: Enkash) -> None:
-        """Exit code 1."""
+        """The command exits with 1 and prints EnKash's words for a bill that it does not know."""
         run = await enkash("bill", "get", "--reference", "nobody", "--json")
         assert (run.code, run.out) == (1, "")
         assert "No utility payment found" in run.err
@@ -372,7 +372,7 @@ class TestBillGet:
 
 class TestBillSearch:
     async def test_options_are_filters(self, enkash: Enkash) -> None:
-        """Each narrows the search."""
+        """Each option of `bill search` narrows the list of bills."""
         known = await created(enkash)
         await enkash("bill", "confirm", known, "--yes")
         other = await created(enkash, "inv-2")
@@ -387,7 +387,7 @@ class TestBillSearch:
         assert await ids("--to", "2020-01-01") == []
 
     async def test_a_table_is_never_cut_off(self, enkash: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A line a bill when piped, however narrow; no escape codes."""
+        """The piped table has one line a bill and no escape code at any width."""
         known = await created(enkash, "r" * 90)
         monkeypatch.setenv("COLUMNS", "40")
         run = await enkash("bill", "search")
@@ -397,7 +397,7 @@ class TestBillSearch:
         assert "\x1b" not in run.out
 
     async def test_a_narrow_terminal_gets_records(self, enkash: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A table that does not fit is told member by member."""
+        """The command prints a table that does not fit member by member."""
         known = await created(enkash, "r" * 90)
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")
@@ -408,7 +408,7 @@ class TestBillSearch:
         assert lines[-1] == ""
 
     async def test_a_limit_is_told(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """On standard error, and only where there are more."""
+        """Standard error names the limit only where there are more bills."""
         for number in range(3):
             await created(enkash, f"inv-{number}")
         less = await enkash("bill", "search", "--limit", "2", "--json")
@@ -418,13 +418,13 @@ class TestBillSearch:
         assert (len(exact.json), exact.err) == (3, "")
 
     async def test_no_bills_is_said_aside(self, enkash: Enkash) -> None:
-        """Standard output stays empty, and JSON is an empty list."""
+        """Standard output is empty, or an empty list as JSON."""
         assert await enkash("bill", "search") == Run(0, "", "no bills\n")
         assert await enkash("bill", "search", "--json") == Run(0, "[]\n", "")
 
 
 class CtrlC:
-    """Standard input at which somebody presses Ctrl-C."""
+    """Standard input at which the user presses Ctrl-C."""
 
     def readline(self) -> str:
         raise KeyboardInterrupt
@@ -432,7 +432,7 @@ class CtrlC:
 
 class TestBillConfirm:
     async def test_yes_on_the_command_line(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """The debit is made once for each id, in one call."""
+        """The command sends one call and debits each id once."""
         known = await created(enkash)
         run = await enkash("bill", "confirm", known, known, "--yes", "--remarks", "July bills")
         assert (run.code, run.err) == (0, "")
@@ -440,7 +440,7 @@ class TestBillConfirm:
         assert [debit.utility_enkash_id for debit in sandbox.ledger.debits] == [known]
 
     async def test_yes_at_the_prompt(self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The question goes to standard error, so that JSON stays alone."""
+        """Standard error has the question, and standard output the JSON alone."""
         first, second = await created(enkash, "inv-1"), await created(enkash, "inv-2")
         monkeypatch.setattr("sys.stdin", io.StringIO("Yes\n"))
         run = await enkash("bill", "confirm", first, second, "--json")
@@ -453,7 +453,7 @@ class TestBillConfirm:
     async def test_anything_but_yes_sends_nothing(
         self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, answer: str
     ) -> None:
-        """Exit code 1."""
+        """The command exits with 1 and sends no request after any answer except «y» or «yes»."""
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         run = await enkash("bill", "confirm", "U1")
         assert (run.code, run.out) == (1, "")
@@ -464,7 +464,7 @@ class TestBillConfirm:
     async def test_nobody_to_ask_is_a_wrong_call(
         self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A script has to say --yes."""
+        """The command asks a script for `--yes`."""
         monkeypatch.setattr("sys.stdin", io.StringIO(""))
         run = await enkash("bill", "confirm", "U1")
         assert (run.code, run.out) == (2, "")
@@ -474,7 +474,7 @@ class TestBillConfirm:
     async def test_ctrl_c_at_the_prompt(
         self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Exit code 130, and nothing was sent."""
+        """The command exits with 130 and sends nothing."""
         monkeypatch.setattr("sys.stdin", CtrlC())
         run = await enkash("bill", "confirm", "U1")
         assert (run.code, run.out) == (130, "")
@@ -482,7 +482,7 @@ class TestBillConfirm:
         assert not sandbox.counts
 
     async def test_confirming_again_is_harmless(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """What was confirmed before counts as confirmed, and is not sent again."""
+        """The command counts the bill as confirmed and does not send it again."""
         known = await created(enkash)
         for _ in range(2):
             run = await enkash("bill", "confirm", known, "--yes", "--json")
@@ -490,7 +490,7 @@ class TestBillConfirm:
         assert sandbox.counts["confirm_debit"] == 1
 
     async def test_an_unclear_end_is_read_back(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """The debit shows, so it was confirmed."""
+        """The command reports the bill as confirmed, because EnKash shows the debit."""
         known = await created(enkash)
         sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER)
         run = await enkash("bill", "confirm", known, "--yes", "--json")
@@ -498,7 +498,7 @@ class TestBillConfirm:
         assert len(sandbox.ledger.debits) == 1
 
     async def test_an_unclear_end_names_the_bills(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Where they do not show as confirmed in time: exit code 3, with a command for each."""
+        """The command exits with 3 and prints a command for each bill."""
         first = await created(enkash)
         sandbox.ledger.new_id = lambda: "a b"
         second = await created(enkash, "inv-2")
@@ -508,7 +508,7 @@ class TestBillConfirm:
         assert f"enkash bill get {first} && enkash bill get 'UTIL-a b' (cause: " in run.err
 
     async def test_bills_end_in_groups(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """An unclear group outweighs a failed one; every id is told."""
+        """The table has every id, and the unclear group decides the exit code."""
         known = await created(enkash)
         sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
         run = await enkash("bill", "confirm", known, "U0", "--yes", "--settle", "0", "--json")
@@ -519,7 +519,7 @@ class TestBillConfirm:
         assert sandbox.counts["confirm_debit"] == 1
 
     async def test_bills_that_all_fail(self, enkash: Enkash, sandbox: Sandbox) -> None:
-        """Exit code 1, and the reasons in the table: an unknown bill, and one that could not be looked at."""
+        """The command exits with 1 and prints a reason for each bill."""
         sandbox.faults.add("bill", FaultKind.SERVER_ERROR)
         run = await enkash("bill", "confirm", "U0", "U1", "--yes")
         assert run.code == 1
@@ -533,7 +533,7 @@ class TestHostileReplies:
     NAME = r"[bold]\u001b[31mred\ud800 \u202e\nX[/bold] :smile: \u0939\u200d"
 
     async def test_text_is_printed_and_not_obeyed(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No markup, no escape code, no half of a surrogate pair, no turn of the writing direction."""
+        """The command prints no markup, escape code, half surrogate pair or direction mark."""
         bill = (
             f'{{"utilityEnkashId":"U1","companyName":"{self.NAME}","amount":100000000000000.07,"new\u005cu001b":[1]}}'
         )
@@ -550,7 +550,7 @@ class TestHostileReplies:
         assert exact.json["company_name"] == json.loads(f'"{self.NAME}"')
 
     async def test_tables_take_any_text(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A biller may call itself whatever it likes."""
+        """The command prints any name that a biller may have."""
         billers = f'[{{"billerId":7,"name":"{self.NAME}","billerParams":[{{"key":"cn"}}]}}]'
         async with raw_server(answering(billers)) as server:
             with variables(server.base_url, monkeypatch):
@@ -560,7 +560,7 @@ class TestHostileReplies:
         assert "\x1b" not in run.out
 
     async def test_a_stream_without_the_rupee_sign(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The amount is told with letters, other characters as escapes."""
+        """The command writes the amount with letters and other characters as escapes."""
         narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         async with raw_server(answering(r'{"utilityEnkashId":"U\u0939","amount":2450.75}')) as server:
             with variables(server.base_url, monkeypatch), contextlib.redirect_stdout(narrow):
@@ -575,7 +575,7 @@ class TestHostileReplies:
     async def test_a_reply_that_is_nested_too_deeply(
         self, cli: Enkash, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
     ) -> None:
-        """Printed, or refused in one line: by the command from some depth on, and by the SDK from a greater one on."""
+        """The command prints the reply, or refuses it in one line."""
         ends: list[str] = []
         # How deep either goes is for each version of Python to say.
         for depth in (400, 500, 700, 950, 1200, 1500, 100_000):
@@ -593,7 +593,7 @@ class TestHostileReplies:
 
 
 class StopWhenAnnounced(io.StringIO):
-    """Standard output that ends the sandbox once it has said where it listens."""
+    """Standard output that ends the sandbox once its address is printed."""
 
     def flush(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -601,7 +601,7 @@ class StopWhenAnnounced(io.StringIO):
 
 class TestSandboxCommand:
     def test_the_shell_gets_lines_to_paste(self, capsys: pytest.CaptureFixture[str]) -> None:
-        """Standard output holds nothing else."""
+        """Standard output holds export lines alone, and the explanation goes to standard error."""
         with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
             assert main(["sandbox", "--settle-after", "0.1"]) == 0
         lines = printed.getvalue().splitlines()
@@ -611,14 +611,14 @@ class TestSandboxCommand:
         assert "until Ctrl-C; its credentials are made up." in capsys.readouterr().err
 
     def test_json_has_the_variables(self) -> None:
-        """In one document."""
+        """`sandbox --json` prints one document with the variables and the URL of the sandbox."""
         with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
             assert main(["sandbox", "--json"]) == 0
         document = json.loads(printed.getvalue())
         assert document["environ"]["ENKASH_BASE_URL"] == document["base_url"]
 
     async def test_a_taken_port_is_one_line(self, cli: Enkash) -> None:
-        """Exit code 1."""
+        """The command exits with 1 and explains the taken port in one line."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()

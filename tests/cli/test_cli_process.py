@@ -26,7 +26,7 @@ BARE = {
 
 @attrs.frozen
 class Ended:
-    """What a process ended with and printed."""
+    """The exit code and the output of a process."""
 
     code: int | None
     out: str
@@ -49,14 +49,14 @@ async def enkash(environ: Mapping[str, str], *argv: str) -> Ended:
 
 
 async def test_a_missing_variable_is_one_line() -> None:
-    """No traceback, nothing on standard output, exit code 2."""
+    """The process exits with 2, without a traceback and with empty standard output."""
     ended = await enkash({}, "token")
     assert (ended.code, ended.out) == (2, "")
     assert re.fullmatch(r"enkash: set the environment variables ENKASH_BASE_URL, .*ENKASH_PASSWORD\n", ended.err)
 
 
 async def test_a_login_works(sandbox: Sandbox) -> None:
-    """And shows neither token nor password."""
+    """The process prints neither token nor password."""
     ended = await enkash(sandbox.environ(), "token", "--json")
     assert (ended.code, ended.err) == (0, "")
     assert json.loads(ended.out)["expires_in"] == 3600
@@ -64,8 +64,8 @@ async def test_a_login_works(sandbox: Sandbox) -> None:
         assert secret not in ended.out
 
 
-async def test_the_library_s_warnings_stay_out_of_the_way(sandbox: Sandbox) -> None:
-    """A refused login is one line, not one beside a log record."""
+async def test_the_librarys_warnings_are_not_shown(sandbox: Sandbox) -> None:
+    """A refused login prints one line and no log record."""
     ended = await enkash({**sandbox.environ(), "ENKASH_PASSWORD": "wrong-password"}, "token")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("enkash: EnKash refused the login")
@@ -73,7 +73,7 @@ async def test_the_library_s_warnings_stay_out_of_the_way(sandbox: Sandbox) -> N
 
 
 async def test_an_unclear_create_ends_with_three(sandbox: Sandbox) -> None:
-    """Where it does not show in time: the reference stands on standard error, and finds the bill later."""
+    """Standard error has the reference, which finds the bill later."""
     sandbox.faults.add("create_bill", FaultKind.DROP_AFTER)
     sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR)
     ended = await enkash(
@@ -88,7 +88,7 @@ async def test_an_unclear_create_ends_with_three(sandbox: Sandbox) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT for another process")
 async def test_ctrl_c_while_a_bill_is_created_leaves_the_reference(sandbox: Sandbox) -> None:
-    """Exit code 130, one line, no traceback; the reference was told before."""
+    """The process exits with 130, one line and the reference that it printed before."""
     sandbox.faults.add("create_bill", FaultKind.SLOW, delay=3600.0)
     process = await start(sandbox.environ(), "bill", "create", "2001", *CONSUMER, "--reference", "inv-8")
     while not sandbox.counts["create_bill"]:
@@ -105,7 +105,7 @@ async def test_ctrl_c_while_a_bill_is_created_leaves_the_reference(sandbox: Sand
 
 
 async def test_a_reader_that_leaves_early_is_no_traceback(sandbox: Sandbox) -> None:
-    """As in `enkash billers | head -1`."""
+    """The process ends as in `enkash billers | head -1`."""
     process = await start(sandbox.environ(), "billers")
     assert process.stdout is not None
     process.stdout._transport.close()  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ async def test_a_reader_that_leaves_early_is_no_traceback(sandbox: Sandbox) -> N
 
 
 async def test_a_debit_is_confirmed_at_the_prompt(sandbox: Sandbox) -> None:
-    """The whole road, command by command."""
+    """The commands from the fetch to the paid bill work one after the other."""
     bill = json.loads((await enkash(sandbox.environ(), "bill", "create", "2001", *CONSUMER, "--json")).out)
     process = await start(sandbox.environ(), "bill", "confirm", bill["utility_enkash_id"], "--json")
     assert process.stdin is not None
@@ -129,14 +129,14 @@ async def test_a_debit_is_confirmed_at_the_prompt(sandbox: Sandbox) -> None:
 
 
 async def test_a_narrow_encoding_prints_all_the_same(sandbox: Sandbox) -> None:
-    """A rupee sign that the stream lacks becomes letters."""
+    """The process writes letters for a rupee sign that the stream lacks."""
     ended = await enkash({**sandbox.environ(), "PYTHONIOENCODING": "ascii"}, "bill", "fetch", "2001", *CONSUMER)
     assert (ended.code, ended.err) == (0, "")
     assert re.search(r"^bill_amount +Rs \d", ended.out, re.MULTILINE)
 
 
 async def test_without_the_extra_it_says_what_to_install() -> None:
-    """Exit code 2 and one line."""
+    """The process exits with 2 and one line."""
     program = "import sys; sys.modules['rich'] = None; from enkash_async.__main__ import main; sys.exit(main(['demo']))"
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=BARE, stdout=PIPE, stderr=PIPE)
     ended = await end(process)

@@ -1,4 +1,4 @@
-"""`enkash token` with a Redis behind it: one login for all commands, how the account stands, and opening the guard."""
+"""`enkash token` with Redis: one login for all commands, the account's status, and a reset of the guard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def shared(enkash: Enkash, redis_server: Server, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_commands_share_one_login(shared: Enkash, sandbox: Sandbox) -> None:
-    """The second says whose token it is."""
+    """The second command says that the token is shared."""
     first, second = await shared("token"), await shared("token")
     assert first.out.startswith(f"Login works: {sandbox.base_url}\n")
     assert second.out.startswith(f"A shared token serves: {sandbox.base_url}\nThe token is good for 3")
@@ -32,7 +32,7 @@ async def test_commands_share_one_login(shared: Enkash, sandbox: Sandbox) -> Non
 
 
 async def test_status_makes_no_login(shared: Enkash, sandbox: Sandbox) -> None:
-    """Of an account that nobody has used yet."""
+    """The command prints the status of an unused account."""
     run = await shared("token", "status")
     assert (run.code, run.err) == (0, "")
     account, _, told = run.out.partition("\n")
@@ -42,7 +42,7 @@ async def test_status_makes_no_login(shared: Enkash, sandbox: Sandbox) -> None:
 
 
 async def test_status_tells_of_the_token(shared: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How it is kept, and whether this process could use it."""
+    """The command says how the token is sealed and whether this process can use it."""
     await shared("token")
     plain = await shared("token", "status")
     assert ", in plain text (generation " in plain.out
@@ -56,7 +56,7 @@ async def test_status_tells_of_the_token(shared: Enkash, monkeypatch: pytest.Mon
 
 
 async def test_status_as_json(shared: Enkash) -> None:
-    """Every member, by its name."""
+    """`token status --json` prints the account's status under the names of its members."""
     await shared("token")
     run = await shared("token", "status", "--json")
     assert run.json["remaining"] > 3500
@@ -67,7 +67,7 @@ async def test_status_as_json(shared: Enkash) -> None:
 async def test_refused_credentials_are_tried_once(
     shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By any number of commands; a corrected password works at once."""
+    """Further commands make no login, and a corrected password works at once."""
     right = sandbox.credentials.password
     monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
     runs = [await shared("token") for _ in range(3)]
@@ -83,7 +83,7 @@ async def test_refused_credentials_are_tried_once(
 async def test_two_wrong_passwords_close_the_guard_and_a_reset_opens_it(
     shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then the right one has its turn."""
+    """The right password works after the reset."""
     right = sandbox.credentials.password
     for wrong in ("wrong-one", "wrong-two", "wrong-three"):
         monkeypatch.setenv("ENKASH_PASSWORD", wrong)
@@ -100,7 +100,7 @@ async def test_two_wrong_passwords_close_the_guard_and_a_reset_opens_it(
 async def test_a_locked_account_is_said_to_be_locked(
     shared: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody tries any more, until an operator says so."""
+    """No command logs in until an operator resets the guard."""
     for _ in range(3):
         with pytest.raises(Exception, match="wrong"):
             sandbox.ledger.accounts.log_in(sandbox.credentials.username, "wrong")
@@ -113,7 +113,7 @@ async def test_a_locked_account_is_said_to_be_locked(
 
 @pytest.mark.parametrize("command", ["status", "reset-guard"])
 async def test_without_redis_there_is_nothing_to_look_at(enkash: Enkash, command: str) -> None:
-    """The message names the variable."""
+    """The command exits with 2 and names the variable that the user has to set."""
     run = await enkash("token", command)
     assert (run.code, run.out) == (2, "")
     assert "ENKASH_REDIS_URL" in run.err
@@ -123,7 +123,7 @@ async def test_without_redis_there_is_nothing_to_look_at(enkash: Enkash, command
 async def test_an_unreachable_redis_is_one_line(
     enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    """And no login is made behind its back; the password of the URL is not shown."""
+    """The command makes no login and hides the password of the URL."""
     monkeypatch.setenv("ENKASH_REDIS_URL", "redis://me:s3cret-redis@127.0.0.1:1/0")
     run = await enkash("token", *command)
     assert (run.code, run.out) == (1, "")

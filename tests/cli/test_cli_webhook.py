@@ -1,4 +1,4 @@
-"""`enkash webhook`: posts from one process to another, and what neither of them tells."""
+"""`enkash webhook`: posts from one process to another, and the secrets that neither shows."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def no_headers_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @attrs.frozen
 class Listening:
-    """`enkash webhook listen` in a process of its own."""
+    """A process that runs `enkash webhook listen`."""
 
     process: asyncio.subprocess.Process
     url: str
     second: str
 
     async def line(self) -> str:
-        """Return the next line that it shows."""
+        """Return the next line of standard output."""
         assert self.process.stdout is not None
         return (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode()
 
@@ -68,7 +68,7 @@ class Listening:
         return (await asyncio.wait_for(self.process.stderr.readline(), 20)).decode()
 
     async def end(self, number: signal.Signals | None = None) -> Run:
-        """Wait for the end, after a signal where one is given, and return what else was printed."""
+        """Wait for the end, after a signal where one is given, and return the remaining output."""
         if number is not None:
             self.process.send_signal(number)
         out, err = await asyncio.wait_for(self.process.communicate(), 20)
@@ -105,7 +105,7 @@ async def post(url: str, body: bytes, key: str = HUSH) -> int:
 
 
 async def test_the_line_that_is_printed_can_be_pasted(cli: Enkash) -> None:
-    """With neither option nor variable; what arrives is shown masked, as what somebody posted."""
+    """The printed command posts an event, which the listener shows masked."""
     async with listening() as listener:
         prefix, _, pasted = listener.second.partition(": enkash ")
         assert prefix == "In another shell"
@@ -120,7 +120,7 @@ async def test_the_line_that_is_printed_can_be_pasted(cli: Enkash) -> None:
 
 
 async def test_what_is_refused_is_noted_in_one_line_each(cli: Enkash) -> None:
-    """Without a value, a header or a traceback; a duplicate is answered with 200 and not shown again."""
+    """The line has no value, header or traceback; a duplicate gets 200 and is not shown."""
     environ = {"ENKASH_WEBHOOK_HEADERS": f"{HEADER}\n\nx-webhook-key=older-{HUSH}\n"}
     async with listening("--path", "/enkash", environ=environ) as listener:
         assert listener.second == "A post has to carry: X-Webhook-Key\n"
@@ -143,7 +143,7 @@ async def test_what_is_refused_is_noted_in_one_line_each(cli: Enkash) -> None:
 
 
 async def no_http(url: str) -> None:
-    """Send what aiohttp would log with the line itself, and wait for the answer."""
+    """Send bytes that aiohttp would log with the line itself, and wait for the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", URL(url).port)
     writer.write(f"POST / HTTP/1.1\r\nX-Webhook-Key\x00: {HUSH}\r\n\r\n".encode())
     assert b" 400 " in await reader.readline()
@@ -152,7 +152,7 @@ async def no_http(url: str) -> None:
 
 
 async def test_a_bill_is_confirmed_before_it_is_shown(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The sandbox posts, and is asked; each event is a document, and the last one ends the command."""
+    """The listener asks the sandbox, prints a document per event and ends with the last one."""
     options = ("--confirm", "--json", "--count", "2", "--header", HEADER)
     async with listening(*options, environ=sandbox.environ()) as listener:
         await client.webhooks.register(listener.url, headers={"X-Webhook-Key": HUSH})
@@ -170,7 +170,7 @@ async def test_a_bill_is_confirmed_before_it_is_shown(sandbox: Sandbox, client: 
 
 
 async def test_the_end_before_enough_events_has_its_own_exit_code() -> None:
-    """A script learns that what it waited for has not come; the header stays untold."""
+    """A script learns that its events have not come, and the header stays hidden."""
     async with listening("--count", "2", "--header", HEADER) as listener:
         assert await post(listener.url, example()) == 200
         assert "UTIL-12345678" in await listener.line()
@@ -193,7 +193,7 @@ async def inside(show: Callable[[BillEvent], None], most: int | None = None) -> 
 
 
 async def test_enough_events_are_no_more_than_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """What comes beside the last one is not answered as if it had been shown."""
+    """The listener does not answer a surplus event as if it had been shown."""
     events: list[BillEvent] = []
     async with inside(events.append, 1) as (url, task):
         posts = [asyncio.create_task(post(url, example(utility_enkash_id=f"U-{number}"))) for number in range(5)]
@@ -205,7 +205,7 @@ async def test_enough_events_are_no_more_than_asked_for(capsys: pytest.CaptureFi
 
 
 async def test_what_cannot_be_shown_ends_it() -> None:
-    """And is answered with 500, so that a resend can be heard elsewhere."""
+    """The listener answers 500, so that another one can get the resend."""
     problem = BrokenPipeError()
 
     def show(event: BillEvent) -> None:
@@ -219,7 +219,7 @@ async def test_what_cannot_be_shown_ends_it() -> None:
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 async def test_a_reader_that_leaves_is_no_traceback(options: tuple[str, ...]) -> None:
-    """As in `enkash webhook listen | head -1`."""
+    """The process ends as in `enkash webhook listen | head -1`."""
     async with listening("--header", HEADER, *options) as listener:
         assert listener.process.stdout is not None
         listener.process.stdout._transport.close()  # type: ignore[attr-defined]
@@ -233,21 +233,21 @@ class TestShown:
     BILL = Bill(utility_enkash_id="U-1", consumer_number="123456789", reference_id="a\x1b[31m\nb")
 
     def test_what_is_missing_is_a_dash(self) -> None:
-        """And no text steers the terminal."""
+        """The line has no text that could steer the terminal."""
         line = as_line(BillEvent(posted=self.BILL, key="k"), AT)
         assert line == (
             "12:30:05  U-1  a\\x1b[31m b  no amount  PENDING  approval=-  payment=-  billpay=-  consumer=…6789  posted"
         )
 
     def test_a_reference_alone_will_do(self) -> None:
-        """In a document the id is null then."""
+        """The document has null as the id."""
         event = BillEvent(posted=Bill(reference_id="inv-1"), key="k")
         assert "  -  inv-1  " in as_line(event, AT)
         assert as_document(event, AT)["utility_enkash_id"] is None
 
     @pytest.mark.parametrize(("number", "shown"), [("12345", "…2345"), ("1234", "…"), ("", None), (None, None)])
     def test_a_consumer_number_is_masked_wherever_it_stands(self, number: str | None, shown: str | None) -> None:
-        """A short one altogether."""
+        """The document shows the last four digits alone, and none of a number that has only four."""
         outer = Bill(utility_enkash_id="U-1", consumer_number=number)
         inner = Bill(utility_enkash_id="U-1", company_biller=CompanyBiller(consumer_number=number))
         for bill in (outer, inner):
@@ -256,11 +256,11 @@ class TestShown:
 
 class TestExample:
     def test_it_has_the_documented_shape(self) -> None:
-        """The same names in the same order, and a value of the same type under each."""
+        """The body has the example's names and types, in its order."""
         assert shape(json.loads(example())) == shape(json.loads(SAMPLE.read_bytes()))
 
     def test_options_replace_values(self) -> None:
-        """And nothing else; amounts keep their digits."""
+        """The options change nothing else, and amounts keep their digits."""
         plain = json.loads(example(), parse_float=str)
         changed = json.loads(example(utility_enkash_id="U", reference_id="R", status="W"), parse_float=str)
         assert changed == plain | {
@@ -301,7 +301,7 @@ class TestWrong:
         ],
     )
     async def test_a_wrong_argument_is_told_in_one_line(self, cli: Enkash, argv: tuple[str, ...], said: str) -> None:
-        """With exit code 2, and no secret is repeated."""
+        """The command exits with 2 and repeats no secret."""
         self.wrong(await cli("webhook", *argv), said)
 
     @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ class TestWrong:
     async def test_a_header_that_is_none(
         self, cli: Enkash, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], word: str
     ) -> None:
-        """As an option and in the variable, which strips what surrounds a line."""
+        """The command refuses it as an option and in the variable, whose lines are stripped."""
         self.wrong(await cli("webhook", *command, "--header", word), "write NAME=VALUE, such as X-Webhook-Key=…")
         monkeypatch.setenv("ENKASH_WEBHOOK_HEADERS", f"A=b\n{word}")
         self.wrong(await cli("webhook", *command), "'ENKASH_WEBHOOK_HEADERS')")
@@ -324,7 +324,7 @@ class TestWrong:
         assert "hush" not in run.err
 
     async def test_a_taken_port(self, cli: Enkash) -> None:
-        """Exit code 1 and one line."""
+        """The command exits with 1 and one line."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
@@ -334,7 +334,7 @@ class TestWrong:
 
     @pytest.mark.parametrize("command", ["listen", "send"])
     async def test_help_names_the_variable(self, cli: Enkash, command: str) -> None:
-        """And says why it is there."""
+        """The help says why the variable exists."""
         run = await cli("webhook", command, "--help")
         assert run.code == 0
         assert "ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line" in run.out
@@ -352,7 +352,7 @@ def answering(status: str, *headers: str) -> Callable[[RawServer, Reader, Writer
 
 class TestSend:
     async def test_the_headers_of_the_variable_go_out(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With their spaces and signs; an option takes their place."""
+        """The post has their spaces and signs, and an option replaces them."""
         monkeypatch.setenv("ENKASH_WEBHOOK_HEADERS", f"  X-One={HUSH} = 1==\r\nX-Two=2\n")
         async with raw_server(answering("204 No Content")) as server:
             assert await cli("webhook", "send", server.base_url, "--json") == Run(0, '{"status":204}\n', "")
@@ -367,18 +367,18 @@ class TestSend:
 
     @pytest.mark.parametrize(("status", "told"), [("401 Hm", "HTTP 401 Unauthorized"), ("599 \x1b[31m", "HTTP 599")])
     async def test_another_answer_is_a_failure(self, cli: Enkash, status: str, told: str) -> None:
-        """In our own words, whatever the server calls it."""
+        """The message has the package's words, not the server's."""
         async with raw_server(answering(status)) as server:
             assert await cli("webhook", "send", server.base_url, "--header", HEADER) == Run(1, f"{told}\n", "")
 
     async def test_a_redirect_is_not_followed(self, cli: Enkash) -> None:
-        """The header stays with whom it was meant for."""
+        """The header goes to no other server."""
         async with raw_server(answering("307 Away", "Location: /other")) as server:
             assert (await cli("webhook", "send", server.base_url, "--header", HEADER)).code == 1
         assert len(server.requests) == 1
 
     async def test_nobody_there_is_one_line(self, cli: Enkash) -> None:
-        """Exit code 1; neither the URL's query nor the header is told."""
+        """The command exits with 1 and hides the URL's query and the header."""
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{closed.getsockname()[1]}/?key={HUSH}"
@@ -388,7 +388,7 @@ class TestSend:
         assert "hush" not in run.err
 
     async def test_no_http_and_no_tls_are_one_line(self, cli: Enkash) -> None:
-        """Whatever is at the other end."""
+        """The command exits with one line for any other protocol."""
 
         async def nonsense(server: RawServer, reader: Reader, writer: Writer) -> None:
             await reader.read(1)
@@ -403,7 +403,7 @@ class TestSend:
         assert secure.err.startswith("enkash: nothing was posted: there is no TLS with that URL")
 
     async def test_a_silent_receiver_is_given_up(self) -> None:
-        """After the time that it is given."""
+        """The command waits for the given time."""
 
         async def silence(server: RawServer, reader: Reader, writer: Writer) -> None:
             await reader.read()

@@ -1,4 +1,4 @@
-"""The demo: the whole road in one command."""
+"""The demo: all steps of a payment in one command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = (
 
 
 def test_one_command_shows_the_whole_road() -> None:
-    """As a process whose output is piped into something narrow, without any variable."""
+    """The process needs no variable and prints into a narrow pipe."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("ENKASH_")}
     ended = subprocess.run(
         [sys.executable, "-m", "enkash_async", "demo"],
@@ -50,7 +50,7 @@ def test_one_command_shows_the_whole_road() -> None:
 
 
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same steps, with exact amounts; no secret of the sandbox is in it."""
+    """The document has the same steps with exact amounts and no secret."""
     assert main(["demo", "--json"]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -70,6 +70,6 @@ def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_people_read_it_in_this_process_too(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last words say that it is paid."""
+    """The last line says that the bill is paid."""
     assert main(["demo"]) == 0
     assert re.search(r"success|paid|settled", capsys.readouterr().out, re.IGNORECASE)

@@ -63,7 +63,7 @@ def total(sandbox: WatchedSandbox, *numbers: int) -> Decimal:
 
 class TestTelling:
     async def test_a_table_has_the_totals(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """In rupees; nothing but the way to the result file is on standard error."""
+        """The table is in rupees, and standard error has the result file's path alone."""
         run = await enkash("pay", str(file), *SHORT)
         everything = re.escape(rupees(total(sandbox, 1, 2, 3)))
         assert run.code == 0
@@ -74,7 +74,7 @@ class TestTelling:
     async def test_what_needs_attention_is_told_by_line(
         self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path
     ) -> None:
-        """With its reason, and without the rows that are paid; no consumer number is on the screen."""
+        """The output has each reason, no paid row and no consumer number."""
         rows = [row(1), row(2, biller_id=2302), row(3, biller_id=2202), row(4, max_amount=Decimal(1))]
         run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), *SHORT)
         assert run.code == 1
@@ -90,7 +90,7 @@ class TestTelling:
             assert one.params["cn"] not in run.out + run.err
 
     async def test_many_that_need_attention(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
-        """Fifty are shown, and the others counted; all are in the result file."""
+        """The output has fifty rows and the count of the others; the file has all."""
         rows = [row(number, max_amount=Decimal(1)) for number in range(1, 54)]
         run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), *SHORT)
         assert run.out.count(" OVER_CEILING ") == 50
@@ -98,7 +98,7 @@ class TestTelling:
         assert len(result_of(tmp_path / "november.result.csv")) == 53
 
     async def test_json_is_one_document(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """With exact amounts, and nothing on standard error."""
+        """The document has exact amounts, and standard error is empty."""
         run = await enkash("pay", str(file), *SHORT, "--json")
         assert (run.code, run.err) == (0, "")
         assert run.json["dry_run"] is False
@@ -113,7 +113,7 @@ class TestTelling:
         assert row(1).params["cn"] not in run.out
 
     async def test_help_says_that_money_moves(self, cli: Enkash) -> None:
-        """And what the exit codes mean."""
+        """The help also explains the exit codes."""
         run = await cli("pay", "--help")
         assert (run.code, run.err) == (0, "")
         assert "money leaves your EnKash account" in run.out
@@ -126,7 +126,7 @@ class TestResultFile:
     async def test_it_has_the_batch_and_what_became_of_it(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
     ) -> None:
-        """The user's own cells come first."""
+        """The user's own cells stand first in the file."""
         await enkash("pay", str(file), *SHORT)
         told = result_of(file.with_name("november.result.csv"))
         assert [one["consumer_number"] for one in told] == [row(number).params["cn"] for number in (1, 2, 3)]
@@ -136,7 +136,7 @@ class TestResultFile:
         assert told[0]["result_utility_enkash_id"] == payment.utility_enkash_id
 
     async def test_it_can_be_fed_in_again(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """It takes its own place, and everything is paid already."""
+        """The second run replaces the file and finds every row paid."""
         await enkash("pay", str(file), *SHORT)
         result = file.with_name("november.result.csv")
         sandbox.counts.clear()
@@ -150,7 +150,7 @@ class TestResultFile:
     async def test_references_are_derived_from_the_file(
         self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path
     ) -> None:
-        """The same ones in the second run, and in that of the result file; other ones for another batch."""
+        """The batch and its result file give the same references, and another batch gives others."""
         file = tmp_path / "november.csv"
         file.write_text("biller_id,consumer_number\n2001,900000001\n")
         for path in (file, file, file.with_name("november.result.csv")):
@@ -160,7 +160,7 @@ class TestResultFile:
         assert len(sandbox.ledger.debits) == 2
 
     async def test_one_under_another_name(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """What it says may be paid is waited for, also where the journal is not found."""
+        """The run waits for debits that its rows mark as open, although the journal is not found."""
         other = file.with_name("elsewhere.csv")
         sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=0.5)
         assert (await enkash("pay", str(file), "--settle", "0.05", "--result", str(other))).code == 3
@@ -171,14 +171,14 @@ class TestResultFile:
         money_moved_once(sandbox.ledger, read_rows(file))
 
     async def test_a_place_that_does_not_exist(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """Is told before anything is sent."""
+        """The command reports it before it sends anything."""
         run = await enkash("pay", str(file), *SHORT, "--result", str(file.with_name("nowhere") / "result.csv"))
         assert (run.code, run.out) == (2, "")
         assert "nowhere" in run.err
         assert not sandbox.counts
 
     async def test_the_batch_itself(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """Is not overwritten, by whatever way it is named; it is told before anything is sent."""
+        """The command refuses to overwrite it under any path, before it sends anything."""
         before = result_of(file)
         run = await enkash("pay", str(file), *SHORT, "--result", str(file.parent / ".." / file.parent.name / file.name))
         assert (run.code, run.out) == (2, "")
@@ -188,7 +188,7 @@ class TestResultFile:
     async def test_one_that_cannot_be_written_after_all(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
     ) -> None:
-        """The totals are told all the same, and the exit code does not say that nothing was sent."""
+        """The totals are printed, and the exit code does not say that nothing was sent."""
         file.with_name("november.result.csv").mkdir()
         run = await enkash("pay", str(file), *SHORT)
         assert run.code == 1
@@ -199,7 +199,7 @@ class TestResultFile:
 
 class TestDryRun:
     async def test_it_creates_nothing(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """Neither at EnKash nor on the disk; it lists what it would pay, and says that it did not."""
+        """The command lists what it would pay and writes neither bill nor file."""
         run = await enkash("pay", str(file), "--dry-run")
         assert (run.code, run.err) == (0, "nothing was created or paid; run it without --dry-run to pay\n")
         for number in (1, 2, 3):
@@ -210,7 +210,7 @@ class TestDryRun:
         assert names(file.parent) == {"november.csv"}
 
     async def test_as_json(self, enkash: Enkash, file: Path) -> None:
-        """There is no result file to name."""
+        """The document names no result file."""
         run = await enkash("pay", str(file), "--dry-run", "--json")
         assert (run.json["dry_run"], run.json["result_file"]) == (True, None)
         assert {one["outcome"] for one in run.json["rows"]} == {"PAYABLE"}
@@ -218,7 +218,7 @@ class TestDryRun:
 
 class TestExitCodes:
     async def test_unknown(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """3, and running it again pays the rest."""
+        """The command exits with 3, and a second run pays the rest."""
         sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
         run = await enkash("pay", str(file), *SHORT)
         assert run.code == 3
@@ -227,7 +227,7 @@ class TestExitCodes:
         money_moved_once(sandbox.ledger, read_rows(file))
 
     async def test_not_settled_yet(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """4, and the same again until it is."""
+        """The command exits with 4 until the bill is settled."""
         sandbox.ledger.settle_after = math.inf
         for _ in range(2):
             run = await enkash("pay", str(file), "--timeout", "0")
@@ -239,7 +239,7 @@ class TestExitCodes:
         money_moved_once(sandbox.ledger, read_rows(file))
 
     async def test_every_mistake_of_the_file(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
-        """2, with line and column, and nothing is sent."""
+        """The command exits with 2, names lines and columns, and sends nothing."""
         file = tmp_path / "november.csv"
         file.write_text(f"{HEADER}\ninv-1,two,900000001,\ninv-2,2001,9.0E+11,\ninv-3,2001,900000003,free\n")
         run = await enkash("pay", str(file), *SHORT)
@@ -266,7 +266,7 @@ class TestExitCodes:
     async def test_wrong_options(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path, words: Sequence[str], said: str
     ) -> None:
-        """2, one line, and nothing is sent."""
+        """The command exits with 2 and one line and sends nothing."""
         run = await enkash("pay", str(file), *words)
         assert (run.code, run.out) == (2, "")
         assert run.err.count("\n") == 1
@@ -274,7 +274,7 @@ class TestExitCodes:
         assert not sandbox.counts
 
     async def test_missing_variables(self, cli: Enkash, file: Path) -> None:
-        """2, and what an earlier run said stays."""
+        """The command exits with 2 and keeps the earlier result file."""
         before = file.with_name("november.result.csv")
         before.write_text("what an earlier run said")
         run = await cli("pay", str(file))
@@ -283,7 +283,7 @@ class TestExitCodes:
         assert before.read_text() == "what an earlier run said"
 
     async def test_another_run_at_work(self, enkash: Enkash, sandbox: WatchedSandbox, file: Path) -> None:
-        """2, and nothing is sent."""
+        """The second run exits with 2 and sends nothing while the first one holds the journal."""
         with Journal(file.with_name("november.journal")):
             run = await enkash("pay", str(file), *SHORT)
         assert (run.code, run.out) == (2, "")
@@ -293,7 +293,7 @@ class TestExitCodes:
     async def test_refused_credentials(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """2 and one line, after one login, whatever the number of rows; what an earlier run said stays."""
+        """The command exits with 2 after one login for all rows and keeps the earlier result file."""
         before = file.with_name("november.result.csv")
         before.write_text("what an earlier run said")
         monkeypatch.setenv("ENKASH_PASSWORD", "a-wrong-password")
@@ -309,7 +309,7 @@ class TestExitCodes:
     async def test_bills_that_are_created_and_not_confirmed(
         self, enkash: Enkash, sandbox: WatchedSandbox, file: Path
     ) -> None:
-        """1, and all of them are told, also where their confirmations were not sent for one and the same reason."""
+        """The command exits with 1 and lists every bill, also those with one shared reason."""
         sandbox.faults.add("token", FaultKind.UNAUTHORIZED, after=1, times=None)
         sandbox.faults.add("bill", FaultKind.UNAUTHORIZED, times=None)
         run = await enkash("pay", str(file), *SHORT)
@@ -323,7 +323,7 @@ class TestExitCodes:
 
 class TestCautions:
     async def test_derived_references(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
-        """They are counted before a run, and it is said what pays twice."""
+        """The caution has their count and says what would pay twice."""
         file = tmp_path / "november.csv"
         file.write_text(f"{HEADER}\n,2001,900000001,\ninv-2,2001,900000002,\n")
         for option, cause in (
@@ -336,7 +336,7 @@ class TestCautions:
             assert f"{cause} pays the same bills again" in first
 
     async def test_one_consumer_in_two_rows(self, enkash: Enkash, sandbox: WatchedSandbox, tmp_path: Path) -> None:
-        """It may be meant, and is told; other consumers and other billers are not."""
+        """The caution names it, and no caution names other consumers and billers."""
         same = [row(number, params=row(1).params) for number in (1, 2)]
         other = row(3, params=row(1).params, biller_id=2002)
         run = await enkash("pay", str(written(tmp_path / "november.csv", *same, other, row(4))), "--dry-run")
@@ -344,7 +344,7 @@ class TestCautions:
         assert first == "lines 2 and 3 name the same biller and consumer: both bills are paid"
 
     def test_there_are_ten_at_most(self) -> None:
-        """So that they are read."""
+        """The command shows ten cautions and drops the others, because nobody reads a longer list."""
         assert len(cautions([row(number, params=row(1).params) for number in range(1, 20)])) == 10
 
 
@@ -355,7 +355,7 @@ async def start(environ: Mapping[str, str], *argv: str, error: int = PIPE) -> Pr
 
 
 async def start_deaf(environ: Mapping[str, str], *argv: str) -> Process:
-    """Start it as a shell does in the background of a script: it never hears of Ctrl-C."""
+    """Start the command as a shell does in a script's background, where it ignores Ctrl-C."""
     command = ("sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "enkash_async", *argv)
     return await asyncio.create_subprocess_exec(
         *command, env=BARE | {**environ}, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
@@ -366,7 +366,7 @@ async def start_deaf(environ: Mapping[str, str], *argv: str) -> Process:
 class TestProcess:
     @pytest.mark.parametrize("route", ["create_bill", "confirm_debit", "bill"])
     async def test_ctrl_c(self, sandbox: WatchedSandbox, file: Path, route: str) -> None:
-        """130, two lines and no traceback; the result file is written and true, and a second run does the rest."""
+        """The process exits with 130 and two lines, the result file is true, and a second run pays the rest."""
         sandbox.faults.add(route, FaultKind.SLOW, delay=0.5, times=None)
         process = await start(sandbox.environ(), "pay", str(file), *SHORT)
         async with asyncio.timeout(30):
@@ -388,7 +388,7 @@ class TestProcess:
 
     @pytest.mark.parametrize("ignored", [False, True], ids=["as usual", "in the background of a script"])
     async def test_sigterm(self, sandbox: WatchedSandbox, file: Path, ignored: bool) -> None:
-        """Ends a run like Ctrl-C, also where that is ignored, and the result file is there."""
+        """The process ends as at Ctrl-C, also where it ignores that, and writes the result file."""
         sandbox.faults.add("create_bill", FaultKind.SLOW, delay=20, times=None)
         arguments = ("pay", str(file), *SHORT)
         process = await (start_deaf if ignored else start)(sandbox.environ(), *arguments)
@@ -402,7 +402,7 @@ class TestProcess:
         assert "UNKNOWN" in {one["result_outcome"] for one in told}
 
     async def test_bars_on_a_terminal(self, sandbox: WatchedSandbox, file: Path) -> None:
-        """One for each stage, up to its end; standard output has the table alone."""
+        """Each stage has a bar that fills up, and standard output has the table alone."""
         ours, theirs = os.openpty()
         shown: list[bytes] = []
         asyncio.get_running_loop().add_reader(ours, lambda: shown.append(os.read(ours, 65536)))
@@ -421,7 +421,7 @@ class TestProcess:
         assert b"3/3" not in out
 
     async def test_no_bars_in_a_pipe(self, sandbox: WatchedSandbox, file: Path) -> None:
-        """One line on standard error."""
+        """Standard error gets one line and no progress bar when it is no terminal."""
         process = await start(sandbox.environ(), "pay", str(file), *SHORT)
         _, err = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0

@@ -20,7 +20,7 @@ def first_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(first_server: Server) -> Server:
-    """The same, empty; a test that ends its server starts one of its own."""
+    """The same server, emptied; a test that ends its server starts one of its own."""
     with first_server.admin() as admin:
         admin.flushall()
         admin.script_flush()

@@ -1,4 +1,4 @@
-"""Providers that lack one thing each: a check that they pass would prove nothing."""
+"""Controls: providers with one defect each, which prove that a check can fail."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ Clock = Callable[[], float]
 
 
 class _Store(RedisTokenStore):
-    """A store that can be told to do what no store does."""
+    """A Redis store that can be given a defect."""
 
     async def _force(self, identity: Identity, text: str, *arguments: str | int) -> Any:
-        """Run a script of a control's own; KEYS are tok, lease, meta, guard and cool."""
+        """Run a script of a control; its KEYS are tok, lease, meta, guard and cool."""
         self._scripts["forced"] = Script(text, hashlib.sha1(text.encode()).hexdigest())
         return await self._run("forced", identity, lambda: arguments)
 
 
 class _LeaselessStore(_Store):
-    """Lets everybody log in who finds no token."""
+    """Lets every worker that finds no token log in."""
 
     async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
         claim = await super().claim(identity, owner, above=above)
@@ -90,7 +90,7 @@ class _BeatlessStore(_Store):
 
 
 class _FencelessStore(_Store):
-    """Stores whatever token comes last."""
+    """Stores the token that comes last, even an older one."""
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
         if not await super().publish(identity, owner, token):
@@ -100,14 +100,14 @@ class _FencelessStore(_Store):
 
 
 class _CarelessStore(_Store):
-    """Throws the token away at every refusal, whichever it was."""
+    """Deletes the token at every refusal, also at one of an older token."""
 
     async def reject(self, identity: Identity, generation: int) -> None:
         await self._force(identity, "return redis.call('DEL', KEYS[1])")
 
 
 class _GuardlessStore(_Store):
-    """Has a lease, but remembers no failure: each waiter tries in turn."""
+    """Has a lease and no memory of failures, so each waiting worker tries in turn."""
 
     async def fail(
         self,
@@ -123,7 +123,7 @@ class _GuardlessStore(_Store):
 
 
 class _Provider(CachingTokenProvider):
-    """The real state machine on a broken store."""
+    """The real state machine on a store with a defect."""
 
     def __init__(self, kind: type[_Store], source: PasswordGrant, plan: Plan, clock: Clock) -> None:
         self._broken = kind(plan.redis_url, prefix=plan.prefix, clock=clock)
@@ -171,7 +171,7 @@ def one_guard(source: PasswordGrant, plan: Plan, clock: Clock) -> TokenProvider:
 
 
 class _LongLived(PasswordGrant):
-    """Takes tokens for four times as long-lived as they are."""
+    """A source whose tokens claim four times their life."""
 
     async def fetch_token(self) -> Token:
         token = await super().fetch_token()
@@ -184,12 +184,12 @@ def overdue(source: PasswordGrant, plan: Plan, clock: Clock) -> TokenProvider:
 
 
 def alone(source: PasswordGrant, plan: Plan, clock: Clock) -> TokenProvider:
-    """Return a provider that knows of no other process."""
+    """Return a provider that shares nothing with other processes."""
     return InMemoryTokenProvider(source, clock=clock)
 
 
 class _BareProvider:
-    """What is commonly written: GET, else log in and SET, with an instant of expiry by the wall clock."""
+    """A common design: GET, else log in and SET, with an instant of expiry by the wall clock."""
 
     def __init__(self, source: PasswordGrant, plan: Plan) -> None:
         self._source = source
@@ -213,12 +213,12 @@ class _BareProvider:
 
 
 def bare(source: PasswordGrant, plan: Plan, clock: Clock) -> TokenProvider:
-    """Return a provider that only shares the token."""
+    """Return a provider that shares the token alone."""
     return _BareProvider(source, plan)
 
 
 class _CallerLedProvider:
-    """One caller logs in under a lock and the others wait: the login dies with that caller."""
+    """One caller logs in under a lock for the others, so the login ends with that caller."""
 
     def __init__(self, source: PasswordGrant) -> None:
         self._source = source
@@ -232,7 +232,7 @@ class _CallerLedProvider:
             return self._token
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing, because nothing is open."""
 
 
 def caller_led(source: PasswordGrant, plan: Plan, clock: Clock) -> TokenProvider:

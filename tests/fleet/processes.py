@@ -33,7 +33,7 @@ _LIMIT = 40.0  # seconds for anything that a test waits for
 _END_LIMIT = 10.0
 _TESTS = Path(__file__).parents[1]
 
-# Who starts a process looks whether others have ended, and two threads must not ask after the same one.
+# Starting a process also reaps ended ones, and two threads must not reap the same one.
 _one_at_a_time = threading.Lock()
 
 
@@ -57,7 +57,7 @@ def _processes() -> ForkServerContext:
 
 
 class Worker:
-    """One process; it takes one order at a time."""
+    """A process that takes one order at a time."""
 
     def __init__(self, process: ForkServerProcess, line: Connection) -> None:
         self.process = process
@@ -86,7 +86,7 @@ class Worker:
         return reply
 
     async def ask(self, **arguments: Any) -> Report:
-        """Have the worker's callers ask for a token."""
+        """Let the worker's callers ask for a token."""
         report: Report = await self.tell("ask", **arguments)
         return report
 
@@ -99,7 +99,7 @@ class Worker:
             await self._noted.wait()
 
     def hang_up(self) -> None:
-        """End the conversation, at which the worker ends."""
+        """Close the pipe, at which the worker ends."""
         if not self._line.closed:
             asyncio.get_running_loop().remove_reader(self._line.fileno())
             self._line.close()
@@ -121,24 +121,24 @@ class Worker:
 
 @attrs.frozen
 class Fleet:
-    """Workers that are given the same orders at the same time."""
+    """Workers that get the same orders at the same time."""
 
     workers: Sequence[Worker]
 
     async def tell(self, order: str, **arguments: Any) -> list[Any]:
-        """Give all of them an order, and return their replies."""
+        """Give all workers an order, and return their replies."""
         return list(await asyncio.gather(*(worker.tell(order, **arguments) for worker in self.workers)))
 
     async def ask(self, **arguments: Any) -> Report:
-        """Have all callers ask for a token, and return what they got."""
+        """Let all callers ask for a token, and return what they got."""
         return together(await self.tell("ask", **arguments))
 
     async def finish(self, *, within: float | None = None) -> Report:
-        """Wait for all callers, so many seconds at most, and return what they got."""
+        """Wait for all callers, for the given seconds at most, and return what they got."""
         return together(await self.tell("finish", within=within))
 
     async def rest(self) -> Report:
-        """End the load, and return what the callers met with."""
+        """End the load, and return what the callers got."""
         return together(await self.tell("rest"))
 
     async def leader(self) -> Worker:
@@ -188,7 +188,7 @@ def _start(plans: Sequence[Plan]) -> list[tuple[ForkServerProcess, Connection]]:
 
 
 def _end(processes: Sequence[ForkServerProcess]) -> list[int | None]:
-    """Wait until they have ended, and return how; None for one that had to be killed here."""
+    """Wait until the workers have ended, and return their exit codes; None for one that had to be killed."""
     deadline = time.monotonic() + _END_LIMIT
     while True:
         with _one_at_a_time:
@@ -198,7 +198,7 @@ def _end(processes: Sequence[ForkServerProcess]) -> list[int | None]:
         time.sleep(0.01)
     with _one_at_a_time:
         for process in processes:
-            process.kill()  # also one that is stopped
+            process.kill()  # a stopped process as well
             process.join()
             process.close()
     return ends
@@ -206,7 +206,7 @@ def _end(processes: Sequence[ForkServerProcess]) -> list[int | None]:
 
 @attrs.frozen
 class Seen:
-    """What came of a run: what callers met with, how many logins were tried, whether EnKash locked the account."""
+    """The result of a run: what callers got, how many logins were tried, and whether EnKash locked the account."""
 
     report: Report
     logins: int
@@ -215,7 +215,7 @@ class Seen:
 
 @attrs.frozen
 class Scene:
-    """An EnKash, and what a worker needs to work with it."""
+    """An EnKash, and what a worker needs to use it."""
 
     sandbox: Sandbox
     plan: Plan
@@ -231,13 +231,13 @@ class Scene:
         return self.sandbox.ledger.accounts.locked
 
     async def logged_in(self, times: int) -> None:
-        """Wait until so many logins have arrived."""
+        """Wait until the given number of logins has arrived."""
         async with asyncio.timeout(_LIMIT):
             while self.logins < times:
                 await asyncio.sleep(0.005)
 
     async def called(self, times: int) -> None:
-        """Wait until the API has been called so many times."""
+        """Wait until the API has been called the given number of times."""
         async with asyncio.timeout(_LIMIT):
             while self.sandbox.counts["biller_categories"] < times:
                 await asyncio.sleep(0.005)
@@ -251,7 +251,7 @@ class Scene:
             await store.aclose()
 
     async def seen(self, run: Awaitable[Report]) -> Seen:
-        """Return what comes of a run; logins from before are not counted."""
+        """Return the result of a run, without the logins before it."""
         before = self.logins
         report = await run
         return Seen(report, self.logins - before, self.locked)
@@ -261,7 +261,7 @@ class Scene:
         return attrs.evolve(self.plan, **changes)
 
     def fleet(self, number: int, **changes: Any) -> AbstractAsyncContextManager[Fleet]:
-        """Run so many workers, whose plan is changed like this."""
+        """Run the given number of workers, with the given changes of their plan."""
         return fleet([self.changed(**changes)] * number)
 
     def with_password(self, password: str) -> Credentials:
@@ -279,7 +279,7 @@ async def scene(
     token_style: TokenStyle = "camel",
     **plan: Any,
 ) -> AsyncIterator[Scene]:
-    """Run an EnKash of its own, and so another account than any other scene has.
+    """Run an EnKash of its own, with an account that no other scene uses.
 
     Args:
         server: Where the workers share their token.

@@ -17,7 +17,7 @@ from servers import Server
 
 @pytest.mark.parametrize("turns", range(1, 17))
 async def test_a_worker_ends_at_once_whatever_it_is_about(server: Server, turns: int) -> None:
-    """However far it has come with a command to Redis, closing it interrupts the refresh and tells its callers."""
+    """Closing interrupts the refresh at any point of a Redis command, and callers get an error."""
     async with Sandbox() as sandbox, Redis.from_url(server.url, socket_timeout=5) as redis:
         source = PasswordGrant(sandbox.base_url, sandbox.credentials)
         # Somebody else has the lease, and the connection is open.

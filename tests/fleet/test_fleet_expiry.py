@@ -1,4 +1,4 @@
-"""A fleet works on while its tokens expire, and while one worker's clocks are wrong."""
+"""A fleet works while its tokens expire, and while one worker's clocks are wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HOUR = 3600.0
 
 @attrs.frozen
 class Worked:
-    """What came of a time under load.
+    """The result of a time under load.
 
     Attributes:
         seconds: How long it lasted.
@@ -101,17 +101,17 @@ async def all_runs(server: Server) -> Runs:
 
 @pytest.fixture(scope="module")
 def runs(first_server: Server) -> Runs:
-    """All of them side by side, since each takes three lifetimes."""
+    """Run all of them concurrently, because each takes three lifetimes."""
     return asyncio.run(all_runs(first_server))
 
 
 def test_each_lifetime_of_a_token_costs_one_login(runs: Runs) -> None:
-    """Six processes under load log in as often as tokens were seen, and no more often than tokens run out."""
+    """Six processes log in as often as tokens were seen, and not more often than tokens expire."""
     check_one_login_a_lifetime(runs.shared)
 
 
 def test_callers_under_load_never_notice_that_tokens_expire(runs: Runs) -> None:
-    """None meets with an error or a 401, and none waits for a token."""
+    """No caller sees an error or a 401, and none waits for a token."""
     check_no_error(runs.shared)
     check_no_refusal(runs.shared)
     check_no_wait(runs.shared)
@@ -152,7 +152,7 @@ _CLOCKS = {
 
 @attrs.frozen
 class Shared:
-    """What came of one login that workers with such clocks share.
+    """The result of one login that workers with such clocks share.
 
     Attributes:
         logins: In all.
@@ -190,13 +190,13 @@ def check_nothing_changes(seen: Shared) -> None:
 @pytest.mark.parametrize("style", ["camel", "legacy"])
 @pytest.mark.parametrize("leader", _CLOCKS)
 async def test_a_clock_that_is_an_hour_off_changes_nothing(server: Server, leader: str, style: TokenStyle) -> None:
-    """Whoever logs in, and whether EnKash tells a lifetime or an instant: all have one token with the time it has."""
+    """All workers have one token with its right life, for a lifetime and for an instant."""
     check_nothing_changes(await log_in_by(leader, server, style=style))
 
 
 @pytest.mark.parametrize("leader", ["right", "wall clock ahead", "wall clock behind"])
 async def test_an_instant_of_expiry_does_not_survive_a_clock_that_is_off(server: Server, leader: str) -> None:
-    """Control: the check fails where workers tell each other when the token expires, not how long it lives."""
+    """Control: the check fails where workers share an instant of expiry and not a lifetime."""
     seen = await log_in_by(leader, server, bare)
     with pytest.raises(AssertionError):
         check_nothing_changes(seen)

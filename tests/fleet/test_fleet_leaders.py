@@ -1,4 +1,4 @@
-"""The one who logs in for a fleet is killed, stopped, or slow."""
+"""The worker that logs in for a fleet is killed, stopped or slow."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def slow_first_login(place: Scene, seconds: float) -> None:
 
 
 async def leader_at_work(place: Scene, workers: Fleet) -> int:
-    """Have everybody ask for a token; return the number of the worker whose login EnKash has then received."""
+    """Let all callers ask for a token, and return the number of the worker whose login has arrived."""
     await workers.tell("start")
     leader = await workers.leader()
     await place.logged_in(1)
@@ -102,7 +102,7 @@ async def kill_the_leader(server: Server, make: Maker = shared, within: float | 
 
 
 async def stop_the_leader(server: Server, make: Maker = shared) -> Resumed:
-    """Stop it until another one has logged in; the answer to its own login is there when it goes on."""
+    """Stop the leader until another worker has logged in, then let it read its own login's answer."""
     async with scene(server, make, login_takes=0, login_timeout=_PATIENT) as place, place.fleet(4) as workers:
         slow_first_login(place, 1)
         leader = workers.workers[await leader_at_work(place, workers)]
@@ -136,7 +136,7 @@ async def all_runs(server: Server) -> Runs:
 
 @pytest.fixture(scope="module")
 def runs(first_server: Server) -> Runs:
-    """All of them side by side, since each does little but wait for a lease to run out."""
+    """Run all of them concurrently, because each mostly waits for a lease to end."""
     return asyncio.run(all_runs(first_server))
 
 
@@ -150,7 +150,7 @@ def check_survivors_are_served(seen: Survived) -> None:
 
 
 def test_survivors_of_a_killed_leader_are_served_after_its_lease(runs: Runs) -> None:
-    """One of them logs in for all, not before the lease has run out."""
+    """One survivor logs in for all, once the lease has ended."""
     check_survivors_are_served(runs.killed)
     assert LEASE - _HEARTBEAT < runs.killed.waited < 3 * LEASE
 
@@ -181,12 +181,12 @@ def check_newer_token_stays(seen: Resumed) -> None:
 
 
 def test_a_leader_stopped_past_its_lease_does_not_overwrite_the_newer_token(runs: Runs) -> None:
-    """Its write is refused, and its own callers get the newer token as well."""
+    """The store refuses its write, and its callers get the newer token."""
     check_newer_token_stays(runs.stopped)
 
 
 def test_a_leader_stopped_past_its_lease_overwrites_the_newer_token_without_a_fence(runs: Runs) -> None:
-    """Control: the same run fails the check when whatever comes last is stored."""
+    """Control: the same run fails the check when the last write is stored."""
     with pytest.raises(AssertionError):
         check_newer_token_stays(runs.stopped_fenceless)
     before, after = runs.stopped_fenceless.stored
@@ -205,7 +205,7 @@ def check_one_slow_login(seen: Outlasted) -> None:
 
 
 def test_a_login_that_outlasts_the_lease_is_still_the_only_one(runs: Runs) -> None:
-    """Its heartbeat keeps the others waiting."""
+    """The leader's heartbeat extends the lease, so the other workers wait."""
     check_one_slow_login(runs.slow)
 
 

@@ -75,7 +75,7 @@ async def test_a_wrong_password_is_tried_once(redis_server: Server) -> None:
 
 
 async def test_a_corrected_password_works_at_once(server: Server) -> None:
-    """After a whole fleet tried a wrong password, the right one logs in once, with nobody resetting anything."""
+    """The right password logs in once after a fleet tried a wrong one, without an operator."""
     async with scene(server) as place:
         await wrong_password(place, 8)
         async with place.fleet(32) as workers:
@@ -92,7 +92,7 @@ async def test_a_wrong_password_without_a_common_guard_locks_the_account(server:
 
 
 async def test_a_wrong_password_with_a_mere_lock_locks_the_account(server: Server) -> None:
-    """Control: a lease alone does not pass the check, since each who waits for it tries in turn."""
+    """Control: a lease alone fails the check, because each waiting worker tries in turn."""
     async with scene(server, guardless, login_takes=0.0) as place:
         seen = await wrong_password(place, 8)
     with pytest.raises(AssertionError):
@@ -136,7 +136,7 @@ def check_two_attempts(seen: Seen) -> None:
 
 
 async def test_eight_wrong_passwords_are_tried_twice_in_all(server: Server) -> None:
-    """The budget is the account's; when it is spent, the right password has to wait for an operator as well."""
+    """The account has one budget; once it is spent, the right password waits for an operator too."""
     async with scene(server) as place:
         check_two_attempts(await eight_passwords(place))
         async with place.fleet(8) as workers:
@@ -148,7 +148,7 @@ async def test_eight_wrong_passwords_are_tried_twice_in_all(server: Server) -> N
 
 
 async def served_in_the_end(workers: Fleet) -> Report:
-    """Ask again and again: each worker believes for a second that the guard is closed."""
+    """Ask again and again, because each worker believes in a closed guard for a second."""
     async with asyncio.timeout(20):
         while (report := await workers.ask()).errors:
             await asyncio.sleep(0.05)
@@ -184,7 +184,7 @@ def check_the_rest_is_served(seen: Seen, rest: int) -> None:
 
 @pytest.mark.parametrize("cancelled", [1, 19])
 async def test_callers_who_are_cancelled_disturb_nobody(server: Server, cancelled: int) -> None:
-    """Whether one caller of twenty gives up or all but one, in each process: the rest get the token of one login."""
+    """One or nineteen of twenty callers are cancelled, and the rest get the token of one login."""
     async with scene(server, login_takes=1.5) as place, place.fleet(8) as workers:
         seen = await cancel_during_login(place, workers, range(cancelled))
     check_the_rest_is_served(seen, 8 * (20 - cancelled))

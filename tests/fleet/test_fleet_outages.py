@@ -1,4 +1,4 @@
-"""Redis dies or forgets everything while a fleet works."""
+"""Redis dies or loses all data while a fleet works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from servers import FLAVOURS, MISSING, Server, running
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own."""
+    """A server of the test's own, which it may end."""
     if not FLAVOURS:
         pytest.skip(MISSING)
     with running(next(iter(FLAVOURS)), tmp_path) as server:
@@ -28,7 +28,7 @@ def mortal(tmp_path: Path) -> Iterator[Server]:
 
 
 async def ask_without_redis(place: Scene, workers: Fleet, server: Server) -> Seen:
-    """Get a token, end Redis, and ask on in each stretch of the token's life."""
+    """Get a token, end Redis, and ask in each window of the token's life."""
     await workers.ask()
     server.kill()
     fresh = await workers.ask()
@@ -47,14 +47,14 @@ def check_served_from_hand(seen: Seen) -> None:
 
 
 async def test_a_token_in_hand_serves_without_redis(mortal: Server) -> None:
-    """All its life, without an error and without a login, also where it is due for renewal."""
+    """Callers get it for all of its life, without an error and without a login."""
     async with scene(mortal) as place, place.fleet(16) as workers:
         seen = await ask_without_redis(place, workers, mortal)
     check_served_from_hand(seen)
 
 
 async def test_who_asks_redis_each_time_fails_without_it(mortal: Server) -> None:
-    """Control: the check fails for a provider that has no token in hand."""
+    """Control: the check fails for a provider that keeps no token in memory."""
     async with scene(mortal, bare) as place, place.fleet(16) as workers:
         seen = await ask_without_redis(place, workers, mortal)
     with pytest.raises(AssertionError):
@@ -66,7 +66,7 @@ async def test_who_asks_redis_each_time_fails_without_it(mortal: Server) -> None
 
 
 async def renew_without_redis(server: Server, processes: int, *, hermits: bool = False) -> Seen:
-    """Get a token, end Redis, and have EnKash refuse the token."""
+    """Get a token, end Redis, and let EnKash refuse the token."""
     async with scene(server, hermits=hermits) as place, place.fleet(processes) as workers:
         await workers.ask()
         server.kill()
@@ -81,7 +81,7 @@ def check_one_login_a_process(seen: Seen, processes: int) -> None:
 
 
 async def test_proven_credentials_log_in_once_for_each_process_without_redis(mortal: Server) -> None:
-    """All callers are served, and those of a process share its login."""
+    """All callers of a process get the token of its one login."""
     check_one_login_a_process(await renew_without_redis(mortal, 16), 16)
 
 
@@ -100,7 +100,7 @@ def check_nobody_logs_in(seen: Seen) -> None:
 
 
 async def test_unproven_credentials_are_not_tried_without_redis(mortal: Server) -> None:
-    """A cold fleet that finds no Redis makes no login, and its callers are told why."""
+    """A fleet without a token and without Redis makes no login, and its callers learn why."""
     mortal.kill()
     async with scene(mortal) as place, place.fleet(16) as workers:
         seen = await place.seen(workers.ask())
@@ -123,7 +123,7 @@ async def test_unproven_credentials_that_are_tried_without_redis_lock_the_accoun
 
 @attrs.frozen
 class Forgotten:
-    """What came of a Redis that was emptied under load.
+    """The result of emptying Redis under load.
 
     Attributes:
         logins: Since then.
@@ -159,7 +159,7 @@ async def forget_under_load(server: Server, make: Maker = shared) -> Forgotten:
 
 
 async def with_new_token(workers: Fleet, old: Report) -> Report:
-    """Ask until everybody has a newer token: it is fetched beside the work."""
+    """Ask until all callers have a newer token, which is fetched in the background."""
     async with asyncio.timeout(20):
         while min((report := await workers.ask()).generations) <= max(old.generations):
             await asyncio.sleep(0.05)
@@ -174,7 +174,7 @@ def check_one_login_more(seen: Forgotten) -> None:
 
 
 async def test_a_redis_that_forgets_everything_costs_one_login(redis_server: Server) -> None:
-    """Who holds a token goes on with it, newcomers log in once, and the others renew with what they brought."""
+    """Old workers use their token, new ones log in once, and the old ones renew with that token."""
     check_one_login_more(await forget_under_load(redis_server))
 
 

@@ -18,7 +18,7 @@ from servers import Server
 
 @attrs.frozen
 class Revoked:
-    """What came of it.
+    """The result of a revocation.
 
     Attributes:
         logins: In all, with the one that brought the revoked token.
@@ -35,7 +35,7 @@ class Revoked:
 
 @contextmanager
 def deletions(server: Server) -> Iterator[Callable[[], int]]:
-    """Count deletions of tokens, as the server tells them."""
+    """Count deletions of tokens, as the server announces them."""
     server.ask("CONFIG", "SET", "notify-keyspace-events", "Kg")
     with server.admin() as admin, cast("Any", admin).pubsub() as listener:
         listener.psubscribe("__keyspace@0__:*:tok")
@@ -55,7 +55,7 @@ def deletions(server: Server) -> Iterator[Callable[[], int]]:
 
 
 async def refuse_late(server: Server, make: Maker = shared) -> Revoked:
-    """Have 16 workers of 20 callers report a revoked token, each a little later than the one before."""
+    """Let 16 workers of 20 callers report a revoked token, one after the other."""
     async with scene(server, make, login_takes=0.2) as place, place.fleet(16) as workers:
         old = await workers.ask()
         place.sandbox.revoke_tokens()
@@ -79,12 +79,12 @@ def check_one_renewal(seen: Revoked) -> None:
 
 
 async def test_late_refusals_of_one_token_renew_it_once(server: Server) -> None:
-    """320 late 401s delete one token and bring one login; the new token survives those that come after it."""
+    """320 late 401s delete one token and lead to one login, and the new token survives the later ones."""
     check_one_renewal(await refuse_late(server))
 
 
 async def test_late_refusals_that_delete_whatever_is_there_renew_again_and_again(server: Server) -> None:
-    """Control: the same run fails the check when a refusal is not compared with the token that it is about."""
+    """Control: the same run fails the check when a refusal deletes any token."""
     seen = await refuse_late(server, careless)
     with pytest.raises(AssertionError):
         check_one_renewal(seen)

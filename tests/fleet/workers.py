@@ -1,4 +1,4 @@
-"""A worker process of a fleet: it does what a test orders, and says what came of it."""
+"""A worker process of a fleet: it carries out a test's orders and reports the result."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Report:
 
     Attributes:
         served: Calls that brought a token, or an answer of the API.
-        errors: Those that did not, by the name of the exception.
-        reasons: Of those, why the guard was closed.
+        errors: Calls that raised, by the name of the exception.
+        reasons: Why the guard was closed, of those errors.
         tokens: The access tokens that callers got.
         generations: Their generations.
         remaining: The least and the most seconds that they had left.
-        waits: Calls for which the event loop had to turn, by callers under load.
+        waits: Calls that suspended, by callers under load.
     """
 
     served: int = 0
@@ -77,13 +77,13 @@ class Report:
 
 
 def together(reports: Iterable[Report]) -> Report:
-    """Return one report of all."""
+    """Return one report of all callers."""
     return reduce(Report.__add__, reports, Report())
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What a worker works with.
+    """The settings of a worker.
 
     Attributes:
         make: Makes its provider; a control puts a broken one here.
@@ -125,7 +125,7 @@ class TellingGrant(PasswordGrant):
 
 
 class Watched:
-    """A provider that counts the callers who had to wait, in the place where the client asks for a token."""
+    """A provider that counts the callers who had to wait, where the client asks for a token."""
 
     def __init__(self, provider: TokenProvider) -> None:
         self._provider = provider
@@ -133,7 +133,7 @@ class Watched:
         self.generations: set[int] = set()
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
-        """Ask for a token; whoever lets the event loop turn has waited, however short it was."""
+        """Ask for a token; a call that suspends has waited, however short it was."""
         turned: list[bool] = []
         turn = asyncio.get_running_loop().call_soon(turned.append, True)
         try:
@@ -180,12 +180,12 @@ class Agent:
     # --- orders -------------------------------------------------------------------------------------------------------
 
     async def ask(self, *, rejected: bool = False, wait: float = 0.0, spread: float = 0.0) -> Report:
-        """Have every caller ask for a token, and return what they got."""
+        """Let every caller ask for a token, and return what they got."""
         await self.start(rejected=rejected, wait=wait, spread=spread)
         return await self.finish()
 
     async def start(self, *, rejected: bool = False, wait: float = 0.0, spread: float = 0.0) -> None:
-        """Have every caller ask for a token; with `rejected`, for another one than it has got.
+        """Let every caller ask for a token; with `rejected`, for another one than it has.
 
         The first one does so after `wait` seconds, each other one `spread` seconds after the one before.
         """
@@ -196,11 +196,11 @@ class Agent:
         await asyncio.sleep(0)  # so that all of them have begun
 
     async def cancel(self, *, callers: list[int]) -> int:
-        """Cancel callers, who then are not in the report; return how many of them were still waiting."""
+        """Cancel callers, whom the report omits; return how many of them were still waiting."""
         return sum(self._tasks[number].cancel() for number in callers)
 
     async def finish(self, *, within: float | None = None) -> Report:
-        """Wait for the callers, and return what they got; who has no answer within so many seconds is left out."""
+        """Wait for the callers, and return what they got; the report omits callers without an answer in time."""
         tasks, self._tasks = self._tasks, []
         _, hanging = await asyncio.wait(tasks, timeout=within)
         for task in hanging:
@@ -209,14 +209,14 @@ class Agent:
         return together(result for result in results if isinstance(result, Report))
 
     async def load(self, *, pause: float) -> None:
-        """Have every caller call the API again and again, with a pause in between, until `rest`."""
+        """Let every caller call the API again and again, with pauses, until `rest`."""
         self._rests = False
         watched = Watched(self._providers[0])
         self._load = [asyncio.create_task(self._live(watched, pause)) for _ in range(self._plan.callers)]
         await asyncio.sleep(0)  # so that all of them have begun
 
     async def rest(self) -> Report:
-        """End the load, wait for a login that is under way, and return what the callers met with."""
+        """End the load, wait for a login in flight, and return what the callers got."""
         self._rests = True
         report = together(await asyncio.gather(*self._load))
         self._load = []
@@ -299,7 +299,7 @@ class Agent:
 
 
 def main(line: Connection, plan: Plan) -> None:
-    """Be a worker."""
+    """Run the worker until the test hangs up."""
     signal.alarm(_LIFETIME)
     if plan.wall_shift:
         right = time.time

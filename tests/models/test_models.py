@@ -1,4 +1,4 @@
-"""The values that calls return: open words, outcomes, and what `repr` keeps quiet about."""
+"""The values that calls return: open words, outcomes, and what `repr` hides."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def kind(request: pytest.FixtureRequest) -> type[OpenEnum]:
 
 @pytest.mark.parametrize(("kind", "words", "count"), LISTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_every_documented_word_is_a_member(kind: type[OpenEnum], words: list[str], count: int) -> None:
-    """In the order of the page, under the name of the word itself, and no word more."""
+    """The enum has exactly the words of the page, in its order and under their own names."""
     assert [member.value for member in kind] == words
     assert [member.name for member in kind] == words
     assert len(words) == len(set(words)) == count
@@ -110,13 +110,13 @@ def test_every_documented_word_is_a_member(kind: type[OpenEnum], words: list[str
 
 
 def test_the_lists_run_together_are_those_of_the_pages() -> None:
-    """The pages print no separators; the split loses and adds nothing."""
+    """The pages print the words without separators, and splitting them loses none."""
     assert "".join(Circle) == CIRCLES_RAW
     assert "".join(PaymentStatus) == PAYMENT_STATUSES_RAW
 
 
 def test_the_words_that_a_search_takes_are_payment_statuses() -> None:
-    """Eleven of the twenty-one, and the filter names each of them."""
+    """The filter names eleven of the twenty-one payment statuses."""
     assert len(SEARCHABLE_STATUSES) == 11
     assert set(SEARCHABLE_STATUSES) < set(PaymentStatus)
     assert BillFilter.__doc__ is not None
@@ -125,7 +125,7 @@ def test_the_words_that_a_search_takes_are_payment_statuses() -> None:
 
 @pytest.mark.parametrize("word", ["MAKER_APPROVAL_PENDING", "CHECKER_APPROVED"])
 def test_the_approval_words_that_were_seen_are_members(word: str) -> None:
-    """Their list is not documented."""
+    """The enum knows the words that EnKash sends, although no page lists them."""
     assert ApprovalStatus(word).is_known
 
 
@@ -134,7 +134,7 @@ def test_the_approval_words_that_were_seen_are_members(word: str) -> None:
     [(PaymentStatus, "COMPLETED"), (BillPayStatus, "COMPLETED"), (Circle, "MUMBAI"), (BillerType, "GAS")],
 )
 def test_the_words_of_the_examples_that_no_list_has_are_kept(kind: type[OpenEnum], word: str) -> None:
-    """EnKash's own webhook example breaks its lists."""
+    """The enum keeps words of EnKash's webhook example that its lists do not have."""
     found = kind(word)
     assert isinstance(found, kind)
     assert not found.is_known
@@ -143,13 +143,13 @@ def test_the_words_of_the_examples_that_no_list_has_are_kept(kind: type[OpenEnum
 
 
 def test_the_repr_of_a_known_word_has_no_mark() -> None:
-    """The mark is what one looks for in a log."""
+    """The mark stands for unknown words, which a user looks for in a log."""
     assert repr(Circle.MUM) == "<Circle 'MUM'>"
 
 
 @given(st.sampled_from(KINDS), st.text())
 def test_any_word_is_a_value_that_equals_the_word(kind: type[OpenEnum], text: str) -> None:
-    """It compares, hashes, formats and sorts as the string itself, both ways round."""
+    """The value compares, hashes, formats and sorts as the string, on either side."""
     word = kind(text)
     assert isinstance(word, kind)
     assert word == text
@@ -165,7 +165,7 @@ def test_any_word_is_a_value_that_equals_the_word(kind: type[OpenEnum], text: st
 
 @given(st.sampled_from(KINDS), st.text())
 def test_any_word_survives_a_copy(kind: type[OpenEnum], text: str) -> None:
-    """Pickles of every protocol and both kinds of copies; a known word stays the one member."""
+    """Copies and pickles are equal, and a known word stays the same member."""
     word = kind(text)
     twins = [pickle.loads(pickle.dumps(word, number)) for number in range(2, pickle.HIGHEST_PROTOCOL + 1)]
     for twin in (*twins, copy.copy(word), copy.deepcopy(word)):
@@ -175,7 +175,7 @@ def test_any_word_survives_a_copy(kind: type[OpenEnum], text: str) -> None:
 
 
 def test_unknown_words_do_not_grow_the_class(kind: type[OpenEnum]) -> None:
-    """A stream of made-up words would otherwise fill the memory of a long-running worker."""
+    """Made-up words do not fill the memory of a long-running worker."""
     members, values = dict(kind.__members__), dict(kind._value2member_map_)
     made_up = [kind(f"MADE_UP_{number}") for number in range(1_000)]
     assert (dict(kind.__members__), dict(kind._value2member_map_)) == (members, values)
@@ -185,13 +185,13 @@ def test_unknown_words_do_not_grow_the_class(kind: type[OpenEnum]) -> None:
 
 @pytest.mark.parametrize("value", [None, 5, True, 1.5, b"SUCCESS", ["SUCCESS"], {}])
 def test_what_is_no_string_is_no_word(kind: type[OpenEnum], value: object) -> None:
-    """The enum is open, but to words."""
+    """The enum refuses values of other types."""
     with pytest.raises(ValueError, match=f"not a valid {kind.__name__}"):
         kind(value)  # type: ignore[arg-type]  # what mypy would tell a user
 
 
 def test_a_word_of_another_enum_becomes_a_plain_word() -> None:
-    """Its `.value` is EnKash's word as a plain string, not the other enum's member."""
+    """Its `.value` is a plain string, not the other enum's member."""
     assert PaymentStatus(BillPayStatus.SUCCESS) is PaymentStatus.SUCCESS
     assert type(PaymentStatus(BillPayStatus.ON_HOLD).value) is str
 
@@ -218,21 +218,21 @@ def test_a_word_of_another_enum_becomes_a_plain_word() -> None:
     ],
 )
 def test_only_two_words_settle_a_bill(word: str | None, outcome: Outcome) -> None:
-    """SUCCESS is paid, FAILED is failed; every other word, and none, is still on its way."""
+    """SUCCESS is paid, FAILED is failed, and every other word, or none, is pending."""
     bill = Bill(billpay_status=None if word is None else BillPayStatus(word))
     assert bill.outcome is outcome
     assert bill.is_settled is (outcome is not Outcome.PENDING)
 
 
 def test_outcome_has_three_words() -> None:
-    """They can be compared with strings and stored."""
+    """The words compare with strings and can be stored."""
     assert [str(outcome) for outcome in Outcome] == ["PAID", "FAILED", "PENDING"]
     assert pickle.loads(pickle.dumps(Outcome.PAID)) is Outcome.PAID
 
 
 @given(st.text(), st.text())
 def test_no_other_word_settles_a_bill(billpay: str, payment: str) -> None:
-    """The money's own status does not either: PAID is said by `billpayStatus` alone."""
+    """The payment status PAID does not settle a bill; `billpayStatus` alone does."""
     assume(billpay not in {"SUCCESS", "FAILED"})
     bill = Bill(billpay_status=BillPayStatus(billpay), payment_status=PaymentStatus(payment))
     assert bill.outcome is Outcome.PENDING
@@ -307,7 +307,7 @@ def _standing(approval: str | None, payment: str | None, billpay: str | None, **
 def test_three_words_tell_whether_the_debit_was_confirmed(
     approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None
 ) -> None:
-    """False only where nothing speaks against it: it is what has the debit confirmed."""
+    """The answer is False, which allows a confirmation, only where no word speaks against it."""
     assert _standing(approval, payment, billpay).debit_confirmed is confirmed
 
 
@@ -316,12 +316,12 @@ def test_three_words_tell_whether_the_debit_was_confirmed(
 def test_a_date_of_approval_or_payment_is_a_confirmation(
     approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None, dates: dict[str, datetime]
 ) -> None:
-    """Whatever the words say: it has happened once."""
+    """The date outweighs the words, because it records what happened."""
     assert _standing(approval, payment, billpay, **dates).debit_confirmed is True
 
 
 def test_no_words_but_those_of_waiting_leave_a_debit_to_be_confirmed() -> None:
-    """Stated apart from the table: a second confirmation may be a second debit, so any other word is asked about."""
+    """Prevents a double debit: the client confirms at no other word."""
     approvals = (None, WAITS, "APPROVED", "REJECTED", "A_NEW_WORD")
     payments = (None, *PAYMENT_STATUSES, "COMPLETED", "A_NEW_WORD")
     billpays = (None, *BILLPAY_STATUSES, "COMPLETED", "success", "A_NEW_WORD")
@@ -335,7 +335,7 @@ def test_no_words_but_those_of_waiting_leave_a_debit_to_be_confirmed() -> None:
 
 
 def test_the_sample_bill_is_confirmed() -> None:
-    """Its words are in no list of EnKash's but for the approval."""
+    """Its approval word says so, although its other words are in no list."""
     assert webhook_bill().debit_confirmed is True
 
 
@@ -348,7 +348,7 @@ def webhook_bill() -> Bill:
 
 @pytest.mark.parametrize("kind", REPLIES, ids=lambda kind: kind.__name__)
 def test_every_value_can_be_made_without_any_member(kind: type[Reply]) -> None:
-    """A user's own tests make them; two of them are equal, and each has an `extra` of its own."""
+    """Users' tests make such values; two are equal and do not share an `extra`."""
     one, two = kind(), kind()
     assert one == two
     assert hash(one) == hash(two)
@@ -358,7 +358,7 @@ def test_every_value_can_be_made_without_any_member(kind: type[Reply]) -> None:
 
 @pytest.mark.parametrize("kind", REPLIES, ids=lambda kind: kind.__name__)
 def test_every_value_is_frozen_and_takes_its_members_by_name(kind: type[Reply]) -> None:
-    """The order of members may change."""
+    """A later release may change the order of members."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         kind().extra = {}  # type: ignore[misc]
     build: Callable[..., Reply] = kind
@@ -367,7 +367,7 @@ def test_every_value_is_frozen_and_takes_its_members_by_name(kind: type[Reply]) 
 
 
 def test_a_bill_can_be_pickled_hashed_and_compared() -> None:
-    """It travels to workers, into sets and as the evidence of an error."""
+    """Bills travel to workers, into sets and as the evidence of errors."""
     bill = webhook_bill()
     for number in range(2, pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(bill, number))
@@ -379,14 +379,14 @@ def test_a_bill_can_be_pickled_hashed_and_compared() -> None:
 
 
 def test_members_that_are_unknown_count_for_equality_and_not_for_the_hash() -> None:
-    """A dict cannot be hashed."""
+    """Two bills with different `extra` are unequal and share a hash, because a dict has none."""
     bare, full = Bill(), Bill(extra={"x": [1]})
     assert bare != full
     assert hash(bare) == hash(full)
 
 
 def test_an_initiation_with_any_payload_can_be_hashed_and_pickled() -> None:
-    """Its payload is JSON, which may be a dict."""
+    """The payload may be a dict, which has no hash."""
     made = PaymentInitiation(payload={"url": "https://pay.example/once"})
     assert isinstance(hash(made), int)
     assert pickle.loads(pickle.dumps(made)) == made
@@ -396,7 +396,7 @@ def test_an_initiation_with_any_payload_can_be_hashed_and_pickled() -> None:
 
 
 def test_repr_shows_no_personal_data() -> None:
-    """Bills end up in logs; the last four characters of a consumer number are enough to tell two apart."""
+    """A log shows the last four characters of a consumer number, which tell two apart."""
     bill = attrs.evolve(webhook_bill(), bill_copy_pdf_url="https://files.example/hush", extra={"iban": "hush-extra"})
     for shown in (repr(bill), str(bill), f"{bill}", repr([bill]), repr(bill.company_biller)):
         assert "CN123456789" not in shown
@@ -412,12 +412,12 @@ def test_repr_shows_no_personal_data() -> None:
 @pytest.mark.parametrize(("number", "shown"), [("1", "'…'"), ("1234", "'…'"), ("12345", "'…2345'")])
 @pytest.mark.parametrize("kind", [Bill, CompanyBiller])
 def test_a_short_consumer_number_is_not_shown_at_all(kind: type[Any], number: str, shown: str) -> None:
-    """Its last four characters would be all of it."""
+    """The repr hides it, because its last four characters are all of it."""
     assert f"consumer_number={shown}" in repr(kind(consumer_number=number))
 
 
 def test_repr_of_the_other_values_shows_no_personal_data() -> None:
-    """The consumer's name of a fetch, a param's value, a payment's one-time link, a filter's consumer numbers."""
+    """Names, values of params, payment links and consumer numbers of filters are hidden."""
     hushed: list[object] = [
         FetchedBill(user_name="hush", extra={"mobile": "hush"}),
         BillerParam(key="cn", value="hush"),
@@ -430,7 +430,7 @@ def test_repr_of_the_other_values_shows_no_personal_data() -> None:
 
 
 def test_repr_leaves_out_what_is_not_set() -> None:
-    """A bill has forty members; those without a value only make noise."""
+    """The repr of a bill shows only those of its forty members that have a value."""
     assert repr(FetchedBill(bill_number="B-1")) == "FetchedBill(bill_number='B-1')"
     assert repr(Biller(biller_id=2001)) == "Biller(biller_id=2001)"
     assert repr(BillerCategory()) == "BillerCategory()"
@@ -438,7 +438,7 @@ def test_repr_leaves_out_what_is_not_set() -> None:
 
 
 def test_zero_and_false_are_shown() -> None:
-    """They are values."""
+    """The repr hides absent members alone, so a zero amount stays visible."""
     shown = repr(Bill(amount=Decimal(0)))
     assert "amount=Decimal('0')" in shown
     assert "recovered=False" in shown
@@ -448,7 +448,7 @@ def test_zero_and_false_are_shown() -> None:
 
 
 def test_the_filter_has_one_keyword_for_every_documented_member() -> None:
-    """Those of the table, and those that only the example shows; `offset` and `limit` are the pager's."""
+    """The filter has the members of table and example; the pager sets `offset` and `limit`."""
     documented = words("""
         utility_enkash_ids amount_range_start amount_range_end consumer_number consumer_numbers biller_type biller_name
         payment_status payment_start_date payment_end_date created_date_from created_date_to bill_due_date_from
@@ -462,14 +462,14 @@ def test_the_filter_has_one_keyword_for_every_documented_member() -> None:
 
 
 def test_a_filter_takes_words_and_days() -> None:
-    """It is a value like the others."""
+    """The filter is a frozen value."""
     made = BillFilter(statuses=["SUCCESS", PaymentStatus.FAILED], created_date_from=date(2024, 12, 17))
     assert made == BillFilter(statuses=["SUCCESS", "FAILED"], created_date_from=date(2024, 12, 17))
     assert "2024" in repr(made)
 
 
 def test_the_sample_bill_has_the_values_of_its_page() -> None:
-    """The documented webhook example, member by member."""
+    """Each member of the documented webhook example has its value."""
     bill = webhook_bill()
     assert attrs.asdict(bill, recurse=False) == {
         "utility_enkash_id": "UTIL-87654321",
@@ -557,29 +557,29 @@ FETCHED = FetchedBill(
 PAYABLE = BillRequest(2001, CN, reference_id="inv-1", bill_amount=10, circle=Circle.MUM, remarks="x", fetched=FETCHED)
 
 
-def test_a_madetakes_numbers_where_they_are_exact() -> None:
-    """As `bills.create` does: whole numbers become digits, whole rupees become a Decimal."""
+def test_a_request_takes_numbers_where_they_are_exact() -> None:
+    """Whole numbers become digits and whole rupees a Decimal, as in `bills.create`."""
     made = BillRequest(2001, {"cn": 123, "ad1": "007"}, bill_amount=25)
     assert (made.params, made.bill_amount) == ({"cn": "123", "ad1": "007"}, Decimal(25))
     assert isinstance(made.bill_amount, Decimal)
     assert (made.reference_id, made.fetched) == (None, None)
 
 
-def test_a_madetakes_what_was_fetched_for_it() -> None:
-    """And what a caller made without saying for whom."""
+def test_a_request_takes_what_was_fetched_for_it() -> None:
+    """The request also takes a fetched bill that names no consumer."""
     assert PAYABLE.fetched is FETCHED
     assert BillRequest(2001, {"cn": "1"}, fetched=FetchedBill(company_biller_id="CB-1")).fetched is not None
 
 
 @pytest.mark.parametrize("name", ["bill_date", "bill_due_date", "name", "email", "extra"])
 def test_what_the_create_after_a_fetch_does_not_take_is_refused(name: str) -> None:
-    """It would be left out without a word."""
+    """The request raises, because the create would drop the argument silently."""
     with pytest.raises(InvalidRequestError, match=f"^{name} cannot be sent with what was fetched: leave it out"):
         attrs.evolve(PAYABLE, **{name: getattr(FULL, name)})
 
 
-def test_a_madekeeps_its_params_when_those_given_change() -> None:
-    """It is a value; the caller's dict may be used for the next one."""
+def test_a_request_keeps_its_params_when_those_given_change() -> None:
+    """The request copies the caller's dict, which may serve the next one."""
     params = dict(CN)
     made = BillRequest(2001, params)
     params["cn"] = "other"
@@ -607,27 +607,27 @@ WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
 
 
 @pytest.mark.parametrize(("call", "said"), [pytest.param(call, said, id=name) for name, call, said in WRONG])
-def test_a_wrong_madeis_refused_where_it_is_made(call: Callable[[Any], Any], said: str) -> None:
-    """Not in the middle of a job; no consumer number is in the message."""
+def test_a_wrong_request_is_refused_where_it_is_made(call: Callable[[Any], Any], said: str) -> None:
+    """The constructor raises, not a job later, and the message hides the consumer number."""
     with pytest.raises(InvalidRequestError, match=said) as caught:
         call(BillRequest)
     assert "CN123456789" not in str(caught.value)
 
 
 def test_the_order_of_the_other_arguments_may_change() -> None:
-    """They go by name."""
+    """`BillRequest` takes its third argument by name alone, so a later release can add one before it."""
     build: Callable[..., BillRequest] = BillRequest
     with pytest.raises(TypeError, match="positional"):
         build(2001, CN, "inv-1")
 
 
-def test_a_madeis_named_by_its_reference() -> None:
-    """Whatever else it says."""
+def test_a_request_is_named_by_its_reference() -> None:
+    """The key of a request is its reference, whichever other members it has."""
     assert FULL.key == "inv-1"
 
 
 def test_without_a_reference_a_request_is_named_without_the_consumer_number() -> None:
-    """By the biller, the last characters of the number, and digits that keep others apart and give nothing away."""
+    """The key has the biller, the number's last characters and a hash."""
     request = attrs.evolve(FULL, reference_id=None)
     shown, kept_apart = request.key.rsplit("/", 1)
     assert shown == "2001/…6789"
@@ -654,7 +654,7 @@ CHANGES: dict[str, Any] = {
 
 
 def test_the_digest_is_of_every_argument_but_the_reference() -> None:
-    """It tells one reference for two bills from one bill given twice."""
+    """The digest tells one reference for two bills from one bill given twice."""
     members = {field.name for field in attrs.fields(BillRequest)}
     assert members == {*CHANGES, "reference_id", "fetched"}
     assert attrs.evolve(FULL, reference_id="inv-2").digest == FULL.digest
@@ -663,7 +663,7 @@ def test_the_digest_is_of_every_argument_but_the_reference() -> None:
 
 
 def test_the_digest_is_also_of_what_was_fetched() -> None:
-    """Whose bill it is, and how much: the rest of it does not make it another bill."""
+    """Consumer and amount of the fetched bill count, and its other members do not."""
     changes: list[dict[str, Any]] = [
         {"company_biller_id": "CB-2"},
         {"bill_net_amount": Decimal(1)},
@@ -676,7 +676,7 @@ def test_the_digest_is_also_of_what_was_fetched() -> None:
 
 
 def test_the_digest_is_the_same_on_every_machine() -> None:
-    """And however the same was written."""
+    """The digest is a constant for equal values in any spelling."""
     made = BillRequest(2001, {"cn": 123, "ad1": "x"}, circle="MUM", bill_amount=25)
     same = BillRequest(2001, {"ad1": "x", "cn": "123"}, circle=Circle.MUM, bill_amount=Decimal(25))
     assert made == same
@@ -686,15 +686,15 @@ def test_the_digest_is_the_same_on_every_machine() -> None:
 
 @given(st.decimals(1, 10**6, places=2), st.integers(0, 3))
 def test_equal_requests_have_one_digest(amount: Decimal, zeros: int) -> None:
-    """Also where one amount was written with more zeros than the other."""
+    """Trailing zeros of an amount do not change the digest."""
     longer = Decimal(f"{amount}{'0' * zeros}")
     one, two = (BillRequest(2001, CN, bill_amount=given) for given in (amount, longer))
     assert one == two
     assert one.digest == two.digest
 
 
-def test_a_madeshows_no_personal_data() -> None:
-    """It may end up in a log; the last characters of a number are enough to tell two apart."""
+def test_a_request_shows_no_personal_data() -> None:
+    """A log shows the last characters of the number, which tell two apart."""
     for shown in (repr(FULL), str(FULL), f"{FULL}", repr([FULL]), repr(PAYABLE)):
         assert not any(word in shown for word in ("CN123456789", "Asha", "@example.com", "W-1", "0417"))
         assert "'cn': '…6789'" in shown
@@ -703,8 +703,8 @@ def test_a_madeshows_no_personal_data() -> None:
 
 
 @pytest.mark.parametrize("made", [FULL, PAYABLE], ids=["full", "fetched"])
-def test_a_madecan_be_hashed_pickled_and_compared(made: BillRequest) -> None:
-    """It travels to workers and into sets; it cannot be changed on the way."""
+def test_a_request_can_be_hashed_pickled_and_compared(made: BillRequest) -> None:
+    """A request travels to workers and into sets, and no code can change it."""
     for number in range(2, pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(made, number))
         assert (twin, twin.digest, hash(twin)) == (made, made.digest, hash(made))
@@ -716,6 +716,6 @@ def test_a_madecan_be_hashed_pickled_and_compared(made: BillRequest) -> None:
 
 
 def test_an_extra_that_cannot_be_sent_is_refused_when_it_is_digested() -> None:
-    """With the place of it, as `bills.create` says it."""
+    """The error names its place, as `bills.create` does."""
     with pytest.raises(InvalidRequestError, match=r"\['extra'\]\['x'\] must not be a float"):
         _ = BillRequest(2001, CN, extra={"x": 1.5}).digest

@@ -30,7 +30,7 @@ async def _billers(body: bytes, category: str | None = None) -> tuple[list[Bille
 
 
 async def test_the_sandbox_lists_billers_of_a_category(client: EnkashClient) -> None:
-    """Id, name, type, and what to ask the payer for."""
+    """Each biller has an id, a name, a type and its inputs."""
     found = [biller async for biller in client.billers.list(category="ELECTRICITY")]
     assert {biller.biller_type for biller in found} == {BillerType.ELECTRICITY}
     assert found[0].biller_id == 2001
@@ -39,19 +39,19 @@ async def test_the_sandbox_lists_billers_of_a_category(client: EnkashClient) -> 
 
 
 async def test_the_sandbox_lists_categories(client: EnkashClient) -> None:
-    """Each name is one that `list` takes."""
+    """`list` takes the name of each category."""
     for category in await client.billers.list_categories():
         assert [biller async for biller in client.billers.list(category.name)]
 
 
 async def test_category_and_place_are_sent_as_a_query() -> None:
-    """Encoded as they should be."""
+    """The client percent-encodes the space and the ampersand of a category."""
     _, lines = await _billers(b'{"response_code":0,"payload":[]}', "PIPED GAS & MORE")
     assert lines == [b"GET /api/v2/biller?category=PIPED%20GAS%20%26%20MORE&offset=0&limit=100 HTTP/1.1"]
 
 
 async def test_a_server_that_ignores_the_place_is_read_once_whole() -> None:
-    """The same list comes again, brings nothing new, and ends it."""
+    """The client stops when the same list comes again."""
     items = ",".join(f'{{"billerId":{number}}}' for number in range(1, 251))
     found, lines = await _billers(b'{"response_code":0,"payload":{"billers":[%s]}}' % items.encode())
     assert [biller.biller_id for biller in found] == list(range(1, 251))
@@ -59,7 +59,7 @@ async def test_a_server_that_ignores_the_place_is_read_once_whole() -> None:
 
 
 async def test_a_biller_without_an_id_is_listed_and_refused_later() -> None:
-    """Its id is 0, which no call takes; nothing is lost of the list."""
+    """The list has it with the id 0, which no other call takes."""
     found, _ = await _billers(b'{"response_code":"0","payload":[{"billerName":"A"},{"billerName":"B"}]}')
     assert [(biller.biller_id, biller.name) for biller in found] == [(0, "A"), (0, "B")]
     async with EnkashClient("https://api.example", tokens=StaticTokenProvider("t")) as client:
@@ -68,21 +68,21 @@ async def test_a_biller_without_an_id_is_listed_and_refused_later() -> None:
 
 
 async def test_categories_may_be_bare_words() -> None:
-    """The reply is not documented."""
+    """The client reads strings and objects, because no page shows what the reply holds."""
     async with raw_server(_says(b'{"response_code":0,"payload":["ELECTRICITY",{"categoryName":"GAS"}]}')) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
             assert [category.name for category in await client.billers.list_categories()] == ["ELECTRICITY", "GAS"]
 
 
 async def test_an_empty_category_is_refused_at_once() -> None:
-    """Before anybody iterates."""
+    """The call itself raises, before the caller begins to iterate."""
     async with EnkashClient("https://api.example", tokens=StaticTokenProvider("t")) as client:
         with pytest.raises(InvalidRequestError, match="category is empty"):
             client.billers.list("")
 
 
 async def test_routes_can_be_overridden() -> None:
-    """Once you are told the path you set it, in the sandbox too."""
+    """Client and sandbox take the path that EnKash tells the user."""
     routes = Routes(billers="/api/v3/billers")
     async with (
         Sandbox(routes=routes) as sandbox,

@@ -58,7 +58,7 @@ def _bills(*answers: Any, **how: Any) -> tuple[Bills, Sent]:
 
 
 async def test_a_bill_goes_from_fetch_to_settled(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Fetch, create, confirm, wait: the amount that the biller named is the amount that is debited, once."""
+    """The amount that the biller named is the amount that EnKash debits, once."""
     fetched = await client.bills.fetch_current(2001, CN)
     bill = await client.bills.create_from_fetch(fetched, reference_id=REFERENCE)
     assert bill.amount == fetched.bill_net_amount
@@ -70,14 +70,14 @@ async def test_a_bill_goes_from_fetch_to_settled(sandbox: Sandbox, client: Enkas
 
 
 async def test_a_reference_with_every_awkward_character_comes_back_whole(client: EnkashClient) -> None:
-    """A slash in it does not change the route."""
+    """A slash in the reference does not change the route."""
     bill = await client.bills.create(2001, CN, bill_amount=10, reference_id=REFERENCE)
     again = await client.bills.get_by_reference(REFERENCE)
     assert (again.reference_id, again.utility_enkash_id) == (REFERENCE, bill.utility_enkash_id)
 
 
 async def test_a_failed_bill_is_settled_and_refunded(client: EnkashClient) -> None:
-    """FAILED is final; the money's way back shows in the payment status."""
+    """FAILED is final, and the payment status shows the refund."""
     bill = await client.bills.create(2302, CN, bill_amount=10)
     await client.payments.confirm_debit([bill.utility_enkash_id])
     settled = await client.bills.wait_until_settled(bill.utility_enkash_id)
@@ -85,7 +85,7 @@ async def test_a_failed_bill_is_settled_and_refunded(client: EnkashClient) -> No
 
 
 async def test_the_sandbox_refuses_with_the_documented_errors(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Inactive biller, a reference that is used for another bill, velocity limit."""
+    """An inactive biller, a used reference and a velocity limit each raise their own error."""
     with pytest.raises(BillerInactiveError):
         await client.bills.fetch_current(2102, CN)
     await client.bills.create(2001, CN, bill_amount=10, reference_id="twice")
@@ -99,7 +99,7 @@ async def test_the_sandbox_refuses_with_the_documented_errors(sandbox: Sandbox, 
 
 
 async def test_fetch_sends_what_was_given_and_nothing_else() -> None:
-    """Numbers go as strings, leading zeros stay, what is not set is left out."""
+    """The body has numbers as strings, leading zeros, and no unset member."""
     bills, sent = _bills(FetchedBill())
     await bills.fetch_current(2001, {"cn": "000123", "ad1": 42}, circle=Circle.MUM, key_contact_email="ap@example.com")
     assert sent.bodies[-1] == {
@@ -113,7 +113,7 @@ async def test_fetch_sends_what_was_given_and_nothing_else() -> None:
 
 
 async def test_a_fetched_bill_knows_whom_it_was_asked_for() -> None:
-    """The reply does not repeat it; a create holds the bill against it that is found under its reference."""
+    """The bill keeps biller and consumer, which a create compares with a bill under its reference."""
     bills, _ = _bills(FetchedBill(bill_number="N-1"))
     fetched = await bills.fetch_current(2001, {"cn": 123, "ad1": "x"})
     assert (fetched.biller_id, fetched.consumer_number, fetched.bill_number) == (2001, "123", "N-1")
@@ -152,7 +152,7 @@ CREATED = Bill(utility_enkash_id="U-1")
 
 
 async def test_create_from_fetch_maps_every_member() -> None:
-    """The names of the fetch reply differ from those of the request."""
+    """The body has the request's names, which differ from those of the fetch reply."""
     bills, sent = _bills(CREATED)
     bill = await bills.create_from_fetch(FETCHED, reference_id="r")
     assert sent.bodies[-1] == {
@@ -178,14 +178,14 @@ async def test_create_from_fetch_maps_every_member() -> None:
 
 @given(st.decimals(min_value=1, max_value=10**15, places=2))
 async def test_an_amount_goes_out_with_its_own_digits(amount: Decimal) -> None:
-    """No digit is lost or added on the way."""
+    """The body has every digit of the amount and no other."""
     bills, sent = _bills(CREATED)
     await bills.create_from_fetch(FETCHED, amount=amount)
     assert sent.bodies[-1]["billNetAmount"].as_tuple() == amount.as_tuple()
 
 
 async def test_create_from_fetch_falls_back_on_the_amount_that_there_is() -> None:
-    """Some billers name only one of the two."""
+    """The create takes either amount, because some billers name only one."""
     bills, sent = _bills(CREATED)
     await bills.create_from_fetch(attrs.evolve(FETCHED, bill_net_amount=None))
     assert sent.bodies[-1]["billNetAmount"] == sent.bodies[-1]["billAmount"] == Decimal("2450.75")
@@ -202,7 +202,7 @@ async def test_create_from_fetch_falls_back_on_the_amount_that_there_is() -> Non
     ],
 )
 async def test_create_from_fetch_refuses_what_cannot_be_paid(fetched: FetchedBill) -> None:
-    """Nothing is sent, not even with an amount of the caller's own."""
+    """The client sends nothing, even with the caller's own amount."""
     bills, sent = _bills(Bill())
     with pytest.raises(InvalidRequestError, match="no amount to pay or no company_biller_id"):
         await bills.create_from_fetch(fetched, amount=10)
@@ -210,7 +210,7 @@ async def test_create_from_fetch_refuses_what_cannot_be_paid(fetched: FetchedBil
 
 
 async def test_create_sends_every_argument_and_the_members_of_extra() -> None:
-    """`extra` is for members that have no argument; its Decimals are exact as well."""
+    """`extra` adds members that have no argument, with exact Decimals."""
     bills, sent = _bills(Bill(utility_enkash_id="U-1", reference_id="theirs"))
     bill = await bills.create(
         2001,
@@ -245,7 +245,7 @@ async def test_create_sends_every_argument_and_the_members_of_extra() -> None:
 
 
 async def test_a_reference_is_made_when_none_is_given() -> None:
-    """It is new each time, and on the bill."""
+    """Each create makes a new reference and returns it on the bill."""
     bills, sent = _bills(CREATED)
     first, second = await bills.create(2001, CN), await bills.create(2001, CN)
     assert first.reference_id == json.loads(sent.operations[0].request.body or b"")["referenceId"]
@@ -254,7 +254,7 @@ async def test_a_reference_is_made_when_none_is_given() -> None:
 
 
 async def test_a_create_that_is_answered_without_data_keeps_its_reference() -> None:
-    """Success is success: the reply of a create is not documented, and may hold nothing."""
+    """The bill has the reference, although the undocumented reply is empty."""
     async with raw_server(_answers(b'{"response_code":0,"response_message":"Success","payload":null}')) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
             bill = await client.bills.create(2001, CN, reference_id="r")
@@ -262,7 +262,7 @@ async def test_a_create_that_is_answered_without_data_keeps_its_reference() -> N
 
 
 async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> None:
-    """Without the id it could not be confirmed; it was created all the same, so a look that fails changes nothing."""
+    """The client looks for the id, and a failed look does not undo the success."""
     found = Bill(utility_enkash_id="U-1", reference_id="r", amount=Decimal(10), consumer_number=CN["cn"])
     bills, sent = _bills(Bill(), found)
     assert (await bills.create(2001, CN, reference_id="r", bill_amount=10)).utility_enkash_id == "U-1"
@@ -275,7 +275,7 @@ async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> No
 
 
 async def test_a_create_that_is_answered_in_an_unknown_shape_is_unknown() -> None:
-    """Success with something else in it: it was done, or not; the reference tells."""
+    """The error names the reference, by which the user can find out."""
     async with raw_server(_answers(b'{"response_code":0,"payload":"queued"}')) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t"), retry=EAGER) as client:
             with pytest.raises(OutcomeUnknownError) as caught:
@@ -300,7 +300,7 @@ CREATES: list[Callable[[EnkashClient, str, int], Any]] = [
 async def test_a_repeated_reference_brings_back_the_bill(
     sandbox: Sandbox, client: EnkashClient, create: Callable[..., Any]
 ) -> None:
-    """The same biller, consumer and amount: running a job again is harmless."""
+    """A job that runs again gets the bill of the same biller, consumer and amount."""
     first = await create(client, "CN123456789", 10)
     again = await create(client, "CN123456789", 10)
     assert (first.recovered, again.recovered) == (False, True)
@@ -325,7 +325,7 @@ async def test_a_reference_of_another_bill_is_refused_with_what_differs(
     amount: int,
     differences: tuple[str, ...],
 ) -> None:
-    """Named, with no consumer number in full; nothing was created."""
+    """The error names the differences, shows no full consumer number, and no bill is created."""
     await create(client, "CN123456789", 10)
     with pytest.raises(DuplicateReferenceError) as caught:
         await create(client, consumer, amount)
@@ -336,7 +336,7 @@ async def test_a_reference_of_another_bill_is_refused_with_what_differs(
 
 
 async def test_a_reference_of_another_biller_is_refused(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The same consumer number and amount there mean nothing."""
+    """An equal consumer number at another biller is no match."""
     await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
     with pytest.raises(DuplicateReferenceError) as caught:
         await client.bills.create(2302, CN, bill_amount=10, reference_id="r")
@@ -344,7 +344,7 @@ async def test_a_reference_of_another_biller_is_refused(sandbox: Sandbox, client
 
 
 async def test_a_used_reference_that_cannot_be_looked_up_is_refused(sandbox: Sandbox, client: EnkashClient) -> None:
-    """EnKash's own words; what the look failed with is the cause."""
+    """The error has EnKash's words, and the look's failure as its cause."""
     await client.bills.create(2001, CN, bill_amount=10, reference_id="r")
     sandbox.faults.add("bill_by_reference", FaultKind.SERVER_ERROR, times=None)
     with pytest.raises(DuplicateReferenceError, match="get_by_reference") as caught:
@@ -355,7 +355,7 @@ async def test_a_used_reference_that_cannot_be_looked_up_is_refused(sandbox: San
 
 @pytest.mark.parametrize("payload", ["{}", '{"utilityEnkashId":""}', '{"message":"none"}'])
 async def test_a_look_up_that_shows_no_bill_is_no_proof_of_one(payload: str) -> None:
-    """Success with nothing in it: a create that ended unclearly stays unknown, and `reconcile` does not make one up."""
+    """After an empty look the create stays unknown, and `reconcile` returns no bill."""
     shown = reply(f'{{"response_code":0,"payload":{payload}}}'.encode())
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -372,8 +372,8 @@ async def test_a_look_up_that_shows_no_bill_is_no_proof_of_one(payload: str) -> 
 
 
 async def test_reconcile_finds_what_a_cancelled_create_did(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A web framework drops the request: `CancelledError` passes, and the reference is known beforehand."""
-    await client.billers.list_categories()  # so that only the create is under way
+    """A web framework cancels the create, and the caller's reference finds the bill."""
+    await client.billers.list_categories()  # so that only the create is in flight
     sandbox.faults.add("add_bill", FaultKind.SLOW, delay=0.05)
     create = asyncio.create_task(client.bills.create(2001, CN, bill_amount=10, reference_id=REFERENCE))
     while not sandbox.counts["add_bill"]:
@@ -388,7 +388,7 @@ async def test_reconcile_finds_what_a_cancelled_create_did(sandbox: Sandbox, cli
 
 
 async def test_reconcile_says_none_only_when_enkash_does_to_the_end(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A look that fails says nothing about the bill."""
+    """`reconcile` does not return None after a look that failed."""
     assert await client.bills.reconcile("nobody") is None
     looks = sandbox.counts["bill_by_reference"]
     assert looks > 1
@@ -468,7 +468,7 @@ async def test_a_wrong_argument_is_refused_before_anything_is_sent(call: Callabl
 
 
 async def test_find_returns_none_only_where_enkash_says_that_there_is_no_bill(client: EnkashClient) -> None:
-    """The documented 400 is an answer."""
+    """`find` returns None for the documented 400."""
     assert await client.bills.find_by_reference("nobody") is None
     with pytest.raises(NotFoundError) as caught:
         await client.bills.get_by_reference("nobody")
@@ -477,7 +477,7 @@ async def test_find_returns_none_only_where_enkash_says_that_there_is_no_bill(cl
 
 @pytest.mark.parametrize("body", [b"<html>not found</html>", b'{"status":404,"error":"Not Found","path":"/x"}', b""])
 async def test_find_raises_a_404_that_proves_nothing(body: bytes) -> None:
-    """A wrong route or a gateway says 404 too; «no such bill» would have it created a second time."""
+    """Prevents a second bill: a 404 of a gateway must not read as «no such bill»."""
     async with raw_server(_answers(body, "404 Not Found")) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
             with pytest.raises(NotFoundError) as caught:
@@ -486,7 +486,7 @@ async def test_find_raises_a_404_that_proves_nothing(body: bytes) -> None:
 
 
 async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
-    """Whatever the reply leaves out, the id is known; one that it gives is kept."""
+    """The bill has the requested id unless the reply gives one."""
     bills, _ = _bills(Bill())
     assert (await bills.get("U-1")).utility_enkash_id == "U-1"
     assert (await bills.get_by_reference("r")).reference_id == "r"
@@ -499,7 +499,7 @@ async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
 
 
 async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
-    """Nulls would have to match; offset counts bills."""
+    """The client sends no null, which would have to match, and counts bills for the offset."""
     first = [Bill(utility_enkash_id=str(number)) for number in range(2)]
     bills, sent = _bills(first, [Bill(utility_enkash_id="1"), Bill(utility_enkash_id="2")], [])
     wanted = BillFilter(
@@ -527,14 +527,14 @@ async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
 
 
 async def test_an_empty_filter_sends_the_place_alone() -> None:
-    """Every bill, page by page."""
+    """The search sends offset and limit and no filter, so EnKash returns every bill."""
     bills, sent = _bills([])
     assert [bill async for bill in bills.search(BillFilter())] == []
     assert sent.bodies[-1] == {"offset": 0, "limit": 100}
 
 
 async def test_search_over_the_sandbox_finds_every_bill_once(client: EnkashClient) -> None:
-    """More bills than a page holds."""
+    """The search pages through more bills than one page holds."""
     made = {(await client.bills.create(2001, CN, bill_amount=10)).utility_enkash_id for _ in range(7)}
     found = [bill.utility_enkash_id async for bill in client.bills.search(BillFilter(), page_size=3)]
     assert len(found) == 7
@@ -544,7 +544,7 @@ async def test_search_over_the_sandbox_finds_every_bill_once(client: EnkashClien
 
 
 async def test_no_utility_payment_found_is_an_empty_search() -> None:
-    """The words that mean «no such bill» for one mean «none» for a search; a bare 404 does not."""
+    """The search is empty at EnKash's words and raises a bare 404."""
     absent, bare = NotFoundError("no"), NotFoundError("no")
     absent.bill_absent = True
     bills, _ = _bills(absent)
@@ -574,7 +574,7 @@ async def test_no_utility_payment_found_is_an_empty_search() -> None:
     ],
 )
 def test_a_wrong_search_is_refused_at_once(wanted: Any, how: dict[str, Any], said: str) -> None:
-    """Not only when somebody iterates."""
+    """The call itself raises and sends nothing, before the caller begins to iterate."""
     bills, sent = _bills([])
     with pytest.raises(InvalidRequestError, match=said):
         bills.search(wanted, **how)
@@ -582,7 +582,7 @@ def test_a_wrong_search_is_refused_at_once(wanted: Any, how: dict[str, Any], sai
 
 
 async def test_a_consumer_number_of_a_filter_is_not_repeated_in_an_error() -> None:
-    """It is marked as sensitive on the operation."""
+    """The operation marks the number as sensitive, so errors redact it."""
     bills, sent = _bills([])
     wanted = BillFilter(consumer_number="1111", consumer_numbers=["2222"])
     assert [bill async for bill in bills.search(wanted)] == []
@@ -596,7 +596,7 @@ PAID = Bill(utility_enkash_id="U", billpay_status=BillPayStatus.SUCCESS)
 
 
 async def test_waiting_looks_in_growing_pauses_until_the_outcome_is_final() -> None:
-    """Pauses follow the policy; the settled bill is returned."""
+    """The pauses follow the policy, and the settled bill is returned."""
     time = Time()
     bills, sent = _bills(PENDING, PENDING, PENDING, PAID, clock=time, sleep=time.sleep, random=lambda: 0.5)
     assert await bills.wait_until_settled("U", policy=PollPolicy(first=1, factor=2, longest=3)) == PAID
@@ -605,7 +605,7 @@ async def test_waiting_looks_in_growing_pauses_until_the_outcome_is_final() -> N
 
 
 async def test_waiting_ends_at_its_timeout_with_the_last_state() -> None:
-    """The last pause is cut to what is left, and one more look is made at the end."""
+    """The client cuts the last pause to the time that is left and looks once more."""
     time = Time()
     bills, sent = _bills(PENDING, clock=time, sleep=time.sleep, random=lambda: 0.5)
     with pytest.raises(WaitTimeoutError, match="may still settle") as caught:
@@ -617,7 +617,7 @@ async def test_waiting_ends_at_its_timeout_with_the_last_state() -> None:
 
 
 async def test_waiting_without_time_looks_once() -> None:
-    """A timeout of zero asks how things stand."""
+    """A timeout of zero returns the present state."""
     bills, sent = _bills(PAID)
     assert await bills.wait_until_settled("U", timeout=0) == PAID
     bills, sent = _bills(PENDING)
@@ -626,8 +626,8 @@ async def test_waiting_without_time_looks_once() -> None:
     assert len(sent.operations) == 1
 
 
-async def test_waiting_outlasts_passing_failures_and_nothing_else() -> None:
-    """A gateway that is away for a moment does not end a wait; an unknown bill does."""
+async def test_waiting_outlasts_transient_failures_and_nothing_else() -> None:
+    """A 502 does not end the wait, and an unknown bill does."""
     time = Time()
     failures = (ServerError("x", status=502), TransportError("x"), ResponseDecodeError("x"), TokenEndpointError("x"))
     bills, _ = _bills(*failures, PAID, clock=time, sleep=time.sleep)
@@ -642,7 +642,7 @@ async def test_waiting_outlasts_passing_failures_and_nothing_else() -> None:
 
 
 async def test_a_look_that_hangs_ends_with_the_wait(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The deadline cuts it off; a second is the least that a look gets."""
+    """The deadline cuts the look off, which gets at least a second."""
     bill = await client.bills.create(2001, CN, bill_amount=10)
     sandbox.faults.add("bill", FaultKind.SLOW, times=None, delay=30)
     with pytest.raises(WaitTimeoutError) as caught:
@@ -652,14 +652,14 @@ async def test_a_look_that_hangs_ends_with_the_wait(sandbox: Sandbox, client: En
 
 
 async def test_a_login_that_may_have_counted_ends_a_wait() -> None:
-    """Going on would be to log in again and again."""
+    """The client stops, because each look would make one more login."""
     bills, _ = _bills(TokenEndpointError("x", counted=True))
     with pytest.raises(TokenEndpointError):
         await bills.wait_until_settled("U")
 
 
 async def test_a_fault_while_waiting_is_outlasted(sandbox: Sandbox) -> None:
-    """Over real HTTP."""
+    """The wait goes on after four replies of 502 over real HTTP and returns the paid bill."""
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as client:
         bill = await client.bills.create(2001, CN, bill_amount=10)
         await client.payments.confirm_debit([bill.utility_enkash_id])

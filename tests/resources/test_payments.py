@@ -1,4 +1,4 @@
-"""Payments: a confirmation reaches every bill once, and every bill is accounted for."""
+"""Payments: each bill is confirmed once, and every bill is accounted for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _ids(count: int) -> list[str]:
 
 
 class Office:
-    """A `Send` with bills that wait to be confirmed; confirmations end as told, the last end being that of the rest.
+    """A `Send` with unconfirmed bills; confirmations end as listed, and the last end is repeated.
 
     Args:
         ends: An error, or None for success. DROPPED is an error after the work is done.
@@ -98,7 +98,7 @@ def _payments(send: Any, time: Time | None = None) -> Payments:
 
 
 async def test_a_confirmation_sends_ids_and_the_fixed_word() -> None:
-    """An id given twice is sent once; a generator will do; remarks are left out unless given."""
+    """The body has a repeated id once, and remarks only when they are given."""
     sent = Sent(None)
     result = await _payments(sent).confirm_debit((item for item in ["U-2", "U-1", "U-2"]), check_first=False)
     assert sent.bodies == [{"utilityPaymentIds": ["U-2", "U-1"], "approvalStatus": "CHECKER_APPROVED"}]
@@ -110,7 +110,7 @@ async def test_a_confirmation_sends_ids_and_the_fixed_word() -> None:
 
 
 async def test_the_bills_are_read_before_they_are_confirmed() -> None:
-    """Those that were confirmed before are left out, and count as succeeded."""
+    """Bills that were confirmed before count as succeeded and are not sent."""
     office = Office()
     office.confirmed = ["U-1"]
     result = await _payments(office).confirm_debit(_ids(3))
@@ -123,14 +123,14 @@ async def test_the_bills_are_read_before_they_are_confirmed() -> None:
 
 
 async def test_without_the_look_before_they_are_confirmed_at_once() -> None:
-    """`check_first=False` is the caller's word that none was confirmed before."""
+    """`check_first=False` is the caller's promise that none was confirmed before."""
     office = Office()
     (await _payments(office).confirm_debit(_ids(3), check_first=False)).raise_for_failures()
     assert (office.reads, office.puts) == ([], [_ids(3)])
 
 
 async def test_confirming_again_does_not_debit_again(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Over real HTTP, in the sandbox; what a second confirmation does is not documented, so none is sent."""
+    """Over real HTTP the client sends no second confirmation, whose effect is not documented."""
     bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=10)
     for _ in range(2):
         result = await client.payments.confirm_debit([bill.utility_enkash_id])
@@ -141,7 +141,7 @@ async def test_confirming_again_does_not_debit_again(sandbox: Sandbox, client: E
 
 @pytest.mark.parametrize("hands", [1, 4])
 async def test_2300_ids_go_in_three_calls(hands: int) -> None:
-    """1,000 to a call; progress is told after each, and counts every id that was given."""
+    """A call has 1,000 ids, and progress after each counts every given id."""
     office, told = Office(), list[tuple[int, int | None]]()
     result = await _payments(office).confirm_debit(
         [*_ids(2300), "U-0"], concurrency=hands, on_progress=lambda done, total: told.append((done, total))
@@ -157,7 +157,7 @@ async def test_2300_ids_go_in_three_calls(hands: int) -> None:
 
 
 async def test_the_length_of_a_generator_is_not_known() -> None:
-    """Progress says so."""
+    """The progress callback gets None as the total of a source without a length."""
     told = list[tuple[int, int | None]]()
     await _payments(Office()).confirm_debit(
         iter(_ids(1001)), concurrency=1, on_progress=lambda done, total: told.append((done, total))
@@ -166,7 +166,7 @@ async def test_the_length_of_a_generator_is_not_known() -> None:
 
 
 async def test_a_progress_display_that_fails_does_not_lose_the_result(caplog: pytest.LogCaptureFixture) -> None:
-    """Money has moved: what was done is still told, and the display's error is in the log."""
+    """Money has moved, so the result is returned and the display's error is logged."""
 
     def broken(done: int, total: int | None) -> None:
         raise ValueError("no terminal")
@@ -177,7 +177,7 @@ async def test_a_progress_display_that_fails_does_not_lose_the_result(caplog: py
 
 
 async def test_a_chunk_that_fails_does_not_stop_the_rest() -> None:
-    """Refused, unknown, not sent, done: each in its group, with its error."""
+    """Refused, unknown, unsent and confirmed bills are each in their group with their error."""
     refused, unsent = VelocityLimitError("no"), TransportError("x", sent=False)
     office = Office(refused, OutcomeUnknownError("?"), unsent, DROPPED, None)
     result = await _payments(office).confirm_debit(_ids(4999), concurrency=1)
@@ -200,14 +200,14 @@ async def test_a_chunk_that_fails_does_not_stop_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "passing", [PermissionDeniedError("403"), VelocityLimitError("36"), TransportError(sent=False)]
+    "failure", [PermissionDeniedError("403"), VelocityLimitError("36"), TransportError(sent=False)]
 )
-async def test_a_failure_that_may_be_of_one_call_does_not_stop_the_job(passing: EnkashError) -> None:
-    """The next call may succeed."""
-    office = Office(passing, None)
+async def test_a_failure_that_may_be_of_one_call_does_not_stop_the_job(failure: EnkashError) -> None:
+    """The job sends the second call, which confirms its 500 bills."""
+    office = Office(failure, None)
     result = await _payments(office).confirm_debit(_ids(1500), concurrency=1)
     assert len(result.succeeded) == 500
-    assert {item.error for item in (*result.failed, *result.not_sent)} == {passing}
+    assert {item.error for item in (*result.failed, *result.not_sent)} == {failure}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ async def test_a_failure_that_may_be_of_one_call_does_not_stop_the_job(passing: 
     ids=repr,
 )
 async def test_a_failure_that_would_meet_every_chunk_stops_the_job(stop: EnkashError) -> None:
-    """Without a token there is no use in going on; what is left was not sent."""
+    """Without a token the rest is `not_sent`."""
     office = Office(None, stop)
     result = await _payments(office).confirm_debit(_ids(3500), concurrency=1)
     assert len(office.puts) == 2
@@ -238,7 +238,7 @@ async def test_a_failure_that_would_meet_every_chunk_stops_the_job(stop: EnkashE
     st.integers(1, 4),
 )
 async def test_every_id_is_in_exactly_one_group(count: int, ends: list[str], look: bool, hands: int) -> None:
-    """However the calls end, nothing is lost, nothing counted twice, and what is said to be done is done."""
+    """For any ends, no id is lost or counted twice, and succeeded ids are confirmed."""
     kinds: dict[str, EnkashError | None] = {
         "ok": None,
         "no": BadRequestError(),
@@ -264,7 +264,7 @@ async def test_every_id_is_in_exactly_one_group(count: int, ends: list[str], loo
     "problem", [BadRequestError("no"), VelocityLimitError("36"), TransportError(sent=False), AuthenticationError("401")]
 )
 async def test_the_failure_of_a_single_call_is_raised(problem: EnkashError) -> None:
-    """With 1,000 bills or fewer there is nothing else to report."""
+    """The client raises for up to 1,000 bills, because there is no other result to report."""
     office = Office(problem)
     with pytest.raises(type(problem)) as caught:
         await _payments(office).confirm_debit(_ids(1000))
@@ -274,7 +274,7 @@ async def test_the_failure_of_a_single_call_is_raised(problem: EnkashError) -> N
 
 
 async def test_a_single_call_that_is_unknown_names_every_bill() -> None:
-    """The bills to come back with, and why."""
+    """The error has the ids to look for later, and the reason."""
     unclear, cause = OutcomeUnknownError("?", operation="payments.confirm_debit"), TransportError("dropped")
     unclear.__cause__ = cause
     with pytest.raises(OutcomeUnknownError, match=r"payments\.reconcile\(\)") as caught:
@@ -285,14 +285,14 @@ async def test_a_single_call_that_is_unknown_names_every_bill() -> None:
 
 
 class SlowToShow(Office):
-    """Shows no confirmation, whatever was confirmed."""
+    """An EnKash that never shows a confirmation."""
 
     def _bill(self, one: str) -> Bill:
         return Bill(utility_enkash_id=one, payment_status=PaymentStatus.INIT)
 
 
 async def test_what_was_accepted_a_moment_ago_counts_as_confirmed() -> None:
-    """What EnKash shows may lag behind what it said; once the window is over, what it shows counts."""
+    """The client trusts EnKash's yes for a window, because reads may lag behind it."""
     office, time = SlowToShow(), Time()
     payments = _payments(office, time)
     (await payments.confirm_debit(_ids(2))).raise_for_failures()
@@ -305,7 +305,7 @@ async def test_what_was_accepted_a_moment_ago_counts_as_confirmed() -> None:
 
 
 async def test_what_was_sent_a_moment_ago_is_not_sent_again_without_a_look() -> None:
-    """Whatever is said of it: it goes out once."""
+    """The client sends a bill once, whichever end its confirmation came to."""
     office = SlowToShow()
     payments = _payments(office)
     (await payments.confirm_debit(_ids(2), check_first=False)).raise_for_failures()
@@ -315,7 +315,7 @@ async def test_what_was_sent_a_moment_ago_is_not_sent_again_without_a_look() -> 
 
 
 async def test_two_calls_at_once_confirm_a_bill_once() -> None:
-    """Both see a bill that waits; one of them sends it, and the other reads it back."""
+    """Both calls see an unconfirmed bill; one sends it and the other reads it back."""
     office = Office()
     payments = _payments(office)
     results = await asyncio.gather(*(payments.confirm_debit(_ids(5)) for _ in range(3)))
@@ -326,7 +326,7 @@ async def test_two_calls_at_once_confirm_a_bill_once() -> None:
 
 @pytest.mark.parametrize("look", [True, False])
 async def test_an_unknown_id_does_not_stop_the_others(sandbox: Sandbox, client: EnkashClient, look: bool) -> None:
-    """EnKash answers for the call as a whole; the one for whose sake it refuses is left out."""
+    """EnKash refuses the whole call, and the client leaves the unknown id out."""
     bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=10)
     result = await client.payments.confirm_debit([bill.utility_enkash_id, "nobody"], check_first=look)
     assert [item.key for item in result.succeeded] == [bill.utility_enkash_id]
@@ -337,14 +337,14 @@ async def test_an_unknown_id_does_not_stop_the_others(sandbox: Sandbox, client: 
 
 @pytest.mark.parametrize("look", [True, False])
 async def test_nothing_but_an_unknown_id_is_not_found(sandbox: Sandbox, client: EnkashClient, look: bool) -> None:
-    """The failure of a single call."""
+    """The client raises the failure of the single call."""
     with pytest.raises(NotFoundError):
         await client.payments.confirm_debit(["nobody"], check_first=look)
     assert sandbox.ledger.debits == []
 
 
 async def test_bills_are_sorted_by_whether_they_were_confirmed(sandbox: Sandbox, client: EnkashClient) -> None:
-    """For jobs that come back later; nothing is sent to confirm."""
+    """`reconcile` sorts the ids and confirms none."""
     first, second = [await client.bills.create(2001, {"cn": "1"}, bill_amount=10) for _ in range(2)]
     await client.payments.confirm_debit([first.utility_enkash_id])
     ids = [second.utility_enkash_id, "nobody", first.utility_enkash_id]
@@ -356,7 +356,7 @@ async def test_bills_are_sorted_by_whether_they_were_confirmed(sandbox: Sandbox,
 
 
 async def test_a_wrong_id_of_a_generator_is_not_sent() -> None:
-    """The others are; it is named by its place."""
+    """The result names it by its index, and the other ids are sent."""
     office = Office()
     result = await _payments(office).confirm_debit(iter(["U-0", "", "U-1"]))
     assert office.puts == [["U-0", "U-1"]]
@@ -365,7 +365,7 @@ async def test_a_wrong_id_of_a_generator_is_not_sent() -> None:
 
 @pytest.mark.parametrize("kind", [list, tuple, dict.fromkeys, collections.deque, lambda ids: dict.fromkeys(ids).keys()])
 async def test_a_collection_is_checked_whole_before_anything_is_sent(kind: Callable[[list[str]], Any]) -> None:
-    """Whatever kind it is: it can be read twice."""
+    """The client checks each kind of collection first, because it can be read twice."""
     office = Office()
     with pytest.raises(InvalidRequestError, match=r"ids\[1\] is empty"):
         await _payments(office).confirm_debit(kind(["U-0", "", "U-1"]))
@@ -373,7 +373,7 @@ async def test_a_collection_is_checked_whole_before_anything_is_sent(kind: Calla
 
 
 async def test_a_payment_through_the_gateway_sends_what_was_given() -> None:
-    """Under the names of the sibling's page; nothing that was not given."""
+    """The body has the names of the sibling's page and no unset member."""
     sent = Sent(PaymentInitiation())
     await _payments(sent).initiate(
         ["U-1", "U-1"],
@@ -407,7 +407,7 @@ async def test_a_payment_through_the_gateway_sends_what_was_given() -> None:
 
 
 async def test_the_sandbox_pays_through_its_gateway(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Its own reading of an undocumented call; whatever is answered is kept whole."""
+    """The sandbox guesses the undocumented call, and the client keeps the whole reply."""
     bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=10)
     answer = await client.payments.initiate([bill.utility_enkash_id])
     assert answer.payment_status == answer.payload["paymentStatus"]
@@ -460,5 +460,5 @@ async def test_a_wrong_argument_is_refused_before_anything_is_sent(call: Callabl
 
 
 def test_a_result_without_failures_raises_nothing() -> None:
-    """An empty one neither."""
+    """`raise_for_failures` returns for an empty result."""
     BulkResult[None]().raise_for_failures()

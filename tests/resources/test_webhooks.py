@@ -1,4 +1,4 @@
-"""Telling EnKash where to post: what is sent, what is refused, and that the headers stay secret."""
+"""Registration of a webhook: what is sent, what is refused, and that the headers stay secret."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _assert_clean(text: str) -> None:
 
 
 async def test_a_registration_sends_what_was_given_and_nothing_else() -> None:
-    """All three events of bills unless told otherwise; what is left out is not sent."""
+    """The default is all three events of bills, and unset members are not sent."""
     webhooks, sent = _webhooks()
     await webhooks.register(URL, headers=HEADERS)
     assert sent.bodies == [{"webhookUrl": URL, "headers": HEADERS, "events": WORDS}]
@@ -63,7 +63,7 @@ async def test_a_registration_sends_what_was_given_and_nothing_else() -> None:
 
 
 async def test_a_registration_sends_every_member() -> None:
-    """Under the documented names; False is sent, and each event once."""
+    """The body has the documented names, False as it is, and each event once."""
     webhooks, sent = _webhooks({"id": 7})
     made = await webhooks.register(
         "https://you.example:8443/a?b=c",
@@ -88,7 +88,7 @@ async def test_a_registration_sends_every_member() -> None:
 
 
 async def test_a_registration_is_kept(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The sandbox posts there with those headers, which a verifier of them takes."""
+    """The sandbox posts with those headers, and a verifier with them accepts the post."""
     made = await client.webhooks.register(URL, headers=HEADERS, enabled=False, company_id="CEKDEMO123")
     assert (made.webhook_url, made.events) == (URL, BILL_EVENTS)
     assert made.payload["enabled"] is False
@@ -98,7 +98,7 @@ async def test_a_registration_is_kept(sandbox: Sandbox, client: EnkashClient) ->
 
 
 async def test_a_registration_shows_no_header() -> None:
-    """Its reply may repeat them, so `repr` leaves it out; the operation does not show them either."""
+    """The reprs of value and operation hide the headers, which a reply may repeat."""
     webhooks, sent = _webhooks({"headers": HEADERS})
     made = await webhooks.register(URL, headers=HEADERS, ssl_certificate=CERTIFICATE)
     assert made.payload == {"headers": HEADERS}
@@ -108,7 +108,7 @@ async def test_a_registration_shows_no_header() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'{"response_code":0,"payload":"saved"}'])
 async def test_any_success_will_do(body: bytes) -> None:
-    """Its reply is not documented."""
+    """The client accepts every 2xx body, because EnKash's reply is not documented."""
     async with raw_server(_always(body)) as server, _client(server) as client:
         assert (await client.webhooks.register(URL, headers=HEADERS)).webhook_url == URL
 
@@ -124,7 +124,7 @@ async def test_any_success_will_do(body: bytes) -> None:
     ],
 )
 async def test_a_url_is_https_or_leads_to_this_machine(url: str) -> None:
-    """Sent as it was given."""
+    """The client sends the URL as it was given, and allows plain HTTP for loopback addresses alone."""
     webhooks, sent = _webhooks()
     await webhooks.register(url, headers=HEADERS)
     assert sent.bodies[0]["webhookUrl"] == url
@@ -165,7 +165,7 @@ CLEAR = "must be https, or the headers that prove a post travel in the clear"
     ],
 )
 async def test_a_url_that_cannot_be_meant_is_refused(url: Any, said: str) -> None:
-    """The headers would travel in the clear, or to nowhere; the message does not repeat the URL."""
+    """The headers would be sent in the clear or nowhere; the message hides the URL."""
     error = await _refused(url=url)
     assert said in str(error)
     assert "4711" not in str(error)
@@ -205,7 +205,7 @@ VALUE = "must be a non-empty str of ASCII characters without spaces at its ends:
     ],
 )
 async def test_headers_that_prove_nothing_are_refused(headers: Any, said: str) -> None:
-    """Without repeating a value, also in the locals of a rendered traceback."""
+    """The message and the frames' locals hide the values."""
     assert said in str(await _refused(headers=headers))
 
 
@@ -230,7 +230,7 @@ async def test_headers_that_prove_nothing_are_refused(headers: Any, said: str) -
     ],
 )
 async def test_an_argument_that_is_wrong_is_refused(arguments: dict[str, Any], said: str) -> None:
-    """Before anything is sent, with what to write instead."""
+    """The client sends nothing and says what to write instead."""
     assert said in str(await _refused(**arguments))
 
 
@@ -249,17 +249,17 @@ def _always(body: bytes, status: str = "200 OK") -> Callable[[RawServer, Reader,
     return answer
 
 
-def _echo(status: str, way: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
+def _echo(status: str, shape: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
     """Return a server that fails and repeats what it was sent."""
 
     async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
         text = (await server.read_request(reader)).decode().partition("\r\n\r\n")[2]
-        if way == "text":
+        if shape == "text":
             writer.write(
                 reply(f"you sent {text}".encode(), status, "Content-Type: text/plain", f"X-Request-Id: {SECRET}")
             )
             return
-        said: Any = json.loads(text) if way == "document" else text
+        said: Any = json.loads(text) if shape == "document" else text
         body = {"response_code": 1, "response_message": f"no: {SECRET} / {QUOTED}", "payload": said}
         writer.write(reply(json.dumps(body).encode(), status))
 
@@ -267,12 +267,12 @@ def _echo(status: str, way: str) -> Callable[[RawServer, Reader, Writer], Awaita
 
 
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "412 Precondition Failed", "500 Server Error"])
-@pytest.mark.parametrize("way", ["document", "quoted", "text"])
-async def test_a_failure_shows_no_header(status: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Even where the reply repeats the request as it was."""
+@pytest.mark.parametrize("shape", ["document", "quoted", "text"])
+async def test_a_failure_shows_no_header(status: str, shape: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The error is clean, although the reply repeats the request."""
     caplog.set_level(logging.DEBUG)
     headers = {"X-Webhook-Key": SECRET, "X-Other": QUOTED}
-    async with raw_server(_echo(status, way)) as server, _client(server) as client:
+    async with raw_server(_echo(status, shape)) as server, _client(server) as client:
         with pytest.raises(EnkashError) as caught:
             await client.webhooks.register(URL, headers=headers, ssl_certificate=CERTIFICATE)
         assert SECRET.encode() in server.requests[0]
@@ -286,7 +286,7 @@ UNCLEAR = [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.BAD_GATEWAY, Fau
 
 @pytest.mark.parametrize("kind", UNCLEAR)
 async def test_an_unclear_end_is_said_and_not_sent_again(kind: FaultKind, sandbox: Sandbox) -> None:
-    """Whether a second registration replaces the first is not documented."""
+    """The client sends once, because a second registration may add to the first."""
     async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as client:
         sandbox.faults.add("register_webhook", kind, times=1)
         with pytest.raises(OutcomeUnknownError, match="may or may not have happened") as caught:
@@ -297,7 +297,7 @@ async def test_an_unclear_end_is_said_and_not_sent_again(kind: FaultKind, sandbo
 
 
 async def test_a_refusal_is_passed_on(sandbox: Sandbox, client: EnkashClient) -> None:
-    """An event that EnKash does not know reaches it, since its list is not closed; it says no."""
+    """The client sends an unknown event, because the list is open, and raises EnKash's refusal."""
     with pytest.raises(BadRequestError, match="events must be an array of"):
         await client.webhooks.register(URL, headers=HEADERS, events=["A_NEW_EVENT"])
     assert not sandbox.ledger.registrations

@@ -72,14 +72,14 @@ def taken_port() -> Iterator[int]:
 
 class TestSandbox:
     async def test_its_environment_leads_to_it(self) -> None:
-        """A program that reads the variables can log in and call."""
+        """A program that reads the variables can log in and make calls."""
         async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
             assert sandbox.base_url.startswith("http://127.0.0.1:")
             assert await status_of(sandbox, session, await log_in(sandbox, session)) == 200
             assert sandbox.counts == {"token": 1, "billers": 1}
 
     async def test_revoked_tokens_are_refused(self) -> None:
-        """A new login helps."""
+        """The sandbox answers 401 to a revoked token and 200 to the token of a new login."""
         async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
             token = await log_in(sandbox, session)
             sandbox.revoke_tokens()
@@ -87,7 +87,7 @@ class TestSandbox:
             assert await status_of(sandbox, session, await log_in(sandbox, session)) == 200
 
     async def test_own_credentials_are_used(self) -> None:
-        """Without a form client id the environment names the client id."""
+        """The environment repeats the client id where no other one is set for the form."""
         ours = Credentials("another-demo-client", "s", "clerk@example.com", "p")
         async with Sandbox(credentials=ours) as sandbox, aiohttp.ClientSession() as session:
             assert sandbox.credentials == ours
@@ -95,7 +95,7 @@ class TestSandbox:
             await log_in(sandbox, session)
 
     async def test_its_clock_can_be_passed_in(self) -> None:
-        """A token dies when the clock says so, without waiting."""
+        """A token expires when the given clock says so, without a wait."""
         now = [0.0]
         async with (
             Sandbox(token_lifetime=300.0, clock=lambda: now[0]) as sandbox,
@@ -106,7 +106,7 @@ class TestSandbox:
             assert await status_of(sandbox, session, token) == 401
 
     async def test_it_listens_on_another_address(self) -> None:
-        """An IPv6 address is put in brackets."""
+        """The URL has an IPv6 address in brackets."""
         try:
             async with Sandbox(host="::1") as sandbox, aiohttp.ClientSession() as session:
                 assert sandbox.base_url.startswith("http://[::1]:")
@@ -120,7 +120,7 @@ class TestSandbox:
             _ = Sandbox().base_url
 
     async def test_it_is_used_once(self) -> None:
-        """A second start would carry the first one's bills along."""
+        """The sandbox refuses a second start, which would keep the first one's bills."""
         sandbox = Sandbox()
         async with sandbox:
             pass
@@ -129,13 +129,13 @@ class TestSandbox:
                 pass
 
     async def test_a_taken_port_is_an_os_error(self, taken_port: int) -> None:
-        """Nothing is left open behind it."""
+        """The sandbox raises it and leaves nothing open."""
         with pytest.raises(OSError, match=str(taken_port)):
             async with Sandbox(port=taken_port):
                 pass
 
     async def test_a_slow_request_does_not_hold_up_the_end(self) -> None:
-        """It is cut off."""
+        """The sandbox closes at once and cuts off a request that would take an hour."""
         async with aiohttp.ClientSession() as session:
             async with Sandbox() as sandbox:
                 sandbox.faults.add("token", FaultKind.SLOW, delay=3600.0)
@@ -148,7 +148,7 @@ class TestSandbox:
                 await slow
 
     async def test_dropped_connections_leave_nothing_behind(self) -> None:
-        """Warnings are errors in this suite."""
+        """The sandbox leaves no open socket, whose warning would fail this suite."""
         async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
             for kind in (FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.TRUNCATED):
                 sandbox.faults.add("token", kind)
@@ -156,7 +156,7 @@ class TestSandbox:
                     await log_in(sandbox, session)
 
     async def test_late_work_can_be_waited_for(self) -> None:
-        """Where there is none, there is nothing to wait for."""
+        """The wait ends at once where no work is late."""
         async with Sandbox() as sandbox, aiohttp.ClientSession() as session:
             await sandbox.late_work()
             token = await log_in(sandbox, session)
@@ -166,7 +166,7 @@ class TestSandbox:
             assert len(sandbox.ledger.search()) == 2
 
     async def test_the_end_drops_late_work(self) -> None:
-        """It is neither waited for nor left behind."""
+        """The sandbox closes without waiting and leaves no task."""
         async with aiohttp.ClientSession() as session:
             async with Sandbox() as sandbox:
                 token = await log_in(sandbox, session)
@@ -177,7 +177,7 @@ class TestSandbox:
 
     @pytest.mark.parametrize(("sandbox", "debits"), [(Sandbox(), 1), (Sandbox(repeat_debits=True), 2)])
     def test_a_second_confirmation_can_be_made_to_cost(self, sandbox: Sandbox, debits: int) -> None:
-        """By default it is passed over."""
+        """The sandbox ignores it by default and debits again when told to."""
         consumer = sandbox.ledger.enrol(2001, {"cn": "CN1"})
         key = sandbox.ledger.create(consumer, sandbox.ledger.due(consumer)).utility_enkash_id
         for _ in range(2):
@@ -185,7 +185,7 @@ class TestSandbox:
         assert len(sandbox.ledger.debits) == debits
 
     def test_made_up_credentials_look_like_enkash_ones(self) -> None:
-        """Every part is filled, and the secrets are not shown."""
+        """Every part has a value, and the repr hides the secrets."""
         ours = Sandbox().credentials
         assert all(attrs.astuple(ours))
         assert ours.password not in repr(ours)
@@ -206,7 +206,7 @@ class TestProgram:
         assert (seen[0].ledger.settle_after, seen[0].ledger.token_lifetime) == (1.5, 60.0)
 
     def test_the_shell_gets_lines_to_paste(self) -> None:
-        """It prints address and variables, and ends without a word when it is told to."""
+        """The program prints address and variables and ends silently at a signal."""
         command = [sys.executable, "-m", "enkash_async.sandbox", "--settle-after", "2", "--token-lifetime", "60"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
             assert program.stdout is not None
@@ -219,13 +219,13 @@ class TestProgram:
         assert (program.returncode, errors) == (0, "")
 
     def test_main_ends_with_zero(self) -> None:
-        """In the process of the caller as well."""
+        """`main` returns 0 in the caller's process as well."""
         with contextlib.redirect_stdout(StopWhenAnnounced()) as printed:
             assert main([]) == 0
         assert "export ENKASH_BASE_URL=http://127.0.0.1:" in printed.getvalue()
 
     def test_a_taken_port_is_told_in_one_line(self, taken_port: int, capsys: pytest.CaptureFixture[str]) -> None:
-        """Without a traceback."""
+        """The program returns 1 and prints the reason without a traceback."""
         assert main(["--port", str(taken_port)]) == 1
         assert "the sandbox cannot start: " in capsys.readouterr().err
 
@@ -233,6 +233,6 @@ class TestProgram:
     def test_a_number_out_of_range_is_told_in_one_line(
         self, wrong: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Without a traceback."""
+        """The program returns 1 and prints the reason without a traceback."""
         assert main(wrong) == 1
         assert "the sandbox cannot start: " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The HTTP side: what EnKash's pages say, asked over a real connection."""
+"""The sandbox over HTTP: it answers as EnKash's pages say."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Clock:
 
 
 class HeldSleep:
-    """A sleep of so many seconds, over when the test says that they are."""
+    """A sleep of the given seconds that ends when the test says so."""
 
     def __init__(self) -> None:
         self._over: defaultdict[float, asyncio.Event] = defaultdict(asyncio.Event)
@@ -163,24 +163,24 @@ async def server(start: Start) -> Server:
 
 class TestLogin:
     async def test_the_documented_reply_is_camel_case(self, server: Server) -> None:
-        """Four members, no envelope."""
+        """The login answers with four camel-case members and no envelope."""
         answer = await server.log_in()
         assert answer.status == 200
         assert set(answer.body) == {"accessToken", "tokenType", "expiresIn", "refreshToken"}
         assert answer.body["expiresIn"] == 3600
 
     async def test_a_lifetime_below_a_second_is_announced_as_zero(self, server: Server) -> None:
-        """The documented number is an integer."""
+        """The login answers with an integer, as documented."""
         server.ledger.token_lifetime = 0.9
         assert (await server.log_in()).body["expiresIn"] == 0
 
     async def test_the_snake_style_is_that_of_the_oauth_standard(self, start: Start) -> None:
-        """As other EnKash products answer on the same path."""
+        """The login answers as other EnKash products do on the same path."""
         answer = await (await start(token_style="snake")).log_in()
         assert set(answer.body) == {"access_token", "token_type", "refresh_token", "expires_in", "scope"}
 
     async def test_the_legacy_style_has_an_expiry_in_milliseconds(self, start: Start) -> None:
-        """As older EnKash pages print it."""
+        """The login answers as older EnKash pages print it."""
         server = await start(token_style="legacy")
         answer = await server.log_in()
         assert set(answer.body) == {"token", "expiry", "resultCode", "resultMessage"}
@@ -212,12 +212,12 @@ class TestLogin:
     async def test_a_wrong_login_is_refused(
         self, server: Server, form: dict[str, str], authorization: str | None, status: int, error: str
     ) -> None:
-        """In the error words of the OAuth standard."""
+        """The reply has the error words of the OAuth standard."""
         answer = await server.log_in(form, authorization)
         assert (answer.status, answer.body["error"]) == (status, error)
 
     async def test_a_wrong_password_says_bad_credentials_and_then_locks(self, server: Server) -> None:
-        """The fourth login is refused for the lock, right or wrong."""
+        """The sandbox refuses the fourth login, right or wrong."""
         for _ in range(3):
             assert (await server.log_in({"password": "wrong"})).body["error_description"] == "Bad credentials"
         answer = await server.log_in()
@@ -225,7 +225,7 @@ class TestLogin:
         assert answer.body == {"error": "invalid_grant", "error_description": "User account is locked"}
 
     async def test_a_login_must_be_a_form(self, server: Server) -> None:
-        """JSON is refused, and does not count towards the lock."""
+        """The sandbox refuses JSON and does not count it towards the lock."""
         for _ in range(4):
             answer = await server.send("POST", "/oauth/token", json=FORM, headers={"Authorization": basic()})
             assert (answer.status, answer.body["error"]) == (400, "invalid_request")
@@ -235,14 +235,14 @@ class TestLogin:
 class TestBearer:
     @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Bearer unknown", "Basic abc"])
     async def test_a_call_without_a_good_token_is_refused(self, server: Server, authorization: str | None) -> None:
-        """With 401, in the envelope."""
+        """The sandbox answers 401 with an envelope, as EnKash does."""
         headers = {} if authorization is None else {"Authorization": authorization}
         answer = await server.send("GET", "/api/v2/biller", headers=headers)
         assert answer.refused == (401, 1)
         assert set(answer.body) == {"response_code", "response_message", "payload"}
 
     async def test_an_expired_token_is_refused(self, server: Server) -> None:
-        """As soon as its lifetime is over."""
+        """The sandbox answers 401 once the token's lifetime is over."""
         token = (await server.log_in()).body["accessToken"]
         headers = {"Authorization": f"bearer {token}"}
         assert (await server.send("GET", "/api/v2/biller", headers=headers)).status == 200
@@ -253,20 +253,20 @@ class TestBearer:
 
 class TestEnvelope:
     async def test_an_unknown_path_is_answered_in_the_envelope(self, server: Server) -> None:
-        """And is not counted as any call."""
+        """The sandbox counts the request under no route."""
         assert (await server.send("GET", "/api/v2/nothing")).refused == (404, 1)
         assert not server.counts
 
     async def test_a_wrong_method_is_answered_in_the_envelope(self, server: Server) -> None:
-        """The login is a POST."""
+        """A GET of the login's path gets 405 and an envelope in place of aiohttp's text."""
         assert (await server.send("GET", "/oauth/token")).refused == (405, 1)
 
     async def test_a_huge_body_is_answered_in_the_envelope(self, server: Server) -> None:
-        """Above aiohttp's one mebibyte."""
+        """A body above aiohttp's limit of one mebibyte gets 413 and an envelope."""
         assert (await server.call("POST", "/api/v2/biller/addBill", b"x" * 2_000_000)).refused == (413, 1)
 
     async def test_a_body_must_say_that_it_is_json(self, server: Server) -> None:
-        """A form is for the login only."""
+        """The sandbox takes a form for the login alone."""
         token = (await server.log_in()).body["accessToken"]
         headers = {"Authorization": f"Bearer {token}"}
         answer = await server.send("POST", "/api/v2/biller/addBill", data={"billerId": "2001"}, headers=headers)
@@ -276,24 +276,24 @@ class TestEnvelope:
         "raw", ["", "{", "[]", "null", '{"a": NaN}', "[" * 100_000, '{"a": 1e9999999999999999999}']
     )
     async def test_a_body_must_be_a_json_object(self, server: Server, raw: str) -> None:
-        """Whatever else it is."""
+        """The sandbox answers 400 to broken JSON, to other values and to numbers that Python cannot hold."""
         assert (await server.call("POST", "/api/v2/biller/addBill", raw.encode())).refused == (400, 1)
 
     async def test_requests_are_counted_by_route(self, server: Server) -> None:
-        """Also those that are refused."""
+        """The sandbox counts refused requests as well."""
         await server.fetch()
         await server.fetch(1)
         assert server.counts == {"token": 2, "fetch_bill": 2}
 
     async def test_routes_can_be_moved(self, start: Start) -> None:
-        """The old path is gone."""
+        """The sandbox serves the new path and answers 404 at the old one."""
         server = await start(routes=Routes(billers="/api/v9/billers"))
         assert (await server.call("GET", "/api/v9/billers")).status == 200
         assert (await server.call("GET", "/api/v2/biller")).status == 404
 
     @given(digits=st.decimals(allow_nan=False, allow_infinity=False, places=3))
     def test_a_decimal_goes_out_with_exactly_its_digits(self, digits: Decimal) -> None:
-        """Trailing zeros and all."""
+        """The sandbox writes every digit of an amount, trailing zeros included."""
         back = json.loads(dumps({"amount": [digits]}), parse_float=Decimal)["amount"][0]
         assert str(back) == format(digits, "f")
 
@@ -305,13 +305,13 @@ class TestEnvelope:
         )
     )
     def test_the_writer_writes_what_json_reads(self, value: object) -> None:
-        """It differs from the standard library in decimals only."""
+        """The text differs from the standard library's in decimals alone."""
         assert json.loads(dumps(value)) == value
 
 
 class TestBillers:
     async def test_the_list_has_items_with_inputs(self, server: Server) -> None:
-        """Biller 2001 takes a consumer number."""
+        """Biller 2001 asks for a consumer number."""
         billers = (await server.call("GET", "/api/v2/biller")).payload
         assert billers[0] == {
             "billerId": 2001,
@@ -321,26 +321,26 @@ class TestBillers:
         }
 
     async def test_the_list_can_be_filtered_and_paged(self, server: Server) -> None:
-        """By category; offset and limit count records."""
+        """The list filters by category, and offset and limit count billers."""
         of_type = (await server.call("GET", "/api/v2/biller", category="ELECTRICITY")).payload
         assert {entry["billerType"] for entry in of_type} == {"ELECTRICITY"}
         page = (await server.call("GET", "/api/v2/biller", category="ELECTRICITY", offset="1", limit="1")).payload
         assert page == of_type[1:2]
 
     async def test_a_wrong_page_is_refused(self, server: Server) -> None:
-        """A word or a negative number."""
+        """The sandbox refuses a word and a negative number."""
         for wrong in ("x", "-1", ""):
             assert (await server.call("GET", "/api/v2/biller", offset=wrong)).refused == (400, 1)
 
     async def test_the_categories_count_their_billers(self, server: Server) -> None:
-        """One entry for each type of biller."""
+        """The reply has one entry for each type of biller."""
         found = (await server.call("GET", "/api/v2/biller/billerTypes")).payload
         assert {"name": "ELECTRICITY", "count": 3} in found
 
 
 class TestFetch:
     async def test_the_odd_reply_has_the_old_names(self, server: Server) -> None:
-        """Lower-case letters where the page prints them."""
+        """The reply has lower-case letters where the page prints them."""
         payload = (await server.fetch()).payload
         assert {"companyBillerId", "billdate", "dueDate", "billnetamount", "billEnddate"} <= set(payload)
         assert isinstance(payload["billAmount"], Decimal)
@@ -349,14 +349,14 @@ class TestFetch:
         assert payload["statusMessage"] is None
 
     async def test_the_regular_reply_has_the_names_of_the_create_request(self, start: Start) -> None:
-        """The same values."""
+        """Both styles of reply hold the same values; only the names of the members differ."""
         regular = (await (await start(fetch_style="regular")).fetch()).payload
         odd = (await (await start()).fetch()).payload
         assert {"billDate", "billDueDate", "billNetAmount", "billEndDate"} <= set(regular)
         assert list(regular.values()) == list(odd.values())
 
     async def test_a_failed_fetch_is_a_success_with_a_status_message(self, server: Server) -> None:
-        """So a 200 alone proves nothing."""
+        """A status of 200 does not prove that there is a bill."""
         answer = await server.fetch(2202)
         assert answer.refused == (200, 0)
         assert answer.payload == {"statusMessage": "Unable to fetch the bill: the biller did not answer"}
@@ -385,13 +385,13 @@ class TestFetch:
     async def test_the_request_is_checked(
         self, server: Server, members: dict[str, object], refused: tuple[int, int]
     ) -> None:
-        """By the table of the page; unknown members are passed over."""
+        """The sandbox checks the members of the page's table and ignores the others."""
         assert (await server.fetch(**{"biller_id": 2001} | members)).refused == refused
 
 
 class TestCreate:
     async def test_a_bill_is_created_with_the_documented_reply(self, server: Server) -> None:
-        """The amount comes back with exactly its digits."""
+        """The reply repeats the amount with exactly its digits."""
         answer = await server.add(referenceId="inv-1", billAmount=Decimal("2450.70"), remarks="May")
         assert answer.refused == (200, 0)
         assert str(answer.payload["amount"]) == "2450.70"
@@ -400,14 +400,14 @@ class TestCreate:
         assert UTC_TIME.fullmatch(answer.payload["createdDate"])
 
     async def test_without_an_amount_the_open_bill_is_taken(self, server: Server) -> None:
-        """And a reference is made up."""
+        """The bill has the open amount and a generated reference."""
         due = (await server.fetch()).payload["billAmount"]
         payload = (await server.add()).payload
         assert payload["amount"] == due
         assert payload["referenceId"]
 
     async def test_a_fetched_bill_is_created_from_what_was_fetched(self, server: Server) -> None:
-        """What the request hands on is what an enquiry shows."""
+        """A later enquiry shows the members of the request."""
         fetched = (await server.fetch()).payload
         body = {
             "referenceId": "inv-2",
@@ -425,12 +425,12 @@ class TestCreate:
         assert shown["billNumber"] is None
 
     async def test_a_used_reference_is_refused_with_code_38(self, server: Server) -> None:
-        """By both creating calls."""
+        """The second create with one reference gets 400 and code 38."""
         await server.add(referenceId="inv-1")
         assert (await server.add(referenceId="inv-1")).refused == (400, 38)
 
     async def test_a_breached_limit_is_refused_with_code_36(self, server: Server) -> None:
-        """Nothing is created."""
+        """The sandbox answers with code 36 and creates no bill."""
         assert (await server.add(billAmount=200_001)).refused == (400, 36)
         assert server.ledger.search() == []
 
@@ -449,7 +449,7 @@ class TestCreate:
         ],
     )
     async def test_a_bill_without_fetch_is_checked(self, server: Server, members: dict[str, object]) -> None:
-        """By the table of the page."""
+        """The sandbox checks the members of the page's table."""
         assert (await server.add(**members)).refused == (400, 1)
 
     @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ class TestCreate:
         ],
     )
     async def test_a_bill_after_fetch_is_checked(self, server: Server, members: dict[str, object]) -> None:
-        """By the table of the page."""
+        """The sandbox checks the members of the page's table."""
         enrolled = (await server.fetch()).payload["companyBillerId"]
         body = {"companyBillerId": enrolled, "billNetAmount": 1, "billAmount": 1} | members
         assert (await server.call("POST", "/api/v2/utilityPayment", body)).refused == (400, 1)
@@ -473,7 +473,7 @@ class TestCreate:
 
 class TestEnquiry:
     async def test_an_open_bill_shows_everything_it_has(self, server: Server) -> None:
-        """Documented names; what has not happened is null."""
+        """The reply has the documented names, and null for what has not happened."""
         key = (await server.add(billDate="2025-05-10", billDueDate="2025-05-25")).payload["utilityEnkashId"]
         shown = (await server.call("GET", f"/api/v2/utilityPayment/{key}")).payload
         assert shown["companyId"] == "CEKDEMO123"
@@ -491,7 +491,7 @@ class TestEnquiry:
         ]
 
     async def test_a_confirmed_bill_is_paid_after_a_while(self, server: Server) -> None:
-        """The confirmation's reply is the one that the page prints in full."""
+        """The confirmation's reply equals the one that the page prints in full."""
         key = (await server.add()).payload["utilityEnkashId"]
         confirmed = await server.confirm(key)
         assert confirmed.body == {"response_code": 0, "response_message": "Success", "payload": None}
@@ -505,7 +505,7 @@ class TestEnquiry:
         assert IST_TIME.fullmatch(shown["billpayDate"])
 
     async def test_a_rejected_payment_is_refunded(self, server: Server) -> None:
-        """With reason, code and date."""
+        """The bill shows a reason, a code and a refund date in EnKash's format."""
         key = (await server.add(billerId=2302)).payload["utilityEnkashId"]
         await server.confirm(key)
         server.clock.seconds += 10
@@ -517,7 +517,7 @@ class TestEnquiry:
 
     @pytest.mark.parametrize("reference", ["ref/1 é?#%2F", "{a}", "a+b&c=d", "%", "referenceId", "a//b", "100%25"])
     async def test_any_reference_arrives_whole(self, server: Server, reference: str) -> None:
-        """Percent-encoded in the path, as the caller chose it."""
+        """The ledger has the reference that the caller percent-encoded in the path."""
         created = (await server.add(referenceId=reference)).payload
         path = f"/api/v2/utilityPayment/referenceId/{quote(reference, safe='')}"
         shown = (await server.call("GET", path)).payload
@@ -525,7 +525,7 @@ class TestEnquiry:
 
     @pytest.mark.parametrize("path", ["none", "referenceId", "referenceId/none", "a%2Fb"])
     async def test_an_unknown_bill_is_a_bad_request(self, server: Server, path: str) -> None:
-        """In the words that the guide quotes."""
+        """The reply has the words that the guide quotes."""
         answer = await server.call("GET", f"/api/v2/utilityPayment/{path}")
         assert answer.refused == (400, 1)
         assert answer.payload == "No utility payment found"
@@ -538,7 +538,7 @@ class TestSearch:
         return [entry["referenceId"] for entry in answer.payload]
 
     async def test_filters_hold_together_and_pages_count_records(self, server: Server) -> None:
-        """Oldest first; null means no filter."""
+        """The result is oldest first, and a null member is no filter."""
         for reference, amount in (("a", 100), ("b", 200), ("c", 300)):
             await server.add(referenceId=reference, billAmount=amount)
         assert await self.search(server) == ["a", "b", "c"]
@@ -549,7 +549,7 @@ class TestSearch:
         assert await self.search(server, makerUser="somebody", serviceProvider="MK") == ["a", "b", "c"]
 
     async def test_another_company_finds_nothing(self, server: Server) -> None:
-        """Every bill belongs to the one whose credentials these are."""
+        """Every bill belongs to the company of the credentials."""
         await server.add(referenceId="a")
         assert await self.search(server, companyId="CEKDEMO123", companyName=server.ledger.company_name) == ["a"]
         assert await self.search(server, companyId="CEKOTHER12") == []
@@ -569,7 +569,7 @@ class TestSearch:
         ],
     )
     async def test_a_wrong_filter_is_refused(self, server: Server, wrong: dict[str, object]) -> None:
-        """Rather than passed over, which would find too much."""
+        """The sandbox does not ignore it, which would find too many bills."""
         assert (await server.call("POST", "/api/v1/utilityPayment/search", wrong)).refused == (400, 1)
 
 
@@ -591,14 +591,14 @@ class TestConfirm:
         ],
     )
     async def test_a_wrong_confirmation_confirms_nothing(self, server: Server, wrong: dict[str, object]) -> None:
-        """By the table of the page."""
+        """The sandbox checks the members of the page's table."""
         key = (await server.add()).payload["utilityEnkashId"]
         body = {"utilityPaymentIds": [key]} | wrong
         assert (await server.call("PUT", "/api/v0/utilityPayment/status", body)).refused == (400, 1)
         assert server.ledger.debits == []
 
     async def test_a_thousand_ids_and_remarks_by_the_pattern_are_accepted(self, server: Server) -> None:
-        """The same id a thousand times is one debit."""
+        """The ledger debits one id a thousand times repeated once."""
         key = (await server.add()).payload["utilityEnkashId"]
         body = {
             "utilityPaymentIds": [key] * 1000,
@@ -609,7 +609,7 @@ class TestConfirm:
         assert len(server.ledger.debits) == 1
 
     async def test_an_initiated_payment_is_debited(self, server: Server) -> None:
-        """The reply sums up what is paid."""
+        """The reply has the sum of the paid bills."""
         keys = [(await server.add(billAmount=amount)).payload["utilityEnkashId"] for amount in (100, 200)]
         body = {"paymentIds": keys, "paymentType": "UTILITY", "urn": "U1", "seamlessBanking": False, "otp": "401936"}
         payload = (await server.call("POST", "/api/v0/payment", body)).payload
@@ -623,7 +623,7 @@ class TestConfirm:
         assert len(server.ledger.debits) == 2
 
     async def test_initiating_paid_and_open_bills_is_in_process(self, server: Server) -> None:
-        """The status of all is told only when it is the same."""
+        """The reply has a status for all bills only when they share it."""
         old, new = [(await server.add()).payload["utilityEnkashId"] for _ in range(2)]
         await server.confirm(old)
         server.clock.seconds += 10
@@ -645,7 +645,7 @@ class TestConfirm:
         ],
     )
     async def test_a_wrong_initiation_debits_nothing(self, server: Server, wrong: dict[str, object]) -> None:
-        """By the table of the sibling page."""
+        """The sandbox checks the members of the sibling page's table."""
         key = (await server.add()).payload["utilityEnkashId"]
         body = {"paymentIds": [key], "paymentType": "UTILITY"} | wrong
         assert (await server.call("POST", "/api/v0/payment", body)).refused == (400, 1)
@@ -665,7 +665,7 @@ class TestFaults:
     async def test_a_refusing_fault_keeps_the_work_from_being_done(
         self, server: Server, kind: FaultKind, status: int, header: str | None
     ) -> None:
-        """In the envelope, with Retry-After where it belongs."""
+        """The reply is an envelope, with `Retry-After` where it belongs."""
         server.faults.add("add_bill", kind, retry_after=7)
         answer = await server.add()
         assert answer.refused == (status, 1)
@@ -683,7 +683,7 @@ class TestFaults:
         ],
     )
     async def test_a_page_is_not_json(self, server: Server, kind: FaultKind, status: int, done: int) -> None:
-        """As a gateway in between would send it, before or after the work."""
+        """The sandbox answers as a gateway does, before or after the work."""
         server.faults.add("add_bill", kind)
         answer = await server.add()
         assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
@@ -692,27 +692,27 @@ class TestFaults:
 
     @pytest.mark.parametrize(("kind", "done"), [(FaultKind.DROP_BEFORE, 0), (FaultKind.DROP_AFTER, 1)])
     async def test_a_dropped_connection_gives_no_reply(self, server: Server, kind: FaultKind, done: int) -> None:
-        """Only the ledger knows whether the work was done."""
+        """The ledger alone knows whether the work was done."""
         server.faults.add("add_bill", kind)
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await server.add()
         assert len(server.ledger.search()) == done
 
     async def test_a_truncated_reply_ends_too_early(self, server: Server) -> None:
-        """The status line is there, the body is not what was announced, and the work was done."""
+        """The work was done, and the body is shorter than announced."""
         server.faults.add("add_bill", FaultKind.TRUNCATED)
         with pytest.raises(aiohttp.ClientPayloadError):
             await server.add()
         assert len(server.ledger.search()) == 1
 
     async def test_a_slow_request_waits_and_then_works(self, server: Server) -> None:
-        """The wait comes before the work."""
+        """The sandbox delays the request before its work."""
         server.faults.add("add_bill", FaultKind.SLOW, delay=2.5)
         assert (await server.add()).status == 200
         assert server.slept == [2.5]
 
     async def test_the_login_can_fail_too(self, server: Server) -> None:
-        """A lost login reply leaves a token behind that nobody has."""
+        """The ledger has a token that no client knows after a lost reply."""
         server.faults.add("token", FaultKind.DROP_AFTER)
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await server.log_in()
@@ -720,7 +720,7 @@ class TestFaults:
 
 
 class TestLateWork:
-    """A request is read, its caller is hung up on, and the work is done after a while."""
+    """The sandbox reads a request, drops the connection, and does the work later."""
 
     @pytest.fixture
     def held(self) -> HeldSleep:
@@ -741,7 +741,7 @@ class TestLateWork:
         return await server.call("GET", f"/api/v2/utilityPayment/referenceId/{reference}")
 
     async def test_a_look_up_finds_no_bill_and_a_later_one_finds_it(self, server: Server, held: HeldSleep) -> None:
-        """After so many seconds, whether or not anybody is still interested."""
+        """The bill is created after the delay, although no client waits for it."""
         await self.add_late(server, 2.5, referenceId="inv-1")
         early = await self.look_up(server, "inv-1")
         assert (early.status, early.payload) == (400, "No utility payment found")
@@ -751,7 +751,7 @@ class TestLateWork:
         assert server.counts["add_bill"] == 1
 
     async def test_a_debit_can_be_late_as_well(self, server: Server, held: HeldSleep) -> None:
-        """Every route has this fault."""
+        """The sandbox debits after the connection has dropped, so a client can meet a late debit."""
         key = (await server.add()).payload["utilityEnkashId"]
         server.faults.add("initiate_payment", FaultKind.LATE, delay=2.5)
         with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -764,7 +764,7 @@ class TestLateWork:
     async def test_a_refusal_that_nobody_hears_is_the_end_of_it(
         self, server: Server, held: HeldSleep, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Another create was quicker with the reference."""
+        """Another create used the reference first, so the late one creates no bill."""
         await self.add_late(server, 2.5, referenceId="inv-1", billAmount=100)
         assert (await server.add(referenceId="inv-1", billAmount=200)).status == 200
         held.end(2.5)
@@ -773,7 +773,7 @@ class TestLateWork:
         assert caplog.records == []
 
     async def test_the_token_is_checked_when_the_request_arrives(self, server: Server, held: HeldSleep) -> None:
-        """One that is revoked in the meantime was good."""
+        """Revoking the token meanwhile does not stop the late work."""
         await self.add_late(server, 2.5)
         server.ledger.revoke_tokens()
         held.end(2.5)
@@ -781,7 +781,7 @@ class TestLateWork:
         assert len(server.ledger.search()) == 1
 
     async def test_a_request_without_a_good_token_does_no_late_work(self, server: Server, held: HeldSleep) -> None:
-        """Its refusal is as silent as any."""
+        """The sandbox drops the connection and does nothing later."""
         server.faults.add("add_bill", FaultKind.LATE, delay=2.5)
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await server.send("POST", "/api/v2/biller/addBill", json={"billerId": 2001, "billParams": {"cn": "CN1"}})
@@ -790,7 +790,7 @@ class TestLateWork:
         assert server.ledger.search() == []
 
     async def test_work_that_is_put_off_while_one_waits_is_waited_for(self, server: Server, held: HeldSleep) -> None:
-        """Until there is none left."""
+        """`late_work` returns only when no postponed work is left, new work included."""
         await self.add_late(server, 1.0, referenceId="first")
         waiting = asyncio.create_task(late_work(server.app))
         await self.add_late(server, 2.0, referenceId="second")
@@ -803,7 +803,7 @@ class TestLateWork:
         assert [payment.reference_id for payment in server.ledger.search()] == ["first", "second"]
 
     async def test_giving_up_the_wait_leaves_the_work_alone(self, server: Server, held: HeldSleep) -> None:
-        """It is done all the same."""
+        """The sandbox does the late work, although the waiting test timed out."""
         await self.add_late(server, 2.5)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(late_work(server.app), 0.01)

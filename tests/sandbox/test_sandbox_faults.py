@@ -18,12 +18,12 @@ def kinds(faults: Faults, route: str, requests: int) -> list[FaultKind | None]:
 
 
 def test_without_faults_nothing_goes_wrong() -> None:
-    """The sandbox is well-behaved until it is told otherwise."""
+    """The sandbox has no faults by default."""
     assert Faults().take("token") is None
 
 
 def test_a_fault_hits_one_request_of_its_route() -> None:
-    """Once is the default, and other routes are not touched."""
+    """A fault strikes once by default and no other route."""
     faults = Faults()
     faults.add("create_bill", FaultKind.DROP_AFTER)
     assert kinds(faults, "bill", 1) == [None]
@@ -31,14 +31,14 @@ def test_a_fault_hits_one_request_of_its_route() -> None:
 
 
 def test_a_fault_lets_requests_through_first() -> None:
-    """`after` says how many, `times` how many are hit then."""
+    """`after` counts the requests before the fault and `times` those that it strikes."""
     faults = Faults()
     faults.add("bill", FaultKind.SERVER_ERROR, after=1, times=2)
     assert kinds(faults, "bill", 4) == [None, FaultKind.SERVER_ERROR, FaultKind.SERVER_ERROR, None]
 
 
 def test_a_fault_without_end_lasts_until_it_is_cleared() -> None:
-    """`times=None` is for an outage."""
+    """A fault with `times=None` strikes every request until `clear`, as an outage does."""
     faults = Faults()
     faults.add("*", FaultKind.UNAVAILABLE, times=None)
     assert kinds(faults, "token", 2) + kinds(faults, "bill", 1) == [FaultKind.UNAVAILABLE] * 3
@@ -47,7 +47,7 @@ def test_a_fault_without_end_lasts_until_it_is_cleared() -> None:
 
 
 def test_the_first_fault_added_goes_first() -> None:
-    """Two faults make two bad replies in a row, and a taken request does not use up the second one's `after`."""
+    """Two faults strike two requests in a row, and the first does not use up the second's `after`."""
     faults = Faults()
     faults.add("bill", FaultKind.BAD_GATEWAY)
     faults.add("bill", FaultKind.SLOW, after=1)
@@ -56,7 +56,7 @@ def test_the_first_fault_added_goes_first() -> None:
 
 @pytest.mark.parametrize("route", [field.name for field in attrs.fields(Routes)])
 def test_every_route_can_fail(route: str) -> None:
-    """The names are those of `Routes`."""
+    """A fault takes each field of `Routes`."""
     faults = Faults()
     faults.add(route, FaultKind.SLOW)
     assert kinds(faults, route, 1) == [FaultKind.SLOW]
@@ -64,7 +64,7 @@ def test_every_route_can_fail(route: str) -> None:
 
 @pytest.mark.parametrize("word", ["drop_after", "DROP_AFTER", FaultKind.DROP_AFTER])
 def test_a_kind_may_be_given_as_a_word(word: str) -> None:
-    """In small or in capital letters."""
+    """A fault takes the word in lower and in upper case."""
     faults = Faults()
     faults.add("bill", word)
     assert kinds(faults, "bill", 1) == [FaultKind.DROP_AFTER]
@@ -83,7 +83,7 @@ def test_a_kind_may_be_given_as_a_word(word: str) -> None:
 def test_retry_after_is_what_the_header_will_say(
     kind: FaultKind, retry_after: float | str | None, header: str | None
 ) -> None:
-    """Seconds or a date; a rate limit always has one."""
+    """The header has seconds or a date, and a rate limit always has one."""
     faults = Faults()
     faults.add("bill", kind, retry_after=retry_after)
     fault = faults.take("bill")
@@ -92,19 +92,19 @@ def test_retry_after_is_what_the_header_will_say(
 
 
 def test_an_unknown_route_is_refused_with_the_right_ones() -> None:
-    """A typing error in a test must not pass for a well-behaved server."""
+    """A misspelt route must not make a test pass without a fault."""
     with pytest.raises(ValueError, match=r"unknown route 'bills'; use one of token, .*create_bill, .*webhook, \*"):
         Faults().add("bills", FaultKind.SLOW)
 
 
 def test_an_unknown_kind_is_refused_with_the_right_ones() -> None:
-    """The message lists every kind."""
+    """The message lists every kind that the route takes."""
     with pytest.raises(ValueError, match=r"unknown kind of fault 'slowly'; use one of unauthorized, .*slow"):
         Faults().add("bill", "slowly")
 
 
 @pytest.mark.parametrize("wrong", [{"times": 0}, {"after": -1}, {"delay": -0.1}, {"delay": math.nan}])
 def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    """A fault that can never hit is a mistake."""
+    """A fault that can never strike is a mistake of the test."""
     with pytest.raises(ValueError, match="times must be None or 1"):
         Faults().add("bill", FaultKind.SLOW, **wrong)

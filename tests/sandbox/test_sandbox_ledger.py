@@ -1,4 +1,4 @@
-"""The ledger: an EnKash in memory."""
+"""The ledger: an EnKash in memory, without HTTP."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def refusal_of(action: Callable[[], object]) -> Refusal:
 
 class TestCatalogue:
     def test_the_catalogue_has_a_biller_for_each_case(self) -> None:
-        """Tests find an inactive, a circle-bound, a failing and a rejecting biller beside the plain ones."""
+        """The catalogue has an inactive, a circle-bound, a failing, a rejecting and plain billers."""
         plain = [b for b in BILLERS if b.active and not b.circles and not b.fetch_failure and not b.rejects_payments]
         assert len(BILLERS) >= 8
         assert plain[0].biller_id == 2001
@@ -77,12 +77,12 @@ class TestCatalogue:
         assert any(b.rejects_payments for b in BILLERS)
 
     def test_biller_ids_are_unique_and_circles_are_known(self) -> None:
-        """No entry of the catalogue shadows another."""
+        """No biller of the catalogue hides another one."""
         assert len({b.biller_id for b in BILLERS}) == len(BILLERS)
         assert all(b.circles <= CIRCLES for b in BILLERS)
 
     def test_categories_count_their_billers(self) -> None:
-        """Every biller is counted once."""
+        """The counts add up to the number of billers, so no biller is counted twice."""
         counted = categories(BILLERS)
         assert {"ELECTRICITY", "WATER", "BROADBAND", "GAS"} <= set(counted)
         assert sum(counted.values()) == len(BILLERS)
@@ -90,7 +90,7 @@ class TestCatalogue:
 
 class TestLogin:
     def test_a_login_gives_a_token_that_is_good_for_its_lifetime(self, ledger: Ledger, clock: Clock) -> None:
-        """It is valid at once, and expired as soon as the lifetime is over."""
+        """The token is valid at once and expired when its lifetime is over."""
         ledger.token_lifetime = 60.0
         token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
         assert ledger.accounts.verify(token.access_token) is TokenState.VALID
@@ -100,14 +100,14 @@ class TestLogin:
         assert ledger.accounts.verify(token.access_token) is TokenState.EXPIRED
 
     def test_a_token_nobody_issued_is_unknown(self, ledger: Ledger) -> None:
-        """So is one that was revoked."""
+        """The ledger knows neither a made-up token nor a revoked one."""
         token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
         ledger.revoke_tokens()
         assert ledger.accounts.verify(token.access_token) is TokenState.UNKNOWN
         assert ledger.accounts.verify("") is TokenState.UNKNOWN
 
     def test_a_second_login_leaves_the_first_token_good(self, ledger: Ledger) -> None:
-        """Two workers may hold two tokens."""
+        """Two workers can hold two valid tokens."""
         first, second = (ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password) for _ in range(2))
         assert first.access_token != second.access_token
         assert ledger.accounts.verify(first.access_token) is TokenState.VALID
@@ -119,7 +119,7 @@ class TestLogin:
         return caught.value.refusal
 
     def test_three_wrong_logins_lock_the_account(self, ledger: Ledger) -> None:
-        """The right password does not help any more, until the account is unlocked."""
+        """The ledger refuses the right password too, until a test unlocks the account."""
         assert [self.refused(ledger, "wrong") for _ in range(3)] == [LoginRefusal.BAD_CREDENTIALS] * 3
         assert self.refused(ledger, CREDENTIALS.password) is LoginRefusal.LOCKED
         assert ledger.accounts.locked
@@ -127,7 +127,7 @@ class TestLogin:
         assert ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password).access_token
 
     def test_a_good_login_forgets_wrong_ones(self, ledger: Ledger) -> None:
-        """Only three in a row lock."""
+        """The ledger locks at three wrong logins in a row alone."""
         for _ in range(3):
             self.refused(ledger, "wrong")
             self.refused(ledger, "wrong")
@@ -135,19 +135,19 @@ class TestLogin:
         assert not ledger.accounts.locked
 
     def test_another_user_name_does_not_lock_this_one(self, ledger: Ledger) -> None:
-        """It is refused in the same words, so that it tells nobody which names exist."""
+        """The refusal has the same words, so it does not tell which names exist."""
         for _ in range(4):
             assert self.refused(ledger, CREDENTIALS.password, "other@example.com") is LoginRefusal.BAD_CREDENTIALS
         assert not ledger.accounts.locked
 
     def test_the_form_may_repeat_the_client_id(self) -> None:
-        """Where no form client id is set, the form has to send the client id."""
+        """The form needs the header's client id where none is set for it."""
         ledger = Ledger(credentials=attrs.evolve(CREDENTIALS, form_client_id=None))
         ledger.accounts.check_client("enkash-demo-client", "demo-secret", "enkash-demo-client")
         assert ledger.company_id == "enkash-demo-client"
 
     def test_no_token_is_shown(self, ledger: Ledger) -> None:
-        """Neither the token's nor the ledger's repr gives a secret away."""
+        """The reprs of token and ledger hide the secrets."""
         token = ledger.accounts.log_in(CREDENTIALS.username, CREDENTIALS.password)
         assert token.access_token not in repr(token)
         assert token.access_token not in repr(ledger)
@@ -156,7 +156,7 @@ class TestLogin:
 
 class TestBills:
     def test_the_same_consumer_owes_the_same_amount_everywhere(self, ledger: Ledger) -> None:
-        """Amount and ids follow from the consumer, not from the ledger or the day."""
+        """Amount and ids depend on the consumer, not on the ledger or the day."""
         other = Ledger(credentials=CREDENTIALS)
         here, there = (one.enrol(2001, {"cn": "CN123456789"}) for one in (ledger, other))
         assert here.company_biller_id == there.company_biller_id
@@ -164,7 +164,7 @@ class TestBills:
 
     @given(cn=st.text(min_size=1))
     def test_every_amount_is_in_rupees_and_paise(self, cn: str) -> None:
-        """Two places, from 100.00 to 9999.99 rupees; early payment is cheaper, late payment dearer."""
+        """Amounts are from 100.00 to 9999.99, lower when paid early and higher when late."""
         ledger = Ledger(credentials=CREDENTIALS, opened_at=OPENED)
         bill = ledger.due(ledger.enrol(2001, {"cn": cn}))
         assert Decimal(100) <= bill.bill_amount < Decimal(10_000)
@@ -174,25 +174,25 @@ class TestBills:
         assert bill.early_amount < bill.bill_amount < bill.late_amount
 
     def test_only_electricity_has_units(self, ledger: Ledger) -> None:
-        """A water bill has none."""
+        """The ledger gives units to an electricity bill and None to a water bill."""
         assert ledger.due(ledger.enrol(2001, {"cn": "1"})).units is not None
         assert ledger.due(ledger.enrol(2101, {"cn": "1"})).units is None
 
     def test_the_bill_is_dated_in_indian_time(self, ledger: Ledger, clock: Clock) -> None:
-        """At 18:30 UTC a new day has begun."""
+        """The bill has the next day's date from 18:30 UTC on."""
         consumer = ledger.enrol(2001, {"cn": "1"})
         assert ledger.due(consumer).due_date == date(2025, 6, 12)
         clock.seconds += 5 * 3600
         assert ledger.due(consumer).due_date == date(2025, 6, 13)
 
     def test_enrolling_twice_is_one_enrolment(self, ledger: Ledger) -> None:
-        """The call is «fetch or add»."""
+        """The ledger returns the first enrolment, because the call is «fetch or add»."""
         first = ledger.enrol(2001, {"cn": "1"})
         assert ledger.enrol(2001, {"cn": "1"}) is first
         assert ledger.enrolment(first.company_biller_id) is first
 
     def test_a_biller_that_does_not_answer_fails_the_fetch(self, ledger: Ledger) -> None:
-        """Its consumers can still be enrolled."""
+        """The ledger enrols the consumer and has no bill."""
         consumer = ledger.enrol(2202, {"cn": "1"})
         with pytest.raises(FetchFailedError, match="did not answer"):
             ledger.fetch(consumer)
@@ -211,11 +211,11 @@ class TestBills:
     def test_a_wrong_enrolment_is_refused(
         self, ledger: Ledger, biller_id: int, params: dict[str, str], circle: str | None, refusal: Refusal
     ) -> None:
-        """Unknown and inactive billers, missing inputs, and circles that the biller does not serve."""
+        """The ledger refuses unknown and inactive billers, missing inputs and foreign circles."""
         assert refusal_of(lambda: ledger.enrol(biller_id, params, circle)) is refusal
 
     def test_the_facts_of_a_consumer_follow_from_who_it_is(self, ledger: Ledger) -> None:
-        """Also of one that was made from another; and nobody can change them."""
+        """The values of a changed copy are its own, and no caller can change them."""
         consumer, other = (ledger.enrol(2001, {"cn": cn}) for cn in ("CN1", "CN2"))
         assert other.digest != consumer.digest
         assert attrs.evolve(consumer, params={"cn": "CN2"}).digest == other.digest
@@ -223,18 +223,18 @@ class TestBills:
             consumer.digest = 0  # type: ignore[misc]
 
     def test_a_circle_of_the_biller_is_accepted(self, ledger: Ledger) -> None:
-        """Consumers of two circles are two."""
+        """The same number in two circles is two consumers."""
         agra, surat = (ledger.enrol(2003, {"cn": "1"}, circle) for circle in ("AGRA", "SURAT"))
         assert agra.company_biller_id != surat.company_biller_id
 
     def test_an_unknown_enrolment_is_refused(self, ledger: Ledger) -> None:
-        """A create needs a fetch before it."""
+        """The ledger creates no bill without a fetch before it."""
         assert refusal_of(lambda: ledger.enrolment("CB-1")) is Refusal.INVALID
 
 
 class TestPayments:
     def test_a_created_bill_waits_for_approval(self, ledger: Ledger) -> None:
-        """It never settles by itself, and nothing is debited."""
+        """The bill does not settle by itself and nothing is debited."""
         payment = create(ledger, "inv-1")
         assert payment.stage is Stage.CREATED
         assert payment.created_at == OPENED
@@ -242,12 +242,12 @@ class TestPayments:
         assert ledger.debits == []
 
     def test_a_bill_without_reference_gets_one(self, ledger: Ledger) -> None:
-        """The reply always has a referenceId."""
+        """The ledger makes one, because the reply always has a `referenceId`."""
         payment = create(ledger)
         assert ledger.get_by_reference(payment.reference_id) == payment
 
     def test_a_confirmed_bill_is_paid_when_its_time_has_come(self, ledger: Ledger, clock: Clock) -> None:
-        """It is dated at the moment of settlement, not of reading."""
+        """The date is that of settlement, not that of the read."""
         key = create(ledger).utility_enkash_id
         ledger.confirm([key], "approved by finance")
         assert ledger.get(key).stage is Stage.CONFIRMED
@@ -262,7 +262,7 @@ class TestPayments:
         assert not paid.failed
 
     def test_a_rejected_payment_fails_and_is_refunded(self, ledger: Ledger, clock: Clock) -> None:
-        """The refund may come after the failure."""
+        """The refund can be set to come after the failure."""
         ledger.refund_after = 5.0
         key = create(ledger, biller_id=2302).utility_enkash_id
         ledger.confirm([key])
@@ -277,14 +277,14 @@ class TestPayments:
         assert refunded.bill_reference_id is None
 
     def test_a_refund_comes_with_the_failure_by_default(self, ledger: Ledger, clock: Clock) -> None:
-        """One read after the time sees both."""
+        """One read after the delay shows both."""
         key = create(ledger, biller_id=2302).utility_enkash_id
         ledger.confirm([key])
         clock.seconds += 10
         assert ledger.get(key).stage is Stage.REFUNDED
 
     def test_confirming_again_debits_nothing_more(self, ledger: Ledger, clock: Clock) -> None:
-        """Neither twice in one call, nor in a second call, nor after settlement."""
+        """The ledger debits once for repeats in one call, in a second call and after settlement."""
         payment = create(ledger, "inv-1")
         key = payment.utility_enkash_id
         ledger.confirm([key, key])
@@ -295,7 +295,7 @@ class TestPayments:
         assert ledger.get(key).stage is Stage.PAID
 
     def test_a_repeated_confirmation_can_be_made_to_debit_again(self, ledger: Ledger, clock: Clock) -> None:
-        """Each call once, before and after settlement; the payment itself stays as it is."""
+        """Each call debits once, before and after settlement, and the payment does not change."""
         ledger.repeat_debits = True
         key = create(ledger, "inv-1").utility_enkash_id
         ledger.confirm([key, key], "first")
@@ -309,7 +309,7 @@ class TestPayments:
         assert (paid.stage, paid.approval_remarks, paid.confirmed_at) == (Stage.PAID, "first", OPENED)
 
     def test_repeated_debits_can_be_switched_at_any_time(self, ledger: Ledger) -> None:
-        """Off is the default."""
+        """The ledger debits a bill once by default and again only while `repeat_debits` is on."""
         key = create(ledger).utility_enkash_id
         for repeat, debits in ((False, 1), (True, 2), (False, 2)):
             ledger.repeat_debits = repeat
@@ -317,14 +317,14 @@ class TestPayments:
             assert len(ledger.debits) == debits
 
     def test_an_unknown_id_confirms_nothing(self, ledger: Ledger) -> None:
-        """The good ids beside it stay open."""
+        """The ledger refuses the call, and its other ids stay unconfirmed."""
         key = create(ledger).utility_enkash_id
         assert refusal_of(lambda: ledger.confirm([key, "UTIL-none"])) is Refusal.NOT_FOUND
         assert ledger.get(key).stage is Stage.CREATED
         assert ledger.debits == []
 
     def test_a_settled_payment_stays_settled(self, ledger: Ledger, clock: Clock) -> None:
-        """A longer delay set later does not take it back."""
+        """A longer delay that is set later does not undo the settlement."""
         key = create(ledger).utility_enkash_id
         ledger.confirm([key])
         clock.seconds += 10
@@ -333,7 +333,7 @@ class TestPayments:
         assert ledger.get(key).stage is Stage.PAID
 
     def test_infinity_settles_nothing_until_it_is_changed(self, ledger: Ledger, clock: Clock) -> None:
-        """A test can hold a payment open for as long as it likes."""
+        """A test can hold a payment open by an infinite delay."""
         ledger.settle_after = math.inf
         key = create(ledger).utility_enkash_id
         ledger.confirm([key])
@@ -343,32 +343,32 @@ class TestPayments:
         assert ledger.get(key).stage is Stage.PAID
 
     def test_a_reference_is_used_once(self, ledger: Ledger) -> None:
-        """The second bill with it does not exist."""
+        """The ledger creates no second bill under the reference."""
         create(ledger, "inv-1")
         assert refusal_of(lambda: create(ledger, "inv-1", cn="CN2")) is Refusal.DUPLICATE_REFERENCE
         assert len(ledger.search()) == 1
 
     def test_a_bill_above_the_limit_is_refused(self, ledger: Ledger) -> None:
-        """The limit itself is allowed."""
+        """The ledger accepts the limit itself and refuses one paisa more."""
         create(ledger, amount="200000")
         assert refusal_of(lambda: create(ledger, amount="200000.01")) is Refusal.VELOCITY
 
     def test_one_bill_too_many_is_refused(self, ledger: Ledger) -> None:
-        """A repeated reference is still told to be one."""
+        """The ledger reports a repeated reference before the limit."""
         ledger.max_creates = 1
         create(ledger, "inv-1")
         assert refusal_of(lambda: create(ledger, "inv-2")) is Refusal.VELOCITY
         assert refusal_of(lambda: create(ledger, "inv-1")) is Refusal.DUPLICATE_REFERENCE
 
     def test_an_unknown_payment_is_refused(self, ledger: Ledger) -> None:
-        """By either id, in EnKash's words."""
+        """The ledger uses EnKash's words for each of the two ids."""
         for ask in (ledger.get, ledger.get_by_reference):
             with pytest.raises(RefusedError, match=r"^No utility payment found$"):
                 ask("none")
 
     @pytest.mark.parametrize("lifetime", [0.0, -1.0, math.inf, math.nan])
     def test_a_lifetime_that_cannot_be_announced_is_refused(self, ledger: Ledger, lifetime: float) -> None:
-        """At the start and later."""
+        """The ledger checks a lifetime when it is built and whenever it is set."""
         with pytest.raises(ValueError, match="token_lifetime"):
             Ledger(credentials=CREDENTIALS, token_lifetime=lifetime)
         with pytest.raises(ValueError, match="token_lifetime"):
@@ -422,12 +422,12 @@ class TestSearch:
     def test_all_conditions_have_to_hold(
         self, ledger: Ledger, three: list[UtilityPayment], query: Query, found: str
     ) -> None:
-        """Ranges include both ends, days are Indian ones, the order is that of creation."""
+        """Ranges include both ends, days are India's, and the order is that of creation."""
         assert len(three) == 3
         assert "".join(payment.reference_id for payment in ledger.search(query)) == found
 
     def test_ids_of_every_kind_find_their_payment(self, ledger: Ledger, three: list[UtilityPayment]) -> None:
-        """EnKash's id, the enrolment's, the BBPS reference and the bill number."""
+        """The query finds it by EnKash's id, the enrolment's, the BBPS reference and the bill number."""
         paid = three[1]
         assert paid.bill_reference_id is not None
         assert paid.bill.bill_number is not None
@@ -442,7 +442,7 @@ class TestSearch:
 
     @given(st.data())
     def test_naming_ids_finds_what_looking_at_all_bills_finds(self, data: st.DataObject) -> None:
-        """Oldest first, whatever other conditions hold, and unknown ids find nothing."""
+        """Both results are equal, in order, for any other conditions; unknown ids find nothing."""
         ledger = Ledger(credentials=CREDENTIALS)
         keys = [create(ledger, amount=str(100 + number % 3)).utility_enkash_id for number in range(8)]
         ids = st.sampled_from([*keys, "UTIL-none"])
@@ -465,19 +465,19 @@ class TestSearch:
     def test_naming_an_id_looks_at_no_other_bill(
         self, ledger: Ledger, clock: Clock, query: Callable[[str], Query]
     ) -> None:
-        """A poller asks for a few among thousands; each bill that is looked at costs a reading of the clock."""
+        """The query stays quick for a poller that asks for a few bills among thousands."""
         key = [create(ledger).utility_enkash_id for _ in range(50)][25]
         before = clock.readings
         assert [payment.utility_enkash_id for payment in ledger.search(query(key))] == [key]
         assert clock.readings == before + 1
 
     def test_no_more_than_five_thousand_come_back(self, ledger: Ledger) -> None:
-        """Whatever the limit says."""
+        """The query caps the caller's limit at EnKash's own."""
         payment = create(ledger)
         assert len(Query(limit=10_000).select([payment] * (MAX_RECORDS + 1))) == MAX_RECORDS
 
 
 def test_the_default_ledger_makes_unlike_ids() -> None:
-    """Chance is the default source of ids."""
+    """Two ledgers draw random ids by default."""
     ledger = Ledger(credentials=CREDENTIALS)
     assert create(ledger).utility_enkash_id != create(ledger).utility_enkash_id

@@ -1,4 +1,4 @@
-"""The posts of the sandbox: who hears of what, in which order, how often, and what can go wrong on the way."""
+"""The sandbox's posts: to which address, in which order, how often, and with which faults."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Post:
 
 
 class Receiver:
-    """A web server that keeps what is posted to it, and answers when it is let."""
+    """A web server that keeps what is posted to it, and answers when the test allows it."""
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
@@ -84,7 +84,7 @@ class Receiver:
 
     @property
     def news(self) -> list[str]:
-        """What was posted of a single bill."""
+        """The statuses that were posted of a single bill."""
         return [post.news[0] for post in self.posts]
 
 
@@ -134,7 +134,7 @@ class Answer:
 
 
 async def call(sandbox: Sandbox, members: object, *, token: str | None = None) -> Answer:
-    """Send a registration as a merchant would, with a token of its own login."""
+    """Send a registration as a merchant does, with a token of its own login."""
     ours, url = sandbox.credentials, sandbox.base_url
     form = {
         "grant_type": "password",
@@ -173,7 +173,7 @@ def watches() -> list[asyncio.Task[Any]]:
 
 class TestRegistration:
     async def test_the_reply_gives_back_what_is_kept_but_the_secrets(self, sandbox: Sandbox) -> None:
-        """The headers are in no reply and in no repr."""
+        """Neither the reply nor a repr has the headers."""
         members = {
             "webhookUrl": "https://merchant.example/enkash?shop=1",
             "events": ["UTILITY_BILLPAY_FAILED", "PAYOUT_SUCCESS", "UTILITY_BILLPAY_FAILED"],
@@ -196,7 +196,7 @@ class TestRegistration:
         assert sandbox.counts["register_webhook"] == 1
 
     async def test_the_same_address_again_replaces_the_registration(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """So a key is changed."""
+        """The sandbox posts once, with the header of the second registration."""
         for key in ("old", "new"):
             await register(sandbox, receiver, headers={"X-Key": key})
         create(sandbox.ledger)
@@ -214,7 +214,7 @@ class TestRegistration:
         ],
     )
     async def test_an_address_is_https_or_on_this_computer(self, sandbox: Sandbox, url: str) -> None:
-        """It is kept letter by letter."""
+        """The sandbox keeps the URL letter for letter."""
         assert (await call(sandbox, {"webhookUrl": url, "events": BILLPAY})).body["payload"]["webhookUrl"] == url
         assert list(sandbox.ledger.registrations) == [url]
 
@@ -249,7 +249,7 @@ class TestRegistration:
         ],
     )
     async def test_a_wrong_registration_is_refused(self, sandbox: Sandbox, wrong: dict[str, object], said: str) -> None:
-        """In the envelope, with what is right, without secrets; nothing is kept."""
+        """The envelope says what is right and shows no secret, and nothing is stored."""
         members = {"webhookUrl": "https://merchant.example/", "events": BILLPAY} | wrong
         answer = await call(sandbox, members)
         assert (answer.status, answer.body["response_code"]) == (400, 1)
@@ -258,20 +258,20 @@ class TestRegistration:
         assert not sandbox.ledger.registrations
 
     async def test_a_registration_needs_a_token(self, sandbox: Sandbox) -> None:
-        """As every other call."""
+        """The sandbox answers 401 and stores no registration."""
         answer = await call(sandbox, {"webhookUrl": "https://merchant.example/", "events": BILLPAY}, token="unknown")
         assert (answer.status, answer.body["response_code"]) == (401, 1)
         assert not sandbox.ledger.registrations
 
     async def test_a_ledger_checks_a_registration_too(self) -> None:
-        """The messages are the same without HTTP."""
+        """The ledger gives the same messages without HTTP."""
         with pytest.raises(ValueError, match="events must be one or more of UTILITY_BILLPAY_SUCCESS, "):
             Registration(webhook_url="https://merchant.example/", events=("paid",))
 
 
 class TestWhatIsPosted:
     async def test_every_stage_of_a_paid_bill_is_posted(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """Created, confirmed, paid; nobody has to read the bill."""
+        """The sandbox posts created, confirmed and paid, although no client reads the bill."""
         sandbox.ledger.settle_after = 0.0
         await register(sandbox, receiver)
         sandbox.ledger.confirm([create(sandbox.ledger)])
@@ -286,7 +286,7 @@ class TestWhatIsPosted:
     async def test_a_bill_that_passes_two_stages_at_once_is_posted_twice(
         self, sandbox: Sandbox, receiver: Receiver
     ) -> None:
-        """One read finds it failed and refunded."""
+        """One read finds the bill failed and refunded."""
         await register(sandbox, receiver, events=["UTILITY_BILLPAY_FAILED"])
         key = create(sandbox.ledger, REJECTING)
         sandbox.ledger.confirm([key])
@@ -310,7 +310,7 @@ class TestWhatIsPosted:
     async def test_only_what_was_asked_for_is_posted(
         self, sandbox: Sandbox, receiver: Receiver, event: str, biller_id: int, news: list[str]
     ) -> None:
-        """The event follows from the billpayStatus."""
+        """The event is derived from the `billpayStatus`."""
         sandbox.ledger.settle_after = 0.0
         await register(sandbox, receiver, events=[event])
         sandbox.ledger.confirm([create(sandbox.ledger, biller_id)])
@@ -318,7 +318,7 @@ class TestWhatIsPosted:
         assert receiver.news == news
 
     async def test_every_registration_gets_its_own_post(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """Save for one that is switched off, and one that was taken out."""
+        """Disabled and removed registrations get none."""
         for path in ("one", "two"):
             await call(sandbox, {"webhookUrl": f"{receiver.url}/{path}", "events": BILLPAY})
         await register(sandbox, receiver, enabled=False)
@@ -333,7 +333,7 @@ class TestWhatIsPosted:
     async def test_a_post_looks_like_the_documented_one(
         self, sandbox: Sandbox, receiver: Receiver, clock: Clock
     ) -> None:
-        """Members, their order, their types, exact numbers, times without a zone; and the headers."""
+        """The post has the example's members, order, types, exact numbers and headers."""
         await register(sandbox, receiver, events=["UTILITY_BILLPAY_SUCCESS"], headers={"X-Key": "my-secret"})
         key = create(sandbox.ledger, amount="2450.70")
         sandbox.ledger.confirm([key], "approved by finance")
@@ -358,7 +358,7 @@ class TestWhatIsPosted:
         }
 
     async def test_a_bill_is_created_on_indian_time(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """Five and a half hours ahead of UTC."""
+        """The post's time is five and a half hours ahead of UTC."""
         await register(sandbox, receiver)
         created = sandbox.ledger.get(create(sandbox.ledger)).created_at
         await sandbox.webhooks_delivered()
@@ -367,17 +367,17 @@ class TestWhatIsPosted:
 
 
 class TestWatching:
-    """A bill that changes by itself is posted although nobody reads it."""
+    """The sandbox posts a bill that changes by itself, without a read."""
 
     async def test_a_bill_settles_on_its_own_time(self, receiver: Receiver) -> None:
-        """On the clock of this computer."""
+        """The real clock decides by default."""
         async with Sandbox(settle_after=0.05) as sandbox:
             await register(sandbox, receiver)
             sandbox.ledger.confirm([create(sandbox.ledger)])
             await until(lambda: "SUCCESS" in receiver.news)
 
     async def test_a_clock_of_ones_own_is_followed(self, sandbox: Sandbox, receiver: Receiver, clock: Clock) -> None:
-        """Settlement and refund come when it says so."""
+        """Settlement and refund are posted when the given clock says so."""
         sandbox.ledger.refund_after = 3600.0
         await register(sandbox, receiver, events=["UTILITY_BILLPAY_FAILED"])
         sandbox.ledger.confirm([create(sandbox.ledger, REJECTING)])
@@ -388,7 +388,7 @@ class TestWatching:
         assert receiver.posts[1].news == ("FAILED", "REFUNDED")
 
     async def test_a_delay_can_be_changed_while_a_bill_waits(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """Infinity holds it, zero lets it go."""
+        """Infinity holds the bill and zero settles it."""
         sandbox.ledger.settle_after = math.inf
         await register(sandbox, receiver)
         sandbox.ledger.confirm([create(sandbox.ledger)])
@@ -400,7 +400,7 @@ class TestWatching:
     async def test_a_bill_that_was_confirmed_before_is_watched_from_the_registration_on(
         self, sandbox: Sandbox, receiver: Receiver, clock: Clock
     ) -> None:
-        """What happened before is not posted."""
+        """The sandbox does not post the stages before."""
         sandbox.ledger.confirm([create(sandbox.ledger)])
         await register(sandbox, receiver)
         clock.seconds += 10
@@ -409,7 +409,7 @@ class TestWatching:
     async def test_a_change_that_a_read_finds_is_posted_once(
         self, sandbox: Sandbox, receiver: Receiver, clock: Clock
     ) -> None:
-        """Neither further reads nor the watch post it again."""
+        """Neither later reads nor the watch post it again."""
         await register(sandbox, receiver, events=["UTILITY_BILLPAY_SUCCESS"])
         keys = [create(sandbox.ledger, cn=f"CN{number}") for number in range(5)]
         sandbox.ledger.confirm(keys)
@@ -421,7 +421,7 @@ class TestWatching:
         assert Counter(post.body["utilityEnkashId"] for post in receiver.posts) == Counter(keys)
 
     async def test_many_bills_at_once_are_all_posted(self, sandbox: Sandbox, receiver: Receiver, clock: Clock) -> None:
-        """More than are read in one go, in the order in which they were confirmed."""
+        """The watch posts more bills than it reads at a time, in order of confirmation."""
         await register(sandbox, receiver, events=["UTILITY_BILLPAY_SUCCESS"])
         keys = [create(sandbox.ledger) for _ in range(250)]
         sandbox.ledger.confirm(keys)
@@ -436,7 +436,7 @@ class TestWatching:
     async def test_it_watches_only_while_there_is_something_to_watch(
         self, sandbox: Sandbox, receiver: Receiver, clock: Clock
     ) -> None:
-        """No webhook, no open bill: no task."""
+        """The sandbox runs no task without a webhook or without an open bill."""
         before = others()
         sandbox.ledger.confirm([create(sandbox.ledger)])
         assert others() == before
@@ -454,7 +454,7 @@ class TestWatching:
         await until(lambda: receiver.news.count("SUCCESS") == 3)
 
     def test_a_ledger_knows_what_changes_next(self, clock: Clock) -> None:
-        """The first of all bills in either stage, as the delays stand; no loop is needed."""
+        """The ledger returns the first due bill of both stages, without an event loop."""
         ledger = Ledger(credentials=CREDENTIALS, clock=clock, settle_after=10.0, refund_after=4.0)
         assert (ledger.next_change(), ledger.read_due(5)) == (None, 0)
         ledger.confirm([create(ledger, REJECTING)])
@@ -472,8 +472,8 @@ class TestWatching:
         assert ledger.read_due(5) == 1
         assert ledger.next_change() is None
 
-    def test_a_bill_that_was_read_is_out_of_the_way(self, clock: Clock) -> None:
-        """The first of those that still wait is next."""
+    def test_a_bill_that_was_read_is_not_due_again(self, clock: Clock) -> None:
+        """The ledger returns the next bill that is still unsettled."""
         ledger = Ledger(credentials=CREDENTIALS, clock=clock, settle_after=10.0)
         keys = []
         for clock.seconds in (0.0, 1.0, 2.0):
@@ -485,7 +485,7 @@ class TestWatching:
         assert ledger.next_change() == 1.0
 
     def test_the_refund_that_is_due_first_comes_first(self, clock: Clock) -> None:
-        """Also where the bill that failed first was read last."""
+        """The order holds when the bill that failed first was read last."""
         ledger = Ledger(credentials=CREDENTIALS, clock=clock, settle_after=math.inf, refund_after=10.0)
         heard: list[tuple[str, Stage]] = []
         ledger.on_change = lambda payment: heard.append((payment.utility_enkash_id, payment.stage))
@@ -502,7 +502,7 @@ class TestWatching:
         assert heard == [(first, Stage.REFUNDED)]
 
     def test_a_ledger_tells_each_stage_once(self, clock: Clock) -> None:
-        """Creation, confirmation and what a read finds; refused and repeated calls change nothing."""
+        """Refused and repeated calls report no stage."""
         heard: list[UtilityPayment] = []
         ledger = Ledger(
             credentials=CREDENTIALS, clock=clock, settle_after=0.0, repeat_debits=True, on_change=heard.append
@@ -518,7 +518,7 @@ class TestWatching:
 
 class TestOrder:
     async def test_the_posts_of_a_bill_follow_each_other(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """The next begins when the last was answered; another bill does not wait for it."""
+        """A bill's next post waits for the answer to the one before; other bills do not."""
         receiver.free.clear()
         await register(sandbox, receiver)
         sandbox.ledger.confirm([create(sandbox.ledger)])
@@ -533,7 +533,7 @@ class TestOrder:
     async def test_an_address_that_does_not_answer_holds_up_no_other(
         self, sandbox: Sandbox, receiver: Receiver
     ) -> None:
-        """Each address has the posts of a bill in order."""
+        """Each address gets the posts of a bill in order."""
         async with receiving() as stuck:
             stuck.free.clear()
             await register(sandbox, stuck)
@@ -547,7 +547,7 @@ class TestOrder:
     async def test_delivery_is_waited_for_but_no_bill_that_is_not_due(
         self, sandbox: Sandbox, receiver: Receiver
     ) -> None:
-        """Without webhooks there is nothing to wait for."""
+        """The wait ends at once without webhooks."""
         await sandbox.webhooks_delivered()
         receiver.free.clear()
         await register(sandbox, receiver)
@@ -560,7 +560,7 @@ class TestOrder:
         assert receiver.news == ["PENDING", "IN_PROGRESS"]
 
     async def test_giving_up_the_wait_leaves_the_posts_alone(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """They arrive all the same."""
+        """The posts arrive although the caller of `webhooks_delivered` timed out."""
         receiver.free.clear()
         await register(sandbox, receiver)
         create(sandbox.ledger)
@@ -571,7 +571,7 @@ class TestOrder:
         assert receiver.news == ["PENDING"]
 
     async def test_the_end_drops_what_is_outstanding(self, receiver: Receiver) -> None:
-        """Posts under way, posts behind them and the watch; nothing is waited for or left behind."""
+        """The sandbox cancels posts in flight, queued posts and the watch, and leaves no task."""
         receiver.free.clear()
         before = others()
         async with Sandbox(settle_after=3600.0) as sandbox:
@@ -593,7 +593,7 @@ class TestOrder:
 class TestResends:
     @pytest.mark.parametrize("status", [300, 302, 307, 400, 404, 500, 503])
     async def test_anything_but_a_2xx_is_posted_again(self, sandbox: Sandbox, receiver: Receiver, status: int) -> None:
-        """Letter by letter the same, before the next post; redirects are not followed."""
+        """The same bytes are sent again before the next post, and redirects are not followed."""
         receiver.answers = [status] * 2
         await register(sandbox, receiver)
         sandbox.ledger.confirm([create(sandbox.ledger)])
@@ -605,7 +605,7 @@ class TestResends:
 
     @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
     async def test_every_2xx_is_the_end_of_a_post(self, sandbox: Sandbox, receiver: Receiver, status: int) -> None:
-        """Whatever it says; a cookie that it sets is not kept."""
+        """The sandbox ignores the reply's body and its cookies."""
         receiver.answers = [status]
         receiver.url = receiver.url.replace("127.0.0.1", "localhost")  # aiohttp keeps no cookies of an IP address
         await register(sandbox, receiver)
@@ -615,7 +615,7 @@ class TestResends:
         assert "Cookie" not in receiver.posts[1].headers
 
     async def test_a_post_is_given_up_after_so_many_attempts(self, receiver: Receiver) -> None:
-        """The next one of the bill is begun then."""
+        """The sandbox then begins the bill's next post."""
         receiver.answers = [500] * 2
         async with Sandbox(settle_after=math.inf, webhook_attempts=2, webhook_pause=0.0) as sandbox:
             await register(sandbox, receiver)
@@ -625,25 +625,25 @@ class TestResends:
 
     @pytest.mark.parametrize("host", ["127.0.0.1:1", f"{'a' * 64}.invalid"])
     async def test_an_address_that_cannot_be_reached_is_given_up(self, sandbox: Sandbox, host: str) -> None:
-        """Each attempt counts."""
+        """The sandbox counts each of its three attempts and then stops."""
         await call(sandbox, {"webhookUrl": f"https://{host}/", "events": BILLPAY})
         create(sandbox.ledger)
         await sandbox.webhooks_delivered()
         assert sandbox.counts["webhook"] == 3
 
     def test_the_pauses_grow(self) -> None:
-        """Each is twice as long as the one before."""
+        """Each pause is twice as long as the one before."""
         assert [Resends(attempts=5, pause=0.5).pause_before(attempt) for attempt in range(5)] == [0, 0.5, 1, 2, 4]
 
     @pytest.mark.parametrize("wrong", [{"webhook_attempts": 0}, {"webhook_attempts": 1.5}, {"webhook_attempts": True}])
     def test_there_is_one_attempt_at_least(self, wrong: dict[str, Any]) -> None:
-        """The message names the argument."""
+        """The message names the argument that is below 1 or no int."""
         with pytest.raises(ValueError, match="webhook_attempts must be 1 or more"):
             Sandbox(**wrong)
 
     @pytest.mark.parametrize("pause", [-0.1, math.inf, math.nan])
     def test_a_pause_has_an_end(self, pause: float) -> None:
-        """The message names the argument."""
+        """The message names the argument that is negative or not finite."""
         with pytest.raises(ValueError, match="webhook_pause must be a finite number of seconds"):
             Sandbox(webhook_pause=pause)
 
@@ -659,7 +659,7 @@ class Office:
     clock: HeldClock
 
     def change(self, *, times: int = 1) -> str:
-        """Create a bill, and confirm and settle it where more than one change is wanted."""
+        """Create a bill, and confirm and settle it for further changes."""
         key = create(self.ledger)
         if times > 1:
             self.ledger.confirm([key])
@@ -690,7 +690,7 @@ async def opened(receiver: Receiver, **options: Any) -> AsyncIterator[Office]:
 
 class TestTime:
     async def test_an_attempt_has_its_time(self, receiver: Receiver) -> None:
-        """One that is not answered is as good as refused."""
+        """An attempt without an answer in time counts as refused."""
         receiver.free.clear()
         async with opened(receiver, timeout=0.1) as office:
             office.change()
@@ -702,7 +702,7 @@ class TestTime:
         assert receiver.news == ["PENDING", "PENDING"]
 
     async def test_a_pause_comes_before_each_further_attempt(self, receiver: Receiver, office: Office) -> None:
-        """0.2 and 0.4 seconds by default."""
+        """The default pauses are 0.2 and 0.4 seconds."""
         receiver.answers = [500] * 2
         begun = office.clock.now
         office.change()
@@ -716,7 +716,7 @@ class TestTime:
         assert office.clock.now == pytest.approx(begun + 0.6)
 
     async def test_bills_that_pause_hold_up_no_other(self, receiver: Receiver, office: Office) -> None:
-        """However many there are: a pause is no post under way."""
+        """A pause takes no place among the posts in flight, for any number of bills."""
         receiver.answers = [500] * 16
         for _ in range(16):
             office.change()
@@ -728,7 +728,7 @@ class TestTime:
 
 class TestFaults:
     async def test_a_duplicated_post_arrives_twice_at_the_same_moment(self, receiver: Receiver, office: Office) -> None:
-        """Both are under way before either is answered; the next post waits for both."""
+        """Both are in flight before either is answered, and the next post waits for both."""
         office.faults.add("webhook", FaultKind.DUPLICATED)
         receiver.free.clear()
         office.change(times=2)
@@ -743,7 +743,7 @@ class TestFaults:
     async def test_a_reordered_post_lets_a_later_one_of_its_bill_go_first(
         self, receiver: Receiver, office: Office
     ) -> None:
-        """It goes out once that one was answered; posts of other bills do not count."""
+        """The post waits for the answer to a later post of its own bill."""
         office.faults.add("webhook", FaultKind.REORDERED, delay=60.0)
         key = office.change()
         office.change()
@@ -758,21 +758,21 @@ class TestFaults:
         assert of_the_bill == ["IN_PROGRESS", "PENDING"]
 
     async def test_a_reordered_post_goes_before_those_after_the_next(self, receiver: Receiver, office: Office) -> None:
-        """It changes places with one."""
+        """The post changes places with the next one and not with the third."""
         office.faults.add("webhook", FaultKind.REORDERED, delay=60.0)
         office.change(times=3)
         await office.courier.done()
         assert receiver.news == ["IN_PROGRESS", "PENDING", "SUCCESS"]
 
     async def test_two_reordered_posts_turn_the_order_round(self, receiver: Receiver, office: Office) -> None:
-        """The second is held back for the third, the first for the second."""
+        """The second waits for the third, and the first for the second."""
         office.faults.add("webhook", FaultKind.REORDERED, delay=60.0, times=2)
         office.change(times=3)
         await office.courier.done()
         assert receiver.news == ["SUCCESS", "IN_PROGRESS", "PENDING"]
 
     async def test_a_reordered_post_is_held_back_so_long_at_most(self, receiver: Receiver, office: Office) -> None:
-        """Where no later one comes, it goes out alone."""
+        """Without a later post it is sent after the delay."""
         office.faults.add("webhook", FaultKind.REORDERED, delay=60.0)
         office.change()
         await office.clock.advance(59.0)
@@ -784,7 +784,7 @@ class TestFaults:
     async def test_a_reordered_post_does_not_wait_for_an_answer_for_ever(
         self, receiver: Receiver, office: Office
     ) -> None:
-        """When its time is over it goes out beside the later one."""
+        """After its delay it is sent beside the unanswered later one."""
         receiver.free.clear()
         office.faults.add("webhook", FaultKind.REORDERED, delay=60.0)
         office.change(times=2)
@@ -797,7 +797,7 @@ class TestFaults:
         assert office.counts["webhook"] == 2
 
     async def test_a_slow_post_holds_up_its_bill_only(self, receiver: Receiver, office: Office) -> None:
-        """Its later posts come after it, so many seconds late."""
+        """The bill's later posts are late by the delay, and other bills' posts are not."""
         office.faults.add("webhook", FaultKind.SLOW, delay=60.0)
         key = office.change(times=2)
         office.change()
@@ -808,7 +808,7 @@ class TestFaults:
         assert receiver.news == ["PENDING", "PENDING", "IN_PROGRESS"]
 
     async def test_a_dropped_post_is_never_sent(self, receiver: Receiver, office: Office) -> None:
-        """It is not counted either."""
+        """The receiver does not get the post, and the sandbox does not count it."""
         office.faults.add("webhook", FaultKind.DROP_BEFORE, after=1)
         office.change(times=3)
         await office.courier.done()
@@ -816,7 +816,7 @@ class TestFaults:
         assert office.counts["webhook"] == 2
 
     async def test_a_fault_counts_posts_not_attempts(self, receiver: Receiver, office: Office) -> None:
-        """What is sent again is the same post."""
+        """A repeat of a post is not a second post."""
         receiver.answers = [500]
         office.faults.add("webhook", FaultKind.DROP_BEFORE, after=1)
         office.change(times=3)
@@ -826,7 +826,7 @@ class TestFaults:
         assert receiver.news == ["PENDING", "PENDING", "SUCCESS"]
 
     async def test_the_sandbox_takes_faults_of_posts(self, sandbox: Sandbox, receiver: Receiver) -> None:
-        """The star means requests alone."""
+        """A fault for `*` strikes requests alone, and one for `webhook` doubles each post."""
         await register(sandbox, receiver)
         sandbox.faults.add("*", FaultKind.DROP_BEFORE, times=None)
         sandbox.faults.add("webhook", "duplicated", times=None)
@@ -836,7 +836,7 @@ class TestFaults:
         assert sandbox.counts["webhook"] == 4
 
     def test_each_kind_has_its_routes(self) -> None:
-        """Some are for posts, the others for requests, and two for both."""
+        """Some kinds are for posts, others for requests, and two for both."""
         of_posts, of_requests = set(FaultKind.of("webhook")), set(FaultKind.of("create_bill"))
         assert of_posts == {FaultKind.DUPLICATED, FaultKind.REORDERED, FaultKind.SLOW, FaultKind.DROP_BEFORE}
         assert of_requests == set(FaultKind.of("*"))
@@ -845,7 +845,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("kind", sorted(set(FaultKind) - set(FaultKind.of("webhook"))))
     def test_a_kind_of_requests_is_refused_for_posts(self, kind: FaultKind) -> None:
-        """With those that are right."""
+        """The message lists the kinds of fault that suit a post."""
         with pytest.raises(
             ValueError, match=f"'{kind}' is no kind .* 'webhook'; use one of duplicated, reordered, slow"
         ):
@@ -854,12 +854,12 @@ class TestFaults:
     @pytest.mark.parametrize("route", ["create_bill", "register_webhook", "*"])
     @pytest.mark.parametrize("kind", [FaultKind.DUPLICATED, FaultKind.REORDERED])
     def test_a_kind_of_posts_is_refused_for_requests(self, route: str, kind: FaultKind) -> None:
-        """With those that are right."""
+        """The message lists the kinds of fault that suit a request."""
         with pytest.raises(ValueError, match=rf"'{kind}' is no kind of fault for '{re.escape(route)}'; .*, late$"):
             Faults().add(route, kind)
 
     @pytest.mark.parametrize("route", ["webhook", "bill"])
     def test_an_unknown_kind_is_refused_with_those_of_the_route(self, route: str) -> None:
-        """A typing error must not pass for a well-behaved courier."""
+        """A misspelt kind must not make a test pass without a fault."""
         with pytest.raises(ValueError, match=rf"unknown kind of fault 'lost'; use one of {FaultKind.of(route)[0]}, "):
             Faults().add(route, "lost")

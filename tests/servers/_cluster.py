@@ -24,12 +24,12 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Of the first node."""
+        """The URL of the first node."""
         return self.nodes[0].url
 
     @staticmethod
     def slot_of(key: str) -> int:
-        """The slot of a key, or of what it has in braces."""
+        """The slot of a key, or of the text that it has in braces."""
         return int(key_slot(key.encode()))
 
     def owner_of(self, key: str) -> Server:
@@ -44,7 +44,7 @@ class Cluster:
         return next(node for node in self.nodes if node.port == port)
 
     def other_than(self, server: Server) -> Server:
-        """A node that is not this one."""
+        """A node other than the given one."""
         return next(node for node in self.nodes if node is not server)
 
     def form(self) -> None:

@@ -78,7 +78,7 @@ class Gate:
             await self.listen()
 
     async def listen(self) -> None:
-        """Take connections; `gate` and `tls_relay` do this."""
+        """Accept connections; `gate` and `tls_relay` call this."""
         self._server = await asyncio.start_server(self._relay, HOST, self.port, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -101,18 +101,18 @@ class Gate:
             del self._clients[task]
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward both ways until one side ends; this ends the other."""
+        """Forward in both directions until one side ends; this ends the other."""
         far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
-        ways = [
+        pumps = [
             asyncio.create_task(self._commands(reader, far_writer)),
             asyncio.create_task(self._replies(far_reader, writer)),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
             await _closed(far_writer)
 
     async def _commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +159,7 @@ class TlsRelay(Gate):
 
 @asynccontextmanager
 async def tls_relay(port: int, folder: Path) -> AsyncIterator[TlsRelay]:
-    """TLS before the server on this port, as no flavour speaks it; the CA's certificate is put in the folder."""
+    """A TLS relay before the server on this port; the CA's certificate is put in the folder."""
     import trustme  # noqa: PLC0415 (the benchmarks start servers without having it)
 
     authority = trustme.CA()

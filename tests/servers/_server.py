@@ -67,7 +67,7 @@ def _executable(binary: Path, folder: Path) -> Path:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports nobody listens on; all are held until the last is known, so that no two are equal."""
+    """Ports that nothing listens on; all are held until the last is known, so that no two are equal."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
@@ -153,12 +153,12 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there, be it frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
-        """What the server has written since it was started last."""
+        """What the server has written since its last start."""
         return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
 
     @property
@@ -191,21 +191,21 @@ class Server:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """End it with SIGKILL; nothing happens when it does not run."""
+        """End it with SIGKILL; do nothing when it is not running."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Let it shut down; kill it when that takes more than three seconds."""
+        """Let it shut down, and kill it after three seconds."""
         if self.alive:
             self.thaw()
             self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Stop it from answering; the kernel still accepts connections for it."""
+        """Stop it from answering; the kernel still accepts its connections."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after `freeze`."""
+        """Let it continue after `freeze`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:

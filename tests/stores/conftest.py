@@ -1,4 +1,4 @@
-"""What the tests of the ways to reach a Redis share."""
+"""Fixtures that the tests of all kinds of Redis share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def flavour(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=SERVER_KINDS[:1])
 def any_flavour(request: pytest.FixtureRequest) -> str:
-    """One kind of server, where they do not differ."""
+    """One kind of server, for tests in which the kinds do not differ."""
     return str(request.param)
 
 
@@ -32,6 +32,6 @@ def any_server(any_flavour: str, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_hanging() -> Iterator[None]:
-    """Fail a test that hangs: bounds of time are what may be missing here."""
+    """Fail a test that hangs, because a missing time limit is the likely defect here."""
     with alarm(60):
         yield

@@ -1,4 +1,4 @@
-"""The life of a token as a store sees it, providers that share one, and callers who never stop asking."""
+"""A token's life as a store sees it, providers that share one, and callers who ask all the time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CLUSTER_COMMANDS = (*COMMANDS, "cluster|slots", "command", "asking")
 
 
 async def full_life(store: RedisTokenStore) -> str:
-    """Live through every step that a store knows, from a cold login to a locked account that was put right.
+    """Run every step that a store knows, from a first login to a locked account that was reset.
 
     Returns:
         The account that was made up for it.
@@ -97,7 +97,7 @@ def provider(
 
 
 def account_of(sandbox: Sandbox) -> Identity:
-    """Return whom a provider of the sandbox logs in."""
+    """Return the account that a provider of the sandbox uses."""
     return PasswordGrant(sandbox.base_url, sandbox.credentials).identity
 
 
@@ -105,11 +105,11 @@ class Callers:
     """Callers who ask providers for tokens again and again, side by side, for as long as the block runs.
 
     Args:
-        providers: Whom they ask.
+        providers: The providers that they ask.
         each: How many ask one provider.
 
     Attributes:
-        errors: What they were told instead of a token.
+        errors: The errors that they got in place of a token.
         generations: Of the tokens that they got.
         waits: How many seconds each answer took.
     """
@@ -134,7 +134,7 @@ class Callers:
         await asyncio.gather(*self._tasks)
 
     async def hear(self, answers: int) -> None:
-        """Wait until there are so many more answers."""
+        """Wait until the given number of further answers has come."""
         enough = len(self.waits) + answers
         await until(lambda: len(self.waits) >= enough)
 
@@ -150,7 +150,7 @@ class Callers:
 
 
 class Skip:
-    """A monotonic clock that a test can put ahead, so that it need not wait."""
+    """A monotonic clock that a test can set ahead in place of a wait."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -160,7 +160,7 @@ class Skip:
 
 
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again until it is so."""
+    """Ask again and again until the condition holds."""
     end = time.monotonic() + 10
     while not await condition():
         assert time.monotonic() < end, "it did not come about"
@@ -168,7 +168,7 @@ async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def timed(ask: Callable[[], Awaitable[object]]) -> tuple[object, float]:
-    """Return what an asking brings, be it an exception, and the seconds that it took."""
+    """Return the result of a call, or its exception, and the seconds that it took."""
     began = time.monotonic()
     outcome: object
     try:
@@ -195,13 +195,13 @@ def strangers(server: Server) -> int:
 
 
 @contextmanager
-def out_of_reach() -> Iterator[int]:
-    """A port that answers no request for a connection, like one of a machine without power."""
+def unreachable_port() -> Iterator[int]:
+    """A port that answers no connection request, like one of a machine without power."""
     with socket.socket() as full:
         full.bind((HOST, 0))
         full.listen(0)
         address = full.getsockname()
-        waiting = [socket.socket() for _ in range(3)]  # they fill the queue of those whom nobody accepts
+        waiting = [socket.socket() for _ in range(3)]  # they fill the listener's queue, which nothing accepts from
         try:
             for one in waiting:
                 one.setblocking(False)
@@ -214,11 +214,11 @@ def out_of_reach() -> Iterator[int]:
 
 @asynccontextmanager
 async def sentinel_client(watched: SentinelSet, **options: Any) -> AsyncIterator[Redis]:
-    """A user's own client of the primary, whichever it is."""
+    """A user's client that follows the primary."""
     sentinel = cast("Any", Sentinel)(watched.sentinels, socket_timeout=1, **options)
     try:
         async with sentinel.master_for(watched.service) as client:
             yield client
     finally:
-        for asked in sentinel.sentinels:  # nobody else closes the clients that it asks with
+        for asked in sentinel.sentinels:  # it does not close the clients that it asks with
             await asked.aclose()

@@ -1,4 +1,4 @@
-"""A Redis user who may do no more than a token store has to."""
+"""A Redis user with no more permissions than a token store needs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _url(server: Server, protocol: int) -> str:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_the_listed_commands_are_enough(server: Server, protocol: int) -> None:
-    """For every step that a store knows, with its own keys and no others."""
+    """The store carries out every step with these commands and its own keys."""
     _allow(server, COMMANDS)
     store = RedisTokenStore.from_url(_url(server, protocol))
     await full_life(store)
@@ -45,7 +45,7 @@ async def test_the_listed_commands_are_enough(server: Server, protocol: int) -> 
 
 
 async def test_one_more_keeps_the_log_of_the_acl_empty(server: Server) -> None:
-    """redis-py gives its name with every connection, and goes on without."""
+    """redis-py sends its name with every connection, and works without the permission too."""
     server.ask("ACL", "LOG", "RESET")
     _allow(server, [*COMMANDS, "client|setinfo"])
     store = RedisTokenStore.from_url(_url(server, 2))
@@ -55,7 +55,7 @@ async def test_one_more_keeps_the_log_of_the_acl_empty(server: Server) -> None:
 
 
 async def test_the_line_of_the_page_for_operators_works(server: Server) -> None:
-    """As it stands, but for the password; it allows these commands and no others."""
+    """The line works once its password is replaced, and allows these commands alone."""
     [line] = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("ACL SETUSER")]
     server.ask(*line.replace(">password", f">{_PASSWORD}").split())
     store = RedisTokenStore.from_url(_url(server, 3))
@@ -66,7 +66,7 @@ async def test_the_line_of_the_page_for_operators_works(server: Server) -> None:
 
 @pytest.mark.parametrize("missing", COMMANDS)
 async def test_each_of_them_is_needed(server: Server, missing: str) -> None:
-    """Without it the store says that Redis refuses."""
+    """Without any one of them the store reports that Redis refuses."""
     _allow(server, [command for command in COMMANDS if command != missing])
     store = RedisTokenStore.from_url(_url(server, 3))
     with pytest.raises(TokenStoreError, match="Redis refuses"):
@@ -74,7 +74,7 @@ async def test_each_of_them_is_needed(server: Server, missing: str) -> None:
     await store.aclose()
 
 
-async def test_other_keys_are_out_of_reach(server: Server) -> None:
+async def test_other_keys_are_forbidden(server: Server) -> None:
     """A user for another prefix cannot read these tokens."""
     _allow(server, COMMANDS, keys="~others:v1:*")
     stores = [RedisTokenStore.from_url(_url(server, 3), prefix=prefix) for prefix in ("enkash", "others")]
@@ -87,7 +87,7 @@ async def test_other_keys_are_out_of_reach(server: Server) -> None:
 
 @pytest.mark.parametrize("missing", ["eval", "evalsha"])
 async def test_a_user_without_scripts_makes_no_login(server: Server, sandbox: Sandbox, missing: str) -> None:
-    """The caller learns at once that Redis refuses, instead of a login that nobody shares."""
+    """The caller learns that Redis refuses, and no worker makes a login that it cannot share."""
     _allow(server, [command for command in COMMANDS if command != missing])
     worker = provider(sandbox, _url(server, 3))
     with pytest.raises(TokenStoreError, match="Redis refuses to work as a store"):

@@ -1,4 +1,4 @@
-"""Callers who are cancelled while Redis answers: nobody else gets their reply, and no connection is lost."""
+"""Callers are cancelled while Redis answers: no other caller gets their reply, and no connection is lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STEPS: dict[str, Step] = {
     "status": lambda store, who: store.status(who),
 }
 
-#: Who brings the connections; each but the first is a client of the application.
+#: Where the connections come from; each but the first is a client of the application.
 CLIENTS: dict[str, Callable[[str], Redis | str]] = {
     "own pool": lambda url: url,
     "pool": Redis.from_url,
@@ -37,7 +37,7 @@ CLIENTS: dict[str, Callable[[str], Redis | str]] = {
 
 @attrs.frozen
 class Bench:
-    """A store behind a gate, and a client that shares its connections, if there is one."""
+    """A store behind a gate, and a client that shares its connections where there is one."""
 
     store: RedisTokenStore
     between: Gate
@@ -45,7 +45,7 @@ class Bench:
     crowd: int
 
     async def cancel_while_held(self, step: Step, who: Identity) -> None:
-        """Cancel a step whose reply is on its way, and let the reply come."""
+        """Cancel a step whose reply is held, and then let the reply come."""
         self.between.hold()
         task = asyncio.ensure_future(step(self.store, who))
         await self.between.held()
@@ -56,13 +56,13 @@ class Bench:
         self.between.release()
 
     async def publish(self, number: int) -> Identity:
-        """Give an account a token that only this one has."""
+        """Give an account a token that no other account has."""
         who = Identity(f"account-{number}", "right")
         assert await self.store.publish(who, "owner", Token("at", 60.0, None, number))
         return who
 
     async def check(self, everybody: list[Identity]) -> None:
-        """Everybody gets an answer of their own, one by one and all at once."""
+        """Check that every call gets its own answer, one by one and all at once."""
         for turn, who in enumerate(everybody):
             assert (await self.store.status(who)).generation == int(who.account.partition("-")[2])
             if self.client is not None:
@@ -88,7 +88,7 @@ async def bench(request: pytest.FixtureRequest, any_server: Server) -> AsyncIter
 
 @pytest.mark.parametrize("step", sorted(STEPS))
 async def test_a_cancelled_step_leaves_no_reply_behind(bench: Bench, step: str) -> None:
-    """Twenty times in a row: whatever comes next gets its own reply."""
+    """The next call gets its own reply, twenty times in a row."""
     everybody = [await bench.publish(number) for number in range(1, 6)]
     for _ in range(20):
         await bench.cancel_while_held(STEPS[step], Identity("cancelled", "right"))
@@ -96,7 +96,7 @@ async def test_a_cancelled_step_leaves_no_reply_behind(bench: Bench, step: str) 
 
 
 async def test_two_hundred_cancelled_callers_cost_no_connection(bench: Bench) -> None:
-    """Each is cancelled at a moment of its own, beside others who are served."""
+    """Other callers are served while each of the two hundred is cancelled at a moment of its own."""
     everybody = [await bench.publish(number) for number in range(1, 21)]
     chance, cancelled = random.Random(7), 0
     while cancelled < 200:
@@ -113,7 +113,7 @@ async def test_two_hundred_cancelled_callers_cost_no_connection(bench: Bench) ->
 
 
 async def test_the_check_sees_a_reply_that_is_left_behind(any_server: Server) -> None:
-    """A connection that lies in the pool while a reply is on its way gives that to whoever comes next."""
+    """Control: a connection that returns to the pool with a reply in flight fails the check."""
     async with gate(any_server.port) as between, Redis.from_url(between.url) as client:
         await client.ping()
         pool: Any = client.connection_pool

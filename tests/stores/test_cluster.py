@@ -1,4 +1,4 @@
-"""A cluster: all keys of an account in one slot, which may move from node to node under way."""
+"""A cluster with all keys of an account in one slot, which may move from node to node."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from stores.lives import (
     becomes,
     cluster_url,
     full_life,
-    out_of_reach,
     provider,
     strangers,
     timed,
+    unreachable_port,
 )
 from tokens.doubles import until
 
@@ -45,7 +45,7 @@ async def _client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_url_of_a_cluster_leads_to_the_node(cluster: Cluster, protocol: int) -> None:
-    """A full life in RESP2 and RESP3, for accounts that are not all on one node."""
+    """Accounts on different nodes run through a token's whole life in RESP2 and RESP3."""
     store = RedisTokenStore.from_url(f"{cluster_url(cluster)}?protocol={protocol}")
     owners = {cluster.owner_of(f"{{{await full_life(store)}}}") for _ in range(12)}
     await store.aclose()
@@ -53,7 +53,7 @@ async def test_a_url_of_a_cluster_leads_to_the_node(cluster: Cluster, protocol: 
 
 
 async def test_a_cluster_client_of_the_application_serves(cluster: Cluster) -> None:
-    """And stays open."""
+    """The store keeps tokens through the application's client and does not close it."""
     async with _client(cluster) as client:
         store = RedisTokenStore(client)
         await full_life(store)
@@ -62,7 +62,7 @@ async def test_a_cluster_client_of_the_application_serves(cluster: Cluster) -> N
 
 
 async def test_many_accounts_at_once_share_a_few_connections(cluster: Cluster) -> None:
-    """Whoever finds all connections busy waits for one, and is not told that Redis is away."""
+    """A caller waits for a free connection and is not told that Redis is away."""
     store = RedisTokenStore.from_url(cluster_url(cluster))
     who = [Identity(f"crowd-{number}", "right") for number in range(100)]
     claims = await asyncio.gather(*(store.claim(one, "owner", above=-1) for one in who), return_exceptions=True)
@@ -70,11 +70,11 @@ async def test_many_accounts_at_once_share_a_few_connections(cluster: Cluster) -
     assert [claim for claim in claims if not isinstance(claim, Lead)] == []
 
 
-@pytest.mark.parametrize("loss", ["refuses", "is out of reach"])
+@pytest.mark.parametrize("loss", ["refuses", "is unreachable"])
 async def test_a_lost_node_of_the_url_keeps_nobody_from_the_others(cluster: Cluster, loss: str) -> None:
-    """Whichever of them is asked first."""
-    with out_of_reach() as dark:
-        port = {"refuses": free_ports(1)[0], "is out of reach": dark}[loss]
+    """The store connects, whichever node of the URL it asks first."""
+    with unreachable_port() as dark:
+        port = {"refuses": free_ports(1)[0], "is unreachable": dark}[loss]
         url = cluster_url(cluster).replace("//", f"//{HOST}:{port},")
         pauses: list[float] = []
 
@@ -91,7 +91,7 @@ async def test_a_lost_node_of_the_url_keeps_nobody_from_the_others(cluster: Clus
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_the_commands_for_a_cluster_are_enough(cluster: Cluster, protocol: int) -> None:
-    """Also while a slot moves."""
+    """A user with the listed commands alone can claim a lease while the slot moves to another node."""
     for node in cluster.nodes:
         allowed = (f"+{command}" for command in CLUSTER_COMMANDS)
         node.ask("ACL", "SETUSER", "enkash", "reset", "on", ">made-up", "~enkash:v1:*", "-@all", *allowed)
@@ -115,7 +115,7 @@ async def _is_moving(cluster: Cluster, slot: int) -> bool:
 
 
 async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
-    """Also those of a client that was about to learn its nodes anew, since one has not answered."""
+    """The store closes them also while its client waits for a node that does not answer."""
     await until(lambda: not any(map(strangers, cluster.nodes)))
     store = RedisTokenStore.from_url(cluster_url(cluster), timeout=0.1)
     account = await full_life(store)
@@ -131,21 +131,21 @@ async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
 
 
 async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
-    """Callers see no error, workers that come meanwhile wait, and there is no login besides."""
+    """Callers see no error, new workers wait, and the move causes no login."""
     async with Sandbox(token_lifetime=60) as steady, Sandbox(token_lifetime=2) as brief, _client(cluster) as theirs:
-        ways = (cluster_url(cluster), theirs)
-        lasting, hasty = [[provider(sandbox, way) for way in ways] for sandbox in (steady, brief)]
-        async with Callers(*lasting) as calm, Callers(*hasty) as busy:
+        redises = (cluster_url(cluster), theirs)
+        long_lived, short_lived = [[provider(sandbox, redis) for redis in redises] for sandbox in (steady, brief)]
+        async with Callers(*long_lived) as calm, Callers(*short_lived) as busy:
             await calm.hear(100)
             await busy.hear(100)
             for sandbox, callers in ((steady, calm), (brief, busy)):
-                cold = [provider(sandbox, way) for way in ways]
+                cold = [provider(sandbox, redis) for redis in redises]
                 callers.generations |= await _got_while_the_slot_moves(cluster, account_of(sandbox), cold)
         assert (calm.errors, busy.errors) == ([], [])
         assert steady.counts["token"] == len(calm.generations) == 1
         # The last login may have come after the last caller.
         assert len(busy.generations) <= brief.counts["token"] <= len(busy.generations) + 1
-        for one in (*lasting, *hasty):
+        for one in (*long_lived, *short_lived):
             await one.aclose()
 
 
@@ -170,7 +170,7 @@ async def _got_while_the_slot_moves(cluster: Cluster, who: Identity, cold: list[
 
 
 async def test_while_a_slot_is_stuck_the_token_in_hand_serves(cluster: Cluster, sandbox: Sandbox) -> None:
-    """A worker without one is told within a bounded time that Redis is away, and is served when that is over."""
+    """A worker without a token gets an error within a bounded time, and a token afterwards."""
     tag = f"{{{account_of(sandbox).account}}}"
     slot, target = cluster.slot_of(tag), cluster.other_than(cluster.owner_of(tag))
     clock = Skip()

@@ -1,4 +1,4 @@
-"""A Redis that hangs, and a pool that is busy: nobody waits for long, and only one looks whether it is over."""
+"""Redis hangs or a pool is busy: no caller waits for long, and one at a time probes the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 import attrs
 import pytest
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
-from stores.lives import Callers, Skip, account_of, becomes, full_life, out_of_reach, provider, timed
+from stores.lives import Callers, Skip, account_of, becomes, full_life, provider, timed, unreachable_port
 from tokens.doubles import until
 
 from enkash_async.errors import TokenStoreError
@@ -63,7 +63,7 @@ async def bench(any_server: Server) -> AsyncIterator[Bench]:
 @pytest.mark.parametrize("how", ["frozen", "swallowing"])
 @pytest.mark.parametrize("whose", ["ours", "theirs"])
 async def test_only_the_first_caller_waits(bench: Bench, sandbox: Sandbox, how: str, whose: str) -> None:
-    """And for a bounded time; those after are told at once, until it is over."""
+    """The first caller waits for a bounded time, and the others are refused at once until Redis answers."""
     who = account_of(sandbox)
     async with bench.client() as client:
         store = bench.store(client if whose == "theirs" else bench.between.url)
@@ -82,11 +82,11 @@ async def test_only_the_first_caller_waits(bench: Bench, sandbox: Sandbox, how: 
 
 
 @pytest.mark.parametrize("url", ["redis+sentinel://{}/enkash", "redis+cluster://{}"])
-async def test_hosts_that_are_all_out_of_reach_keep_nobody_waiting_for_long(url: str) -> None:
-    """With three of them, the first caller is told within twenty times the time-out, which is 5 s by default."""
+async def test_hosts_that_are_all_unreachable_keep_nobody_waiting_for_long(url: str) -> None:
+    """With three hosts the first caller waits twenty time-outs at most, each 5 s by default."""
     timeout = 0.05
     with ExitStack() as stack:
-        ports = [stack.enter_context(out_of_reach()) for _ in range(3)]
+        ports = [stack.enter_context(unreachable_port()) for _ in range(3)]
         hosts = ",".join(f"{HOST}:{port}" for port in ports)
         store = RedisTokenStore.from_url(url.format(hosts), timeout=timeout)
         outcome, took = await timed(lambda: full_life(store))
@@ -96,7 +96,7 @@ async def test_hosts_that_are_all_out_of_reach_keep_nobody_waiting_for_long(url:
 
 
 async def test_one_at_a_time_looks_whether_it_is_over(bench: Bench, sandbox: Sandbox) -> None:
-    """About once a second, however many ask; each look takes a connection of its own."""
+    """One caller a second probes the store, on a connection of its own."""
     who, store = account_of(sandbox), bench.store(bench.between.url)
     await store.status(who)
     bench.hang("swallowing")
@@ -117,7 +117,7 @@ async def test_one_at_a_time_looks_whether_it_is_over(bench: Bench, sandbox: San
 
 @pytest.mark.parametrize("how", ["frozen", "swallowing"])
 async def test_the_token_in_hand_is_served_meanwhile(bench: Bench, how: str) -> None:
-    """While it is fresh, while it should be renewed and while callers may wait; then the store is used again."""
+    """Callers get the token in each of its windows, and the store is used again afterwards."""
     clock = bench.clock
     async with Sandbox(token_lifetime=60, clock=clock) as sandbox:
         worker = bench.worker(sandbox)
@@ -141,7 +141,7 @@ async def test_the_token_in_hand_is_served_meanwhile(bench: Bench, how: str) -> 
 
 
 async def test_credentials_that_nobody_has_seen_work_are_not_tried(bench: Bench, sandbox: Sandbox) -> None:
-    """The first caller is told so within a bounded time, a hundred others at once."""
+    """The first caller is refused within a bounded time and a hundred others at once."""
     worker = bench.worker(sandbox)
     bench.hang("frozen")
     first, took = await timed(worker.get_token)
@@ -159,7 +159,7 @@ async def test_credentials_that_nobody_has_seen_work_are_not_tried(bench: Bench,
 
 @pytest.mark.parametrize("proven", [True, False])
 async def test_a_claim_that_redis_carries_out_late_keeps_nobody_waiting(bench: Bench, proven: bool) -> None:
-    """It was given up long ago, and yet it takes the lease when the server goes on: for the same worker."""
+    """The late claim takes the lease for the same worker, which can use it."""
     clock = bench.clock
     async with Sandbox(token_lifetime=60, clock=clock) as sandbox:
         worker, other = bench.worker(sandbox), bench.store(bench.between.url)
@@ -187,7 +187,7 @@ async def _logging_in(store: RedisTokenStore, who: Identity) -> bool:
 
 
 async def test_a_publication_that_redis_carries_out_late_makes_no_token_look_younger(bench: Bench) -> None:
-    """Its worker puts that right, lest others use the token after its end."""
+    """The worker corrects the stored life, or others would use a dead token."""
     clock = bench.clock
     async with Sandbox(token_lifetime=60, clock=clock) as sandbox:
         sandbox.faults.add("token", FaultKind.SLOW, delay=0.3)
@@ -216,7 +216,7 @@ async def _lives_no_longer(store: RedisTokenStore, sandbox: Sandbox, seconds: fl
 
 
 async def test_proven_credentials_log_in_alone_when_the_token_ends(bench: Bench) -> None:
-    """Once, within a bounded time; the new token is shared when the store is back."""
+    """The worker logs in once within a bounded time and shares the token when the store is back."""
     clock = bench.clock
     async with Sandbox(token_lifetime=60, clock=clock) as sandbox:
         worker = bench.worker(sandbox)
@@ -250,7 +250,7 @@ POOLS: dict[str, Callable[[str], ConnectionPool]] = {
 async def test_a_busy_pool_of_the_application_makes_nobody_wait_for_long(
     bench: Bench, sandbox: Sandbox, pool: str
 ) -> None:
-    """Its only connection waits for something else; a worker with connections of its own does not notice."""
+    """Callers are refused while the only connection is busy; a worker with its own is served."""
     async with Redis.from_pool(POOLS[pool](bench.between.url)) as client:
         busy = asyncio.ensure_future(client.blpop(["queue"], timeout=30))
         await until(lambda: bench.server.info("clients")["blocked_clients"] == 1)

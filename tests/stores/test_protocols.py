@@ -1,4 +1,4 @@
-"""RESP2 and RESP3, read by hiredis or by redis-py itself."""
+"""RESP2 and RESP3, parsed by hiredis and by redis-py itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PARSERS = {
 
 @pytest.mark.parametrize("hiredis", ["with", "without"])
 def test_both_protocols_are_read_by_both_parsers(any_server: Server, tmp_path: Path, hiredis: str) -> None:
-    """A full life each, and the parser is the one that was meant."""
+    """The store runs through a token's whole life with the expected parser."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _SCRIPT, hiredis, any_server.url],
         cwd=tmp_path,

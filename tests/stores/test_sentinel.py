@@ -1,4 +1,4 @@
-"""A primary that sentinels watch: found through them, and followed when another one takes its place."""
+"""A primary that sentinels watch: the store finds it through them and follows a failover."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from stores.lives import (
     Callers,
     account_of,
     full_life,
-    out_of_reach,
     provider,
     sentinel_client,
     sentinel_url,
     strangers,
     timed,
+    unreachable_port,
 )
 from tokens.doubles import until
 
@@ -32,14 +32,14 @@ _CLIENT_HELLO = b"\x16\x03\x01"  # how TLS begins
 
 @pytest.fixture(scope="module")
 def watched(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
-    """A set whose primary stays; who kills one starts a set of their own."""
+    """A set whose primary stays; a test that kills one starts its own set."""
     with running_sentinels(flavour, tmp_path_factory.mktemp(flavour)) as made:
         yield made
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_a_url_of_sentinels_leads_to_the_primary(watched: SentinelSet, protocol: int) -> None:
-    """A full life, in RESP2 and RESP3."""
+    """The store runs through a token's whole life in RESP2 and RESP3."""
     store = RedisTokenStore.from_url(f"{sentinel_url(watched)}?protocol={protocol}")
     account = await full_life(store)
     await store.aclose()
@@ -47,7 +47,7 @@ async def test_a_url_of_sentinels_leads_to_the_primary(watched: SentinelSet, pro
 
 
 async def test_a_sentinel_client_of_the_application_serves(watched: SentinelSet) -> None:
-    """And stays open."""
+    """The store keeps tokens through the application's client and does not close it."""
     async with sentinel_client(watched) as client:
         store = RedisTokenStore(client)
         await full_life(store)
@@ -56,7 +56,7 @@ async def test_a_sentinel_client_of_the_application_serves(watched: SentinelSet)
 
 
 async def test_all_connections_are_closed_at_the_end(watched: SentinelSet) -> None:
-    """Those to the sentinels as well."""
+    """The store closes the connections to the sentinels as well."""
     servers = [watched.primary, *watched.watchers]
     await until(lambda: not any(map(strangers, servers)))
     store = RedisTokenStore.from_url(sentinel_url(watched))
@@ -68,7 +68,7 @@ async def test_all_connections_are_closed_at_the_end(watched: SentinelSet) -> No
 
 
 async def test_with_tls_a_sentinel_is_told_nothing_in_plain_text() -> None:
-    """Its password least of all; no flavour speaks TLS, so it is what is sent first that counts."""
+    """The store begins with a TLS handshake and sends no password."""
     said: list[bytes] = []
 
     async def listen(server: RawServer, reader: Reader, writer: Writer) -> None:
@@ -83,13 +83,13 @@ async def test_with_tls_a_sentinel_is_told_nothing_in_plain_text() -> None:
     assert set(said) == {_CLIENT_HELLO}
 
 
-@pytest.mark.parametrize("loss", ["refuses", "is out of reach", "hangs"])
+@pytest.mark.parametrize("loss", ["refuses", "is unreachable", "hangs"])
 async def test_a_lost_sentinel_keeps_nobody_from_the_others(watched: SentinelSet, loss: str) -> None:
-    """Also when it is the first of the list."""
+    """The store connects although the first sentinel of the list is lost."""
     good = sentinel_url(watched).removeprefix("redis+sentinel://")
     hanging = watched.watchers[0]
-    with out_of_reach() as dark:
-        port = {"refuses": free_ports(1)[0], "is out of reach": dark, "hangs": hanging.port}[loss]
+    with unreachable_port() as dark:
+        port = {"refuses": free_ports(1)[0], "is unreachable": dark, "hangs": hanging.port}[loss]
         store = RedisTokenStore.from_url(f"redis+sentinel://{HOST}:{port},{good}")
         if loss == "hangs":
             hanging.freeze()
@@ -106,39 +106,39 @@ def _notice_after(watchers: list[Server], milliseconds: int) -> None:
 
 
 async def test_a_failover_goes_unnoticed(flavour: str, tmp_path: Path) -> None:
-    """Callers see no error, be their token good for a minute or does it end before there is a new primary."""
+    """Callers see no error, with tokens of a minute and with tokens that end during the failover."""
     async with Sandbox(token_lifetime=60) as steady, Sandbox(token_lifetime=1) as brief:
         with running_sentinels(flavour, tmp_path) as watched:
             url = sentinel_url(watched)
             async with sentinel_client(watched) as theirs:
-                lasting = [provider(steady, redis) for redis in (url, url, theirs, theirs)]
+                long_lived = [provider(steady, redis) for redis in (url, url, theirs, theirs)]
                 # Logins without a store are spread at random; here they come at once.
-                hasty = [provider(brief, redis, random=lambda: 0.0) for redis in (url, theirs)]
-                async with Callers(*lasting) as calm, Callers(*hasty) as busy:
+                short_lived = [provider(brief, redis, random=lambda: 0.0) for redis in (url, theirs)]
+                async with Callers(*long_lived) as calm, Callers(*short_lived) as busy:
                     await calm.hear(100)
                     await busy.hear(100)
                     watched.primary.ask("WAIT", 1, 5000)
                     _notice_after(watched.watchers, 60_000)
                     watched.primary.kill()
                     logins = brief.counts["token"]
-                    # There is no primary, and tokens end: whoever needs one logs in alone.
+                    # There is no primary, and tokens end: a worker that needs one logs in alone.
                     await until(lambda: brief.counts["token"] > logins)
                     # Two are a majority; if all three stood for election at once, they might have to do so again.
                     _notice_after(watched.watchers[:2], 500)
                     await asyncio.to_thread(watched.kill_primary_and_wait)
                     cold = provider(steady, url)
                     calm.generations.add((await cold.get_token()).generation)
-                    await until(lambda: not any(one.state().store_away for one in hasty))
+                    await until(lambda: not any(one.state().store_away for one in short_lived))
                 assert (calm.errors, busy.errors) == ([], [])
                 assert steady.counts["token"] == len(calm.generations) <= 2
                 assert (await cold.status()).generation in calm.generations
                 assert account_of(steady).account in "".join(watched.primary.ask("KEYS", "*"))
-                for one in (*lasting, *hasty, cold):
+                for one in (*long_lived, *short_lived, cold):
                     await one.aclose()
 
 
 async def test_without_sentinels_and_primary_the_answer_comes_soon(any_flavour: str, tmp_path: Path) -> None:
-    """Nobody waits for three sentinels in turn, three times."""
+    """A caller does not wait for three sentinels in turn, three times."""
     with running_sentinels(any_flavour, tmp_path) as watched:
         store = RedisTokenStore.from_url(sentinel_url(watched), timeout=0.1)
         servers = [watched.primary, watched.replica, *watched.watchers]

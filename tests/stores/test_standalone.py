@@ -24,7 +24,7 @@ WRONG = "made-up-and-wr0ng"
 
 @pytest.mark.parametrize("url", ["url", "unix_url"])
 async def test_a_url_leads_to_a_token(redis_server: Server, sandbox: Sandbox, url: str) -> None:
-    """Two workers share one login, over TCP as well as over a Unix socket."""
+    """Two workers share one login, over TCP and over a Unix socket."""
     workers = [provider(sandbox, getattr(redis_server, url)) for _ in range(2)]
     first, second = [await worker.get_token() for worker in workers]
     assert first.reveal() == second.reveal()
@@ -35,7 +35,7 @@ async def test_a_url_leads_to_a_token(redis_server: Server, sandbox: Sandbox, ur
 
 @pytest.mark.parametrize("decode", [True, False])
 async def test_a_client_of_the_application_serves_and_stays_open(redis_server: Server, decode: bool) -> None:
-    """Whatever it makes of replies."""
+    """The store reads replies as bytes and as text, because the application chooses which."""
     async with Redis.from_url(redis_server.url, decode_responses=decode) as client:
         store = RedisTokenStore(client)
         await full_life(store)
@@ -44,7 +44,7 @@ async def test_a_client_of_the_application_serves_and_stays_open(redis_server: S
 
 
 async def test_another_database_is_used_as_told(redis_server: Server) -> None:
-    """The keys are in the one that the URL names."""
+    """The store writes its keys into the database that the URL names."""
     store = RedisTokenStore.from_url(redis_server.url.replace("/0", "/3"))
     await full_life(store)
     await store.aclose()
@@ -60,7 +60,7 @@ async def relay(redis_server: Server, tmp_path: Path) -> AsyncIterator[TlsRelay]
 
 
 async def test_tls_is_verified_with_the_ca_of_the_url(relay: TlsRelay) -> None:
-    """A full life over TLS."""
+    """The store runs through a token's whole life over one verified TLS connection."""
     store = RedisTokenStore.from_url(f"{relay.url}?ssl_ca_certs={relay.ca_file}")
     await full_life(store)
     await store.aclose()
@@ -69,10 +69,10 @@ async def test_tls_is_verified_with_the_ca_of_the_url(relay: TlsRelay) -> None:
 
 @pytest.mark.parametrize("case", ["unknown CA", "another name"])
 async def test_a_certificate_in_doubt_is_refused(relay: TlsRelay, sandbox: Sandbox, case: str) -> None:
-    """No login is made for credentials that nobody has seen to work, and the error is ours."""
+    """The store raises its own error, and no worker tries unproven credentials."""
     urls = {
         "unknown CA": relay.url,
-        # Another way to write the address, for which the certificate was not made out.
+        # Another spelling of the address, for which the certificate was not made out.
         "another name": f"{relay.url.replace(HOST, '127.1')}?ssl_ca_certs={relay.ca_file}",
     }
     worker = RedisTokenProvider.from_url(provider(sandbox, relay.url)._identity_source, urls[case])
@@ -88,7 +88,7 @@ async def test_a_certificate_in_doubt_is_refused(relay: TlsRelay, sandbox: Sandb
 async def test_a_wrong_redis_password_is_not_shown(
     any_flavour: str, tmp_path: Path, sandbox: Sandbox, user: str, protocol: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither in the error nor in what it is tied to, nor in a log; and it is not tried again and again."""
+    """Error, its causes and log hide the password, and the store does not try it again and again."""
     caplog.set_level(logging.DEBUG)
     lines = ("requirepass right", "user enkash on >right ~* +@all")
     with running(any_flavour, tmp_path, *lines) as server:
@@ -104,7 +104,7 @@ async def test_a_wrong_redis_password_is_not_shown(
 
 
 async def test_a_right_password_works(any_flavour: str, tmp_path: Path, sandbox: Sandbox) -> None:
-    """For the user `default`."""
+    """The provider stores a proven token behind the password of the user `default`."""
     with running(any_flavour, tmp_path, "requirepass right") as server:
         worker = provider(sandbox, server.url)
         await worker.get_token()

@@ -1,4 +1,4 @@
-"""A token store under test with its clock and its chance, whatever it keeps things in."""
+"""A token store under test, with its clock and its random numbers, wherever it keeps its data."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def assert_same(token: Token, other: Token, clock: Clock) -> None:
 
 @attrs.frozen
 class Bench:
-    """A fresh store, with its clock and its chance in the hands of the test."""
+    """A fresh store whose clock and random numbers the test sets."""
 
     store: TokenStore
     clock: Clock
@@ -130,7 +130,7 @@ def memory_bench(clock: Clock) -> Bench:
 
 @asynccontextmanager
 async def redis_bench(clock: Clock, server: Server) -> AsyncIterator[Bench]:
-    """A store on a server that others use as well: it has a prefix of its own."""
+    """A store with a prefix of its own, on a server that other tests use as well."""
     chance, prefix = [1.0], f"bench-{uuid.uuid4().hex}"
     async with Redis(unix_socket_path=str(server.unix_socket)) as redis:
         store = RedisTokenStore(redis, prefix=prefix, clock=clock, random=lambda: chance[0])

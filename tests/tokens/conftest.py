@@ -22,7 +22,7 @@ from support import alarm
 
 @pytest.fixture(autouse=True)
 def no_hanging() -> Iterator[None]:
-    """Fail a test that hangs: waiters who are forgotten are what may go wrong here."""
+    """Fail a test that hangs, because a forgotten waiter is the likely defect here."""
     with alarm(30):
         yield
 
@@ -58,7 +58,7 @@ async def bench(place: Server | None, clock: Clock) -> AsyncIterator[Bench]:
 
 @pytest.fixture
 def silent_asyncio(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test behind whose back asyncio logs, such as «Task exception was never retrieved»."""
+    """Fail a test during which asyncio logs, such as «Task exception was never retrieved»."""
     gc.freeze()  # so that collecting takes no time, having only this test's objects to look at
     yield
     gc.collect()  # asyncio speaks up when the task is collected
@@ -94,7 +94,7 @@ def in_child(work):
 
 @pytest.fixture
 def run_script() -> Callable[[str], str]:
-    """Run a script in a Python of its own, since it forks or could hang, and return what it prints."""
+    """Run a script in its own Python, because it forks or could hang, and return what it prints."""
 
     def run(script: str) -> str:
         done = subprocess.run(

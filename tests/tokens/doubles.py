@@ -45,7 +45,7 @@ def unreadable() -> TokenReplyError:
 
 
 async def settle() -> None:
-    """Let everything run that can run without time passing."""
+    """Let all ready tasks run, without any time passing."""
     for _ in range(40):
         await asyncio.sleep(0)
 
@@ -83,7 +83,7 @@ class Clock:
         await asyncio.sleep(0)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, waking sleepers in their order; setting `now` instead is a process that was stopped."""
+        """Let time pass and wake the sleepers in order; a test sets `now` to simulate a stopped process."""
         end = self.now + seconds
         await settle()
         while due := [sleeper for sleeper in self._sleepers if sleeper[0] <= end and not sleeper[1].done()]:
@@ -96,7 +96,7 @@ class Clock:
 
 
 class Login:
-    """A token source: it gives what it was told to, in order, then tokens of the usual lifetime.
+    """A token source that gives the results of its script in order, then tokens of the usual lifetime.
 
     Args:
         clock: Monotonic seconds.
@@ -135,19 +135,19 @@ class Login:
         return Token(f"at-{self.identity.fingerprint.replace(' ', '-')}-{number}", outcome, requested_at)
 
     async def release(self) -> None:
-        """Let the oldest login that waits go on."""
+        """Let the oldest waiting login go on."""
         await until(lambda: bool(self._gates))
         gate = self._gates.pop(0)
         gate.get_loop().call_soon_threadsafe(gate.set_result, None)
         await settle()
 
     def forget(self) -> None:
-        """Let go of logins that will never be released, since their loop is closed."""
+        """Drop logins that will never be released, because their loop is closed."""
         self._gates.clear()
 
 
 class SpyStore(MemoryTokenStore):
-    """A memory store that keeps the names of its calls."""
+    """A memory store that records the names of its calls."""
 
     def __init__(self, *, clock: Callable[[], float], random: Callable[[], float] = lambda: 1.0) -> None:
         super().__init__(clock=clock, random=random)
@@ -190,12 +190,12 @@ EVERYTHING = frozenset({"claim", "beat", "publish", "fail", "reject", "reset"})
 
 
 class AwayStore(SpyStore):
-    """A memory store that can be cut off; it keeps the names of the calls that reach it.
+    """A memory store that can be cut off; it records the names of the calls that arrive.
 
     Attributes:
-        cut_off: The methods that do not reach it.
-        problem: What these raise.
-        tries: How many of them there were.
+        cut_off: The methods that cannot contact it.
+        problem: The error that these methods raise.
+        tries: How many calls were cut off.
     """
 
     def __init__(self, *, clock: Callable[[], float], random: Callable[[], float] = lambda: 1.0) -> None:
@@ -210,21 +210,21 @@ class AwayStore(SpyStore):
     def come_back(self) -> None:
         self.cut_off = ()
 
-    def _reach(self, name: str) -> None:
+    def _contact(self, name: str) -> None:
         if name in self.cut_off:
             self.tries += 1
             raise self.problem
 
     async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
-        self._reach("claim")
+        self._contact("claim")
         return await super().claim(identity, owner, above=above)
 
     async def beat(self, identity: Identity, owner: str) -> bool:
-        self._reach("beat")
+        self._contact("beat")
         return await super().beat(identity, owner)
 
     async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
-        self._reach("publish")
+        self._contact("publish")
         return await super().publish(identity, owner, token)
 
     async def fail(
@@ -236,13 +236,13 @@ class AwayStore(SpyStore):
         *,
         fence: int | None = None,
     ) -> float:
-        self._reach("fail")
+        self._contact("fail")
         return await super().fail(identity, owner, failure, retry_after, fence=fence)
 
     async def reject(self, identity: Identity, generation: int) -> None:
-        self._reach("reject")
+        self._contact("reject")
         await super().reject(identity, generation)
 
     async def reset(self, identity: Identity) -> None:
-        self._reach("reset")
+        self._contact("reset")
         await super().reset(identity)

@@ -43,7 +43,7 @@ class Outage:
         )
 
     async def ask(self, provider: CachingTokenProvider, *, rejected: Token | None = None) -> Token:
-        """Ask for a token, and let the second pass over which logins without the store are spread."""
+        """Ask for a token and let the second pass over which logins without the store are spread."""
         call = asyncio.create_task(provider.get_token(rejected=rejected))
         await self.clock.advance(1)
         return await call

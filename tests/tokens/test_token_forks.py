@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 def test_a_child_gets_a_token_while_its_parent_logs_in(run_script: Callable[[str], str]) -> None:
-    """It logs in for itself, without waiting for the lease to run out; the parent's login serves the parent."""
+    """The child makes its own login without waiting for the parent's lease."""
     said = run_script("""
         clock = Clock()  # which stands still
         login = Login(clock, gated=True)
@@ -34,7 +34,7 @@ def test_a_child_gets_a_token_while_its_parent_logs_in(run_script: Callable[[str
 
 @pytest.mark.parametrize("locked", ["provider", "store"])
 def test_locks_that_other_threads_held_do_not_stop_a_child(run_script: Callable[[str], str], locked: str) -> None:
-    """Those threads do not exist in the child, and would never let go."""
+    """The child does not wait for threads that exist in its parent alone."""
     said = run_script(f"""
         class StandingClock(Clock):
             stands, inside = False, threading.Event()
@@ -65,7 +65,7 @@ def test_locks_that_other_threads_held_do_not_stop_a_child(run_script: Callable[
 
 
 def test_a_child_inherits_the_token_and_the_guard(run_script: Callable[[str], str]) -> None:
-    """A living token serves it without a login, and what was refused to the parent is not tried again."""
+    """The child uses the parent's token and does not try a password that the parent saw refused."""
     said = run_script("""
         login, barred = Login(time.monotonic), Login(time.monotonic, refused())
         provider, other = InMemoryTokenProvider(login), InMemoryTokenProvider(barred)
@@ -89,7 +89,7 @@ def test_a_child_inherits_the_token_and_the_guard(run_script: Callable[[str], st
 
 
 def test_the_children_of_a_prefork_server_renew_apart(run_script: Callable[[str], str]) -> None:
-    """The random share of the renewal window is one for each process, not one for a whole family."""
+    """Each process draws its own random share of the renewal window."""
     said = run_script("""
         shares = iter([0.0, 0.9])
         clock = Clock()
@@ -119,7 +119,7 @@ def test_the_children_of_a_prefork_server_renew_apart(run_script: Callable[[str]
 
 
 def test_what_is_gone_is_not_put_right(run_script: Callable[[str], str]) -> None:
-    """The list of things to put right in a child does not keep them alive."""
+    """The list of objects to reset in a child does not keep them alive."""
     said = run_script("""
         from enkash_async._support.forks import reset_after_fork
 

@@ -27,7 +27,7 @@ def provider_of(login: Login, clock: Clock) -> CachingTokenProvider:
 
 
 def in_threads(number: int, work: Callable[[], object]) -> list[Future[object]]:
-    """Run work in so many threads, and return once all of them are on their way."""
+    """Run work in the given number of threads, and return once all of them have begun."""
     started = threading.Barrier(number + 1)
 
     def run() -> object:
@@ -42,7 +42,7 @@ def in_threads(number: int, work: Callable[[], object]) -> list[Future[object]]:
 
 
 def result_of(provider: CachingTokenProvider) -> Token:
-    """Ask from a thread and a loop that nobody else uses; ten seconds are forever."""
+    """Ask from a thread and a loop of its own, for ten seconds at most."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(provider.get_token())).result(10)
 
@@ -53,7 +53,7 @@ def result_of(provider: CachingTokenProvider) -> Token:
 @pytest.mark.usefixtures("silent_asyncio")
 @pytest.mark.parametrize("outcome", [HOUR, refused()])
 def test_callers_of_four_threads_share_one_login(outcome: float | Exception) -> None:
-    """Each thread has its own event loop with ten callers; all are served by the login of one of them, or told."""
+    """Forty callers in four event loops all get the result of one login."""
     login = Login(time.monotonic, outcome, gated=True)
     provider = InMemoryTokenProvider(login)
 
@@ -85,7 +85,7 @@ def test_callers_of_four_threads_share_one_login(outcome: float | Exception) -> 
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_threads_that_name_one_refused_token_share_one_login() -> None:
-    """Forty late 401s from four loops make one more login."""
+    """Forty late 401s from four loops lead to one login."""
     login = Login(time.monotonic)
     provider = InMemoryTokenProvider(login)
     revoked = asyncio.run(provider.get_token())
@@ -100,7 +100,7 @@ def test_threads_that_name_one_refused_token_share_one_login() -> None:
 
 @pytest.mark.usefixtures("silent_asyncio")
 async def test_a_caller_may_leave_while_another_loop_logs_in(clock: Clock) -> None:
-    """Its loop may even be closed by the time the login ends."""
+    """The login ends well, although the caller's loop is closed by then."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
     login_call = asyncio.create_task(provider.get_token())
@@ -124,7 +124,7 @@ async def test_a_caller_may_leave_while_another_loop_logs_in(clock: Clock) -> No
 
 
 def test_a_garbage_collection_at_a_bad_moment_blocks_nobody(run_script: Callable[[str], str]) -> None:
-    """The login of a closed loop may be collected by any allocation, also by one that is made under the lock."""
+    """Prevents a deadlock: a collection under the lock may end the login of a closed loop."""
     said = run_script("""
         import gc, logging
 
@@ -190,14 +190,14 @@ eager_task_factory = getattr(asyncio, "eager_task_factory", eager_task_factory)
 """
 
 
-@pytest.mark.parametrize("way", ["gated=True", "gated=False", "gated=False, lifetime=0.0"])
-def test_a_loop_that_begins_tasks_at_once_is_served(run_script: Callable[[str], str], way: str) -> None:
-    """With an eager task factory, whether the login gives way or answers at once."""
+@pytest.mark.parametrize("script", ["gated=True", "gated=False", "gated=False, lifetime=0.0"])
+def test_a_loop_that_begins_tasks_at_once_is_served(run_script: Callable[[str], str], script: str) -> None:
+    """With an eager task factory, callers share a login that suspends and one that does not."""
     said = run_script(f"""{EAGER}
 async def main():
     asyncio.get_running_loop().set_task_factory(eager_task_factory)
     clock = Clock()
-    login = Login(clock, {way})
+    login = Login(clock, {script})
     provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
     calls = [asyncio.ensure_future(provider.get_token()) for _ in range(3)]
     if login.gated:
@@ -210,7 +210,7 @@ asyncio.run(main())
 
 
 def test_a_loop_that_begins_tasks_at_once_is_told_of_the_guard(run_script: Callable[[str], str]) -> None:
-    """The memory store answers without giving way."""
+    """Callers get the guard's error, although the memory store answers without suspending."""
     said = run_script(f"""{EAGER}
 async def main():
     clock = Clock()
@@ -232,7 +232,7 @@ asyncio.run(main())
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_two_runs_share_a_token() -> None:
-    """`asyncio.run` twice in a row, each with a loop of its own."""
+    """The second `asyncio.run` uses the token of the first, each in its own loop."""
     login = Login(time.monotonic)
     provider = InMemoryTokenProvider(login)
     assert asyncio.run(provider.get_token()) is asyncio.run(provider.get_token())
@@ -242,7 +242,7 @@ def test_two_runs_share_a_token() -> None:
 @pytest.mark.usefixtures("silent_asyncio")
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_run_that_ends_during_a_renewal_leaves_a_working_provider(clock: Clock, begun: bool) -> None:
-    """`asyncio.run` cancels the renewal, begun or not: the old token serves on, and a later run renews it."""
+    """`asyncio.run` cancels the renewal; the old token is served and a later run renews it."""
     login = Login(clock)
     provider = provider_of(login, clock)
     old = asyncio.run(provider.get_token())
@@ -269,7 +269,7 @@ def test_a_run_that_ends_during_a_renewal_leaves_a_working_provider(clock: Clock
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_a_loop_that_stands_still_during_a_login_holds_nobody_up(clock: Clock) -> None:
-    """`run_until_complete` has returned with a renewal under way; another thread logs in for itself.
+    """The first loop stops during a renewal, and another thread makes its own login.
 
     When the first loop goes on, its late token does not replace the newer one.
     """
@@ -297,8 +297,8 @@ def test_a_loop_that_stands_still_during_a_login_holds_nobody_up(clock: Clock) -
 
 
 @pytest.mark.usefixtures("silent_asyncio")
-def test_whoever_waits_for_a_loop_that_stops_meanwhile_goes_on_alone(clock: Clock) -> None:
-    """It looks twice a second whether the other loop still runs."""
+def test_a_caller_who_waits_for_a_loop_that_stops_goes_on_alone(clock: Clock) -> None:
+    """The waiting caller checks twice a second whether the other loop still runs."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
     other = asyncio.new_event_loop()
@@ -328,7 +328,7 @@ def test_whoever_waits_for_a_loop_that_stops_meanwhile_goes_on_alone(clock: Cloc
 
 
 def test_a_loop_that_is_closed_during_a_login_holds_nobody_up(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Its login never ends; asyncio complains about the tasks that were left behind, and nothing else is said."""
+    """The other caller makes its own login, and asyncio alone complains about lost tasks."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
     closed = asyncio.new_event_loop()
@@ -352,7 +352,7 @@ def test_a_loop_that_is_closed_during_a_login_holds_nobody_up(clock: Clock, capl
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_a_provider_can_be_closed_from_another_loop(clock: Clock) -> None:
-    """The login of the first one is broken off there, and whoever waits in either is woken."""
+    """`aclose` cancels the login in its own loop and wakes the waiting callers of both loops."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
 
@@ -375,7 +375,7 @@ def test_a_provider_can_be_closed_from_another_loop(clock: Clock) -> None:
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_a_loop_that_goes_on_after_the_end_does_not_open_the_provider_again(clock: Clock) -> None:
-    """It stood still with a login under way while the provider was closed, and its token comes too late."""
+    """The closed provider ignores the late token of a loop that had stopped in a login."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
     standing = asyncio.new_event_loop()
@@ -398,7 +398,7 @@ def test_a_loop_that_goes_on_after_the_end_does_not_open_the_provider_again(cloc
 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_a_login_that_a_standing_loop_has_yet_to_begin_is_not_made_after_the_end(clock: Clock) -> None:
-    """Its task was made and never ran; it finds the provider closed."""
+    """The login's task finds the provider closed and sends nothing."""
     login = Login(clock)
     provider = provider_of(login, clock)
     standing = asyncio.new_event_loop()
@@ -416,7 +416,7 @@ def test_a_login_that_a_standing_loop_has_yet_to_begin_is_not_made_after_the_end
 
 
 def test_a_provider_can_be_closed_after_its_loop(clock: Clock) -> None:
-    """There is nothing left to break off."""
+    """`aclose` works in another loop when the login's own loop is closed."""
     login = Login(clock, gated=True)
     provider = provider_of(login, clock)
     closed = asyncio.new_event_loop()

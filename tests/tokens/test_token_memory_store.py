@@ -1,4 +1,4 @@
-"""What the memory store adds to the contract of all stores: threads, and honest defaults."""
+"""What the memory store adds to the contract of all stores: threads and real defaults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OURS = Identity("account", "right password")
 
 
 def test_one_of_many_threads_leads() -> None:
-    """Each runs an event loop of its own."""
+    """One thread gets the lease, although each runs its own event loop."""
     store, claims, start = MemoryTokenStore(), list[object](), threading.Barrier(8)
 
     def claim(owner: str) -> None:
@@ -27,7 +27,7 @@ def test_one_of_many_threads_leads() -> None:
 
 
 async def test_by_default_time_and_chance_are_real() -> None:
-    """Pauses are a random part of half a second."""
+    """The first pause is a random part of half a second."""
     pauses = set()
     for attempt in range(20):
         store = MemoryTokenStore()

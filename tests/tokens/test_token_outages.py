@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order, with a store that goes and comes: good tokens, and no password tried in circles."""
+"""For any order of steps and outages, callers get good tokens and no password is tried again and again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Step:
 
     Attributes:
         what: Its kind.
-        worker: To which worker.
+        worker: The worker that it happens to.
         naming: Which of the tokens seen last is named as refused; 0 for none.
         seconds: How long is waited.
     """
@@ -47,15 +47,15 @@ STEPS = st.lists(
 
 
 class Fleet:
-    """Workers with two passwords of one account, one store, and an EnKash where now one and now the other is right."""
+    """Workers with two passwords of one account, one store, and an EnKash that accepts one password at a time."""
 
     def __init__(self, policy: OnStoreDown) -> None:
         self.clock = Clock()
         self.store = AwayStore(clock=self.clock)
         self.right = "old"
-        self.refused_with_store: Counter[str] = Counter()  # how often a password was, since it last worked
-        self.refused_to: Counter[int] = Counter()  # how often a worker was, since anybody's login last worked
-        self.told: set[int] = set()  # workers who know from the store that they must not try, likewise
+        self.refused_with_store: Counter[str] = Counter()  # refusals of a password since it last worked
+        self.refused_to: Counter[int] = Counter()  # refusals of a worker since any login last worked
+        self.told: set[int] = set()  # workers that the store has barred since any login last worked
         self.too_many = ""
         self.seen: list[Token] = []
         self.logins = [Person(self, number) for number in range(WORKERS)]
@@ -90,7 +90,7 @@ class Fleet:
                 self.logins[step.worker].script.append(transient())
 
     def note_refusal(self, login: Person) -> None:
-        """Count, and keep what is too much; an error that was raised here would be one more failed login."""
+        """Count the refusal and record an excess; raising here would be one more failed login."""
         self.refused_to[login.number] += 1
         self.refused_with_store[login.password] += not self.store.cut_off
         # Twice for one that missed the fleet's last token: its refusal seems to be from before that.
@@ -119,13 +119,13 @@ class Fleet:
         except (CredentialsRejectedError, TokenEndpointError, TokenStoreError):
             return
         assert token.remaining(self.clock()) > 0
-        # Two that were fetched apart from each other can have the same number.
+        # Two tokens that workers fetched without the store can have the same number.
         assert rejected is None or (token.generation >= rejected.generation and token != rejected)
         self.seen.append(token)
 
 
 class Person(Login):
-    """Logs in with one password; two workers have the old one, two the new one."""
+    """Logs in with one password; two workers have the old one and two the new one."""
 
     def __init__(self, fleet: Fleet, number: int) -> None:
         self.password = "old" if number < WORKERS // 2 else "new"
@@ -146,7 +146,7 @@ class Person(Login):
 @settings(deadline=None, max_examples=200)
 @given(policy=st.sampled_from(["serve", "login_if_proven"]), steps=STEPS)
 def test_the_fleet_stays_within_its_bounds(policy: OnStoreDown, steps: list[Step]) -> None:
-    """With the store a refused password is tried once by all; without it, never by a worker that knows of it."""
+    """With the store, all workers try a refused password once; without it, each worker at most once."""
 
     async def carry_out() -> None:
         fleet = Fleet(policy)

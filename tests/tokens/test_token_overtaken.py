@@ -1,4 +1,4 @@
-"""A leader that others overtook, and a store that takes nothing: no login is made that serves nobody."""
+"""A leader that lost its lease, and a store that takes nothing: no login is made for nobody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
 
 class Forgetful(AwayStore):
-    """It lets go of a lease at once, as if the one who got it had stood still for long.
+    """A store that drops a lease at once, as if its leader had stopped for long.
 
     Attributes:
         lapses: How often it will.
@@ -33,7 +33,7 @@ class Forgetful(AwayStore):
 
 
 async def test_a_leader_that_lost_its_lease_before_it_began_asks_again(clock: Clock) -> None:
-    """Somebody else may be logging in by now."""
+    """The leader makes no login, because another worker may be making one."""
     outage = Outage(clock, Forgetful(clock, lapses=1))
     login = Login(clock)
     await outage.ask(outage.provider(login))
@@ -42,7 +42,7 @@ async def test_a_leader_that_lost_its_lease_before_it_began_asks_again(clock: Cl
 
 
 async def test_a_leader_that_loses_every_lease_gives_up_for_a_while(clock: Clock) -> None:
-    """It has made no login, and is charged for none."""
+    """The leader has made no login, is charged for none, and pauses."""
     store, login = Forgetful(clock, lapses=2), Login(clock)
     outage = Outage(clock, store)
     provider = outage.provider(login)
@@ -55,7 +55,7 @@ async def test_a_leader_that_loses_every_lease_gives_up_for_a_while(clock: Clock
 
 
 async def test_a_store_that_takes_no_token_is_not_fed_with_logins(clock: Clock) -> None:
-    """It says that it has a newer one, and has none: two logins, and then a pause for all callers."""
+    """The provider makes two logins and then pauses, because the store refuses every token."""
 
     class Greedy(AwayStore):
         async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
@@ -71,7 +71,7 @@ async def test_a_store_that_takes_no_token_is_not_fed_with_logins(clock: Clock) 
 
 
 async def test_a_refusal_of_a_token_with_the_same_number_is_not_held_against_the_fleets(outage: Outage) -> None:
-    """Two workers fetched one each during an outage; callers of the one that was given up may still have it."""
+    """Two workers fetched one each in an outage; a refusal of the dropped one is ignored."""
     logins = [Login(outage.clock), Login(outage.clock)]
     providers = [outage.provider(login) for login in logins]
     for provider in providers:
@@ -91,7 +91,7 @@ async def test_a_refusal_of_a_token_with_the_same_number_is_not_held_against_the
 
 
 class Dawdling(AwayStore):
-    """It carries a claim out long after its caller has given it up, as a server does that was stopped.
+    """A store that carries out a claim long after its caller gave up, as a stopped server does.
 
     Attributes:
         late: The claims that are yet to be carried out; None carries them out at once.
@@ -113,7 +113,7 @@ class Dawdling(AwayStore):
 
 
 async def test_a_lease_of_a_claim_that_was_given_up_is_found_again(clock: Clock) -> None:
-    """By its own worker, although that one has been served by another's token meanwhile."""
+    """The worker that gave up the claim finds its own lease and goes on."""
     outage = Outage(clock, Dawdling(clock=clock))
     store = outage.store
     assert isinstance(store, Dawdling)

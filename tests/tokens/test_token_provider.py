@@ -88,7 +88,7 @@ async def guard_of(provider: CachingTokenProvider, rejected: Token | None = None
 
 
 async def test_fifty_cold_callers_share_one_login(clock: Clock, store: SpyStore) -> None:
-    """All of them get the same token."""
+    """Fifty callers without a token get the same one."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 50)
@@ -100,7 +100,7 @@ async def test_fifty_cold_callers_share_one_login(clock: Clock, store: SpyStore)
 
 
 async def test_a_token_is_numbered_and_keeps_its_instant(clock: Clock, store: SpyStore) -> None:
-    """The age counts from before the login, however long that took."""
+    """The token's age counts from before the login, however long that took."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     call = asyncio.create_task(provider.get_token())
@@ -113,7 +113,7 @@ async def test_a_token_is_numbered_and_keeps_its_instant(clock: Clock, store: Sp
 
 
 async def test_the_in_memory_provider_needs_a_source_only() -> None:
-    """It looks after one process, with the real clock."""
+    """The defaults are one process and the real clock."""
     login = Login(time.monotonic)
     provider = InMemoryTokenProvider(login)
     assert (await provider.get_token()) is (await provider.get_token())
@@ -122,7 +122,7 @@ async def test_the_in_memory_provider_needs_a_source_only() -> None:
 
 
 async def test_the_in_memory_provider_takes_a_clock(clock: Clock) -> None:
-    """Provider and store go by the same one."""
+    """Provider and store use the same clock."""
     login = Login(clock)
     provider = InMemoryTokenProvider(login, clock=clock)
     first = await provider.get_token()
@@ -132,7 +132,7 @@ async def test_the_in_memory_provider_takes_a_clock(clock: Clock) -> None:
 
 
 async def test_a_source_is_a_source(clock: Clock, store: SpyStore) -> None:
-    """Credentials, say, are not one; that is said at once."""
+    """The constructor refuses credentials in place of a source at once."""
     with pytest.raises(ConfigurationError, match="TokenSource"):
         CachingTokenProvider("not a source", store, clock=clock)  # type: ignore[arg-type]
 
@@ -141,7 +141,7 @@ async def test_a_source_is_a_source(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_a_fresh_token_is_returned_without_asking_anybody(clock: Clock, store: SpyStore) -> None:
-    """The same object, and neither store nor source hear of it."""
+    """The provider returns the same object and asks neither store nor source."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     token = await provider.get_token()
@@ -153,8 +153,8 @@ async def test_a_fresh_token_is_returned_without_asking_anybody(clock: Clock, st
     assert login.attempts == 1
 
 
-async def test_a_fresh_token_is_returned_without_giving_way(clock: Clock, store: SpyStore) -> None:
-    """A caller is not even suspended."""
+async def test_a_fresh_token_is_returned_without_a_suspension(clock: Clock, store: SpyStore) -> None:
+    """The caller's coroutine ends in its first step."""
     provider = provider_of(Login(clock), store, clock)
     token = await provider.get_token()
     with pytest.raises(StopIteration) as returned:
@@ -163,7 +163,7 @@ async def test_a_fresh_token_is_returned_without_giving_way(clock: Clock, store:
 
 
 async def test_a_renewal_goes_on_beside_the_work(clock: Clock, store: SpyStore) -> None:
-    """From 720 s before the end: the old token at once, one login, then the new token."""
+    """From 720 s before the end, callers get the old token at once and, after one login, the new one."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -182,7 +182,7 @@ async def test_a_renewal_goes_on_beside_the_work(clock: Clock, store: SpyStore) 
 
 
 async def test_processes_renew_apart(clock: Clock, store: SpyStore) -> None:
-    """A process with a large share begins later, by up to a quarter of the time between the two windows."""
+    """A process with a larger share begins later, by up to a quarter of the time between the windows."""
     login = Login(clock)
     provider = provider_of(login, store, clock, share=0.8)
     await provider.get_token()
@@ -198,7 +198,7 @@ async def test_processes_renew_apart(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_late_callers_wait_for_the_new_token(clock: Clock, store: SpyStore) -> None:
-    """From 60 s before the end; it is worth it when the login is quick."""
+    """From 60 s before the end, callers wait for a login that is quick."""
     login = Login(clock)
     provider = provider_of(login, store, clock, patience=5.0)
     old = await provider.get_token()
@@ -214,7 +214,7 @@ async def test_late_callers_wait_for_the_new_token(clock: Clock, store: SpyStore
 
 
 async def test_late_callers_fall_back_to_the_old_token(clock: Clock, store: SpyStore) -> None:
-    """When the login takes longer than their patience; it goes on all the same."""
+    """A caller gets the old token when the login outlasts its patience, and the login goes on."""
     login = Login(clock)
     provider = provider_of(login, store, clock, patience=0.02)
     old = await provider.get_token()
@@ -227,7 +227,7 @@ async def test_late_callers_fall_back_to_the_old_token(clock: Clock, store: SpyS
 
 
 async def test_nobody_waits_beyond_the_end_of_the_old_token(clock: Clock, store: SpyStore) -> None:
-    """With 20 ms left before it is held back, that is how long a patient caller waits for another."""
+    """A caller waits for 20 ms when the old token has no more left."""
     login = Login(clock)
     provider = provider_of(login, store, clock, patience=60.0)
     old = await provider.get_token()
@@ -239,7 +239,7 @@ async def test_nobody_waits_beyond_the_end_of_the_old_token(clock: Clock, store:
 
 
 async def test_a_caller_whose_token_dies_meanwhile_waits_on(clock: Clock, store: SpyStore) -> None:
-    """A dead token is no use to fall back to."""
+    """The caller waits for the new token, because the old one is dead by then."""
     login = Login(clock)
     provider = provider_of(login, store, clock, patience=0.02)
     old = await provider.get_token()
@@ -257,7 +257,7 @@ async def test_a_caller_whose_token_dies_meanwhile_waits_on(clock: Clock, store:
 
 @pytest.mark.parametrize("left", [HOLD, 1.0, 0.0, -1e6])
 async def test_a_token_at_its_end_is_not_handed_out(clock: Clock, store: SpyStore, left: float) -> None:
-    """It could be dead by the time it arrives."""
+    """The token is held back, because it could be dead when the request arrives."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -272,7 +272,7 @@ async def test_a_token_at_its_end_is_not_handed_out(clock: Clock, store: SpyStor
 
 
 async def test_four_second_tokens_are_never_handed_out_dead(clock: Clock, store: SpyStore) -> None:
-    """A minute of work with them, asking every tenth of a second, and one login per lifetime."""
+    """A minute of asking ten times a second costs one login per lifetime."""
     login = Login(clock, lifetime=4.0)
     provider = provider_of(login, store, clock)
     for _ in range(600):
@@ -287,7 +287,7 @@ async def test_four_second_tokens_are_never_handed_out_dead(clock: Clock, store:
 async def test_an_odd_lifetime_is_replaced_and_mentioned_once(
     clock: Clock, store: SpyStore, caplog: pytest.LogCaptureFixture, said: float, used: float
 ) -> None:
-    """Otherwise every login would say it again."""
+    """The log has one line for all logins."""
     login = Login(clock, lifetime=said)
     provider = provider_of(login, store, clock)
     token = await provider.get_token()
@@ -308,7 +308,7 @@ async def test_an_odd_lifetime_is_replaced_and_mentioned_once(
 async def test_callers_keep_a_living_token_when_the_renewal_fails(
     clock: Clock, store: SpyStore, failure: type[TokenError]
 ) -> None:
-    """However it failed: up to the point where the token is held back, nobody hears of it."""
+    """Callers see no failure of any kind until the token is held back."""
     login = Login(clock, HOUR, failure())
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -322,7 +322,7 @@ async def test_callers_keep_a_living_token_when_the_renewal_fails(
 
 
 async def test_a_failed_renewal_is_tried_again_after_its_pause(clock: Clock, store: SpyStore) -> None:
-    """During it the source is not asked, and the store not within 5 s: somebody may have ended the pause there."""
+    """During the pause the source is not asked, and the store once in 5 s, in case an operator ended it."""
     login = Login(clock, HOUR, transient(retry_after=100))
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -343,7 +343,7 @@ async def test_a_failed_renewal_is_tried_again_after_its_pause(clock: Clock, sto
 
 
 async def test_late_callers_do_not_wait_during_a_pause(clock: Clock, store: SpyStore) -> None:
-    """There is nothing to wait for."""
+    """Callers get the old token at once, because no login is in flight."""
     login = Login(clock, HOUR, transient(retry_after=300))
     provider = provider_of(login, store, clock, patience=60.0)
     old = await provider.get_token()
@@ -356,7 +356,7 @@ async def test_late_callers_do_not_wait_during_a_pause(clock: Clock, store: SpyS
 
 
 async def test_after_a_failed_renewal_the_end_of_the_token_is_felt(clock: Clock, store: SpyStore) -> None:
-    """Then callers learn why there is no other."""
+    """Callers get the renewal's error once the old token is held back."""
     login = Login(clock, HOUR, refused())
     provider = provider_of(login, store, clock)
     await provider.get_token()
@@ -384,7 +384,7 @@ async def test_after_a_failed_renewal_the_end_of_the_token_is_felt(clock: Clock,
 async def test_fifty_callers_share_one_failure(
     clock: Clock, store: SpyStore, failure: type[TokenError], kind: type[TokenError]
 ) -> None:
-    """Each gets an exception of its own, since each adds its own traceback to it."""
+    """Each caller gets its own copy of the exception, because each adds a traceback to it."""
     login = Login(clock, failure(), gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 50)
@@ -402,7 +402,7 @@ async def test_fifty_callers_share_one_failure(
 async def test_after_a_refusal_nobody_tries_again(
     clock: Clock, store: SpyStore, failure: type[TokenError], reason: str
 ) -> None:
-    """Not now, not later, not another provider on the same store."""
+    """Neither this provider nor another one on the store makes a login, now or later."""
     login, again = Login(clock, failure()), Login(clock)
     provider, other = provider_of(login, store, clock), provider_of(again, store, clock)
     await failure_of(provider.get_token())
@@ -415,7 +415,7 @@ async def test_after_a_refusal_nobody_tries_again(
 
 
 async def test_concurrent_callers_at_a_closed_guard_each_get_their_own_error(clock: Clock, store: SpyStore) -> None:
-    """The store is asked once for all of them, and not again within a second."""
+    """The provider asks the store once for all callers and not again within a second."""
     provider = provider_of(Login(clock, refused()), store, clock)
     await failure_of(provider.get_token())
     store.calls.clear()
@@ -427,7 +427,7 @@ async def test_concurrent_callers_at_a_closed_guard_each_get_their_own_error(clo
 
 
 async def test_a_corrected_password_works_at_once(clock: Clock, store: SpyStore) -> None:
-    """The wrong one stays barred for logins; the token that the right one brought serves everybody."""
+    """The wrong password stays barred, and all callers use the token of the right one."""
     wrong, right = Login(clock, refused()), Login(clock, fingerprint="corrected password")
     before, after = provider_of(wrong, store, clock), provider_of(right, store, clock)
     await failure_of(before.get_token())
@@ -438,14 +438,14 @@ async def test_a_corrected_password_works_at_once(clock: Clock, store: SpyStore)
 
 
 async def test_wrong_passwords_get_two_attempts_in_all(clock: Clock, store: SpyStore) -> None:
-    """Whatever their number: EnKash locks at three."""
+    """All wrong passwords share a budget of two, because EnKash locks at three."""
     logins = [Login(clock, refused(), fingerprint=f"guess {number}") for number in range(8)]
     providers = [provider_of(login, store, clock) for login in logins]
     calls = [asyncio.create_task(provider.get_token()) for provider in providers]
     await clock.advance(1)
     failures = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(login.attempts for login in logins) == 2
-    # Those that waited for the first two have nothing to wait for any more.
+    # The callers that waited for the first two logins are answered.
     assert sorted(type(failure).__name__ for failure in failures) == (
         ["CredentialsRejectedError"] * 2 + ["LoginGuardError"] * 6
     )
@@ -456,7 +456,7 @@ async def test_wrong_passwords_get_two_attempts_in_all(clock: Clock, store: SpyS
 
 
 async def test_a_locked_account_stops_every_password(clock: Clock, store: SpyStore) -> None:
-    """Also the right one."""
+    """A provider with the right password makes no login while the account is locked."""
     right = Login(clock, fingerprint="right password")
     await failure_of(provider_of(Login(clock, locked()), store, clock).get_token())
     assert await guard_of(provider_of(right, store, clock)) == "locked"
@@ -464,7 +464,7 @@ async def test_a_locked_account_stops_every_password(clock: Clock, store: SpySto
 
 
 async def test_an_operator_opens_the_guard(clock: Clock, store: SpyStore) -> None:
-    """At once, and the same password is tried again."""
+    """The next call tries the same password at once."""
     login = Login(clock, locked())
     provider = provider_of(login, store, clock)
     await failure_of(provider.get_token())
@@ -475,7 +475,7 @@ async def test_an_operator_opens_the_guard(clock: Clock, store: SpyStore) -> Non
 
 
 async def test_answers_that_never_come_close_the_guard_as_well(clock: Clock, store: SpyStore) -> None:
-    """EnKash may have counted both attempts; nothing proves the password right."""
+    """Both attempts are charged, because EnKash may have counted them."""
     login = Login(clock, ambiguous(), ambiguous())
     provider = provider_of(login, store, clock)
     for _ in range(2):
@@ -488,7 +488,7 @@ async def test_answers_that_never_come_close_the_guard_as_well(clock: Clock, sto
 
 
 async def test_a_password_that_worked_is_not_doubted_for_lost_answers(clock: Clock, store: SpyStore) -> None:
-    """Six in a row, and the next login is made."""
+    """After six lost answers in a row the provider makes the next login."""
     login = Login(clock, HOUR, *(ambiguous() for _ in range(6)))
     provider = provider_of(login, store, clock)
     await provider.get_token()
@@ -500,8 +500,8 @@ async def test_a_password_that_worked_is_not_doubted_for_lost_answers(clock: Clo
     assert login.attempts == 8
 
 
-async def test_a_passing_failure_is_not_charged(clock: Clock, store: SpyStore) -> None:
-    """EnKash did not look at the password."""
+async def test_a_transient_failure_is_not_charged(clock: Clock, store: SpyStore) -> None:
+    """The budget stays whole, because EnKash did not check the password."""
     login = Login(clock, *(transient() for _ in range(9)))
     provider = provider_of(login, store, clock)
     for _ in range(9):
@@ -512,7 +512,7 @@ async def test_a_passing_failure_is_not_charged(clock: Clock, store: SpyStore) -
 
 
 async def test_a_failed_login_says_when_the_next_one_is_due(clock: Clock, store: SpyStore) -> None:
-    """The error of the login itself and those of later callers, who are refused at once and without an attempt."""
+    """Later callers are refused at once and get the remaining seconds, and no attempt is made."""
     login = Login(clock, transient(retry_after=20))
     provider = provider_of(login, store, clock)
     failure = await failure_of(provider.get_token())
@@ -535,7 +535,7 @@ async def test_a_failed_login_says_when_the_next_one_is_due(clock: Clock, store:
 
 
 async def test_a_caller_during_a_pause_is_told_what_is_left_of_it(clock: Clock, store: SpyStore) -> None:
-    """Whoever comes 12 s into a pause of 20 s should come back in 8, not in 20."""
+    """A caller who comes 12 s into a pause of 20 s is told to come back in 8 s."""
     provider = provider_of(Login(clock, transient(retry_after=20)), store, clock)
     await failure_of(provider.get_token())
     clock.now += 12
@@ -545,7 +545,7 @@ async def test_a_caller_during_a_pause_is_told_what_is_left_of_it(clock: Clock, 
 
 
 async def test_a_pause_holds_for_other_providers_of_the_store(clock: Clock, store: SpyStore) -> None:
-    """Which learn of it from the store, keep to it, and ask again after 5 s."""
+    """The other providers learn of the pause from the store and ask again after 5 s."""
     login = Login(clock)
     await failure_of(provider_of(Login(clock, transient(retry_after=20)), store, clock).get_token())
     provider = provider_of(login, store, clock)
@@ -563,7 +563,7 @@ async def test_a_pause_holds_for_other_providers_of_the_store(clock: Clock, stor
 
 
 async def test_retry_after_is_kept_up_to_five_minutes(clock: Clock, store: SpyStore) -> None:
-    """A gateway that asks for a day is not obeyed for a day."""
+    """A gateway cannot stop logins for a day."""
     login = Login(clock, transient(retry_after=86_400))
     provider = provider_of(login, store, clock)
     await failure_of(provider.get_token())
@@ -576,7 +576,7 @@ async def test_retry_after_is_kept_up_to_five_minutes(clock: Clock, store: SpySt
 
 
 async def test_without_a_pause_the_next_caller_tries_at_once(clock: Clock) -> None:
-    """Chance can make the pause nothing."""
+    """The next caller logs in at once when the random pause is zero."""
     login = Login(clock, transient())
     provider = provider_of(login, MemoryTokenStore(clock=clock, random=lambda: 0.0), clock)
     failure = await failure_of(provider.get_token())
@@ -586,7 +586,7 @@ async def test_without_a_pause_the_next_caller_tries_at_once(clock: Clock) -> No
 
 
 async def test_an_operator_ends_a_pause(clock: Clock, store: SpyStore) -> None:
-    """As well as the guard."""
+    """`reset_guard` ends the cooldown as well as the guard, so the next call logs in."""
     provider = provider_of(Login(clock, transient(retry_after=300)), store, clock)
     await failure_of(provider.get_token())
     assert provider.state().cooling == pytest.approx(300)
@@ -596,7 +596,7 @@ async def test_an_operator_ends_a_pause(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_a_source_that_breaks_counts_as_an_unclear_login(clock: Clock, store: SpyStore) -> None:
-    """A source of the user's own may raise anything; its words may hold secrets and are not repeated."""
+    """The attempt is charged, and the source's text, which may hold secrets, is not repeated."""
     login = Login(clock, KeyError("hunter2"), KeyError("hunter2"))
     provider = provider_of(login, store, clock)
     failure = await failure_of(provider.get_token())
@@ -612,7 +612,7 @@ async def test_a_source_that_breaks_counts_as_an_unclear_login(clock: Clock, sto
 
 
 async def test_a_source_may_fail_with_an_error_of_its_own_kind(clock: Clock, store: SpyStore) -> None:
-    """A `TokenError` of the user's is passed on as it is; it says nothing about the password, and passes."""
+    """The caller gets the user's `TokenError` as it is, and it counts as transient."""
 
     class VaultSealedError(TokenError):
         pass
@@ -631,7 +631,7 @@ async def test_a_source_may_fail_with_an_error_of_its_own_kind(clock: Clock, sto
 
 
 async def test_fifty_late_refusals_of_one_token_make_one_login(clock: Clock, store: SpyStore) -> None:
-    """At once or after one another; the store hears of the refusal once."""
+    """The store hears of the refusal once, whether the 401s come at once or one by one."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -645,7 +645,7 @@ async def test_fifty_late_refusals_of_one_token_make_one_login(clock: Clock, sto
 
 
 async def test_refusals_during_the_new_login_join_it(clock: Clock, store: SpyStore) -> None:
-    """It began after the first refusal, and so it answers the others too."""
+    """Callers with later 401s get its token, because the login began after the first refusal."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -660,7 +660,7 @@ async def test_refusals_during_the_new_login_join_it(clock: Clock, store: SpySto
 
 
 async def test_a_late_refusal_does_not_throw_the_current_token_away(clock: Clock, store: SpyStore) -> None:
-    """It is about an older one."""
+    """A refusal of an older token does not concern the current one."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -673,7 +673,7 @@ async def test_a_late_refusal_does_not_throw_the_current_token_away(clock: Clock
 
 
 async def test_a_refused_token_is_not_handed_to_others(clock: Clock, store: SpyStore) -> None:
-    """They wait for the new one as well, rather than running into the same 401."""
+    """Other callers wait for the new token and do not meet the same 401."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -688,7 +688,7 @@ async def test_a_refused_token_is_not_handed_to_others(clock: Clock, store: SpyS
 
 
 async def test_a_refused_token_stays_away_when_the_new_login_fails(clock: Clock, store: SpyStore) -> None:
-    """An error is better than a token that is known to be worthless."""
+    """Callers get an error in place of a token that is known to be worthless."""
     login = Login(clock, HOUR, transient(retry_after=20))
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -700,8 +700,8 @@ async def test_a_refused_token_stays_away_when_the_new_login_fails(clock: Clock,
     assert login.attempts == 3
 
 
-async def test_a_login_that_began_after_a_refusal_answers_it_whoever_began_it(clock: Clock, store: SpyStore) -> None:
-    """The caller who named the token had no luck; the next one, who knows of nothing, brings what it needs."""
+async def test_a_login_that_began_after_a_refusal_answers_it_for_every_caller(clock: Clock, store: SpyStore) -> None:
+    """A second caller's login replaces the token that the first caller saw refused."""
     login = Login(clock, HOUR, transient(retry_after=20))
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -716,8 +716,8 @@ async def test_a_login_that_began_after_a_refusal_answers_it_whoever_began_it(cl
     assert login.attempts == 3
 
 
-async def test_a_token_that_is_refused_on_its_way_in_is_not_kept(clock: Clock) -> None:
-    """The store answered with it, and before the answer arrived somebody named it."""
+async def test_a_token_that_is_refused_before_it_arrives_is_not_kept(clock: Clock) -> None:
+    """The provider drops the store's answer when a caller named that token meanwhile."""
     going_on = asyncio.Event()
 
     class Slow(SpyStore):
@@ -744,7 +744,7 @@ async def test_a_token_that_is_refused_on_its_way_in_is_not_kept(clock: Clock) -
 
 
 async def test_a_refused_token_is_gone_for_other_providers_of_the_store(clock: Clock, store: SpyStore) -> None:
-    """Which come for it later."""
+    """A provider that asks later gets the new token and makes no login."""
     login, other = Login(clock), Login(clock)
     provider = provider_of(login, store, clock)
     revoked = await provider.get_token()
@@ -754,7 +754,7 @@ async def test_a_refused_token_is_gone_for_other_providers_of_the_store(clock: C
 
 
 async def test_a_renewal_that_began_before_the_refusal_does_not_answer_it(clock: Clock, store: SpyStore) -> None:
-    """Its token may have been revoked by the same stroke; a third login brings the answer, one for all."""
+    """Its token may be revoked too, so one third login serves all callers."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -772,7 +772,7 @@ async def test_a_renewal_that_began_before_the_refusal_does_not_answer_it(clock:
 
 
 async def test_a_caller_without_a_refusal_takes_what_the_earlier_renewal_brings(clock: Clock, store: SpyStore) -> None:
-    """It has no reason to doubt it."""
+    """The caller gets that token, because it has no reason to doubt it."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     old = await provider.get_token()
@@ -789,7 +789,7 @@ async def test_a_caller_without_a_refusal_takes_what_the_earlier_renewal_brings(
 
 
 async def test_a_renewed_token_that_is_refused_at_once_is_not_renewed_again(clock: Clock, store: SpyStore) -> None:
-    """For 30 s: something other than the token is wrong, and logins would go in circles. Others keep the token."""
+    """Prevents a login loop: for 30 s, a refused new token leads to no further login."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     renewed = await provider.get_token(rejected=await provider.get_token())
@@ -806,7 +806,7 @@ async def test_a_renewed_token_that_is_refused_at_once_is_not_renewed_again(cloc
 
 
 async def test_a_young_token_that_was_not_renewed_by_force_may_be_refused(clock: Clock, store: SpyStore) -> None:
-    """One forced renewal is allowed; it can be that a login elsewhere has revoked it."""
+    """One forced renewal is allowed, because a login elsewhere may have revoked the token."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     young = await provider.get_token()
@@ -816,7 +816,7 @@ async def test_a_young_token_that_was_not_renewed_by_force_may_be_refused(clock:
 
 
 async def test_a_refusal_that_a_newer_token_has_answered_is_served(clock: Clock, store: SpyStore) -> None:
-    """Also when the refused one was renewed by force a moment ago: there is a token, and no login is needed."""
+    """The caller gets the newer token without a login, also within the 30 s."""
     login, elsewhere = Login(clock), Login(clock, lifetime=4.0)
     provider, other = provider_of(login, store, clock), provider_of(elsewhere, store, clock)
     login_first = await provider.get_token()
@@ -829,7 +829,7 @@ async def test_a_refusal_that_a_newer_token_has_answered_is_served(clock: Clock,
 
 
 async def test_a_token_from_elsewhere_may_be_named(clock: Clock, store: SpyStore) -> None:
-    """One without a number is older than any; one with a higher number than the store knows is topped."""
+    """A token without a number counts as the oldest, and a login exceeds an unknown higher number."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     held = await provider.get_token()
@@ -843,7 +843,7 @@ async def test_a_token_from_elsewhere_may_be_named(clock: Clock, store: SpyStore
 
 
 async def test_cancelling_nineteen_of_twenty_leaves_the_twentieth_its_token(clock: Clock, store: SpyStore) -> None:
-    """Also the one whose call began the login."""
+    """The last caller gets its token, although the caller who began the login was cancelled."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 20)
@@ -859,7 +859,7 @@ async def test_cancelling_nineteen_of_twenty_leaves_the_twentieth_its_token(cloc
 
 @pytest.mark.parametrize("outcome", [HOUR, refused(), transient()])
 async def test_cancelling_all_lets_the_login_end(clock: Clock, store: SpyStore, outcome: float | TokenError) -> None:
-    """The attempt was made: its token serves the next caller, its failure is noted; nobody is left to be told."""
+    """The attempt was made, so its token serves the next caller and its failure is recorded."""
     login = Login(clock, outcome, gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 20)
@@ -877,7 +877,7 @@ async def test_cancelling_all_lets_the_login_end(clock: Clock, store: SpyStore, 
 
 
 async def test_a_caller_with_a_deadline_leaves_alone(clock: Clock, store: SpyStore) -> None:
-    """`asyncio.timeout` cancels just its own waiting."""
+    """`asyncio.timeout` cancels the wait of its own caller and not the login."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     patient = asyncio.create_task(provider.get_token())
@@ -890,7 +890,7 @@ async def test_a_caller_with_a_deadline_leaves_alone(clock: Clock, store: SpySto
 
 
 async def test_a_login_carries_nobodys_context(clock: Clock, store: SpyStore) -> None:
-    """It is everybody's: the variables of the caller who began it, such as a request id, are not its own."""
+    """The login does not see the context variables of the caller who began it, such as a request id."""
     variable = contextvars.ContextVar("variable", default="nobody")
     seen: list[str] = []
 
@@ -904,8 +904,8 @@ async def test_a_login_carries_nobodys_context(clock: Clock, store: SpyStore) ->
     assert seen == ["nobody"]
 
 
-async def test_whoever_cancels_the_login_itself_disturbs_nobody(clock: Clock, store: SpyStore) -> None:
-    """Some programs cancel every task at the end of something; whoever still waits makes the next login, at once."""
+async def test_cancelling_the_login_itself_disturbs_nobody(clock: Clock, store: SpyStore) -> None:
+    """When a program cancels all tasks, a waiting caller makes the next login at once."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 5)
@@ -919,7 +919,7 @@ async def test_whoever_cancels_the_login_itself_disturbs_nobody(clock: Clock, st
 
 
 async def test_a_login_that_is_cancelled_before_it_began_leaves_nobody_waiting(clock: Clock, store: SpyStore) -> None:
-    """A task that never ran cannot say goodbye; the loop goes on, and later callers must not wait for it."""
+    """Later callers do not wait for a login whose task never ran."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     await provider.get_token()
@@ -937,8 +937,8 @@ async def test_a_login_that_is_cancelled_before_it_began_leaves_nobody_waiting(c
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-async def test_closing_wakes_whoever_waits(clock: Clock, store: SpyStore) -> None:
-    """With an error that says so; the login is broken off and noted as unclear."""
+async def test_closing_wakes_waiting_callers(clock: Clock, store: SpyStore) -> None:
+    """The waiting callers get an error that says so, and the login is cancelled and charged as unclear."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     calls = calls_of(provider, 20)
@@ -952,7 +952,7 @@ async def test_closing_wakes_whoever_waits(clock: Clock, store: SpyStore) -> Non
 
 
 async def test_closing_twice_is_harmless(clock: Clock, store: SpyStore) -> None:
-    """Also before anything was begun."""
+    """The provider closes without an error before its first use, twice at once, and once more."""
     provider = provider_of(Login(clock), store, clock)
     await provider.aclose()
     await provider.aclose()
@@ -963,7 +963,7 @@ async def test_closing_twice_is_harmless(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_a_closed_provider_hands_nothing_out(clock: Clock, store: SpyStore) -> None:
-    """Not even the token that it had."""
+    """The closed provider refuses even the token that it had."""
     login = Login(clock)
     provider = provider_of(login, store, clock)
     token = await provider.get_token()
@@ -975,7 +975,7 @@ async def test_a_closed_provider_hands_nothing_out(clock: Clock, store: SpyStore
 
 
 async def test_closing_does_not_take_the_token_from_others(clock: Clock, store: SpyStore) -> None:
-    """It stays in the store that they share."""
+    """The token stays in the store that the providers share."""
     token = await (first := provider_of(Login(clock), store, clock)).get_token()
     await first.aclose()
     login = Login(clock)
@@ -987,7 +987,7 @@ async def test_closing_does_not_take_the_token_from_others(clock: Clock, store: 
 
 
 async def test_providers_of_one_store_share_a_login(clock: Clock, store: SpyStore) -> None:
-    """The second looks again and again, at first every twentieth of a second."""
+    """The second provider polls the store, at first twenty times a second, and makes no login."""
     login, other = Login(clock, gated=True), Login(clock)
     leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
     calls = [*calls_of(leader, 5), *calls_of(follower, 5)]
@@ -1001,7 +1001,7 @@ async def test_providers_of_one_store_share_a_login(clock: Clock, store: SpyStor
 
 
 async def test_a_slow_login_stays_the_only_one(clock: Clock, store: SpyStore) -> None:
-    """Its heart beats every two seconds, so that nobody takes it for dead; who waits looks ever more rarely."""
+    """A heartbeat every two seconds keeps the lease, and waiting providers poll ever more rarely."""
     login, other = Login(clock, gated=True), Login(clock)
     leader, follower = provider_of(login, store, clock), provider_of(other, store, clock)
     first, second = asyncio.create_task(leader.get_token()), asyncio.create_task(follower.get_token())
@@ -1016,7 +1016,7 @@ async def test_a_slow_login_stays_the_only_one(clock: Clock, store: SpyStore) ->
 
 @pytest.mark.parametrize("problem", [TokenStoreError("away"), ConnectionResetError("away")])
 async def test_a_heart_that_misses_a_beat_goes_on(clock: Clock, problem: Exception) -> None:
-    """A store of any kind may be away for a moment; the login is not harmed, and nothing is said behind its back."""
+    """The login goes on when the store is away for a moment, and nothing is logged."""
 
     class Skipping(SpyStore):
         async def beat(self, identity: Identity, owner: str) -> bool:
@@ -1035,7 +1035,7 @@ async def test_a_heart_that_misses_a_beat_goes_on(clock: Clock, problem: Excepti
 
 
 async def test_a_leader_that_was_paused_comes_back_with_the_newer_token(clock: Clock, store: SpyStore) -> None:
-    """Its own is refused by the store, having been fetched first."""
+    """The store refuses its own token, because that was fetched first."""
     slow, quick = Login(clock, gated=True), Login(clock, fingerprint="the same, faster")
     paused, other = provider_of(slow, store, clock), provider_of(quick, store, clock)
     call = asyncio.create_task(paused.get_token())
@@ -1049,7 +1049,7 @@ async def test_a_leader_that_was_paused_comes_back_with_the_newer_token(clock: C
 
 
 async def test_a_renewal_finds_the_token_that_another_provider_fetched(clock: Clock, store: SpyStore) -> None:
-    """No login is needed then."""
+    """The second renewal takes the new token from the store and makes no login."""
     login, other = Login(clock), Login(clock)
     early, late = provider_of(login, store, clock), provider_of(other, store, clock, share=0.99)
     assert await early.get_token() == await late.get_token()
@@ -1064,7 +1064,7 @@ async def test_a_renewal_finds_the_token_that_another_provider_fetched(clock: Cl
 
 
 async def test_a_store_that_is_away_is_said_to_be(clock: Clock) -> None:
-    """Its own error arrives as it is; no login is made."""
+    """The caller gets the store's own error, and the provider makes no login."""
 
     class Away(SpyStore):
         async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
@@ -1078,7 +1078,7 @@ async def test_a_store_that_is_away_is_said_to_be(clock: Clock) -> None:
 
 @pytest.mark.parametrize("answer", [ConnectionResetError("rediss://user:hunter2@host"), Refused("no such reason")])
 async def test_a_store_that_breaks_is_a_token_error(clock: Clock, answer: Exception | Refused) -> None:
-    """Without its words, which may hold its own password."""
+    """The error does not repeat the store's text, which may hold its password."""
 
     class Broken(SpyStore):
         async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
@@ -1097,7 +1097,7 @@ async def test_a_store_that_breaks_is_a_token_error(clock: Clock, answer: Except
 
 
 async def test_state_says_what_is_known(clock: Clock, store: SpyStore) -> None:
-    """Before, during and after a login, and without asking the store."""
+    """`state()` is right before, during and after a login and does not ask the store."""
     login = Login(clock, gated=True)
     provider = provider_of(login, store, clock)
     state = provider.state()
@@ -1121,7 +1121,7 @@ async def test_state_says_what_is_known(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_state_tells_a_pause_from_a_closed_guard(clock: Clock, store: SpyStore) -> None:
-    """The one passes, the other does not."""
+    """`state()` shows that a pause ends by itself and a closed guard does not."""
     provider = provider_of(Login(clock, transient(retry_after=30), refused()), store, clock)
     await failure_of(provider.get_token())
     clock.now += 10
@@ -1142,7 +1142,7 @@ async def test_state_tells_a_pause_from_a_closed_guard(clock: Clock, store: SpyS
 async def test_a_failed_refresh_is_logged_by_its_kind(
     clock: Clock, store: SpyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Once, since nobody may be waiting who could hear of it."""
+    """The log has one line, because no caller may be waiting for the error."""
     provider = provider_of(Login(clock, transient()), store, clock)
     await asyncio.gather(*calls_of(provider, 10), return_exceptions=True)
     said = [record.getMessage() for record in caplog.records if record.name == "enkash_async.tokens"]
@@ -1150,7 +1150,7 @@ async def test_a_failed_refresh_is_logged_by_its_kind(
 
 
 async def test_the_guard_is_told_what_kind_of_failure_it_was(clock: Clock) -> None:
-    """Five kinds of failure, four meanings."""
+    """The provider maps five errors to four kinds of failure."""
     kinds = {}
     for failure in (refused(), locked(), transient(), ambiguous(), unreadable()):
         store = SpyStore(clock=clock)
@@ -1166,7 +1166,7 @@ async def test_the_guard_is_told_what_kind_of_failure_it_was(clock: Clock) -> No
 
 
 async def test_nothing_is_left_running(clock: Clock, store: SpyStore) -> None:
-    """After a login neither its task nor its heartbeat."""
+    """Neither the login's task nor its heartbeat runs after a login."""
     provider = provider_of(Login(clock, refused(), HOUR), store, clock)
     await failure_of(provider.get_token())
     await provider.reset_guard()
@@ -1178,7 +1178,7 @@ async def test_nothing_is_left_running(clock: Clock, store: SpyStore) -> None:
 
 
 async def test_a_store_with_an_answer_of_its_own_is_a_token_error(clock: Clock) -> None:
-    """Not an endless round of questions."""
+    """The provider raises and does not ask the store again and again."""
 
     class Odd(SpyStore):
         async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
@@ -1189,7 +1189,7 @@ async def test_a_store_with_an_answer_of_its_own_is_a_token_error(clock: Clock) 
 
 
 async def test_a_login_that_hangs_for_ever_gives_up_its_lease(clock: Clock, store: SpyStore) -> None:
-    """Its heart stops after a minute, far beyond any time-out, so that others can try."""
+    """The heartbeat stops after a minute, so that other workers can log in."""
     login = Login(clock, gated=True)
     call = asyncio.create_task(provider_of(login, store, clock).get_token())
     await clock.advance(100)

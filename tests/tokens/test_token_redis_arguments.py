@@ -1,4 +1,4 @@
-"""What a Redis store can be made of, and what it says of everything else, without repeating it."""
+"""What a Redis store accepts, and what it says of everything else without repeating it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def store_of(argument: Any = LOCAL, **options: Any) -> RedisTokenStore:
     ],
 )
 async def test_every_asyncio_client_is_one(make: Any) -> None:
-    """And is left as it is."""
+    """The store takes every asyncio client and does not change it."""
     client = make()
     store = store_of(client)
     assert repr(client) not in repr(store)
@@ -104,7 +104,7 @@ async def test_every_asyncio_client_is_one(make: Any) -> None:
     ],
 )
 def test_what_is_no_client_is_named_by_its_kind(wrong: object, kind: str) -> None:
-    """A client that blocks would stop the event loop."""
+    """The store refuses a blocking client, which would stop the event loop."""
     with pytest.raises(ConfigurationError) as caught:
         store_of(wrong)
     assert str(caught.value) == f"redis must be a client of redis.asyncio, or a URL, not {kind}"
@@ -115,20 +115,20 @@ def test_what_is_no_client_is_named_by_its_kind(wrong: object, kind: str) -> Non
 
 @pytest.mark.parametrize("prefix", ["", "{x}", "a{", "}", None, 5, b"enkash"])
 def test_a_prefix_has_no_braces(prefix: object) -> None:
-    """They say which part of a key decides on its slot."""
+    """Braces would change which part of a key decides on its slot."""
     with pytest.raises(ConfigurationError, match="prefix must be a non-empty str without braces"):
         store_of(prefix=prefix)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 60, 1e9, math.nan, math.inf, None, "0.25", True])
 def test_a_time_out_is_a_number_of_seconds(timeout: object) -> None:
-    """Not of milliseconds, and not none at all."""
+    """The store refuses milliseconds and None."""
     with pytest.raises(ConfigurationError, match="timeout must be a number of seconds above 0 and below 60"):
         store_of(timeout=timeout)
 
 
 def test_a_provider_takes_the_same_arguments(clock: Clock) -> None:
-    """And those of every provider."""
+    """The provider checks the store's arguments and its own, in both constructors."""
     mistakes: list[dict[str, Any]] = [
         {"prefix": ""},
         {"timeout": 0},
@@ -151,14 +151,14 @@ def test_a_provider_takes_the_same_arguments(clock: Clock) -> None:
 
 @pytest.mark.parametrize("url", GOOD)
 def test_a_url_is_taken(url: str) -> None:
-    """Nothing is opened before it is needed."""
+    """The store accepts the URL and opens no connection."""
     assert PASSWORD not in repr(vars(store_of(url)))
     assert PASSWORD not in repr(vars(RedisTokenStore.from_url(url)._link))
 
 
 @pytest.mark.parametrize("url", BAD_WITH_PASSWORD)
 def test_a_bad_url_is_not_repeated(url: str) -> None:
-    """It may hold a password; what a good one looks like is said instead."""
+    """The message shows a good URL in place of the given one, which may hold a password."""
     with pytest.raises(ConfigurationError) as caught:
         store_of(url)
     assert "redis://host:6379/0" in str(caught.value)
@@ -176,7 +176,7 @@ def test_a_bad_url_is_not_repeated(url: str) -> None:
     ],
 )
 def test_a_bad_url_is_not_shown_by_a_traceback(make: Callable[[str], object]) -> None:
-    """Error reporters send the locals of every frame; ours have nothing to tell."""
+    """The package's frames hold no local variable with the URL."""
     with pytest.raises(ConfigurationError) as caught:
         make(BAD_WITH_PASSWORD[0])
     assert PASSWORD not in shown(caught.value)
@@ -184,7 +184,7 @@ def test_a_bad_url_is_not_shown_by_a_traceback(make: Callable[[str], object]) ->
 
 @pytest.mark.parametrize("wrong", [{"prefix": ""}, {"timeout": 0}, {"sealer": 5}])
 def test_a_good_url_beside_a_mistake_is_not_shown_by_a_traceback(wrong: dict[str, object]) -> None:
-    """Whatever the mistake is about."""
+    """No traceback shows the password of the URL when another argument is wrong."""
     with pytest.raises(ConfigurationError) as caught:
         RedisTokenStore(GOOD[2], **wrong)  # type: ignore[arg-type]
     assert PASSWORD not in shown(caught.value)
@@ -225,7 +225,7 @@ def _said_of_nothing() -> str:
 @example("redis://localhost:\u0663")
 @example("redis+sentinel://a\u2100b/service")
 def test_any_text_is_a_url_or_a_mistake(text: str) -> None:
-    """And the mistake is said in our words."""
+    """The store takes a text or raises its own error for it."""
     try:
         store_of(text)
     except ConfigurationError as mistake:
@@ -244,6 +244,6 @@ def test_any_text_is_a_url_or_a_mistake(text: str) -> None:
     ],
 )
 def test_an_option_that_redis_does_not_know_is_a_mistake(url: str) -> None:
-    """Found here, and not by the first login, which would take Redis for away and be made without it."""
+    """The store raises at once; a failure at the first login would look like an absent Redis."""
     with pytest.raises(ConfigurationError):
         store_of(url)

@@ -23,7 +23,7 @@ from servers import Server
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_open(redis_server: Server) -> Iterator[None]:
-    """Fail a test after which the server has more clients than the one that asks, or Python warns of one."""
+    """Fail a test that leaves a connection on the server or makes Python warn of one."""
     gc.freeze()  # so that collecting takes no time, having only this test's objects to look at
     yield
     gc.collect()
@@ -43,7 +43,7 @@ def clients(server: Server) -> int:
 
 
 async def test_a_client_of_the_application_is_not_closed(redis_server: Server, clock: Clock) -> None:
-    """Neither by the store nor by the provider; it works on."""
+    """The client works on after store and provider are closed."""
     async with Redis(unix_socket_path=str(redis_server.unix_socket)) as client:
         store, provider = RedisTokenStore(client), RedisTokenProvider(Login(clock), client, clock=clock)
         await store.claim(OTHERS, "a", above=-1)
@@ -57,7 +57,7 @@ async def test_a_client_of_the_application_is_not_closed(redis_server: Server, c
 
 
 async def test_connections_of_ones_own_are_closed(redis_server: Server, clock: Clock) -> None:
-    """At once, and a second time there is nothing to do."""
+    """`aclose` closes them at once and does nothing when it is called again."""
     store = RedisTokenStore.from_url(redis_server.url)
     provider = RedisTokenProvider.from_url(Login(time.monotonic), redis_server.unix_url)
     assert clients(redis_server) == 0
@@ -71,7 +71,7 @@ async def test_connections_of_ones_own_are_closed(redis_server: Server, clock: C
 
 
 async def test_closing_before_the_first_use(redis_server: Server, clock: Clock) -> None:
-    """There is nothing to close."""
+    """Redis sees no connection when store and provider close unused."""
     await RedisTokenStore.from_url(redis_server.url).aclose()
     await RedisTokenProvider(Login(clock), redis_server.url).aclose()
     assert clients(redis_server) == 0
@@ -81,7 +81,7 @@ async def test_closing_before_the_first_use(redis_server: Server, clock: Clock) 
     "url", ["redis://127.0.0.1:1", "redis+cluster://127.0.0.1:1,localhost:1", "redis+sentinel://127.0.0.1:1/service"]
 )
 async def test_closing_what_was_never_reached(clock: Clock, url: str) -> None:
-    """Whatever the client has collected in trying."""
+    """`aclose` cleans up what a client left after it failed to connect."""
     store = RedisTokenStore(url, sleep=clock.hurry, clock=clock)
     with pytest.raises(TokenStoreError, match="cannot be reached"):
         await store.claim(OURS, "a", above=-1)
@@ -89,7 +89,7 @@ async def test_closing_what_was_never_reached(clock: Clock, url: str) -> None:
 
 
 async def test_a_crowd_shares_a_few_connections(redis_server: Server) -> None:
-    """Four at most; the others wait for one to be free, and nobody fails."""
+    """At most four connections serve all callers, who wait for a free one and do not fail."""
     store = RedisTokenStore.from_url(redis_server.url, timeout=5)
     claims = await asyncio.gather(*(store.claim(OURS, f"a{number}", above=-1) for number in range(200)))
     assert [type(claim) for claim in claims].count(Lead) == 1
@@ -99,7 +99,7 @@ async def test_a_crowd_shares_a_few_connections(redis_server: Server) -> None:
 
 
 async def test_closing_during_a_login_tells_the_store(redis_server: Server, clock: Clock) -> None:
-    """The lease is free at once, the attempt is counted, and no connection is left by its last words."""
+    """The store frees the lease, charges the attempt and closes the connection."""
     login = Login(clock, gated=True)
     provider = RedisTokenProvider(login, redis_server.url, clock=clock)
     call = asyncio.create_task(provider.get_token())
@@ -116,7 +116,7 @@ async def test_closing_during_a_login_tells_the_store(redis_server: Server, cloc
 
 
 def test_one_run_after_another(redis_server: Server, clock: Clock) -> None:
-    """Each with a loop of its own, and connections of its own, which its end closes."""
+    """Each run has its own loop and its own connections, which its end closes."""
     login = Login(clock)
     provider = RedisTokenProvider(login, redis_server.url, clock=clock)
     token = asyncio.run(provider.get_token())
@@ -130,7 +130,7 @@ def test_one_run_after_another(redis_server: Server, clock: Clock) -> None:
 
 
 def test_a_store_in_one_run_after_another(redis_server: Server) -> None:
-    """The connections of a loop that was closed are not used in the next one."""
+    """The next run does not use the connections of a closed loop."""
     store = RedisTokenStore.from_url(redis_server.url)
     for _ in range(3):
         assert isinstance(asyncio.run(store.claim(OURS, "a", above=-1)), Lead)
@@ -139,7 +139,7 @@ def test_a_store_in_one_run_after_another(redis_server: Server) -> None:
 
 
 def test_several_threads_at_once(redis_server: Server) -> None:
-    """Each loop has connections of its own; one of them closes its own and those of the others."""
+    """Each loop has its own connections, and one loop closes those of all."""
     store = RedisTokenStore.from_url(redis_server.url, timeout=5)
     start, done, closed = threading.Barrier(4), threading.Barrier(5), threading.Barrier(5)
 
@@ -171,7 +171,7 @@ def test_several_threads_at_once(redis_server: Server) -> None:
 
 
 def test_closing_from_another_thread_during_a_login(redis_server: Server) -> None:
-    """The login is broken off in its own loop, and leaves no connection behind there."""
+    """`aclose` cancels the login in its own loop and closes that loop's connections."""
     login = Login(time.monotonic, gated=True)
     provider = RedisTokenProvider.from_url(login, redis_server.url)
     closed = threading.Event()
@@ -197,7 +197,7 @@ def test_closing_from_another_thread_during_a_login(redis_server: Server) -> Non
 
 
 def test_a_client_of_another_loop_is_an_error_of_the_store(redis_server: Server) -> None:
-    """Not one of asyncio, whose words nobody expects here."""
+    """The caller gets a `TokenStoreError` in place of asyncio's error."""
 
     async def use(store: RedisTokenStore | None) -> RedisTokenStore:
         if store is None:
@@ -218,7 +218,7 @@ def test_a_client_of_another_loop_is_an_error_of_the_store(redis_server: Server)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_a_child_leaves_its_parents_connections_alone(redis_server: Server, run_script: Callable[[str], str]) -> None:
-    """It opens its own; the parent's replies go to the parent."""
+    """The child opens its own connections, and the parent gets its own replies."""
     before = redis_server.info("stats")["total_connections_received"]
     said = run_script(f"""
         from enkash_async.tokens import RedisTokenProvider

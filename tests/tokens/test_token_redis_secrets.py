@@ -1,4 +1,4 @@
-"""What reaches Redis, and what its errors show: no password, no client secret, no user name, no sealed token."""
+"""No password, client secret, user name or sealed token shows in what Redis stores or in its errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PRIVATE = (
 
 
 class Observer:
-    """Everything that a server is sent, and everything that it holds at any time."""
+    """Records everything that a server is sent and everything that it stores."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -53,7 +53,7 @@ class Observer:
                 self.seen.append(command)
 
     def look(self) -> None:
-        """Keep what all keys hold now."""
+        """Record what all keys hold now."""
         with self._server.admin() as client:
             for key in client.keys("*"):
                 held = client.hgetall(key) if client.type(key) == "hash" else client.get(key)
@@ -65,7 +65,7 @@ class Observer:
 
 
 async def live(sandbox: Sandbox, server: Server, observer: Observer, sealer: TokenSealer | None) -> list[str]:
-    """Have a whole life of an account, and return the tokens that EnKash gave."""
+    """Run through the whole life of an account, and return the tokens that EnKash gave."""
     tokens: list[str] = []
 
     def provider_of(credentials: Credentials, clock: Clock) -> RedisTokenProvider:
@@ -105,7 +105,7 @@ async def guarded() -> AsyncIterator[Sandbox]:
 
 
 async def test_a_sealed_life_shows_nothing(guarded: Sandbox, redis_server: Server) -> None:
-    """Neither the commands, nor those that scripts give, nor what is held at any time."""
+    """No command, no script's command and no stored value shows the token."""
     observer = Observer(redis_server)
     with observer.watching():
         tokens = await live(guarded, redis_server, observer, TokenSealer(KEY))
@@ -116,7 +116,7 @@ async def test_a_sealed_life_shows_nothing(guarded: Sandbox, redis_server: Serve
 
 
 async def test_a_plain_life_shows_the_token_and_nothing_else(guarded: Sandbox, redis_server: Server) -> None:
-    """That it is seen here is also the proof that it would have been seen above."""
+    """The observer sees an unsealed token, which proves that it would see a leak above."""
     observer = Observer(redis_server)
     with observer.watching():
         tokens = await live(guarded, redis_server, observer, None)
@@ -129,7 +129,7 @@ async def test_a_plain_life_shows_the_token_and_nothing_else(guarded: Sandbox, r
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def assert_mute(failure: BaseException) -> None:
+def assert_hides_secrets(failure: BaseException) -> None:
     text = shown(failure)
     assert not [secret for secret in (TOKEN, URL_PASSWORD, KEY, *PRIVATE) if secret in text]
     chained = (failure.__cause__, failure.__context__)
@@ -137,9 +137,9 @@ def assert_mute(failure: BaseException) -> None:
 
 
 @pytest.fixture
-def mortal(lasting_server: Server, tmp_path: Path) -> Iterator[Server]:
+def mortal(session_server: Server, tmp_path: Path) -> Iterator[Server]:
     """A server with a password, to be killed."""
-    with running(lasting_server.flavour, tmp_path, f"requirepass {URL_PASSWORD}") as server:
+    with running(session_server.flavour, tmp_path, f"requirepass {URL_PASSWORD}") as server:
         yield server
 
 
@@ -202,7 +202,7 @@ CALLS: dict[str, Callable[[RedisTokenStore, Token], Awaitable[object]]] = {
 async def test_an_error_of_redis_is_ours_and_shows_nothing(
     mortal: Server, clock: Clock, trouble: Callable[[Server], None], harmless: set[str]
 ) -> None:
-    """Not even in the locals of the frames that it passed through; some calls do not need what is missing."""
+    """The locals of the error's frames show no secret either."""
     stores = [RedisTokenStore(mortal.url, clock=clock, sleep=clock.hurry, random=lambda: 0.5) for _ in CALLS]
     claim = await stores[0].claim(OURS, "a", above=-1)
     assert isinstance(claim, Lead)
@@ -216,13 +216,13 @@ async def test_an_error_of_redis_is_ours_and_shows_nothing(
             worked.add(name)
         except Exception as failure:  # noqa: BLE001 (whatever it is, it is looked at)
             assert type(failure) is TokenStoreError
-            assert_mute(failure)
+            assert_hides_secrets(failure)
         await store.aclose()
     assert worked == harmless
 
 
 async def test_a_provider_in_trouble_shows_nothing(mortal: Server, clock: Clock, guarded: Sandbox) -> None:
-    """Neither what it raises nor what it logs nor what it says of itself."""
+    """Errors, log and repr of the provider show no secret."""
     grant = PasswordGrant(guarded.base_url, RIGHT, clock=clock)
     provider = RedisTokenProvider(grant, mortal.url, clock=clock, sleep=clock.hurry, random=lambda: 0.5)
     token = await provider.get_token()
@@ -233,14 +233,14 @@ async def test_a_provider_in_trouble_shows_nothing(mortal: Server, clock: Clock,
         with pytest.raises(TokenError) as caught:
             await provider.get_token()
         assert token.reveal() not in shown(caught.value)
-        assert_mute(caught.value)
+        assert_hides_secrets(caught.value)
     for text in (repr(provider), repr(provider.state()), repr(vars(provider)), repr(vars(provider._redis_store))):
         assert not [secret for secret in (URL_PASSWORD, token.reveal(), *PRIVATE) if secret in text]
     await provider.aclose()
 
 
 async def test_a_token_that_cannot_be_read_is_not_shown_by_what_comes_after_it(mortal: Server) -> None:
-    """Somebody wrote it in plain text; the next command fails, in a frame that has read it."""
+    """The next command's error hides a plain token that its frame has read."""
     async with Redis.from_url(mortal.url) as client:
         writer, clock = RedisTokenStore(client), Clock()
         claim = await writer.claim(OURS, "a", above=-1)
@@ -259,12 +259,12 @@ async def test_a_token_that_cannot_be_read_is_not_shown_by_what_comes_after_it(m
     with pytest.raises(TokenStoreError) as caught:
         await reader.claim(OURS, "b", above=-1)
     assert questions >= 2
-    assert_mute(caught.value)
+    assert_hides_secrets(caught.value)
     await reader.aclose()
 
 
 @pytest.fixture(autouse=True)
-def mute_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def clean_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fail a test during which a secret is logged, at whatever level."""
     caplog.set_level(logging.DEBUG)
     yield

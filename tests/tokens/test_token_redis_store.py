@@ -1,4 +1,4 @@
-"""What Redis holds and is asked: names and lives of its keys, its scripts, and how an account stands."""
+"""Names and lives of Redis keys, the scripts, and the status of an account."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ LIFE: dict[str, Life] = {
 
 
 async def test_keys_have_their_names_and_one_slot(redis: Redis, clock: Clock) -> None:
-    """Five of them, all in one slot of a cluster, and nothing else is written, whatever happens."""
+    """The store writes five keys in one slot of a cluster and no others."""
     store, seen = store_of(redis, clock, prefix="my:own.prefix"), set[str]()
     for step in LIFE.values():
         await step(store, clock)
@@ -104,7 +104,7 @@ async def test_keys_have_their_names_and_one_slot(redis: Redis, clock: Clock) ->
 
 
 async def test_every_key_but_the_guard_dies_by_itself(redis: Redis, clock: Clock) -> None:
-    """After every step; what has been refused stays so, and the bookkeeping outlives the longest token."""
+    """After every step each key except the guard has a time to live, and `meta` outlasts any token."""
     store, lives = store_of(redis, clock), dict[str, set[float]]()
     for name, step in LIFE.items():
         await step(store, clock)
@@ -120,7 +120,7 @@ async def test_every_key_but_the_guard_dies_by_itself(redis: Redis, clock: Clock
 
 
 async def test_scripts_are_sent_once(redis: Redis, redis_server: Server, clock: Clock) -> None:
-    """After that their hash is enough; in a server that has forgotten them they are sent once more, each time."""
+    """The store sends a script's hash afterwards, and the script again to a server that forgot it."""
     for forgets in (False, True):
         store = store_of(redis, clock, prefix=f"forgets-{forgets}")
         for name, step in LIFE.items():
@@ -136,7 +136,7 @@ async def test_scripts_are_sent_once(redis: Redis, redis_server: Server, clock: 
 
 
 async def test_a_forgotten_script_changes_no_answer(redis: Redis, redis_server: Server, clock: Clock) -> None:
-    """A restart between any two calls."""
+    """A restart of the server between two calls changes no answer."""
     answers = []
     for forgets in (False, True):
         store = store_of(redis, clock, prefix=f"forgets-{forgets}")
@@ -155,7 +155,7 @@ async def test_a_forgotten_script_changes_no_answer(redis: Redis, redis_server: 
 async def test_a_client_may_read_replies_as_it_likes(
     redis_server: Server, clock: Clock, protocol: int, decoding: bool
 ) -> None:
-    """In RESP2 or RESP3, as bytes or as text."""
+    """The store works in RESP2 and RESP3 and with bytes and text."""
     path = str(redis_server.unix_socket)
     async with Redis(unix_socket_path=path, protocol=protocol, decode_responses=decoding) as client:
         store = store_of(client, clock, sealer=TokenSealer(KEY))
@@ -185,7 +185,7 @@ async def test_a_client_may_read_replies_as_it_likes(
 async def test_a_source_may_name_its_account_as_it_likes(
     redis: Redis, clock: Clock, name: str, sealer: TokenSealer | None
 ) -> None:
-    """And its credentials likewise: keys stay in their form and in one slot, and nothing gets mixed up."""
+    """Keys keep their form and their slot for any account and fingerprint."""
     store = store_of(redis, clock, sealer=sealer)
     for who in (Identity(name, "fingerprint"), Identity("account", name), Identity(name, name)):
         await redis.flushall()
@@ -207,7 +207,7 @@ async def test_a_source_may_name_its_account_as_it_likes(
 
 @given(st.text(), st.text())
 def test_no_two_accounts_share_their_keys(one: str, other: str) -> None:
-    """However they are named: nothing in a name has a meaning in a key."""
+    """No character of an account's name has a meaning in a key."""
     assert (_name(one) == _name(other)) == (one == other)
     assert re.fullmatch(r"[\w.-]{1,64}", _name(one))
 
@@ -233,13 +233,13 @@ NOTHING = StoreStatus(
 
 
 async def test_status_of_an_account_that_nobody_knows(redis: Redis, clock: Clock) -> None:
-    """Nothing, and looking writes nothing."""
+    """The status is empty, and asking for it writes no key."""
     assert await store_of(redis, clock).status(OURS) == NOTHING
     assert await redis.keys("*") == []
 
 
 async def test_status_of_a_token(redis: Redis, clock: Clock) -> None:
-    """Its number and life, and what it is sealed with; not the token."""
+    """The status has the token's number, remaining life and key id, and not the token."""
     sealer = TokenSealer(KEY)
     for seals, sealed_with in ((None, ""), (sealer, sealer.key_ids[0])):
         store = store_of(redis, clock, sealer=seals, prefix=f"p-{sealed_with}")
@@ -261,7 +261,7 @@ async def test_status_of_a_token(redis: Redis, clock: Clock) -> None:
 
 @pytest.mark.parametrize("value", ["s1:00000000:AAAA", "x1:at-planted", "at-planted", ":", "", "p2:at-planted"])
 async def test_status_of_a_token_that_cannot_be_read(redis: Redis, clock: Clock, value: str) -> None:
-    """Sealed with another key, or not written by a store at all."""
+    """The status says so for another key and for a value that no store wrote."""
     for sealer in (None, TokenSealer(KEY)):
         store = store_of(redis, clock, sealer=sealer)
         await redis.flushall()
@@ -274,7 +274,7 @@ async def test_status_of_a_token_that_cannot_be_read(redis: Redis, clock: Clock,
 
 
 async def test_status_of_a_refused_token(redis: Redis, clock: Clock) -> None:
-    """It is gone, and how far the refusals reach is known."""
+    """The status has no token and shows the highest refused generation."""
     store = store_of(redis, clock)
     token = await log_in(store, clock)
     await store.reject(OURS, token.generation)
@@ -282,7 +282,7 @@ async def test_status_of_a_refused_token(redis: Redis, clock: Clock) -> None:
 
 
 async def test_status_of_a_login(redis: Redis, clock: Clock) -> None:
-    """While it is under way, and when it failed for a passing reason."""
+    """The status shows a login in flight, and one that failed for a transient reason."""
     store = store_of(redis, clock)
     await store.claim(OURS, "a", above=-1)
     assert await store.status(OURS) == attrs.evolve(NOTHING, logging_in=True)
@@ -293,7 +293,7 @@ async def test_status_of_a_login(redis: Redis, clock: Clock) -> None:
 
 
 async def test_status_of_bars(redis: Redis, clock: Clock) -> None:
-    """One's own and those of others, the budget, the lock, and none of them after a reset."""
+    """The status shows own and other bars, budget and lock, and none of them after a reset."""
     store = store_of(redis, clock)
     await log_in_badly(store, Failure.REJECTED, WRONG, "a")
     await log_in_badly(store, Failure.LOCKED, WORSE, "b")
@@ -305,7 +305,7 @@ async def test_status_of_bars(redis: Redis, clock: Clock) -> None:
 
 
 async def test_a_provider_tells_how_its_account_stands(redis: Redis, clock: Clock) -> None:
-    """As its store does."""
+    """The provider's status equals that of its store, under the same prefix."""
     login = Login(clock, refused())
     provider = RedisTokenProvider(login, redis, clock=clock, sleep=clock.hurry, prefix="mine")
     with pytest.raises(CredentialsRejectedError):
@@ -315,7 +315,7 @@ async def test_a_provider_tells_how_its_account_stands(redis: Redis, clock: Cloc
 
 
 async def test_status_of_a_server_that_is_gone(clock: Clock) -> None:
-    """As any other call."""
+    """`status` raises the same error as every other call of the store."""
     store = RedisTokenStore("redis://127.0.0.1:1", sleep=clock.hurry)
     with pytest.raises(TokenStoreError, match=r"^Redis at 127\.0\.0\.1:1 cannot be reached \(ConnectionError\)$"):
         await store.status(OURS)
@@ -323,7 +323,7 @@ async def test_status_of_a_server_that_is_gone(clock: Clock) -> None:
 
 
 async def test_an_answer_that_no_script_gives_is_an_error(redis: Redis, clock: Clock) -> None:
-    """The application's client turns replies into something else."""
+    """The store raises where the application's client alters replies."""
     theirs: Any = redis
     for command in ("EVALSHA", "EVAL"):
         theirs.set_response_callback(command, lambda reply, **options: [b"PERHAPS", 1])
@@ -335,7 +335,7 @@ async def test_an_answer_that_no_script_gives_is_an_error(redis: Redis, clock: C
 async def test_a_number_that_redis_cannot_count_to_brings_no_endless_logins(
     redis: Redis, clock: Clock, number: int
 ) -> None:
-    """Scripts count in doubles; a refused token with a larger number is a mistake, and harms nobody else."""
+    """Scripts count in doubles, so a larger refused generation is ignored."""
     login, other = Login(clock), Login(clock)
     with suppress(ConfigurationError, TokenError):
         async with asyncio.timeout(3):
@@ -357,7 +357,7 @@ def _commands(server: Server) -> int:
 
 
 async def test_a_fresh_token_costs_no_command(redis: Redis, redis_server: Server, clock: Clock) -> None:
-    """Ten thousand callers one after another, and a thousand at once."""
+    """Eleven thousand callers send Redis nothing."""
     provider = RedisTokenProvider(Login(clock), redis, clock=clock, sleep=clock.hurry)
     token = await provider.get_token()
     own = -_commands(redis_server) + _commands(redis_server)
@@ -369,7 +369,7 @@ async def test_a_fresh_token_costs_no_command(redis: Redis, redis_server: Server
 
 
 async def test_a_first_token_costs_three_scripts(redis: Redis, redis_server: Server, clock: Clock) -> None:
-    """For whoever logs in: the question, a sign of life, and the token; for everybody else one."""
+    """The leader sends a claim, a heartbeat and a publication, and every other worker a claim."""
     await RedisTokenProvider(Login(clock), redis, clock=clock, prefix="warm").get_token()
     for scripts in (3, 1, 1):
         redis_server.ask("CONFIG", "RESETSTAT")
@@ -378,7 +378,7 @@ async def test_a_first_token_costs_three_scripts(redis: Redis, redis_server: Ser
 
 
 async def test_clocks_of_workers_need_not_agree(redis: Redis) -> None:
-    """An hour ahead or years behind: the token has the same life left for each."""
+    """Workers an hour ahead or years behind see the same remaining life."""
     clocks = [Clock(1000.0), Clock(4600.0), Clock(1e9), Clock(-1e6)]
     logins = [Login(clock) for clock in clocks]
     for clock, login in zip(clocks, logins, strict=True):

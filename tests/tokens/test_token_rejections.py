@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: no caller gets a token that was refused, an older one, or a dead one."""
+"""For any order of steps, no caller gets a token that was refused, an older one or a dead one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Run:
 @settings(deadline=None, max_examples=150)
 @given(lifetime=st.sampled_from([4.0, 60.0, 3600.0]), steps=STEPS)
 def test_answers_are_always_usable(lifetime: float, steps: list[Pass | Ask | Fail]) -> None:
-    """For any order of waiting, asking, refusing and failing logins, with credentials that once worked."""
+    """Any order of waiting, asking, refusing and failing logins gives usable tokens after one login worked."""
 
     async def carry_out() -> None:
         run = Run(lifetime)

@@ -1,4 +1,4 @@
-"""While the store is away: who is served, who logs in, and who must not."""
+"""While the store is away: which callers are served, which worker logs in, and which must not."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ TRUSTING: list[OnStoreDown] = ["login_if_proven", "login"]
 
 
 def test_a_policy_has_a_name(outage: Outage) -> None:
-    """A wrong one is said at once, with the right ones."""
+    """The constructor refuses a wrong name at once and lists the right ones."""
     with pytest.raises(ConfigurationError, match="'serve', 'login_if_proven', 'login'"):
         outage.provider(Login(outage.clock), "serve_stale")  # type: ignore[arg-type]
 
 
 def test_a_store_is_a_store(outage: Outage) -> None:
-    """A Redis client, say, is not one; that is said at once."""
+    """The constructor refuses a Redis client in place of a store at once."""
     with pytest.raises(ConfigurationError, match="store must be a TokenStore, not object"):
         CachingTokenProvider(Login(outage.clock), object())  # type: ignore[arg-type]
 
 
 class TestInHand:
-    """A token in hand."""
+    """The worker has a usable token."""
 
     @pytest.mark.parametrize("policy", POLICIES)
     async def test_it_serves_to_its_end(self, outage: Outage, policy: OnStoreDown) -> None:
-        """Up to 30 s before an hour is over, without a login and without an error."""
+        """Callers get it until 30 s before its hour is over, without a login and without an error."""
         login = Login(outage.clock)
         provider = outage.provider(login, policy)
         token = await provider.get_token()
@@ -56,7 +56,7 @@ class TestInHand:
         assert provider.state().failures == 0
 
     async def test_the_store_is_looked_for_once_a_second(self, outage: Outage) -> None:
-        """However many callers there are, and they do not wait for it."""
+        """One look a second is made for all callers, who do not wait for it."""
         provider = await outage.proven(Login(outage.clock))
         outage.clock.now += HOUR - WAIT
         for passed, tries in ((0.0, 1), (0.9, 1), (0.2, 2), (0.9, 2), (0.2, 3)):
@@ -67,7 +67,7 @@ class TestInHand:
             assert outage.store.tries == tries
 
     async def test_its_renewal_goes_on_once_the_store_is_back(self, outage: Outage) -> None:
-        """As if nothing had been."""
+        """The provider serves the old token, then renews through the store and logs in once more."""
         login = Login(outage.clock)
         provider = await outage.proven(login)
         outage.clock.now += HOUR - AHEAD
@@ -82,7 +82,7 @@ class TestInHand:
     async def test_the_log_tells_of_going_and_coming_once(
         self, outage: Outage, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Not of every try."""
+        """Ten failed calls write one line, and the store's return writes another."""
         caplog.set_level(logging.INFO)
         provider = await outage.proven(Login(outage.clock))
         outage.clock.now += HOUR - AHEAD
@@ -98,11 +98,11 @@ class TestInHand:
 
 
 class TestProven:
-    """Nothing usable in hand, and credentials that are known to work."""
+    """The worker has no usable token and credentials that have worked."""
 
     @pytest.mark.parametrize("policy", TRUSTING)
     async def test_a_process_logs_in_once(self, outage: Outage, policy: OnStoreDown) -> None:
-        """For all its callers; what it gets serves as long as it lives."""
+        """One login serves all callers of the process for its token's life."""
         login = Login(outage.clock)
         provider = await outage.proven(login, policy)
         outage.clock.now += HOUR - HOLD
@@ -116,7 +116,7 @@ class TestProven:
         assert login.attempts == 2
 
     async def test_a_fleet_spreads_its_logins_over_a_second(self, outage: Outage) -> None:
-        """Each process waits for a random part of it."""
+        """Each process waits for a random part of a second."""
         login = Login(outage.clock)
         provider = outage.provider(login, chance=0.8)
         await provider.get_token()
@@ -130,7 +130,7 @@ class TestProven:
         await call
 
     async def test_serve_makes_no_login(self, outage: Outage) -> None:
-        """That is what it is for."""
+        """The policy `serve` uses a token and never logs in without the store."""
         login = Login(outage.clock)
         provider = await outage.proven(login, "serve")
         outage.clock.now += HOUR
@@ -143,7 +143,7 @@ class TestProven:
         assert login.attempts == 1
 
     async def test_the_store_says_so_of_credentials_that_another_worker_used(self, outage: Outage) -> None:
-        """This process has never logged in itself."""
+        """The worker trusts the store, although it never logged in itself."""
         login = Login(outage.clock)
         await outage.provider(Login(outage.clock)).get_token()
         provider = outage.provider(login)
@@ -154,7 +154,7 @@ class TestProven:
         assert login.attempts == 1
 
     async def test_each_outage_finds_the_latest_token(self, outage: Outage) -> None:
-        """The guard of the process remembers the token of the last outage, which was refused since, or is dead."""
+        """The worker does not use a refused or dead token of an earlier outage."""
         login = Login(outage.clock)
         provider = await outage.proven(login)
         for attempts in (2, 4, 6):
@@ -169,7 +169,7 @@ class TestProven:
             outage.store.leave()
 
     async def test_a_refusal_before_the_outage_is_not_held_against_its_token(self, outage: Outage) -> None:
-        """That refusal was answered; the token of an ordinary login may be refused once, also when it is young."""
+        """A new login answered that refusal, so its token may be refused once more."""
         login = Login(outage.clock)
         provider = outage.provider(login)
         await outage.ask(provider, rejected=await provider.get_token())
@@ -180,7 +180,7 @@ class TestProven:
         assert login.attempts == 4
 
     async def test_a_token_that_enkash_refuses_is_replaced(self, outage: Outage) -> None:
-        """Once; when the new one is refused as well, something else is wrong."""
+        """The worker replaces it once and stops when the new one is refused as well."""
         login = Login(outage.clock)
         provider = await outage.proven(login)
         token = await provider.get_token()
@@ -195,7 +195,7 @@ class TestProven:
         assert login.attempts == 3
 
     async def test_a_late_refusal_of_the_old_token_leaves_the_new_one_alone(self, outage: Outage) -> None:
-        """The new one was fetched without the store, and is numbered all the same."""
+        """The token that was fetched without the store has a higher number."""
         login = Login(outage.clock)
         provider = await outage.proven(login)
         old = await provider.get_token()
@@ -206,7 +206,7 @@ class TestProven:
 
     @pytest.mark.parametrize("policy", TRUSTING)
     async def test_a_refusal_ends_the_trust(self, outage: Outage, policy: OnStoreDown) -> None:
-        """The password was changed: the one attempt is not repeated as long as the store is away."""
+        """The worker does not repeat a login with a changed password while the store is away."""
         login = Login(outage.clock, HOUR, refused())
         provider = await outage.proven(login, policy)
         outage.clock.now += HOUR
@@ -217,8 +217,8 @@ class TestProven:
         assert login.attempts == 2
 
     @pytest.mark.parametrize("policy", TRUSTING)
-    async def test_a_passing_failure_is_followed_by_a_pause(self, outage: Outage, policy: OnStoreDown) -> None:
-        """As with the store."""
+    async def test_a_transient_failure_is_followed_by_a_pause(self, outage: Outage, policy: OnStoreDown) -> None:
+        """The provider waits for `retry_after` without the store, as it does with one."""
         login = Login(outage.clock, HOUR, transient(retry_after=100))
         provider = await outage.proven(login, policy)
         outage.clock.now += HOUR
@@ -235,11 +235,11 @@ class TestProven:
 
 
 class TestUnproven:
-    """Nothing in hand, and credentials of which nothing is known."""
+    """The worker has no usable token and credentials of which nothing is known."""
 
     @pytest.mark.parametrize("policy", ["serve", "login_if_proven"])
     async def test_they_are_not_tried(self, outage: Outage, policy: OnStoreDown) -> None:
-        """A fleet of workers would lock the account."""
+        """The worker makes no login, because a fleet of workers would lock the account."""
         login = Login(outage.clock)
         provider = outage.provider(login, policy)
         outage.store.leave()
@@ -249,7 +249,7 @@ class TestUnproven:
         assert login.attempts == 0
 
     async def test_a_token_that_other_credentials_brought_proves_nothing(self, outage: Outage) -> None:
-        """It is used, and at its end there is no other."""
+        """The worker uses it and makes no login at its end."""
         login = Login(outage.clock, fingerprint="corrected password")
         await outage.provider(Login(outage.clock)).get_token()
         provider = outage.provider(login)
@@ -262,7 +262,7 @@ class TestUnproven:
         assert login.attempts == 0
 
     async def test_a_token_that_enkash_refuses_is_gone(self, outage: Outage) -> None:
-        """An error is better than a token that is known to be worthless."""
+        """Callers get an error in place of a token that is known to be worthless."""
         await outage.provider(Login(outage.clock)).get_token()
         login = Login(outage.clock, fingerprint="corrected password")
         provider = outage.provider(login)
@@ -273,7 +273,7 @@ class TestUnproven:
         assert login.attempts == 0
 
     async def test_login_tries_them(self, outage: Outage) -> None:
-        """Who chooses it has one worker, or knows the password to be right."""
+        """The policy `login` is for one worker, or for a password that is known to be right."""
         login = Login(outage.clock)
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -282,7 +282,7 @@ class TestUnproven:
         assert login.attempts == 1
 
     async def test_login_keeps_to_the_budget(self, outage: Outage) -> None:
-        """Two attempts that EnKash may have counted."""
+        """The worker makes two attempts at most that EnKash may have counted."""
         login = Login(outage.clock, ambiguous(), ambiguous())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -293,7 +293,7 @@ class TestUnproven:
         assert login.attempts == 2
 
     async def test_login_counts_what_was_tried_before(self, outage: Outage) -> None:
-        """One attempt with the store and one without are two."""
+        """One attempt with the store and one without it use up the budget."""
         login = Login(outage.clock, ambiguous(), ambiguous())
         provider = outage.provider(login, "login")
         await outage.failure(provider)
@@ -306,7 +306,7 @@ class TestUnproven:
 
     @pytest.mark.parametrize(("failure", "reason"), [(refused, "rejected"), (locked, "locked")])
     async def test_login_keeps_to_the_bars(self, outage: Outage, failure: type[TokenError], reason: str) -> None:
-        """One attempt, and that is that."""
+        """The worker makes no second attempt with refused credentials."""
         login = Login(outage.clock, failure())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -318,7 +318,7 @@ class TestUnproven:
 
 
 class TestBarred:
-    """Credentials that the store would not let log in."""
+    """The store has barred the credentials."""
 
     @pytest.mark.parametrize("policy", POLICIES)
     @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ class TestBarred:
     async def test_they_are_not_tried_without_it(
         self, outage: Outage, policy: OnStoreDown, script: tuple[TokenError, ...], reason: str
     ) -> None:
-        """What the store said last holds for as long as it is away."""
+        """The store's last answer holds for as long as it is away."""
         login = Login(outage.clock, *script)
         provider = outage.provider(login, policy)
         for _ in script:
@@ -342,8 +342,8 @@ class TestBarred:
         assert login.attempts == len(script)
 
     @pytest.mark.parametrize("policy", POLICIES)
-    async def test_the_refusal_itself_is_word_enough(self, outage: Outage, policy: OnStoreDown) -> None:
-        """The store went away before it was asked again."""
+    async def test_the_refusal_itself_is_enough(self, outage: Outage, policy: OnStoreDown) -> None:
+        """The worker obeys EnKash's refusal, although the store went away before it was asked again."""
         login = Login(outage.clock, refused())
         provider = outage.provider(login, policy)
         assert isinstance(await outage.failure(provider), CredentialsRejectedError)
@@ -354,7 +354,7 @@ class TestBarred:
         assert login.attempts == 1
 
     async def test_a_token_of_a_corrected_password_does_not_unbar_the_wrong_one(self, outage: Outage) -> None:
-        """The password was changed: one worker was refused, another has the new one; a third still has the old."""
+        """A third worker with the old password does not try it because others use the new one's token."""
         stale = Login(outage.clock)
         third = await outage.proven(stale)
         outage.store.come_back()
@@ -369,7 +369,7 @@ class TestBarred:
 
 
 class TestTheEnd:
-    """Closing while the store is away."""
+    """The provider is closed while the store is away."""
 
     async def _close(self, outage: Outage, provider: CachingTokenProvider, *calls: asyncio.Task[Token]) -> None:
         await provider.aclose()
@@ -379,7 +379,7 @@ class TestTheEnd:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     async def test_during_a_login_without_the_store(self, outage: Outage) -> None:
-        """Whoever waits is told."""
+        """Every waiting caller gets an error when the provider closes during the login."""
         login = Login(outage.clock, HOUR)
         provider = await outage.proven(login)
         login.gated = True
@@ -390,7 +390,7 @@ class TestTheEnd:
         await self._close(outage, provider, *calls)
 
     async def test_before_a_login_without_the_store(self, outage: Outage) -> None:
-        """In the second over which logins are spread; there is none then."""
+        """Closing in the second over which logins are spread prevents the login."""
         login = Login(outage.clock)
         provider = outage.provider(login, "login", chance=0.9)
         outage.store.leave()
@@ -400,7 +400,7 @@ class TestTheEnd:
         assert login.attempts == 0
 
     async def test_during_a_login_whose_store_has_gone(self, outage: Outage) -> None:
-        """It cannot be told; who finds the lease run out counts the attempt, and one more is the last."""
+        """The lease runs out, the next worker charges the attempt, and one more is allowed."""
         login = Login(outage.clock, gated=True)
         provider = outage.provider(login)
         call = asyncio.create_task(provider.get_token())
@@ -416,11 +416,11 @@ class TestTheEnd:
 
 
 class _VaultError(TokenStoreError):
-    """A source's own trouble with a store of its own."""
+    """A failure of the source's own store."""
 
 
 async def test_a_source_that_speaks_of_a_store_has_made_its_attempt(outage: Outage) -> None:
-    """Its error is not taken for one of the token store: there is no second login."""
+    """The provider does not take it for its own store's error and makes no second login."""
     login = Login(outage.clock, HOUR, _VaultError("the vault is sealed"))
     provider = outage.provider(login)
     await provider.get_token()
@@ -431,7 +431,7 @@ async def test_a_source_that_speaks_of_a_store_has_made_its_attempt(outage: Outa
 
 @pytest.mark.parametrize("lifetime", [0.2, 4.0])
 async def test_a_login_that_outlasts_its_token_is_not_made_over_and_over(outage: Outage, lifetime: float) -> None:
-    """Neither is the dead token handed out: callers hear of it, and the next attempt waits for its pause."""
+    """Callers get an error and no dead token, and the next attempt waits for its pause."""
 
     class Slow(Login):
         async def fetch_token(self) -> Token:

@@ -1,4 +1,4 @@
-"""When the store is back: what it is told of logins that failed without it, of those never made, and by operators."""
+"""When the store is back, it hears of failed logins, of logins that were never made, and of operators."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
 
 class TestFailures:
-    """What the store missed of failed logins."""
+    """Failed logins that the store did not hear of."""
 
     @pytest.mark.parametrize("failure", [refused, locked, ambiguous])
     async def test_it_is_told_before_it_is_asked(self, outage: Outage, failure: type[TokenError]) -> None:
-        """Otherwise it would let somebody try once too often."""
+        """The store hears first, or it would allow one attempt too many."""
         login = Login(outage.clock, failure(), failure())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -36,7 +36,7 @@ class TestFailures:
         assert [name.partition(" ")[0] for name in outage.store.calls[:2]] == ["fail", "claim"]
 
     async def test_it_hears_of_each_once(self, clock: Clock) -> None:
-        """Although it goes away again while it is told."""
+        """The store gets each report once, although it goes away during the reports."""
         owners: list[str] = []
 
         class Wavering(AwayStore):
@@ -69,7 +69,7 @@ class TestFailures:
         assert login.attempts == 2
 
     async def test_the_other_workers_are_bound_by_them(self, outage: Outage) -> None:
-        """What was tried without the store counts for the fleet."""
+        """Attempts without the store count for the whole fleet."""
         login, right = Login(outage.clock, ambiguous(), ambiguous()), Login(outage.clock, fingerprint="right password")
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -86,7 +86,7 @@ class TestFailures:
     async def test_what_enkash_refused_is_not_tried_again(
         self, outage: Outage, proven: bool, failure: type[TokenError]
     ) -> None:
-        """Not by this process when the store is back, whatever it knew of the credentials before."""
+        """This process does not try the password, although the store still calls it proven."""
         login = Login(outage.clock, failure(), failure())
         provider = outage.provider(login, "login")
         if proven:
@@ -103,7 +103,7 @@ class TestFailures:
         assert login.attempts == attempts
 
     async def test_a_newcomer_is_believed_as_well(self, outage: Outage) -> None:
-        """It has seen no token, and cannot tell that its attempt came after the fleet's last login; but it did."""
+        """The store accepts the refusal of a worker that has seen no token."""
         fleet = outage.provider(Login(outage.clock))
         await outage.ask(fleet, rejected=await fleet.get_token())
         outage.store.leave()
@@ -116,7 +116,7 @@ class TestFailures:
         assert login.attempts == 1
 
     async def test_a_login_that_worked_makes_them_void(self, outage: Outage) -> None:
-        """EnKash counts anew as well."""
+        """The provider does not report earlier failures, because a login resets EnKash's count."""
         login = Login(outage.clock, ambiguous())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -133,7 +133,7 @@ class TestFailures:
     async def test_a_refusal_that_the_store_cannot_note_is_not_repeated(
         self, outage: Outage, policy: OnStoreDown, problem: Exception | None
     ) -> None:
-        """The caller hears of the credentials, not of the store; nothing is tried before the store has heard."""
+        """The caller gets EnKash's refusal, and no login follows before the store has heard of it."""
         outage.store.problem = problem or outage.store.problem
         outage.store.cut_off = {"fail"}
         login = Login(outage.clock, refused())
@@ -147,8 +147,8 @@ class TestFailures:
         assert outage.store.calls[-2:] == ["fail rejected", "claim"]
         assert login.attempts == 1
 
-    async def test_a_passing_failure_that_the_store_cannot_note_is_followed_by_a_pause(self, outage: Outage) -> None:
-        """It holds in this process, and in all of them once the store has heard."""
+    async def test_a_transient_failure_that_the_store_cannot_note_is_followed_by_a_pause(self, outage: Outage) -> None:
+        """The pause holds in this process, and in all once the store has heard."""
         outage.store.cut_off = {"fail"}
         login, other = Login(outage.clock, transient(retry_after=100)), Login(outage.clock)
         provider = outage.provider(login, "login")
@@ -164,18 +164,18 @@ class TestFailures:
 
 
 class TestLostAnswers:
-    """A store that does what it is told, and cannot say so."""
+    """The store carries out a call and its answer is lost."""
 
     @pytest.mark.parametrize("policy", ["serve", "login_if_proven"])
     async def test_a_login_that_was_allowed_and_never_made_is_not_charged(
         self, clock: Clock, policy: OnStoreDown
     ) -> None:
-        """Twice the lease was given, and nobody heard of it; otherwise the fleet would be shut out untried."""
+        """Two leases whose answers were lost cost no attempt of the budget."""
 
         class Mumbling(AwayStore):
             async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
                 claim = await MemoryTokenStore.claim(self, identity, owner, above=above)
-                self._reach("claim")
+                self._contact("claim")
                 return claim
 
         outage = Outage(clock, Mumbling(clock=clock))
@@ -192,10 +192,10 @@ class TestLostAnswers:
 
 
 class TestReset:
-    """An operator's word."""
+    """An operator resets the guard."""
 
     async def test_it_clears_what_the_store_has_not_heard_of(self, outage: Outage) -> None:
-        """Here and there; the same password is tried again."""
+        """The reset clears worker and store, and the same password is tried again."""
         login = Login(outage.clock, refused())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -207,7 +207,7 @@ class TestReset:
         assert login.attempts == 2
 
     async def test_it_is_heard_by_the_store_or_not_at_all(self, outage: Outage) -> None:
-        """What others would still be held back by is not lifted here alone."""
+        """The reset changes nothing in the worker when the store cannot hear of it."""
         login = Login(outage.clock, refused())
         provider = outage.provider(login, "login")
         outage.store.leave()
@@ -218,7 +218,7 @@ class TestReset:
         assert login.attempts == 1
 
     async def test_it_may_come_while_the_store_is_being_told(self, outage: Outage) -> None:
-        """The list of what it missed is emptied under the teller's hands; what was on its way arrives all the same."""
+        """The reset empties the list of reports while one of them is in flight, and that one arrives."""
         going_on, telling = asyncio.Event(), asyncio.Event()
         login = Login(outage.clock, refused())
         provider = outage.provider(login, "login")

@@ -1,4 +1,4 @@
-"""When the store is back: whose token is everybody's then, and what it is told of refused ones."""
+"""When the store is back: which worker's token the fleet uses, and what the store hears of refused ones."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def stored(outage: Outage, login: Login) -> Token:
 
 
 class TestOffer:
-    """A token that was fetched without the store."""
+    """A worker has a token that it fetched without the store."""
 
     async def test_it_is_offered_within_a_second(self, outage: Outage) -> None:
-        """Of the callers' time, and they do not wait for it; then it is everybody's."""
+        """The worker offers it within a second without making callers wait, and the fleet uses it."""
         login, other = Login(outage.clock), Login(outage.clock)
         provider, token = await alone(outage, login)
         outage.store.come_back()
@@ -42,7 +42,7 @@ class TestOffer:
         assert (login.attempts, other.attempts) == (2, 0)
 
     async def test_it_is_offered_once(self, outage: Outage) -> None:
-        """After that it is a token like any other, and the store is left alone."""
+        """The worker sends the store nothing more after the offer."""
         provider, token = await alone(outage, Login(outage.clock))
         outage.store.come_back()
         outage.store.calls.clear()
@@ -52,7 +52,7 @@ class TestOffer:
         assert outage.store.calls == ["publish", "claim"]
 
     async def test_the_store_is_looked_for_once_a_second(self, outage: Outage) -> None:
-        """As long as it is away; the token serves meanwhile."""
+        """The worker serves its token while the store is away."""
         provider, token = await alone(outage, Login(outage.clock))
         outage.store.tries = 0
         for tries in range(1, 6):
@@ -61,8 +61,8 @@ class TestOffer:
             await settle()
             assert outage.store.tries == tries
 
-    async def test_whoever_is_first_has_the_fleets_token(self, outage: Outage) -> None:
-        """Two fetched one each, with the same number; the slower one gives its own up, without a login."""
+    async def test_the_first_worker_has_the_fleets_token(self, outage: Outage) -> None:
+        """Two workers offer one each of the same number, and the slower one drops its own without a login."""
         logins = [Login(outage.clock), Login(outage.clock)]
         providers = [outage.provider(login) for login in logins]
         for provider in providers:
@@ -82,7 +82,7 @@ class TestOffer:
         assert [login.attempts for login in logins] == [2, 1]
 
     async def test_a_login_of_another_worker_is_newer(self, outage: Outage) -> None:
-        """It came when the store was back, and before the offer."""
+        """The worker drops its token for one that another worker fetched after the store's return."""
         login, quick = Login(outage.clock), Login(outage.clock, fingerprint="the same, faster")
         provider, _ = await alone(outage, login)
         outage.store.come_back()
@@ -94,7 +94,7 @@ class TestOffer:
         assert (login.attempts, quick.attempts) == (2, 1)
 
     async def test_a_store_that_went_during_the_login_is_offered_its_token(self, outage: Outage) -> None:
-        """It gave the right to log in, and did not see the end of it."""
+        """The store gave the lease and hears of the token when it is back."""
         login = Login(outage.clock, gated=True)
         provider = outage.provider(login)
         call = asyncio.create_task(provider.get_token())
@@ -112,7 +112,7 @@ class TestOffer:
     async def test_a_store_that_does_not_take_it_is_offered_it_again(
         self, outage: Outage, problem: Exception | None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Throwing it away would be one more login. A store of the user's own may fail in any way."""
+        """Dropping the token would cost one more login, and a user's store may fail with any error."""
         login = Login(outage.clock)
         outage.store.problem = problem or outage.store.problem
         outage.store.cut_off = {"publish"}
@@ -134,7 +134,7 @@ class TestOffer:
     async def test_a_store_that_never_takes_any_does_not_end_the_service(
         self, outage: Outage, problem: Exception | None
     ) -> None:
-        """One login per lifetime, as without a store."""
+        """The worker makes one login per lifetime, as without a store."""
         login = Login(outage.clock)
         outage.store.problem = problem or outage.store.problem
         outage.store.cut_off = {"publish"}
@@ -146,7 +146,7 @@ class TestOffer:
             outage.clock.now += HOUR + 10
 
     async def test_a_dead_one_is_told_of(self, outage: Outage) -> None:
-        """It is no use to anybody, but the store hears what became of that login."""
+        """The store hears what became of the login, although the token is useless."""
         login = Login(outage.clock)
         provider, _ = await alone(outage, login)
         outage.clock.now += HOUR
@@ -157,7 +157,7 @@ class TestOffer:
         assert login.attempts == 3
 
     async def test_a_refused_one_is_not_offered(self, outage: Outage) -> None:
-        """The store hears of the refusal instead."""
+        """The store hears of the refusal in place of the token."""
         login = Login(outage.clock)
         provider, token = await alone(outage, login)
         outage.store.come_back()
@@ -167,7 +167,7 @@ class TestOffer:
 
     @pytest.mark.parametrize(("failure", "reason"), [(Failure.REJECTED, "rejected"), (Failure.LOCKED, "locked")])
     async def test_it_does_not_lift_a_bar(self, outage: Outage, failure: Failure, reason: str) -> None:
-        """It was fetched before EnKash refused the password: otherwise each worker with one would allow one more."""
+        """A token fetched before EnKash refused the password gives that password no new attempt."""
         login = Login(outage.clock)
         provider, token = await alone(outage, login)
         outage.clock.now += 60
@@ -182,10 +182,10 @@ class TestOffer:
 
 
 class TestRefusals:
-    """What the store missed of EnKash's refusals of tokens."""
+    """EnKash refused tokens and the store did not hear of it."""
 
     async def test_it_is_told_before_it_is_asked(self, outage: Outage) -> None:
-        """Otherwise it would hand the refused token out once more."""
+        """The store hears first, or it would return the refused token once more."""
         login = Login(outage.clock)
         provider = outage.provider(login, "serve")
         token = await provider.get_token()
@@ -198,7 +198,7 @@ class TestRefusals:
         assert login.attempts == 2
 
     async def test_it_is_told_by_who_has_another_token_already(self, outage: Outage) -> None:
-        """The refused one may still be in the store; the new one takes its place there."""
+        """The worker's new token replaces the refused one in the store."""
         login, other = Login(outage.clock), Login(outage.clock)
         provider = await outage.proven(login)
         token = await provider.get_token()
@@ -214,7 +214,7 @@ class TestRefusals:
 
 
 async def test_an_ahead_renewal_offers_before_it_asks(outage: Outage) -> None:
-    """A token that was fetched without the store and grew old serves on while the two are talking."""
+    """Callers get the ageing token while the worker offers it and then renews."""
     login = Login(outage.clock)
     provider, token = await alone(outage, login)
     outage.clock.now += HOUR - AHEAD

@@ -1,4 +1,4 @@
-"""Tokens at rest: sealed for one account and generation, opened by whoever has the key, and by nobody else."""
+"""Tokens at rest: sealed for one account and generation, and opened with the key alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sealed_by(*keys: str, generation: int = 7) -> str:
 
 @given(TOKENS, ACCOUNTS, GENERATIONS)
 def test_what_is_sealed_is_opened(token: str, account: str, generation: int) -> None:
-    """Whatever the token, the account and the generation; what lies between shows nothing."""
+    """The sealed text shows nothing and opens for any token, account and generation."""
     sealer = TokenSealer([OLD])
     value = sealer.seal(token, account=account, generation=generation)
     assert sealer.unseal(value, account=account, generation=generation) == token
@@ -50,7 +50,7 @@ def test_what_is_sealed_is_opened(token: str, account: str, generation: int) -> 
 
 @given(TOKENS, st.tuples(ACCOUNTS, GENERATIONS), st.tuples(ACCOUNTS, GENERATIONS))
 def test_it_is_opened_for_its_own_place_only(token: str, here: tuple[str, int], there: tuple[str, int]) -> None:
-    """Who can write to Redis cannot pass an old token for a new one, nor one account's for another's."""
+    """A writer in Redis cannot pass off an old token as new, nor one account's as another's."""
     sealer = TokenSealer([OLD])
     value = sealer.seal(token, account=here[0], generation=here[1])
     opened = sealer.unseal(value, account=there[0], generation=there[1])
@@ -58,19 +58,19 @@ def test_it_is_opened_for_its_own_place_only(token: str, here: tuple[str, int], 
 
 
 def test_places_are_told_apart_by_their_parts() -> None:
-    """Not by the text that they make together."""
+    """Two accounts and generations that join to the same text do not open each other's tokens."""
     value = TokenSealer([OLD]).seal("at-secret", account="a 1", generation=2)
     for account, generation in (("a", 12), ("a 1 2", 0), ("a 12", 2), ("a 1", 3)):
         assert TokenSealer([OLD]).unseal(value, account=account, generation=generation) is None
 
 
 def test_no_two_sealings_are_alike() -> None:
-    """A nonce that comes again would give the key away."""
+    """The sealer never repeats a nonce, which would give the key away."""
     assert len({sealed_by(OLD) for _ in range(1000)}) == 1000
 
 
 def test_every_byte_counts() -> None:
-    """A bit that is flipped anywhere in nonce, token or tag is noticed."""
+    """The sealer refuses a text with one flipped bit in nonce, token or tag."""
     sealer = TokenSealer([OLD])
     head, _, body = sealed_by(OLD).rpartition(":")
     raw = base64.urlsafe_b64decode(body)
@@ -83,7 +83,7 @@ def test_every_byte_counts() -> None:
 
 
 def test_every_character_counts() -> None:
-    """Also those that decode to the same bytes: one token is written in one way."""
+    """The sealer refuses other spellings of the same bytes, so a token has one text."""
     sealer, value = TokenSealer([OLD]), sealed_by(OLD)
     for place in range(len(value)):
         for other in "Aa0_-=:. \n":
@@ -97,7 +97,7 @@ def test_every_character_counts() -> None:
 
 @given(st.one_of(st.text(max_size=200), st.text("s1:0123456789abcdefAZ_-=", max_size=80).map("s1:".__add__)))
 def test_what_was_not_sealed_is_not_opened(value: str) -> None:
-    """Whatever somebody has written there, it is a miss and no crash."""
+    """Any other text is a miss and raises nothing."""
     assert TokenSealer([OLD]).unseal(value, account="account", generation=7) is None
     value = f"{sealed_by(OLD)[:12]}{value}"
     assert TokenSealer([OLD]).unseal(value, account="account", generation=7) is None
@@ -107,7 +107,7 @@ def test_what_was_not_sealed_is_not_opened(value: str) -> None:
 
 
 def test_keys_rotate_without_a_gap() -> None:
-    """At each step every worker reads what any worker of this step or the one before has written."""
+    """At each step every worker reads what a worker of this step or the one before has written."""
     steps = [(OLD,), (OLD, NEW), (NEW, OLD), (NEW,)]
     for before, after in itertools.pairwise(steps):
         for writer in (before, after):
@@ -117,13 +117,13 @@ def test_keys_rotate_without_a_gap() -> None:
 
 
 def test_a_key_that_is_gone_opens_nothing() -> None:
-    """Nor does one that was never there."""
+    """The sealer opens nothing with a removed key or an unknown one."""
     for writer, reader in ((OLD, NEW), (NEW, OLD), (STRANGE, f"{OLD},{NEW}")):
         assert TokenSealer(reader).unseal(sealed_by(writer), account="account", generation=7) is None
 
 
 def test_the_first_key_writes() -> None:
-    """Its id stands before what is sealed, so that a reader knows its key."""
+    """The sealed text begins with the key's id, by which a reader finds its key."""
     sealer = TokenSealer([NEW, OLD])
     assert sealer.key_ids == (*TokenSealer(NEW).key_ids, *TokenSealer(OLD).key_ids)
     assert sealed_by(NEW, OLD).startswith(f"s1:{sealer.key_ids[0]}:")
@@ -143,7 +143,7 @@ FORMS: dict[str, Callable[[bytes], str | bytes]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_key_has_many_forms(form: str) -> None:
-    """All of the same bytes; alone, or in a list."""
+    """All forms give the same bytes, alone or in a list."""
     key = b"\xfb\xff" * 16  # whose base64 has the two characters in which the alphabets differ
     plain, written = TokenSealer([key]), FORMS[form](key)
     for keys in (written, [written], (written,), [written, OLD]):
@@ -151,19 +151,19 @@ def test_a_key_has_many_forms(form: str) -> None:
 
 
 def test_a_text_may_hold_several_keys() -> None:
-    """As an environment variable does; blanks and a comma at the end do no harm."""
+    """A variable may hold keys between commas; blanks and a trailing comma are ignored."""
     text = f" {OLD} , {KEYS[1].hex()},{base64.b64encode(KEYS[2]).decode()}, "
     assert TokenSealer(text).key_ids == TokenSealer(KEYS).key_ids
 
 
 @given(st.binary(min_size=32, max_size=32))
 def test_any_32_bytes_are_a_key(key: bytes) -> None:
-    """In whatever form they are written."""
+    """The sealer takes them in each form."""
     assert {TokenSealer(form(key)).key_ids for form in FORMS.values()} == {TokenSealer(key).key_ids}
 
 
 def test_a_key_is_made() -> None:
-    """Each time another, in a form that is taken."""
+    """Each generated key differs and has a form that the sealer takes."""
     keys = {TokenSealer.generate_key() for _ in range(100)}
     assert len(keys) == 100
     assert len(TokenSealer(sorted(keys)).key_ids) == 100
@@ -187,7 +187,7 @@ BAD = {
 
 @pytest.mark.parametrize("flaw", BAD)
 def test_a_bad_key_is_named_by_its_place(flaw: str) -> None:
-    """Not by itself: neither the error nor the frames that it passed through show any key."""
+    """The error and its frames show the index and no key."""
     with pytest.raises(ConfigurationError, match=r"^keys\[1\] must be 32 bytes") as caught:
         TokenSealer([OLD, BAD[flaw], NEW])  # type: ignore[list-item]
     text = shown(caught.value)
@@ -198,21 +198,21 @@ def test_a_bad_key_is_named_by_its_place(flaw: str) -> None:
 
 @pytest.mark.parametrize("keys", [[], (), "", " , ", ","])
 def test_there_must_be_a_key(keys: str | list[str]) -> None:
-    """An empty variable is a mistake, not a wish for plain text."""
+    """The sealer refuses an empty variable, which would mean plain text."""
     with pytest.raises(ConfigurationError, match="at least one key"):
         TokenSealer(keys)
 
 
 @pytest.mark.parametrize("keys", [None, 5, {OLD}, {OLD: NEW}, object()])
 def test_keys_are_a_list(keys: object) -> None:
-    """A set has no first one."""
+    """The sealer refuses a set, which has no first key."""
     with pytest.raises(ConfigurationError, match=f"must be a list of keys, not {type(keys).__name__}") as caught:
         TokenSealer(keys)  # type: ignore[arg-type]
     assert OLD not in shown(caught.value)
 
 
-def test_a_sealer_is_mute() -> None:
-    """Whatever looks into it, keys do not come out."""
+def test_a_sealer_hides_its_keys() -> None:
+    """No repr, attribute, pickle or traceback shows a key."""
     sealer = TokenSealer([OLD, NEW])
     texts = [repr(sealer), str(sealer), f"{sealer}", repr(vars(sealer)), repr(sealer._ciphers)]
     for key in KEYS:
@@ -242,7 +242,7 @@ for keys in (sys.argv[1], []):
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
-    """And shows no key; what needs no sealer works."""
+    """The error names the extra and shows no key; the rest of the package works."""
     done = subprocess.run([sys.executable, "-c", _BARE, OLD], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == ["sealing tokens needs the extra: pip install 'enkash-async[crypto]' False"] * 2
     assert done.stderr == ""
@@ -265,7 +265,7 @@ async def test_a_worker_that_cannot_read_logs_in_once(
     reader: tuple[str, ...],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Another key, or none on one side: a miss and not a crash, and a plain token is not taken for a sealed one."""
+    """With another key, or none on one side, the stored token is a miss and leads to one login."""
     writes, reads = (TokenSealer(keys) if keys else None for keys in (writer, reader))
     async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
         first, second = Login(clock), Login(clock, fingerprint="the same, elsewhere")
@@ -288,7 +288,7 @@ async def test_a_worker_that_cannot_read_logs_in_once(
 async def test_that_it_cannot_be_read_is_said_once(
     redis_server: Server, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A store may find it again and again."""
+    """The log has one line, although the store finds the token again and again."""
     async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
         await provider_of(redis, login := Login(clock), None).get_token()
         store = RedisTokenStore(redis, sealer=TokenSealer(OLD))
@@ -298,7 +298,7 @@ async def test_that_it_cannot_be_read_is_said_once(
 
 
 async def test_keys_rotate_in_a_fleet_without_a_login(redis_server: Server, clock: Clock) -> None:
-    """Through all steps, with the token that was sealed before the first."""
+    """The fleet uses one token through all steps of the rotation."""
     async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
         logins = [Login(clock) for _ in range(3)]
         for login, keys in zip(logins, ([OLD], [OLD, NEW], [NEW, OLD]), strict=True):
@@ -311,7 +311,7 @@ async def test_keys_rotate_in_a_fleet_without_a_login(redis_server: Server, cloc
 async def test_what_somebody_planted_is_a_miss(
     redis_server: Server, clock: Clock, planted: str | bytes, sealed: bool
 ) -> None:
-    """Whatever stands in the place of the token, in whatever encoding."""
+    """Any value in any encoding in the token's place is a miss."""
     if planted == "p1:at-planted" and not sealed:
         planted = "p1:at planted\r\nX-Header: no"  # which cannot stand in a header
     async with Redis(unix_socket_path=str(redis_server.unix_socket)) as redis:
@@ -325,7 +325,7 @@ async def test_what_somebody_planted_is_a_miss(
 
 
 async def test_a_sealer_is_a_sealer(redis_server: Server) -> None:
-    """A key in its place is not one, and is not shown."""
+    """The store refuses a key in place of a sealer and does not show it."""
     with pytest.raises(ConfigurationError, match="sealer must be a TokenSealer, not str") as caught:
         RedisTokenStore(redis_server.url, sealer=OLD)  # type: ignore[arg-type]
     assert OLD not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Nothing that a login knows gets out: into texts, pickles, logs or tracebacks with their locals."""
+"""No secret of a login shows in texts, pickles, logs or tracebacks with their locals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Handler = Callable[[RawServer, Reader, Writer], Awaitable[None]]
 
 
 def echo(status: str, *headers: str) -> Handler:
-    """Answer with everything that was sent: the body as it came, and headers and form in it once more as JSON."""
+    """Answer with everything that was sent: the body, and headers and form once more as JSON."""
 
     async def handle(server: RawServer, reader: Reader, writer: Writer) -> None:
         request = (await server.read_request(reader)).decode()
@@ -119,66 +119,66 @@ def failing(request: pytest.FixtureRequest) -> Handler:
 
 
 @pytest.fixture(autouse=True)
-def mute_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail a test during which anybody logs a secret, at whatever level."""
+def clean_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test during which a secret is logged at any level."""
     caplog.set_level(logging.DEBUG)
     yield
     records = [*caplog.get_records("setup"), *caplog.get_records("call")]
     # The tests' own file and the servers of the standard library have no business with them either.
-    assert_mute("\n".join(f"{record.getMessage()} {vars(record)}" for record in records))
+    assert_no_secret("\n".join(f"{record.getMessage()} {vars(record)}" for record in records))
 
 
-def assert_mute(text: str) -> None:
+def assert_no_secret(text: str) -> None:
     said = [secret for secret in SECRETS if secret in text]
     assert not said
 
 
-def assert_failure_is_mute(failure: BaseException) -> None:
-    """Look into a failure as error reporters do, and into those that it is tied to."""
+def assert_failure_hides_secrets(failure: BaseException) -> None:
+    """Look for secrets in a failure as error reporters do, and in those it is linked to."""
     chain, rest = list[BaseException](), [failure]
     while rest:
         chain.append(one := rest.pop())
         rest += [other for other in (one.__cause__, one.__context__) if other is not None and other not in chain]
     for one in chain:
-        assert_mute(f"{one} {one!r} {one.args} {vars(one)} {getattr(one, '__notes__', '')}")
+        assert_no_secret(f"{one} {one!r} {one.args} {vars(one)} {getattr(one, '__notes__', '')}")
         rendered = traceback.TracebackException.from_exception(one, capture_locals=True)
-        assert_mute("".join(rendered.format()))
+        assert_no_secret("".join(rendered.format()))
         if isinstance(one, EnkashError):
-            assert_mute(repr(pickle.dumps(one)))
-            assert_mute(repr(vars(pickle.loads(pickle.dumps(one)))))
+            assert_no_secret(repr(pickle.dumps(one)))
+            assert_no_secret(repr(vars(pickle.loads(pickle.dumps(one)))))
 
 
 async def test_a_login_that_fails_tells_no_secret(failing: Handler) -> None:
-    """Although the server sends back all that it was sent, in its body, its headers and its status line."""
+    """The error is clean, although the server repeats the request in body, headers and status line."""
     asyncio.get_running_loop().set_debug(True)
     async with raw_server(failing) as server:
         with pytest.raises(TokenError) as caught:
             await PasswordGrant(server.base_url, OURS, timeout=Timeouts(total=0.3)).fetch_token()
-    assert_failure_is_mute(caught.value)
+    assert_failure_hides_secrets(caught.value)
 
 
 async def test_what_callers_get_of_a_failed_login_tells_no_secret(failing: Handler) -> None:
-    """Neither the shared failure nor that of later callers, nor what the provider says of itself."""
+    """The errors of all callers and the provider's state are clean."""
     async with raw_server(failing) as server:
         provider = InMemoryTokenProvider(PasswordGrant(server.base_url, OURS, timeout=Timeouts(total=0.3)))
         failures = await asyncio.gather(*(provider.get_token() for _ in range(3)), return_exceptions=True)
         failures += await asyncio.gather(*(provider.get_token() for _ in range(3)), return_exceptions=True)
         for failure in failures:
             assert isinstance(failure, TokenError)
-            assert_failure_is_mute(failure)
-    assert_mute(repr(provider.state()))
-    assert_mute(repr(vars(provider)))
+            assert_failure_hides_secrets(failure)
+    assert_no_secret(repr(provider.state()))
+    assert_no_secret(repr(vars(provider)))
 
 
 async def test_a_connection_that_fails_tells_no_secret() -> None:
-    """Before anything is sent."""
+    """A login that cannot connect raises an error without the password or the client secret."""
     with pytest.raises(TokenError) as caught:
         await PasswordGrant("http://127.0.0.1:1", OURS).fetch_token()
-    assert_failure_is_mute(caught.value)
+    assert_failure_hides_secrets(caught.value)
 
 
 async def test_a_broken_session_tells_no_secret() -> None:
-    """One of the user's own, which raises what it likes."""
+    """The error is clean, although the user's session raises what it likes."""
     session = aiohttp.ClientSession(raise_for_status=True, headers={"X-Api-Key": OURS.client_secret})
     async with raw_server(echo("401")) as server:
         with pytest.raises(TokenError) as caught:
@@ -186,36 +186,36 @@ async def test_a_broken_session_tells_no_secret() -> None:
         await session.close()
         with pytest.raises(TokenError) as closed:
             await PasswordGrant(server.base_url, OURS, session=session).fetch_token()
-    assert_failure_is_mute(caught.value)
-    assert_failure_is_mute(closed.value)
+    assert_failure_hides_secrets(caught.value)
+    assert_failure_hides_secrets(closed.value)
 
 
 async def test_a_login_that_is_cancelled_tells_no_secret() -> None:
-    """A deadline of the caller's shows the frames in which it struck."""
+    """The frames of a login cut off by the caller's deadline are clean."""
     async with raw_server(say_nothing) as server:
         grant = PasswordGrant(server.base_url, OURS)
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.05):
                 await grant.fetch_token()
-        assert_failure_is_mute(caught.value)
+        assert_failure_hides_secrets(caught.value)
         provider = InMemoryTokenProvider(grant)
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.05):
                 await provider.get_token()
-        assert_failure_is_mute(caught.value)
+        assert_failure_hides_secrets(caught.value)
         await provider.aclose()
 
 
 @pytest.mark.parametrize("word", [OURS.password, OURS.client_secret])
 async def test_a_source_that_breaks_tells_no_secret(clock: Clock, word: str) -> None:
-    """The words of somebody else's exception are not repeated, nor is it kept."""
+    """The error neither repeats nor keeps the source's exception."""
     login = Login(clock, ValueError(word))
     provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
     with pytest.raises(TokenError) as caught:
         await provider.get_token()
     assert caught.value.__cause__ is caught.value.__context__ is None
     text = "".join(traceback.TracebackException.from_exception(caught.value).format())
-    assert_mute(f"{caught.value!r} {text}")
+    assert_no_secret(f"{caught.value!r} {text}")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_a_source_that_breaks_tells_no_secret(clock: Clock, word: str) -> 
     ],
 )
 def test_credentials_that_are_refused_tell_no_secret(broken: dict[str, str]) -> None:
-    """The frame in which they are looked at has them as locals."""
+    """The frame that checks the credentials does not show them as locals."""
     with pytest.raises(ConfigurationError) as caught:
         attrs.evolve(OURS, **broken)
     # Our own frames alone: that of `attrs.evolve` shows what it was given.
@@ -238,50 +238,50 @@ def test_credentials_that_are_refused_tell_no_secret(broken: dict[str, str]) -> 
     last = caught.value.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    assert_failure_is_mute(caught.value.with_traceback(last))
+    assert_failure_hides_secrets(caught.value.with_traceback(last))
 
 
 def test_a_base_url_with_credentials_tells_no_secret() -> None:
-    """It is refused, and not repeated."""
+    """The error refuses the URL and does not repeat it."""
     with pytest.raises(ConfigurationError) as caught:
         PasswordGrant(
             "https://ap-team:p4ss@enkash.example", attrs.evolve(OURS, password="other", client_secret="other")
         )
-    assert_mute(f"{caught.value!r}")
+    assert_no_secret(f"{caught.value!r}")
 
 
 async def test_a_grant_and_its_token_tell_no_secret() -> None:
-    """Nor does a provider that holds them."""
+    """The reprs of grant, token and provider are clean."""
     async with raw_server(_hand_out) as server:
         grant = PasswordGrant(server.base_url, OURS)
         provider = InMemoryTokenProvider(grant)
         token = await provider.get_token()
     assert token.reveal() == TOKEN
     for thing in (grant, provider, provider.state(), token, grant.identity, StaticTokenProvider(token)):
-        assert_mute(f"{thing} {thing!r}")
+        assert_no_secret(f"{thing} {thing!r}")
     for value in (provider.state(), token, grant.identity):
-        assert_mute(f"{attrs.asdict(value)} {attrs.astuple(value)}")
-    assert_mute(repr([vars(thing) for thing in (grant, provider)]))
+        assert_no_secret(f"{attrs.asdict(value)} {attrs.astuple(value)}")
+    assert_no_secret(repr([vars(thing) for thing in (grant, provider)]))
     for thing in (provider, token):
         with pytest.raises(TypeError):
             pickle.dumps(thing)
 
 
 async def test_a_refused_token_tells_no_secret() -> None:
-    """The errors of a call that was answered with 401 twice, by a server that repeats its headers."""
+    """The error after two 401s is clean, although the server repeats its headers."""
     async with raw_server(_hand_out) as server:
         async with EnkashClient.from_credentials(server.base_url, OURS) as client:
             with pytest.raises(AuthenticationError) as caught:
                 await client.request("GET", "api", "v2", "biller")
-    assert_failure_is_mute(caught.value)
+    assert_failure_hides_secrets(caught.value)
     provider = StaticTokenProvider(Token(TOKEN, 60.0))
     with pytest.raises(TokenError) as refused:
         await provider.get_token(rejected=await provider.get_token())
-    assert_failure_is_mute(refused.value)
+    assert_failure_hides_secrets(refused.value)
 
 
 async def _hand_out(server: RawServer, reader: Reader, writer: Writer) -> None:
-    """Give everybody the same token, and refuse it with all that came with it."""
+    """Answer every login with one token, and every call with a 401 that repeats its headers."""
     while True:
         request = await server.read_request(reader)
         if request.startswith(b"POST /oauth/token"):

@@ -1,4 +1,4 @@
-"""A token that somebody else looks after."""
+"""A token that the application renews by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enkash_async.tokens import Token, TokenProvider
 
 
 async def test_it_hands_out_its_token(clock: Clock) -> None:
-    """The very object that was given."""
+    """The provider returns the given object itself."""
     token = Token("at-fixed", 60.0, clock())
     provider = StaticTokenProvider(token, clock=clock)
     assert isinstance(provider, TokenProvider)
@@ -19,7 +19,7 @@ async def test_it_hands_out_its_token(clock: Clock) -> None:
 
 
 async def test_a_bare_string_never_expires(clock: Clock) -> None:
-    """Nothing is known about its end."""
+    """The provider returns it for ever, because its end is unknown."""
     provider = StaticTokenProvider("at-fixed", clock=clock)
     clock.now += 1e9
     assert (await provider.get_token()).authorization == "Bearer at-fixed"
@@ -27,7 +27,7 @@ async def test_a_bare_string_never_expires(clock: Clock) -> None:
 
 @pytest.mark.parametrize(("passed", "lives"), [(59.0, True), (60.0, False), (61.0, False)])
 async def test_a_dead_token_is_not_handed_out(clock: Clock, passed: float, lives: bool) -> None:
-    """There is nobody to renew it."""
+    """The provider raises, because it cannot renew the token."""
     provider = StaticTokenProvider(Token("at-fixed", 60.0, clock()), clock=clock)
     clock.now += passed
     if lives:
@@ -38,7 +38,7 @@ async def test_a_dead_token_is_not_handed_out(clock: Clock, passed: float, lives
 
 
 async def test_a_refused_token_is_not_handed_out_again() -> None:
-    """There is no newer one, and saying so is better than a second 401."""
+    """The provider raises, because the same token would get a second 401."""
     provider = StaticTokenProvider("at-fixed")
     token = await provider.get_token()
     with pytest.raises(LoginGuardError) as caught:
@@ -47,7 +47,7 @@ async def test_a_refused_token_is_not_handed_out_again() -> None:
 
 
 async def test_closing_changes_nothing() -> None:
-    """It holds nothing open, and twice is harmless."""
+    """The provider holds nothing open and can be closed twice."""
     provider = StaticTokenProvider("at-fixed")
     await provider.aclose()
     await provider.aclose()

@@ -1,4 +1,4 @@
-"""What every token store keeps: tokens, leases and refusals. Another one joins by a parameter of `place`."""
+"""The contract of every token store: tokens, leases and refusals. A new store joins by a parameter of `place`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from enkash_async.tokens import Claim, Failure, Found, Lead, Refused, Wait
 
 class TestToken:
     async def test_the_first_comer_leads(self, bench: Bench) -> None:
-        """With a generation above the one that it named."""
+        """The lease has a generation above the one that its owner named."""
         assert await bench.lead("a") > -1
         assert await bench.lead("x", OTHERS, above=41) > 41
 
     async def test_a_published_token_is_found(self, bench: Bench) -> None:
-        """By everybody of the account, whatever the password they would have used; nobody leads any more."""
+        """Every worker of the account finds it, with any password, and the lease is free."""
         token = await bench.log_in("a")
         await bench.assert_found(token)
         await bench.assert_found(token, WRONG)
 
     async def test_accounts_are_apart(self, bench: Bench) -> None:
-        """Token, lease and guard of one are nothing to the other."""
+        """No account sees the token, the lease or the guard of another one."""
         await bench.log_in("a")
         await bench.lead("b", OTHERS)
         await bench.store.fail(OTHERS, "b", Failure.LOCKED)
@@ -29,7 +29,7 @@ class TestToken:
         assert isinstance(await bench.claim("c"), Found)
 
     async def test_a_token_must_be_above_what_is_asked_for(self, bench: Bench) -> None:
-        """Who names the stored generation wants a newer one, and is to fetch it."""
+        """A caller who names the stored generation gets the lease, because it wants a newer token."""
         token = await bench.log_in("a")
         assert isinstance(await bench.claim("b", above=token.generation - 1), Found)
         assert await bench.lead("b", above=token.generation) > token.generation
@@ -38,13 +38,13 @@ class TestToken:
     async def test_a_token_in_its_last_stretch_is_not_handed_out(
         self, bench: Bench, passed: float, found: bool
     ) -> None:
-        """30 s of an hour are held back."""
+        """The store holds a token of an hour back in its last 30 s."""
         await bench.log_in("a")
         await bench.passes(passed)
         assert isinstance(await bench.claim("b"), Found if found else Lead)
 
     async def test_a_login_tops_a_token_that_was_offered(self, bench: Bench) -> None:
-        """Which was fetched while the store was away, and got its number elsewhere."""
+        """The next generation exceeds that of a token that was numbered during an outage."""
         known = await bench.log_in("a")
         offered = bench.token(known.generation + 1)
         assert await bench.store.publish(OURS, "offerer", offered)
@@ -53,7 +53,7 @@ class TestToken:
         assert (await bench.log_in("b")).generation > offered.generation
 
     async def test_generations_only_grow(self, bench: Bench) -> None:
-        """Also after failures, rejections and abandoned leases."""
+        """The next generation is higher after failures, rejections and abandoned leases too."""
         seen = [(await bench.log_in("a")).generation]
         await bench.store.reject(OURS, seen[-1])
         seen.append(await bench.lead("b"))
@@ -68,14 +68,14 @@ class TestToken:
         assert seen[-1] > seen[-2] + 100
 
     async def test_a_token_comes_with_what_is_known_of_the_askers_credentials(self, bench: Bench) -> None:
-        """Those that brought it work; of others nothing is known, although they may use it."""
+        """The store says whether the asker's own credentials have worked."""
         await bench.log_in("a")
         assert (await bench.find(OURS)).proven
         assert not (await bench.find(WRONG)).proven
         assert isinstance(await bench.claim("x", OTHERS), Lead)
 
     async def test_credentials_that_were_refused_are_proven_no_more(self, bench: Bench) -> None:
-        """The token that they brought serves on."""
+        """The store keeps serving the token that they brought."""
         token = await bench.log_in("a")
         await bench.lead("b", above=token.generation)
         await bench.store.fail(OURS, "b", Failure.REJECTED)
@@ -85,13 +85,13 @@ class TestToken:
 
 class TestLease:
     async def test_one_leads_and_the_others_wait(self, bench: Bench) -> None:
-        """No longer than the lease may last."""
+        """The store tells the others to wait for the lease's length at most."""
         await bench.lead("a")
         waits = [await bench.claim(owner) for owner in ("b", "c", "d")]
         assert all(isinstance(wait, Wait) and 0 < wait.seconds <= LEASE for wait in waits)
 
     async def test_an_abandoned_login_is_taken_over(self, bench: Bench) -> None:
-        """After six seconds without a sign of life, under a higher number."""
+        """Six seconds after the last heartbeat another worker leads, under a higher generation."""
         first = await bench.lead("a")
         await bench.passes(LEASE - 2)
         assert isinstance(await bench.claim("b"), Wait)
@@ -99,7 +99,7 @@ class TestLease:
         assert await bench.lead("b") > first
 
     async def test_a_sign_of_life_keeps_the_lease(self, bench: Bench) -> None:
-        """For as long as a login takes."""
+        """A heartbeat extends the lease for as long as a login takes."""
         await bench.lead("a")
         for _ in range(5):
             await bench.passes(LEASE - 2)
@@ -107,7 +107,7 @@ class TestLease:
             assert isinstance(await bench.claim("b"), Wait)
 
     async def test_a_lost_lease_is_not_extended(self, bench: Bench) -> None:
-        """Neither by its former owner nor by one who never had it."""
+        """The store refuses the heartbeat of a former owner and of one that never led."""
         await bench.store.reject(OURS, (await bench.log_in("proof")).generation)
         await bench.lead("a")
         await bench.passes(LEASE + 0.1)
@@ -119,21 +119,21 @@ class TestLease:
         await bench.lead("c")
 
     async def test_a_lease_that_ran_out_is_not_extended(self, bench: Bench) -> None:
-        """Also when nobody has taken it yet: whoever comes next may."""
+        """The store refuses the heartbeat, although no other worker leads yet."""
         await bench.lead("a")
         await bench.passes(LEASE + 0.1)
         assert not await bench.store.beat(OURS, "a")
         await bench.lead("b")
 
     async def test_there_is_no_lease_where_nobody_leads(self, bench: Bench) -> None:
-        """A heart that beats on after its login changes nothing."""
+        """A heartbeat after its login changes nothing."""
         assert not await bench.store.beat(OURS, "a")
         await bench.log_in("a")
         assert not await bench.store.beat(OURS, "a")
 
     @pytest.mark.parametrize("failure", list(Failure))
     async def test_only_the_owner_ends_a_lease(self, bench: Bench, failure: Failure) -> None:
-        """A leader that was paused past its lease must not throw its successor out."""
+        """A leader that was stopped past its lease does not end its successor's."""
         await bench.lead("a")
         await bench.passes(LEASE + 0.1)
         await bench.lead("b")
@@ -141,7 +141,7 @@ class TestLease:
         assert await bench.store.beat(OURS, "b")
 
     async def test_a_leader_that_was_paused_cannot_overwrite_a_newer_token(self, bench: Bench) -> None:
-        """Its token came first, whenever it is written."""
+        """The store refuses the older token, whenever it arrives."""
         late = bench.token(await bench.lead("a"))
         await bench.passes(LEASE + 0.1)
         newer = await bench.log_in("b")
@@ -149,7 +149,7 @@ class TestLease:
         await bench.assert_found(newer)
 
     async def test_a_stale_publication_says_nothing_about_its_credentials(self, bench: Bench) -> None:
-        """Whatever they were when it logged in, others have led since."""
+        """The store does not mark them as proven, because others have led since."""
         late = bench.token(await bench.lead("a", WRONG))
         await bench.passes(LEASE + 0.1)
         newer = await bench.log_in("b")
@@ -159,14 +159,14 @@ class TestLease:
         await bench.assert_found(newer, WRONG)
 
     async def test_a_token_that_died_before_it_is_written_is_nobodys(self, bench: Bench) -> None:
-        """A process was stopped for long between its login and this."""
+        """The store refuses the token of a process that was stopped until it died."""
         dead = bench.token(await bench.lead("a"), lifetime=5.0)
         await bench.passes(5.1)
         assert not await bench.store.publish(OURS, "a", dead)
         assert await bench.lead("b") > dead.generation
 
     async def test_a_leader_that_was_paused_does_not_end_its_successors_lease(self, bench: Bench) -> None:
-        """Its token is stored, being the newest so far; the other login goes on and replaces it."""
+        """The store takes its token as the newest, and the successor's login replaces it later."""
         late = bench.token(await bench.lead("a"))
         await bench.passes(LEASE + 0.1)
         newer = bench.token(await bench.lead("b"))
@@ -179,20 +179,20 @@ class TestLease:
 
 class TestRejection:
     async def test_a_refused_token_is_gone(self, bench: Bench) -> None:
-        """Whoever asks next fetches a newer one."""
+        """The next worker that asks gets the lease."""
         token = await bench.log_in("a")
         await bench.store.reject(OURS, token.generation)
         assert await bench.lead("b") > token.generation
 
     async def test_an_old_refusal_leaves_the_current_token_alone(self, bench: Bench) -> None:
-        """A late 401 says nothing about the token that came after."""
+        """A late 401 of an older generation does not delete the token."""
         old = await bench.log_in("a")
         current = await bench.log_in("b", above=old.generation)
         await bench.store.reject(OURS, old.generation)
         await bench.assert_found(current)
 
     async def test_refusals_come_in_any_order(self, bench: Bench) -> None:
-        """The highest holds."""
+        """The store keeps the highest refused generation when an older refusal arrives later."""
         old = await bench.log_in("a")
         current = await bench.log_in("b", above=old.generation)
         await bench.store.reject(OURS, current.generation)
@@ -200,14 +200,14 @@ class TestRejection:
         assert isinstance(await bench.claim("c"), Lead)
 
     async def test_a_token_refused_before_it_is_written_is_not_stored(self, bench: Bench) -> None:
-        """Its leader was slow, and the refusal has overtaken it."""
+        """The store refuses a slow leader's token whose refusal arrived first."""
         late = bench.token(await bench.lead("a"))
         await bench.store.reject(OURS, late.generation)
         assert not await bench.store.publish(OURS, "a", late)
         assert isinstance(await bench.claim("b"), Lead)
 
     async def test_a_late_refusal_of_an_older_token_deletes_nothing(self, bench: Bench) -> None:
-        """Nor does it make the next login a forced one."""
+        """The next login is not a forced one either."""
         oldest = await bench.log_in("a")
         old = await bench.log_in("b", above=oldest.generation)
         current = await bench.log_in("c", above=old.generation)
@@ -218,10 +218,10 @@ class TestRejection:
 
 
 class TestForcedRenewal:
-    """A token that comes in the place of a refused one is not replaced again at once."""
+    """The store marks a token that replaces a refused one, so that it is not replaced at once."""
 
     async def test_a_login_after_a_refusal_is_forced(self, bench: Bench) -> None:
-        """And only the one: what follows it is not."""
+        """The first login after it is forced, and the next one is not."""
         assert not _forced(await bench.claim("a"))
         first = bench.token(await bench.lead("a"))
         await bench.store.publish(OURS, "a", first)
@@ -232,7 +232,7 @@ class TestForcedRenewal:
         assert not _forced(await bench.claim("c", above=second.generation))
 
     async def test_it_stays_forced_until_a_login_works(self, bench: Bench) -> None:
-        """However many fail before."""
+        """Failed and expired logins do not clear the mark that asks for a login."""
         await bench.store.reject(OURS, (await bench.log_in("a")).generation)
         await bench.log_in_badly("b", Failure.TRANSIENT)
         await bench.passes(60)
@@ -241,7 +241,7 @@ class TestForcedRenewal:
         assert _forced(await bench.claim("d"))
 
     async def test_its_token_is_settled_for_half_a_minute(self, bench: Bench) -> None:
-        """Everybody who finds it is told how much of that is left."""
+        """Every worker that finds the token learns how much of that time is left."""
         await bench.store.reject(OURS, (await bench.log_in("a")).generation)
         await bench.passes(100)
         await bench.log_in("b")
@@ -253,14 +253,14 @@ class TestForcedRenewal:
         assert (await bench.find()).settled == 0
 
     async def test_the_token_of_an_ordinary_login_is_not_settled(self, bench: Bench) -> None:
-        """Neither the first one nor that of a renewal ahead of time."""
+        """Neither a first login nor an early renewal marks its token."""
         first = await bench.log_in("a")
         assert (await bench.find()).settled == 0
         await bench.log_in("b", above=first.generation)
         assert (await bench.find()).settled == 0
 
     async def test_a_refusal_that_a_newer_token_has_answered_forces_nothing(self, bench: Bench) -> None:
-        """The newer one was fetched for another reason."""
+        """The newer token came from an ordinary renewal, which the refusal does not mark."""
         old = await bench.log_in("a")
         current = await bench.log_in("b", above=old.generation)
         await bench.store.reject(OURS, old.generation)
@@ -268,7 +268,7 @@ class TestForcedRenewal:
         assert not _forced(await bench.claim("c", above=current.generation))
 
     async def test_a_late_refusal_of_an_older_token_forces_nothing(self, bench: Bench) -> None:
-        """Although the newer one has died meanwhile."""
+        """The next login is an ordinary one, although the newer token has died meanwhile."""
         old = await bench.log_in("a")
         await bench.log_in("b", above=old.generation)
         await bench.passes(3600)

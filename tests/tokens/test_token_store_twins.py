@@ -1,4 +1,4 @@
-"""The memory store and Redis give the same answers, whatever they are asked in whatever order."""
+"""The memory store and Redis give the same answers to any calls in any order."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from enkash_async.tokens import Claim, Cooling, Failure, Found, Lead, Refused, T
 
 from servers import Server
 
-# Nobody shares an owner's name, and who reports an attempt has made it with the credentials that it claimed with.
+# An owner's name is unique, and it reports an attempt with the credentials of its claim.
 OWNERS = {"a": OURS, "b": OURS, "c": WRONG, "d": WORSE}
 CALLS = ["claim", "claim", "claim", "publish", "publish", "fail", "fail", "beat", "reject", "reset", "offer", "wait"]
 
 
 @attrs.frozen
 class Step:
-    """One call, or time that passes.
+    """One call, or a stretch of time.
 
     Attributes:
         call: What is done.
@@ -56,7 +56,7 @@ STEPS = st.lists(
 
 
 class Twin:
-    """One of the two stores. Its generations are named by their order, since the numbers differ."""
+    """One of the two stores; generations are named by their order, because their numbers differ."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -66,7 +66,7 @@ class Twin:
         self.ended: dict[str, str] = {}  # how an attempt ended, of which the store may hear again
 
     async def take(self, step: Step) -> list[object]:
-        """Carry a step out and return the answer, in terms that are the same for both."""
+        """Carry a step out and return the answer in terms that both stores share."""
         store, who, attempt = self.bench.store, OWNERS[step.owner], f"{step.owner}{self.attempts[step.owner]}"
         match step.call:
             case "claim":
@@ -117,17 +117,17 @@ class Twin:
 
 
 def alike(ours: list[object], theirs: list[object]) -> bool:
-    """Compare answers; a few seconds may lie between the looks at two clocks."""
+    """Compare answers, with a tolerance of seconds, because the two clocks are read apart."""
     near = [pytest.approx(each, abs=4) if isinstance(each, float) else each for each in ours]
     return near == theirs
 
 
-def test_they_answer_alike(lasting_server: Server) -> None:
-    """Claims, leases, publications, failures, refusals and resets by four owners with three passwords."""
+def test_they_answer_alike(session_server: Server) -> None:
+    """Four owners with three passwords send every kind of call."""
 
     async def compare(steps: list[Step]) -> None:
         memory = Twin(memory_bench(Clock()))
-        async with redis_bench(Clock(), lasting_server) as bench:
+        async with redis_bench(Clock(), session_server) as bench:
             redis = Twin(bench)
             for number, step in enumerate(steps):
                 ours, theirs = await memory.take(step), await redis.take(step)

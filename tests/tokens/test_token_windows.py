@@ -1,4 +1,4 @@
-"""When a token is renewed, waited for and given up."""
+"""The windows of a token: when it is renewed, waited for and held back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHARES = st.floats(min_value=0, max_value=1, exclude_max=True)
     ],
 )
 def test_the_documented_table_holds(lifetime: float, hold: float, wait: float, ahead: float) -> None:
-    """Each cell of the table, and a token of four seconds, which is less than any of the least values."""
+    """Each cell holds, and a token of four seconds, below all minimums, has its windows."""
     windows = Windows.of(lifetime)
     assert (windows.hold, windows.wait, windows.ahead) == pytest.approx((hold, wait, ahead))
     assert hold_back(lifetime) == windows.hold
@@ -33,27 +33,27 @@ def test_the_documented_table_holds(lifetime: float, hold: float, wait: float, a
 
 @given(lifetime=LIFETIMES, share=SHARES)
 def test_the_windows_lie_within_each_other(lifetime: float, share: float) -> None:
-    """Whatever the lifetime: some of it is held back, waiting comes before that, renewing begins in its second half."""
+    """For any lifetime, renewing begins in the second half, then waiting, then holding back."""
     windows = Windows.of(lifetime, share)
     assert 0 < windows.hold <= windows.wait <= windows.ahead <= lifetime / 2
 
 
 @given(lifetime=LIFETIMES, share=SHARES)
 def test_a_share_only_delays_the_renewal(lifetime: float, share: float) -> None:
-    """Processes start apart, never earlier than the table says; the other two windows are the same for all."""
+    """No process renews earlier than the table says, and the other windows are the same for all."""
     alone, apart = Windows.of(lifetime), Windows.of(lifetime, share)
     assert apart.ahead <= alone.ahead
     assert (apart.hold, apart.wait) == (alone.hold, alone.wait)
 
 
 def test_different_shares_start_apart() -> None:
-    """Two processes do not renew at the same instant."""
+    """Two processes with different shares renew at different instants."""
     assert Windows.of(3_600, 0.9).ahead < Windows.of(3_600, 0.1).ahead < Windows.of(3_600).ahead
 
 
 @pytest.mark.parametrize("unusable", [None, 0, 0.0, -0.0, -1, -1e9, math.nan, math.inf, -math.inf])
 def test_an_unusable_lifetime_becomes_a_minute(unusable: float | None) -> None:
-    """EnKash's own page shows 0."""
+    """The token lives 60 seconds where EnKash names no usable lifetime; its own page shows 0."""
     assert usable_lifetime(unusable) == DEFAULT_LIFETIME == 60
 
 
@@ -62,5 +62,5 @@ def test_an_unusable_lifetime_becomes_a_minute(unusable: float | None) -> None:
     [(0.5, 0.5), (300, 300), (7 * 86_400, 604_800), (7 * 86_400 + 1, 604_800), (1.7e12, 604_800)],
 )
 def test_a_lifetime_is_taken_up_to_seven_days(said: float, used: float) -> None:
-    """More is a mistake of units, such as epoch milliseconds."""
+    """A longer one is cut to seven days, as a mistake of units such as milliseconds."""
     assert usable_lifetime(said) == used <= LONGEST_LIFETIME

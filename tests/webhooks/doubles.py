@@ -1,4 +1,4 @@
-"""A handler, records of events that fail, and posts, made up for the tests of the receiver."""
+"""A handler, records of events that fail, and posts, for the tests of the receiver."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KEY_OF_BODY = VERIFIER.verify(HEADERS, BODY).key
 
 
 class Handler:
-    """Keeps what it is told; fails where it is told to, and waits where it is gated."""
+    """Records what it is told, fails where a test says so, and waits where it is gated."""
 
     def __init__(self, *fails: BaseException, gated: bool = False) -> None:
         self.told: list[BillEvent] = []
@@ -72,7 +72,7 @@ class Handler:
 
 
 class Pauses:
-    """Keeps how long the receiver sleeps between its looks; its heartbeat never beats.
+    """Records the receiver's pauses between its looks; its heartbeat never beats.
 
     Args:
         then: Is called in each pause.
@@ -91,17 +91,17 @@ class Pauses:
 
 
 class Slow(MemoryDedupe):
-    """A record that takes its time after some step, as one behind a network does."""
+    """A record that delays the answer of a step, as a network does."""
 
     def __init__(self, step: str, clock: Clock) -> None:
         super().__init__(clock=clock)
         self._step = step
-        self.reached = asyncio.Event()
+        self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
 
     async def _take_time(self, step: str) -> None:
         if step == self._step:
-            self.reached.set()
+            self.entered.set()
             await self.go_on.wait()
 
     async def claim(self, key: str, owner: str) -> Claimed:
@@ -119,7 +119,7 @@ class Slow(MemoryDedupe):
 
 
 class Failing(MemoryDedupe):
-    """A record of the user's own, one step of which fails with an error that must not be shown."""
+    """A user's record of events, one step of which fails with an error that must not be shown."""
 
     def __init__(self, step: str, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -150,14 +150,14 @@ def memory(clock: Clock, lease: float = 30.0) -> MemoryDedupe:
 
 
 def create(sandbox: Sandbox, cn: str = "CN1") -> str:
-    """Create a bill that nobody has paid yet."""
+    """Create a bill that is not paid yet."""
     ledger = sandbox.ledger
     consumer = ledger.enrol(2001, {"cn": cn})
     return ledger.create(consumer, ledger.due(consumer)).utility_enkash_id
 
 
 def post(sandbox: Sandbox, bill: str, stage: Stage | None = None) -> bytes:
-    """Return what EnKash would post about a bill; with a stage, as if that had come."""
+    """Return EnKash's post about a bill; with a stage, as if the bill had come to it."""
     payment = sandbox.ledger.get(bill)
     if stage is not None:
         payment = attrs.evolve(payment, stage=stage)

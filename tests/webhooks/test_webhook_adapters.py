@@ -71,7 +71,7 @@ Event = MutableMapping[str, Any]
 
 
 class AwayDedupe(MemoryDedupe):
-    """A record that nobody reaches."""
+    """A record of events that cannot be reached."""
 
     async def claim(self, key: str, owner: str) -> Claimed:
         raise ConnectionError("away")
@@ -79,7 +79,7 @@ class AwayDedupe(MemoryDedupe):
 
 @attrs.define
 class Inbox:
-    """A handler that keeps events, and fails for as long as it is told to."""
+    """A handler that keeps events, and fails while it is told to."""
 
     events: list[BillEvent] = attrs.field(factory=list)
     is_failing: bool = False
@@ -107,7 +107,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def receiver(on_bill: Any, **options: Any) -> WebhookReceiver:
-    """Return a receiver that one header opens."""
+    """Return a receiver that accepts posts with one header."""
     return WebhookReceiver(WebhookVerifier(headers={NAME: SECRET}, **options), on_bill=on_bill)
 
 
@@ -128,7 +128,7 @@ def failures(log: pytest.LogCaptureFixture) -> list[str]:
 
 @contextmanager
 def memory_below(limit: int) -> Iterator[None]:
-    """Fail where this process, which is server and client, takes so many bytes more at any time."""
+    """Fail where this process, server and client in one, uses more further bytes than allowed."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -143,7 +143,7 @@ def memory_below(limit: int) -> Iterator[None]:
 
 
 async def test_the_documented_example_arrives_as_the_same_value(hosting: Hosting, inbox: Inbox) -> None:
-    """Whatever the framework, the handler is given what the verifier alone reads from the same bytes."""
+    """Each framework's handler gets what the verifier reads from the same bytes."""
     async with hosting(receiver(inbox)) as host:
         reply = await post(host)
     assert (reply.status, reply.body) == (200, b"")
@@ -153,13 +153,13 @@ async def test_the_documented_example_arrives_as_the_same_value(hosting: Hosting
 
 @pytest.mark.parametrize("name", ["x-enkash", "X-ENKASH", "x-EnKaSh"])
 async def test_upper_and_lower_case_of_a_header_name_are_one(hosting: Hosting, inbox: Inbox, name: str) -> None:
-    """However the name is written, the post is taken."""
+    """The receiver takes the post for any casing of the header's name."""
     async with hosting(receiver(inbox)) as host:
         assert (await post(host, EXAMPLE, f"{name}: {SECRET}")).status == 200
 
 
 async def test_a_secret_beyond_ascii_is_recognised(hosting: Hosting, inbox: Inbox) -> None:
-    """Frameworks decode headers in different ways, and the bytes are compared."""
+    """The receiver compares bytes, because frameworks decode headers differently."""
     made = WebhookReceiver(WebhookVerifier(headers={NAME: "schlüssel-चाबी"}), on_bill=inbox)
     async with hosting(made) as host:
         assert (await post(host, EXAMPLE, f"{NAME}: schlüssel-चाबी")).status == 200
@@ -179,7 +179,7 @@ def in_chunks(body: bytes, size: int) -> list[bytes]:
 
 
 async def test_a_failing_handler_is_given_the_event_again(hosting: Hosting, inbox: Inbox) -> None:
-    """500 gives the event back, so the resend is handled, and the one after that is known."""
+    """The receiver answers 500, handles the resend, and skips the one after that."""
     async with hosting(receiver(inbox)) as host:
         inbox.is_failing = True
         failed = await post(host)
@@ -214,7 +214,7 @@ async def test_what_is_refused_is_told_nothing(hosting: Hosting, inbox: Inbox, k
 
 
 async def test_two_headers_are_not_run_together_into_one_secret(hosting: Hosting, inbox: Inbox) -> None:
-    """Half of a secret in each of two headers is not the secret, though Django would join them with a comma."""
+    """The receiver refuses half of a secret in each of two headers, which Django joins by a comma."""
     made = WebhookReceiver(WebhookVerifier(headers={NAME: "first,second"}), on_bill=inbox)
     async with hosting(made) as host:
         assert (await post(host, EXAMPLE, f"{NAME}: first", f"{NAME}: second")).status == 401
@@ -223,14 +223,14 @@ async def test_two_headers_are_not_run_together_into_one_secret(hosting: Hosting
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 async def test_other_methods_are_told_which_one_is_right(hosting: Hosting, inbox: Inbox, method: str) -> None:
-    """405 names POST, whoever asks."""
+    """Each framework answers 405 with an empty body and an `Allow` header that names POST."""
     async with hosting(receiver(inbox)) as host:
         reply = await exchange(host, head(host, "Content-Length: 0", method=method))
     assert (reply.status, reply.body, reply.headers["allow"]) == (405, b"", "POST")
 
 
 async def test_an_unreachable_record_of_events_asks_for_a_resend(hosting: Hosting, inbox: Inbox) -> None:
-    """503 says no more than that."""
+    """The reply is a 503 without a body."""
     made = WebhookReceiver(WebhookVerifier(headers={NAME: SECRET}), on_bill=inbox, dedupe=AwayDedupe())
     async with hosting(made) as host:
         reply = await post(host)
@@ -239,7 +239,7 @@ async def test_an_unreachable_record_of_events_asks_for_a_resend(hosting: Hostin
 
 @pytest.mark.parametrize("kind", sorted(HOSTS.keys() - {"django"}))
 async def test_wrong_headers_are_refused_before_the_body_comes(kind: str, inbox: Inbox) -> None:
-    """A stranger who announces a body is answered without it; only Django waits for it."""
+    """The receiver refuses a stranger without reading the body; only Django waits for it."""
     async with HOSTS[kind](receiver(inbox)) as host:
         reply = await exchange(host, head(host, f"{NAME}: {GUESS}", "Content-Length: 1000000"))
     assert (reply.status, reply.body) == (401, b"")
@@ -255,7 +255,7 @@ LONG: dict[str, tuple[str, list[bytes]]] = {
 
 @pytest.mark.parametrize("kind", LONG)
 async def test_a_long_body_does_not_fill_the_memory(hosting: Hosting, inbox: Inbox, kind: str) -> None:
-    """16 MiB are refused in less than half of that, Django's own 2.5 MB included."""
+    """The receiver refuses 16 MiB in less than half of that memory."""
     line, parts = LONG[kind]
     async with hosting(receiver(inbox)) as host:
         await post(host, b"")  # so that what is imported late is here
@@ -263,7 +263,7 @@ async def test_a_long_body_does_not_fill_the_memory(hosting: Hosting, inbox: Inb
             try:
                 reply = await exchange(host, head(host, RIGHT, line), *parts)
             except (ConnectionError, asyncio.IncompleteReadError):
-                # aiohttp is made to close at once, and what was still on its way can cost the sender the reply.
+                # aiohttp is made to close at once, and bytes in flight can cost the sender the reply.
                 assert hosting is HOSTS["aiohttp"]
             else:
                 assert (reply.status, reply.body) == (413, b"")
@@ -284,7 +284,7 @@ def bomb() -> bytes:
 async def test_a_gzip_bomb_does_no_harm(
     hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, secret: str
 ) -> None:
-    """Unpacked by aiohttp it is too long, unpacked by nobody it is no JSON: in 50 MB either way."""
+    """The receiver refuses it in 50 MB, packed or unpacked."""
     is_unpacked = hosting is HOSTS["aiohttp"]
     async with hosting(receiver(inbox, max_body=2**21)) as host:
         await post(host, b"")
@@ -293,7 +293,7 @@ async def test_a_gzip_bomb_does_no_harm(
             try:
                 found = (await post(host, packed, f"{NAME}: {secret}", "Content-Encoding: gzip")).status
             except (ConnectionError, asyncio.IncompleteReadError):
-                # aiohttp is made to close at once, and what was still on its way can cost the sender the reply.
+                # aiohttp is made to close at once, and bytes in flight can cost the sender the reply.
                 assert is_unpacked
             else:
                 assert found == (401 if secret == GUESS else 413 if is_unpacked else 400)
@@ -304,7 +304,7 @@ async def test_a_gzip_bomb_does_no_harm(
 
 
 async def test_what_is_left_of_a_packed_body_is_not_unpacked(inbox: Inbox, log: pytest.LogCaptureFixture) -> None:
-    """aiohttp would go through the whole gibibyte after the reply, for a stranger as well."""
+    """The receiver stops aiohttp, which would unpack a stranger's whole gibibyte after the reply."""
     async with HOSTS["aiohttp"](receiver(inbox)) as host:
         line = f"Content-Length: {len(bomb())}"
         reply = await exchange(host, head(host, f"{NAME}: {GUESS}", line, "Content-Encoding: gzip"))
@@ -317,7 +317,7 @@ async def test_what_is_left_of_a_packed_body_is_not_unpacked(inbox: Inbox, log: 
 async def test_what_cannot_be_unpacked_is_unreadable(
     hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, packed: bytes
 ) -> None:
-    """It is the sender's mistake, not ours, and no error of the server."""
+    """The reply blames the sender, and no error of the server is logged."""
     async with hosting(receiver(inbox)) as host:
         reply = await post(host, packed, RIGHT, "Content-Encoding: gzip")
         await until(host.is_idle)
@@ -334,7 +334,7 @@ async def test_what_cannot_be_unpacked_is_unreadable(
 async def test_a_sender_who_leaves_before_the_end_of_the_body_is_forgotten(
     hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, line: str
 ) -> None:
-    """Half a post is no event and no error, and the next post is taken."""
+    """Half a post is neither an event nor an error, and the next post is handled."""
     async with hosting(receiver(inbox)) as host:
         await hang_up(host, head(host, RIGHT, line), in_chunks(EXAMPLE, 100)[0])
         await until(host.is_idle)
@@ -346,7 +346,7 @@ async def test_a_sender_who_leaves_before_the_end_of_the_body_is_forgotten(
 
 @attrs.define
 class Slow:
-    """A handler that is held up, and keeps what became of it."""
+    """A handler that waits for the test and records how it ended."""
 
     gate: asyncio.Event = attrs.field(factory=asyncio.Event)
     results: list[str] = attrs.field(factory=list)
@@ -385,7 +385,7 @@ async def test_a_sender_who_leaves_while_the_event_is_handled_loses_nothing(
 async def test_neither_secrets_nor_bodies_are_logged(
     hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever goes wrong, and whoever logs it."""
+    """No logger of any framework shows them, whatever fails."""
     async with hosting(receiver(inbox, max_body=5000)) as host:
         for _, body, lines in REFUSALS.values():
             await post(host, body, *lines)
@@ -406,7 +406,7 @@ async def test_neither_secrets_nor_bodies_are_logged(
 
 @pytest.mark.parametrize("mounted", [starlette_mount, fastapi_mount])
 async def test_a_mount_redirects_from_the_path_without_a_slash(mounted: Hosting, inbox: Inbox) -> None:
-    """Hence the advice to add a route."""
+    """The framework redirects, which is why the docs advise a route."""
     async with mounted(receiver(inbox)) as host:
         bare = attrs.evolve(host, path=PATH)
         reply = await post(bare)
@@ -418,7 +418,7 @@ async def test_a_mount_redirects_from_the_path_without_a_slash(mounted: Hosting,
 
 
 async def test_the_csrf_check_of_django_lets_posts_through(inbox: Inbox) -> None:
-    """The middleware is on, as a view beside it shows."""
+    """The receiver's view takes posts while another view refuses them."""
     async with django_host(receiver(inbox)) as host:
         assert (await post(attrs.evolve(host, path="/guarded"))).status == 403
         assert (await post(host)).status == 200
@@ -426,7 +426,7 @@ async def test_the_csrf_check_of_django_lets_posts_through(inbox: Inbox) -> None
 
 @pytest.mark.parametrize("kind", REFUSALS)
 async def test_the_debug_mode_of_django_shows_no_details(inbox: Inbox, kind: str) -> None:
-    """The pages that help developers are for those who raise."""
+    """The reply has no debug page, which Django shows for raised errors."""
     status, body, lines = REFUSALS[kind]
     inbox.is_failing = True
     async with django_host(receiver(inbox, max_body=5000), debug=True) as host:
@@ -438,7 +438,7 @@ async def test_the_debug_mode_of_django_shows_no_details(inbox: Inbox, kind: str
 async def test_the_mail_that_django_sends_to_admins_holds_no_secret(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Django reports every 5xx with the headers of the request, and with its form where it is one."""
+    """Django reports a 5xx with headers and form, and the mail shows no secret."""
     outbox: list[Any] = []
     monkeypatch.setattr(mail, "outbox", outbox, raising=False)
     inbox.is_failing = True
@@ -479,7 +479,7 @@ def wsgi_host(made: WebhookReceiver) -> Iterator[Host]:
 
 
 async def test_the_view_of_django_works_under_wsgi_as_well(inbox: Inbox) -> None:
-    """Without a client, one event loop a request is enough; a repeated header is refused here too."""
+    """Each request has its own event loop, and a repeated header is refused."""
     with wsgi_host(receiver(inbox)) as host:
         assert (await post(host)).status == 200
         assert (await post(host, EXAMPLE, RIGHT, RIGHT)).status == 401
@@ -487,7 +487,7 @@ async def test_the_view_of_django_works_under_wsgi_as_well(inbox: Inbox) -> None
 
 
 class Broken:
-    """A body that breaks off, as WSGI servers tell it."""
+    """A body that breaks off, in the form that WSGI servers use."""
 
     def read(self, size: int = -1) -> bytes:
         raise ConnectionResetError("gone")
@@ -496,7 +496,7 @@ class Broken:
 
 
 async def test_a_body_that_breaks_off_under_wsgi_is_unreadable(inbox: Inbox) -> None:
-    """It is no error of the server."""
+    """The receiver logs no error of the server."""
     set_django_up()
     request = wsgi_request(
         {
@@ -530,14 +530,14 @@ async def run(app: asgi_app, scope: Event, *events: Event) -> list[Event]:
 
 
 async def test_the_application_says_yes_to_starting_and_stopping(inbox: Inbox) -> None:
-    """Where it is the whole application, servers ask."""
+    """It answers the lifespan events that servers send to a whole application."""
     events = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
     sent = await run(asgi_app(receiver(inbox)), {"type": "lifespan"}, *events)
     assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
 
 
 async def test_a_websocket_is_closed(inbox: Inbox) -> None:
-    """Closed before it is accepted, it is answered with 403."""
+    """The application closes it before accepting it, which makes the reply 403."""
     sent = await run(asgi_app(receiver(inbox)), {"type": "websocket"}, {"type": "websocket.connect"})
     assert [event["type"] for event in sent] == ["websocket.close"]
 
@@ -550,7 +550,7 @@ PAIRS = [(NAME.lower().encode(), SECRET.encode())]
 
 
 async def test_nothing_is_sent_to_who_has_left(inbox: Inbox) -> None:
-    """A disconnect in the place of the body, or of its rest, ends the request."""
+    """The application ends the request when a disconnect comes in place of the body."""
     app, gone = asgi_app(receiver(inbox)), {"type": "http.disconnect"}
     half = {"type": "http.request", "body": EXAMPLE, "more_body": True}
     assert await run(app, http(PAIRS), gone) == []
@@ -560,14 +560,14 @@ async def test_nothing_is_sent_to_who_has_left(inbox: Inbox) -> None:
 
 @pytest.mark.parametrize("pairs", [list, iter, lambda pairs: map(list, pairs)], ids=["list", "iterator", "lists"])
 async def test_headers_may_be_any_iterable_of_pairs(inbox: Inbox, pairs: Callable[[Any], Any]) -> None:
-    """The specification promises no more; messages may leave out what is empty, too."""
+    """The application accepts any iterable and messages that omit empty members."""
     events: list[Event] = [{"type": "http.request", "more_body": True}, {"type": "http.request", "body": EXAMPLE}]
     sent = await run(asgi_app(receiver(inbox)), http(pairs(PAIRS)), *events)
     assert [sent[0]["status"], sent[1].get("body")] == [200, b""]
 
 
 async def test_an_application_serves_beside_the_requests_of_others(inbox: Inbox) -> None:
-    """A sender who is slow holds nobody up."""
+    """A slow sender does not delay the other requests."""
     async with served(asgi_app(receiver(inbox))) as host:
         slow = asyncio.create_task(exchange(host, head(host, RIGHT, "Content-Length: 9")))
         try:
@@ -591,6 +591,6 @@ for name in ("aiohttp.web", "django", "fastapi", "redis", "starlette"):
 
 
 def test_one_adapter_does_not_import_the_frameworks_of_the_others() -> None:
-    """Who runs one of them does not have the others, and need not load Redis."""
+    """A process with one adapter loads no other framework and no Redis."""
     result = subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""What may be posted: bodies that cannot hurt, and what a customised one is made into."""
+"""What may be posted: bodies that cannot harm, and how a customised body is read."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NINES = b"9" * 10_000
 
 
 def _filled(before: bytes, item: bytes, after: bytes) -> bytes:
-    """A body of a mebibyte, or a few bytes less."""
+    """A body of about a mebibyte."""
     return before + b",".join([item] * ((MEBIBYTE - len(before) - len(after)) // (len(item) + 1))) + after
 
 
@@ -125,7 +125,7 @@ HOSTILE: dict[str, tuple[bytes, str | None]] = {
 
 @pytest.fixture
 def measured() -> Callable[[Callable[[], object]], None]:
-    """Runs something, and holds it to an end and to 50 MB."""
+    """Run a function and check its time and its memory of 50 MB."""
 
     def run(call: Callable[[], object]) -> None:
         began = time.process_time()  # of this process alone, whatever else the machine is at
@@ -146,7 +146,7 @@ def measured() -> Callable[[Callable[[], object]], None]:
 def test_a_hostile_body_is_refused_in_little_memory(
     kind: str, measured: Callable[[Callable[[], object]], None]
 ) -> None:
-    """With an error that names the member at most, and repeats nothing of the body."""
+    """The error names the member at most and repeats nothing of the body."""
     body, where = HOSTILE[kind]
     errors: list[WebhookPayloadError] = []
     measured(lambda: errors.append(_unreadable(body)))
@@ -157,7 +157,7 @@ def test_a_hostile_body_is_refused_in_little_memory(
 
 @pytest.fixture
 def any_digits() -> Iterator[None]:
-    """A process that was told to convert integers of any length."""
+    """A process that converts integers of any length."""
     before = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     yield
@@ -174,7 +174,7 @@ LONG_NUMBERS: dict[str, bytes] = {
 def test_long_numbers_are_refused_in_any_process(
     kind: str, any_digits: None, measured: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Also where Python's own limit is off: to convert six mebibytes of digits takes minutes."""
+    """The verifier refuses them without Python's own limit, or six mebibytes of digits take minutes."""
     patient = WebhookVerifier(HEADERS, max_body=8 * MEBIBYTE)
     measured(lambda: _unreadable(LONG_NUMBERS[kind], patient))
 
@@ -197,7 +197,7 @@ LARGE: dict[str, bytes] = {
 def test_a_body_that_is_legal_but_large_takes_little_memory(
     kind: str, measured: Callable[[Callable[[], object]], None]
 ) -> None:
-    """Whether it is taken or refused."""
+    """The memory is bounded, whether the body is accepted or refused."""
 
     def verify() -> None:
         try:
@@ -209,7 +209,7 @@ def test_a_body_that_is_legal_but_large_takes_little_memory(
 
 
 def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
-    """Counted in bytes, before anything is decoded; the error says that 413 is the answer."""
+    """The limit counts bytes before decoding, and the error asks for a 413."""
     by = WebhookVerifier(HEADERS, max_body=len(SAMPLE))
     assert by.verify(HEADERS, SAMPLE).bill.amount == Decimal("2450.75")
     error = _unreadable(SAMPLE + b" ", by)
@@ -221,13 +221,13 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer() -> None:
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_any_bytes_will_do(kind: Callable[[bytes], Any]) -> None:
-    """As servers hand them over."""
+    """The verifier reads each bytes-like type that a server may hand over."""
     assert verifier.verify(HEADERS, kind(SAMPLE)) == verifier.verify(HEADERS, SAMPLE)
 
 
 @pytest.mark.parametrize("body", [SAMPLE.decode(), json.loads(SAMPLE), None])
 def test_a_body_that_is_decoded_already_is_a_mistake_of_the_caller(body: Any) -> None:
-    """A framework's own decoder has made floats of the amounts."""
+    """The verifier refuses it, because a framework's decoder makes floats of amounts."""
     with pytest.raises(InvalidRequestError, match=f"must be the bytes .* not {type(body).__name__}") as caught:
         verifier.verify(HEADERS, body)
     _assert_clean(shown(caught.value))
@@ -242,7 +242,7 @@ def test_a_body_that_is_decoded_already_is_a_mistake_of_the_caller(body: Any) ->
     ).map(lambda document: json.dumps(document).encode())
 )
 def test_reading_a_body_raises_nothing_else(body: bytes) -> None:
-    """Whatever stands where in it: an event with a name fit for a path, or the one error."""
+    """Any document is an event with a valid id, or the one error."""
     try:
         bill = verifier.verify(HEADERS, body).bill
     except WebhookPayloadError as problem:
@@ -259,7 +259,7 @@ def _renamed(document: Any) -> dict[str, Any]:
 
 
 def test_a_customised_body_is_read_through_reshape() -> None:
-    """Its numbers come exact to the function, and go exact into the bill."""
+    """Numbers are exact in the function's argument and in the bill."""
     by = WebhookVerifier(HEADERS, reshape=_renamed)
     event = by.verify(HEADERS, b'{"bill":"U-1","state":"SUCCESS","rupees":100000000000000.07}')
     assert (event.bill.utility_enkash_id, event.bill.outcome) == ("U-1", "PAID")
@@ -285,7 +285,7 @@ RESHAPES: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 @pytest.mark.parametrize("kind", RESHAPES)
 def test_what_reshape_makes_of_a_body_is_checked_as_well(kind: str) -> None:
-    """Its failures are failures of the body: the error of a stranger's document must not end the server."""
+    """A failure in the function counts as an unreadable body and does not end the server."""
     reshape, said = RESHAPES[kind]
     error = _unreadable(SAMPLE, WebhookVerifier(HEADERS, reshape=reshape))
     assert said in str(error)

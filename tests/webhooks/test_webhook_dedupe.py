@@ -1,4 +1,4 @@
-"""The record of handled events, in memory and in Redis: one contract, and what is particular to each."""
+"""The record of handled events, in memory and in Redis: one contract, and what each adds to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MINE, HELD, DONE = Claimed.MINE, Claimed.HELD, Claimed.DONE
 
 @attrs.frozen
 class Bench:
-    """Two workers that share a record, and a hand on its time."""
+    """Two workers that share a record, and the means to age it."""
 
     one: Dedupe
     two: Dedupe
@@ -77,7 +77,7 @@ async def bench(place: Server | None) -> AsyncIterator[Bench]:
 
 
 async def test_an_event_goes_from_free_to_held_to_done(bench: Bench) -> None:
-    """And another event is another matter."""
+    """The record moves one event through its states and leaves another event free."""
     assert await bench.one.claim(EVENT, "a") is MINE
     assert await bench.two.claim(EVENT, "b") is HELD
     assert await bench.two.claim(OTHER, "b") is MINE
@@ -88,13 +88,13 @@ async def test_an_event_goes_from_free_to_held_to_done(bench: Bench) -> None:
 
 
 async def test_of_many_who_claim_at_once_one_gets_it(bench: Bench) -> None:
-    """Whichever worker they ask through."""
+    """One of forty owners gets the claim, although they ask through two records."""
     claims = await asyncio.gather(*((bench.one, bench.two)[n % 2].claim(EVENT, f"owner-{n}") for n in range(40)))
     assert (claims.count(MINE), claims.count(HELD)) == (1, 39)
 
 
 async def test_a_claim_that_is_sent_again_is_the_same_claim(bench: Bench) -> None:
-    """Its lease begins anew."""
+    """The owner keeps its claim, and the lease begins anew with the repeat."""
     assert await bench.one.claim(EVENT, "a") is MINE
     bench.passes(LEASE - 1)
     assert await bench.two.claim(EVENT, "a") is MINE
@@ -103,7 +103,7 @@ async def test_a_claim_that_is_sent_again_is_the_same_claim(bench: Bench) -> Non
 
 
 async def test_a_lease_that_ends_is_taken_over_once(bench: Bench) -> None:
-    """Its first owner can then neither extend it nor give it back."""
+    """The first owner can then neither extend the lease nor release it."""
     await bench.one.claim(EVENT, "dead")
     bench.passes(LEASE - 1)
     assert await bench.two.claim(EVENT, "b") is HELD
@@ -116,7 +116,7 @@ async def test_a_lease_that_ends_is_taken_over_once(bench: Bench) -> None:
 
 
 async def test_a_lease_that_is_extended_goes_on(bench: Bench) -> None:
-    """As often as it is extended; nobody else can do so."""
+    """The owner can extend it any number of times, and no other owner can."""
     await bench.one.claim(EVENT, "a")
     for _ in range(3):
         bench.passes(LEASE - 1)
@@ -129,7 +129,7 @@ async def test_a_lease_that_is_extended_goes_on(bench: Bench) -> None:
 
 
 async def test_what_nobody_claimed_cannot_be_extended(bench: Bench) -> None:
-    """Nor what was handled, by its handler or another."""
+    """The record extends neither an unclaimed event nor a handled one."""
     assert await bench.one.extend(EVENT, "a") is False
     await bench.one.claim(EVENT, "a")
     await bench.one.commit(EVENT, "a")
@@ -141,7 +141,7 @@ async def test_what_nobody_claimed_cannot_be_extended(bench: Bench) -> None:
 
 @pytest.mark.parametrize("taken_over", [False, True])
 async def test_a_commit_after_a_lost_lease_counts_and_says_so(bench: Bench, taken_over: bool) -> None:
-    """What was handled was handled; whoever has taken over learns that it is not alone."""
+    """The event counts as handled, and both owners learn of the overlap."""
     await bench.one.claim(EVENT, "slow")
     bench.passes(LEASE + 1)
     if taken_over:
@@ -155,13 +155,13 @@ async def test_a_commit_after_a_lost_lease_counts_and_says_so(bench: Bench, take
 
 
 async def test_a_commit_that_is_sent_again_lost_nothing(bench: Bench) -> None:
-    """Its first sending may have arrived without its answer."""
+    """A repeat after a lost answer does not report a lost lease."""
     await bench.one.claim(EVENT, "a")
     assert [await bench.one.commit(EVENT, "a") for _ in range(3)] == [True, True, True]
 
 
 async def test_what_is_given_back_is_free_at_once(bench: Bench) -> None:
-    """Only its owner can give it back; sent again, that takes nothing from whoever has it then."""
+    """The owner alone can release it, and a repeated release does not affect the next owner."""
     await bench.one.claim(EVENT, "a")
     await bench.two.release(EVENT, "b")
     assert await bench.two.claim(EVENT, "b") is HELD
@@ -173,7 +173,7 @@ async def test_what_is_given_back_is_free_at_once(bench: Bench) -> None:
 
 
 async def test_what_was_handled_cannot_be_given_back(bench: Bench) -> None:
-    """Also by whoever handled it, whose release may have been under way."""
+    """A late release by its own handler does not free a handled event."""
     await bench.one.claim(EVENT, "a")
     await bench.one.commit(EVENT, "a")
     await bench.one.release(EVENT, "a")
@@ -181,7 +181,7 @@ async def test_what_was_handled_cannot_be_given_back(bench: Bench) -> None:
 
 
 async def test_what_was_handled_is_known_as_long_as_it_is_kept(bench: Bench) -> None:
-    """Counted from the commit; after that it is news again."""
+    """The time counts from the commit, and the event is free afterwards."""
     await bench.one.claim(EVENT, "a")
     bench.passes(LEASE - 1)
     await bench.one.commit(EVENT, "a")
@@ -192,7 +192,7 @@ async def test_what_was_handled_is_known_as_long_as_it_is_kept(bench: Bench) -> 
 
 
 def test_each_record_is_one_in_the_eyes_of_a_type_checker_and_of_a_receiver() -> None:
-    """With a lease that the receiver's heartbeat goes by."""
+    """Each record has the lease that the receiver's heartbeat follows."""
     records: list[Dedupe] = [MemoryDedupe(lease=7), RedisDedupe("redis://127.0.0.1:1", lease=7)]
     assert [(isinstance(each, Dedupe), each.lease) for each in records] == [(True, 7.0)] * 2
 
@@ -201,7 +201,7 @@ def test_each_record_is_one_in_the_eyes_of_a_type_checker_and_of_a_receiver() ->
 
 
 async def test_memory_forgets_the_oldest_beyond_its_bound() -> None:
-    """And holds no more than that."""
+    """The record drops the oldest event and never holds more than its bound."""
     dedupe = MemoryDedupe(max_events=3, clock=Clock())
     for number in range(10):
         assert await dedupe.claim(f"event-{number}", "a") is MINE
@@ -212,7 +212,7 @@ async def test_memory_forgets_the_oldest_beyond_its_bound() -> None:
 
 
 async def test_memory_is_given_back_when_time_is_up() -> None:
-    """Also for events that nobody asks for any more."""
+    """The record drops expired events that no post asks for."""
     clock = Clock()
     dedupe = MemoryDedupe(keep=60, lease=30, clock=clock)
     for number in range(100):
@@ -224,14 +224,14 @@ async def test_memory_is_given_back_when_time_is_up() -> None:
 
 
 async def test_memory_that_keeps_next_to_nothing_works() -> None:
-    """So little that the clock cannot tell it from nothing."""
+    """The record works with a time that the clock cannot tell from zero."""
     dedupe = MemoryDedupe(keep=1e-12, lease=1e-12, clock=Clock(1e9))
     assert [await dedupe.claim(EVENT, owner) for owner in "abc"] == [MINE] * 3
     assert await dedupe.commit(EVENT, "c") is False
 
 
 async def test_an_extended_claim_is_not_the_oldest() -> None:
-    """What is being worked on outlives what is done with."""
+    """The record drops a handled event before a claim that was extended."""
     dedupe = MemoryDedupe(max_events=2, clock=Clock())
     await dedupe.claim(EVENT, "a")
     await dedupe.claim("done", "b")
@@ -251,7 +251,7 @@ async def redis(redis_server: Server) -> AsyncIterator[Redis]:
 
 
 async def test_every_key_dies_by_itself(redis: Redis) -> None:
-    """A claim with its lease, what was handled when it was kept long enough."""
+    """A claim expires with its lease and a handled event after its time."""
     dedupe = RedisDedupe(redis, lease=LEASE, keep=KEEP)
     steps: list[tuple[Callable[[], Awaitable[object]], float]] = [
         (lambda: dedupe.claim(EVENT, "a"), LEASE),
@@ -269,7 +269,7 @@ async def test_every_key_dies_by_itself(redis: Redis) -> None:
 
 
 async def test_a_short_lease_ends_by_the_clock_of_the_server(redis: Redis) -> None:
-    """Without anybody's help."""
+    """Redis frees the event of a dead owner, and no other process has to help."""
     dedupe = RedisDedupe(redis, lease=0.05)
     await dedupe.claim(EVENT, "dead")
     async with asyncio.timeout(10):
@@ -279,7 +279,7 @@ async def test_a_short_lease_ends_by_the_clock_of_the_server(redis: Redis) -> No
 
 
 async def test_keys_have_one_hash_tag_and_nothing_personal(redis: Redis) -> None:
-    """The name tells a hash; the value tells a state and a nonce."""
+    """The key has a hash, and the value has a state and a nonce."""
     body = exact_json.dumps(
         {"utilityEnkashId": "UTIL-PRIVATE-1", "consumerNumber": "CN123456789", "consumerName": "Asha"}
     )
@@ -298,7 +298,7 @@ async def test_keys_have_one_hash_tag_and_nothing_personal(redis: Redis) -> None
 
 
 async def test_services_with_prefixes_of_their_own_do_not_meet(redis: Redis) -> None:
-    """Each handles every event."""
+    """Each service gets the claim on one event, because each has its own keys."""
     for prefix in ("orders", "ledger"):
         assert await RedisDedupe(redis, prefix=prefix).claim(EVENT, "a") is MINE
 
@@ -306,7 +306,7 @@ async def test_services_with_prefixes_of_their_own_do_not_meet(redis: Redis) -> 
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("decoding", [False, True])
 async def test_a_client_may_read_replies_as_it_likes(redis_server: Server, protocol: int, decoding: bool) -> None:
-    """In RESP2 or RESP3, as bytes or as text; it stays open."""
+    """The record works in RESP2 and RESP3 and with bytes and text, and does not close the client."""
     path = str(redis_server.unix_socket)
     async with Redis(unix_socket_path=path, protocol=protocol, decode_responses=decoding) as client:
         dedupe = RedisDedupe(client)
@@ -321,7 +321,7 @@ async def test_a_client_may_read_replies_as_it_likes(redis_server: Server, proto
 
 
 async def test_a_server_that_forgot_the_scripts_is_sent_them_again(redis_server: Server) -> None:
-    """A restart between any two steps changes no answer."""
+    """A restart of the server between two steps changes no answer."""
     dedupe = RedisDedupe(redis_server.url)
     told = []
     for work in (dedupe.claim, dedupe.extend, dedupe.commit, dedupe.claim):
@@ -332,7 +332,7 @@ async def test_a_server_that_forgot_the_scripts_is_sent_them_again(redis_server:
 
 
 async def test_a_server_that_is_away_is_told_as_one_error() -> None:
-    """Whatever was asked; the address is named."""
+    """Every call raises the same error, which names the address."""
     clock = Clock()
     dedupe = RedisDedupe("redis://127.0.0.1:1", clock=clock, sleep=clock.hurry)
     for work in (dedupe.claim, dedupe.extend, dedupe.commit, dedupe.release):
@@ -342,7 +342,7 @@ async def test_a_server_that_is_away_is_told_as_one_error() -> None:
 
 
 async def test_a_closed_record_says_so() -> None:
-    """It opens nothing any more."""
+    """A claim after `aclose` raises and opens no new connection."""
     dedupe = RedisDedupe("redis://127.0.0.1:1")
     await dedupe.aclose()
     with pytest.raises(WebhookStoreError, match="closed"):
@@ -357,7 +357,7 @@ BAD_SECONDS = [0, -1, True, "30", None, float("nan"), float("inf"), 1e9]
 @pytest.mark.parametrize("name", ["lease", "keep"])
 @pytest.mark.parametrize("value", BAD_SECONDS)
 def test_seconds_have_to_be_some(name: str, value: Any) -> None:
-    """In both records alike."""
+    """Both records name the argument that is not a positive number of seconds."""
     arguments: dict[str, Any] = {name: value}
     with pytest.raises(ConfigurationError, match=f"^{name} must be a number of seconds above 0"):
         MemoryDedupe(**arguments)
@@ -367,27 +367,27 @@ def test_seconds_have_to_be_some(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "9", None])
 def test_a_bound_has_to_be_a_whole_number(value: Any) -> None:
-    """Of at least one event."""
+    """The record refuses a bound that is no int of at least one event."""
     with pytest.raises(ConfigurationError, match="max_events must be an int of at least 1"):
         MemoryDedupe(max_events=value)
 
 
 @pytest.mark.parametrize("value", ["", "a{b}", "a}", "{", None, b"enkash", 7])
 def test_a_prefix_has_to_be_text_without_braces(value: Any) -> None:
-    """They would move the hash tag."""
+    """The record refuses braces, which would move the hash tag."""
     with pytest.raises(ConfigurationError, match="prefix must be a non-empty str without braces"):
         RedisDedupe("redis://127.0.0.1:1", prefix=value)
 
 
 @pytest.mark.parametrize("value", [None, 7, object()])
 def test_a_redis_has_to_be_a_client_or_a_url(value: Any) -> None:
-    """The error names what was given."""
+    """The error names the type that was given."""
     with pytest.raises(ConfigurationError, match=r"redis must be a client of redis\.asyncio, or a URL, not "):
         RedisDedupe(value)
 
 
 def test_an_unusable_url_does_not_show_its_password() -> None:
-    """Also not in the words of the error."""
+    """The error shows neither the URL nor its password."""
     with pytest.raises(ConfigurationError) as caught:
         RedisDedupe("http://:red1s-passw0rd@127.0.0.1")
     assert "red1s-passw0rd" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""News of a bill: what it says, and what makes two posts the same news."""
+"""News of a bill: what a post says, and when two posts are the same news."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _key(**changes: Any) -> str:
 
 
 async def test_the_documented_example_is_the_bill_that_a_get_returns() -> None:
-    """One value, whichever way it came."""
+    """The post and the GET give equal bills."""
 
     async def answer(_: RawServer, reader: Reader, writer: Writer) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -55,7 +55,7 @@ async def test_the_documented_example_is_the_bill_that_a_get_returns() -> None:
 
 
 def test_the_documented_example_is_read_member_by_member() -> None:
-    """Exact money, days, moments in India, and words outside EnKash's own lists."""
+    """The bill has exact money, days, moments in India, and words that no list has."""
     event = verifier.verify(HEADERS, SAMPLE)
     bill = event.bill
     assert (bill.utility_enkash_id, bill.reference_id) == ("UTIL-87654321", "REF-XYZABC123456")
@@ -71,7 +71,7 @@ def test_the_documented_example_is_read_member_by_member() -> None:
 
 
 def test_completed_is_not_paid() -> None:
-    """The example's word is in no list: value is released on SUCCESS alone."""
+    """The example's word does not count as paid, because value is released on SUCCESS alone."""
     event = verifier.verify(HEADERS, SAMPLE)
     assert event.bill.billpay_status == BillPayStatus("COMPLETED")
     assert (event.bill.outcome, event.type) == (Outcome.PENDING, WebhookEvent.UTILITY_BILLPAY_PENDING)
@@ -90,12 +90,12 @@ def test_completed_is_not_paid() -> None:
     ],
 )
 def test_the_type_is_derived_from_the_bill(word: str | None, event: WebhookEvent) -> None:
-    """A post does not name its event."""
+    """The event derives it, because a post does not name its event."""
     assert _event({**DOCUMENT, "billpayStatus": word}).type is event
 
 
 def test_unknown_members_are_kept() -> None:
-    """At the bill, within its parts, and around it."""
+    """The bill keeps them at each level, and the event keeps those around the bill."""
     event = _event(
         {
             "sentAt": "now",
@@ -109,33 +109,33 @@ def test_unknown_members_are_kept() -> None:
 
 
 def test_an_unknown_amount_is_kept_exact() -> None:
-    """Decimals here as well."""
+    """The verifier keeps an unknown number as a `Decimal` with every digit."""
     body = b'{"referenceId":"r","cashback":100000000000000.07}'
     assert verifier.verify(HEADERS, body).bill.extra == {"cashback": Decimal("100000000000000.07")}
 
 
 def test_a_date_that_cannot_be_read_is_no_reason_to_lose_the_news() -> None:
-    """It is kept as it came."""
+    """The bill keeps the date's text and the event arrives."""
     bill = _event({**DOCUMENT, "paymentDate": "20th of May"}).bill
     assert (bill.payment_date, bill.extra) == (None, {"paymentDate": "20th of May"})
 
 
 @pytest.mark.parametrize("name", ["data", "payload", "utilityPayment", "", "what ever"])
 def test_a_bill_that_is_wrapped_is_found(name: str) -> None:
-    """A merchant's own template may put it one level down."""
+    """The verifier finds a bill that a merchant's template puts one level down."""
     event = _event({"kind": "bill", name: DOCUMENT, "meta": {"id": 1}, "list": [1]})
     assert event.bill == verifier.verify(HEADERS, SAMPLE).bill
     assert event.extra == {"kind": "bill", "meta": {"id": 1}, "list": [1]}
 
 
 def test_an_envelope_is_a_wrapping_like_another() -> None:
-    """What a GET answers can be posted as it is."""
+    """The verifier reads the body of a GET."""
     event = _event({"response_code": 0, "response_message": "Success", "payload": DOCUMENT})
     assert event.bill == verifier.verify(HEADERS, SAMPLE).bill
 
 
 def test_a_bill_on_the_outside_wins() -> None:
-    """What is within it and has an id too is a member of it."""
+    """The verifier does not take an inner object with an id for the bill."""
     event = _event({"referenceId": "outer", "related": {"referenceId": "inner"}})
     assert (event.bill.reference_id, event.extra) == ("outer", {})
     assert event.bill.extra == {"related": {"referenceId": "inner"}}
@@ -143,7 +143,7 @@ def test_a_bill_on_the_outside_wins() -> None:
 
 @pytest.mark.parametrize("names", ["utility_enkash_id", "UTILITYENKASHID", "utilityEnkashId", "utilityenkashid"])
 def test_an_id_is_found_in_any_casing(names: str) -> None:
-    """As in replies."""
+    """The event finds the bill's id under each spelling that a reply may use."""
     assert _event({"data": {names: "U-1"}}).bill.utility_enkash_id == "U-1"
 
 
@@ -151,7 +151,7 @@ def test_an_id_is_found_in_any_casing(names: str) -> None:
 
 
 def test_the_bill_is_what_the_api_confirmed() -> None:
-    """The type follows it, whatever was posted."""
+    """The type of the event follows the API's bill, not the posted one."""
     posted = Bill(utility_enkash_id="U-1", billpay_status=BillPayStatus.SUCCESS)
     confirmed = attrs.evolve(posted, billpay_status=BillPayStatus.FAILED)
     event = BillEvent(posted=posted, confirmed=confirmed, key="k")
@@ -171,7 +171,7 @@ def test_the_bill_is_what_the_api_confirmed() -> None:
     ],
 )
 def test_a_post_can_be_ahead_of_the_api(posted: str, confirmed: str | None, ahead: bool) -> None:
-    """It says settled where the API does not yet."""
+    """`is_ahead` says that the post is settled and the API's bill is not."""
     said, true = (
         Bill(utility_enkash_id="U-1", billpay_status=None if word is None else BillPayStatus(word))
         for word in (posted, confirmed)
@@ -181,7 +181,7 @@ def test_a_post_can_be_ahead_of_the_api(posted: str, confirmed: str | None, ahea
 
 
 def test_an_event_is_a_value() -> None:
-    """Hashable, frozen, and its repr shows the names of what is around the bill."""
+    """The event is hashable and frozen, and its repr shows no values around the bill."""
     event = _event({"sentAt": "4711", "data": DOCUMENT})
     assert len({event, _event({"sentAt": "4711", "data": DOCUMENT})}) == 1
     assert "extra={'sentAt': …}" in repr(event)
@@ -208,7 +208,7 @@ NEWS = st.fixed_dictionaries(MEMBERS)
 
 
 def _spelt(moment: datetime, zone: timezone | None, *, z: bool, fraction: bool) -> str:
-    """Write a moment with its zone; None writes India's without saying so."""
+    """Write a moment with its zone; None writes India's time without a zone."""
     text = moment.astimezone(zone or IST).isoformat(timespec="microseconds" if fraction else "auto")
     if zone is None:
         return text.removesuffix("+05:30")
@@ -217,7 +217,7 @@ def _spelt(moment: datetime, zone: timezone | None, *, z: bool, fraction: bool) 
 
 @st.composite
 def _spelling(draw: st.DrawFn, news: Mapping[str, Any]) -> bytes:
-    """Draw one of the many ways to say the same."""
+    """Draw one of many spellings of the same news."""
     zones = st.none() | st.builds(timezone, st.integers(-720, 720).map(lambda minutes: timedelta(minutes=minutes)))
     members: list[tuple[str, Any]] = []
     for name, value in news.items():
@@ -242,7 +242,7 @@ def _spelling(draw: st.DrawFn, news: Mapping[str, Any]) -> bytes:
 @settings(max_examples=50)
 @given(st.data(), NEWS)
 def test_the_same_news_has_the_same_key_however_it_is_written(data: st.DataObject, news: Mapping[str, Any]) -> None:
-    """Order, white space, escapes, zones, fractions, nulls, wrapping, remarks, amounts."""
+    """The key ignores order, white space, escapes, zones, nulls, wrapping, remarks and amounts."""
     one, other = (verifier.verify(HEADERS, data.draw(_spelling(news))) for _ in range(2))
     assert one.key == other.key
 
@@ -250,7 +250,7 @@ def test_the_same_news_has_the_same_key_however_it_is_written(data: st.DataObjec
 @settings(max_examples=40)
 @given(st.data(), NEWS, st.sampled_from(sorted(MEMBERS)))
 def test_other_news_has_another_key(data: st.DataObject, news: dict[str, Any], name: str) -> None:
-    """One member that differs is enough."""
+    """One differing member changes the key."""
     other = data.draw(MEMBERS[name].filter(lambda value: value != news[name]))
     assert _key_of(news) != _key_of({**news, name: other})
 
@@ -282,7 +282,7 @@ def _plain(news: Mapping[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_a_payment_that_moved_on_is_news(name: str, value: object) -> None:
-    """Also by a date that cannot be read."""
+    """An unreadable date changes the key as well."""
     assert _key(**{name: value}) != _key()
 
 
@@ -306,12 +306,12 @@ def test_a_payment_that_moved_on_is_news(name: str, value: object) -> None:
     ],
 )
 def test_what_moves_no_payment_is_no_news(name: str, value: object) -> None:
-    """An edited remark is not handled twice, nor is one moment in another spelling."""
+    """An edited remark and another spelling of a moment keep the key."""
     assert _key(**{name: value}) == _key()
 
 
 def test_dates_do_not_stand_in_for_each_other() -> None:
-    """A refund is not a payment, even at the same moment; nor is one status another."""
+    """A refund and a payment at the same moment have different keys."""
     moment = "2025-05-20T10:15:30"
     assert len({content_key(structure({"referenceId": "r", name: moment}, Bill)) for name in DATES}) == len(DATES)
     assert len({content_key(structure({"referenceId": "r", name: "X"}, Bill)) for name in STATUSES}) == len(STATUSES)
@@ -319,7 +319,7 @@ def test_dates_do_not_stand_in_for_each_other() -> None:
 
 
 def test_a_reference_names_the_bill_where_there_is_no_id() -> None:
-    """And is not taken for an id of the same letters."""
+    """The key of a reference differs from that of an equal id."""
     by_reference, by_other, by_id = (_event({name: value}).key for name, value in REFERRED)
     assert len({by_reference, by_other, by_id}) == 3
     assert _event({"referenceId": "A", "remarks": "x"}).key == by_reference
@@ -329,13 +329,13 @@ REFERRED = (("referenceId", "A"), ("referenceId", "B"), ("utilityEnkashId", "A")
 
 
 def test_a_key_is_the_same_in_every_process_and_release() -> None:
-    """It is kept for weeks in databases: a changed rule would let old news through as new."""
+    """Databases keep keys for weeks, so a changed rule would let old news through as new."""
     assert verifier.verify(HEADERS, SAMPLE).key == "05e9202b18b38a280b96637d33ba4c859b1bd25fda508991f262d605b9c2382e"
     assert WebhookVerifier({"Other": "made-up"}).verify({"other": "made-up"}, SAMPLE).key == _key()
 
 
 def test_a_key_says_nothing_of_the_bill() -> None:
-    """A hash of 64 hexadecimal digits, also of words that cannot be printed."""
+    """The key is a hash of 64 hexadecimal digits, also for unprintable words."""
     key = _event({"referenceId": "r", "billpayStatus": "\ud800", "refundDate": "\x00"}).key
     assert len(key) == 64
     assert set(key) <= set("0123456789abcdef")

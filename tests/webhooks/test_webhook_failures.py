@@ -51,7 +51,7 @@ def clock() -> Clock:
 
 @pytest.mark.parametrize("failure", [ValueError("no"), TimeoutError(), asyncio.CancelledError()])
 async def test_a_failing_handler_gives_the_event_back(failure: BaseException) -> None:
-    """Also one that is cancelled from within, such as by a library that it waits for: the next post is handled."""
+    """The next post is handled, also after a library cancelled the handler."""
     handler = Handler(failure)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler)
     assert [await receiver.receive(HEADERS, BODY) for _ in range(3)] == [500, 200, 200]
@@ -59,7 +59,7 @@ async def test_a_failing_handler_gives_the_event_back(failure: BaseException) ->
 
 
 async def test_a_handler_need_not_be_asynchronous() -> None:
-    """A plain function is handed the event as well, and may fail as well."""
+    """A plain function gets the event, and its failure releases the claim."""
     told: list[str] = []
 
     def on_bill(event: BillEvent) -> None:
@@ -73,7 +73,7 @@ async def test_a_handler_need_not_be_asynchronous() -> None:
 
 
 async def test_a_request_that_is_cancelled_gives_the_event_back(clock: Clock) -> None:
-    """In the middle of the handler: the sender hung up, or the server ends."""
+    """The receiver releases the claim when the sender hangs up or the server ends."""
     handler = Handler(gated=True)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=memory(clock), sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
@@ -87,11 +87,11 @@ async def test_a_request_that_is_cancelled_gives_the_event_back(clock: Clock) ->
 
 
 async def test_a_request_that_is_cancelled_while_it_claims_gives_the_event_back(clock: Clock) -> None:
-    """The claim was granted, and the answer is still under way."""
+    """The receiver releases a claim whose answer was in flight."""
     handler, dedupe = Handler(), Slow("claim", clock)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
-    await dedupe.reached.wait()
+    await dedupe.entered.wait()
     request.cancel()
     await asyncio.wait([request])
     assert request.cancelled()
@@ -102,12 +102,12 @@ async def test_a_request_that_is_cancelled_while_it_claims_gives_the_event_back(
 
 @pytest.mark.parametrize(("step", "handled"), [("release", 2), ("commit", 1)])
 async def test_a_request_that_is_cancelled_at_its_end_still_concludes(clock: Clock, step: str, handled: int) -> None:
-    """However often; what was handled is committed, what failed is given back, and then the cancellation counts."""
+    """The receiver commits or releases the event before it obeys any number of cancellations."""
     handler = Handler(*[ValueError("no")] * (step == "release"))
     dedupe = Slow(step, clock)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
-    await dedupe.reached.wait()
+    await dedupe.entered.wait()
     for _ in range(3):
         request.cancel()
         await settle()
@@ -123,7 +123,7 @@ async def test_a_request_that_is_cancelled_at_its_end_still_concludes(clock: Clo
 
 
 async def test_while_the_record_of_events_is_away_nothing_is_handed_over(clock: Clock) -> None:
-    """A Redis that is not there; the answer makes the sender come back."""
+    """The answer makes the sender come back when Redis is away."""
     handler = Handler()
     dedupe = RedisDedupe("redis://127.0.0.1:1", clock=clock, sleep=clock.hurry)
     assert await WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe).receive(HEADERS, BODY) == 503
@@ -134,7 +134,7 @@ async def test_while_the_record_of_events_is_away_nothing_is_handed_over(clock: 
 async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else the sender would come back, and it would be handled again; the log says so."""
+    """The receiver answers 200, or a resend would be handled twice, and logs the failure."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("commit", clock), sleep=clock.sleep)
     assert await receiver.receive(HEADERS, BODY) == 200
@@ -144,7 +144,7 @@ async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
 
 
 async def test_what_could_not_be_given_back_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """The handler's failure is what is answered."""
+    """The answer is about the handler's failure, and the log is about the record's."""
     receiver = WebhookReceiver(
         VERIFIER, on_bill=Handler(ValueError("no")), dedupe=Failing("release", clock), sleep=clock.sleep
     )
@@ -153,7 +153,7 @@ async def test_what_could_not_be_given_back_is_logged(clock: Clock, caplog: pyte
 
 
 async def test_a_claim_that_fails_is_answered_with_503(clock: Clock) -> None:
-    """Whatever a record of the user's own raises."""
+    """The receiver answers 503 to any exception of a user's record."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("claim", clock))
     assert await receiver.receive(HEADERS, BODY) == 503
@@ -164,7 +164,7 @@ async def test_a_claim_that_fails_is_answered_with_503(clock: Clock) -> None:
 
 
 async def test_the_lease_of_a_slow_handler_is_kept(clock: Clock) -> None:
-    """For many times its length, so that no other worker begins; it ends with the handler."""
+    """The heartbeat extends the lease many times and ends with the handler."""
     handler, dedupe = Handler(gated=True), memory(clock, lease=30)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
@@ -179,7 +179,7 @@ async def test_the_lease_of_a_slow_handler_is_kept(clock: Clock) -> None:
 async def test_a_lease_that_could_not_be_extended_is_tried_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The handler goes on meanwhile."""
+    """The receiver tries again while the handler works on, and the log names the error."""
     handler, dedupe = Handler(gated=True), Failing("extend", clock)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
@@ -193,7 +193,7 @@ async def test_a_lease_that_could_not_be_extended_is_tried_again(
 async def test_a_handler_that_lost_its_lease_is_told_of_in_the_log(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The process was stopped for longer than the lease; what it handled was handled all the same."""
+    """The process was stopped for longer than the lease, and the event counts as handled."""
     handler, dedupe = Handler(gated=True), memory(clock, lease=30)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
@@ -212,7 +212,7 @@ async def test_a_handler_that_lost_its_lease_is_told_of_in_the_log(
 
 
 def rendered(record: logging.LogRecord) -> str:
-    """Return everything that a log or an error tracker could show of a record, the locals of all frames too."""
+    """Return everything that an error tracker could show of a log record, with the locals of all frames."""
     failure = record.exc_info[1] if record.exc_info else None
     return "\n".join([record.getMessage(), repr(vars(record)), "" if failure is None else shown(failure)])
 
@@ -250,7 +250,7 @@ async def test_no_record_shows_a_secret_or_a_body(
     step: str,
     statuses: list[str],
 ) -> None:
-    """Also not where the locals of every frame of the package are rendered."""
+    """No log record shows them, with the locals of all of the package's frames."""
     caplog.set_level(logging.DEBUG)
     dedupe = Failing(step, clock) if step else memory(clock)
     await run(WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), dedupe=dedupe, sleep=Pauses()))
@@ -263,7 +263,7 @@ async def test_no_record_shows_a_secret_or_a_body(
 async def test_what_the_api_answers_about_a_bill_is_not_logged(
     sandbox: Sandbox, client: EnkashClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A post that is ahead, an unknown bill, an API that fails: the log names a hash and the reason."""
+    """The log has a hash and the reason for a post ahead, an unknown bill and a failing API."""
     bill = create(sandbox, CONSUMER)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=Handler(), sleep=Pauses())
     await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID))
@@ -279,7 +279,7 @@ async def test_what_the_api_answers_about_a_bill_is_not_logged(
 
 
 async def test_the_frames_of_a_cancelled_request_hold_no_secret(clock: Clock) -> None:
-    """An error tracker may render them."""
+    """An error tracker that renders the frames shows no secret."""
     receiver = WebhookReceiver(VERIFIER, on_bill=Handler(gated=True), dedupe=memory(clock), sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await settle()

@@ -1,4 +1,4 @@
-"""Ten thousand events, each posted twice, to two processes that share Redis, one of which is killed under way."""
+"""Ten thousand events, each posted twice, to two processes that share Redis; one is killed during handling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from servers import Server, running
 from support import SERVER_KINDS, alarm
 
 EVENTS = 10_000
-AT_ONCE = 32  # posts under way
+AT_ONCE = 32  # posts in flight
 LEASE = 2.0  # seconds
 
 _LIMIT = 20.0  # seconds for what takes a fraction of one on a machine that has nothing else to do
@@ -37,13 +37,13 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
 
 
 class Worker:
-    """One receiving process."""
+    """A process that receives posts."""
 
     def __init__(self, process: asyncio.subprocess.Process, notes: Path) -> None:
         self.process, self.notes, self.port = process, notes, 0
 
     def said(self, word: str) -> Counter[str]:
-        """Return how often each bill was begun, or ended; a line that was cut off by the end is not there."""
+        """Return how often each bill was begun or ended, without a line that the kill cut off."""
         lines = self.notes.read_text().split("\n")[:-1] if self.notes.exists() else []
         return Counter(line.partition(" ")[2] for line in lines if line.startswith(f"{word} "))
 
@@ -53,10 +53,10 @@ class Worker:
         return set(self.said("begin") - self.said("end"))
 
     async def kill_at_work(self) -> None:
-        """End it with SIGKILL at a moment when handlers are under way."""
+        """Send SIGKILL while handlers run."""
         async with asyncio.timeout(_LIMIT):
             while True:
-                os.kill(self.process.pid, signal.SIGSTOP)  # so that what is in hand stays so while it is looked at
+                os.kill(self.process.pid, signal.SIGSTOP)  # so that handling stands still while the test looks
                 if self.in_hand:
                     break
                 os.kill(self.process.pid, signal.SIGCONT)
@@ -94,7 +94,7 @@ async def working(server: Server, notes: Path) -> AsyncIterator[Worker]:
 
 
 class Sender:
-    """Posts what is outstanding to any live worker, again where it was not answered with a 2xx.
+    """Posts what is outstanding to any live worker, and again where the answer was no 2xx.
 
     It writes HTTP itself: a client that can do more would take longer than the two workers.
     """
@@ -113,7 +113,7 @@ class Sender:
                 group.create_task(self._send())
 
     async def answers(self, number: int) -> None:
-        """Wait until so many posts were answered with a 2xx."""
+        """Wait until the given number of posts was answered with a 2xx."""
         while self.answered.total() < number:
             await asyncio.sleep(0.005)
 
@@ -160,7 +160,7 @@ async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
 async def test_no_event_is_lost_and_none_handled_twice_save_what_a_killed_process_had_in_hand(
     server: Server, tmp_path: Path
 ) -> None:
-    """Whoever takes over begins anew what was begun and not committed, and nothing else."""
+    """The other process handles again what was begun and not committed, and nothing else."""
     chance = random.Random(5)
     bills = [f"UTIL-{number:05}" for number in range(EVENTS)]
     posts = 2 * bills

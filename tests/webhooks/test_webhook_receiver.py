@@ -1,4 +1,4 @@
-"""From a post to the handler: what each post is answered with, and what the handler is told, how often."""
+"""From a post to the handler: how each post is answered, what the handler is told, and how often."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def clock() -> Clock:
 async def test_the_handler_is_told_what_was_posted_and_what_the_api_says(
     sandbox: Sandbox, client: EnkashClient
 ) -> None:
-    """Both are the same bill, from two sources."""
+    """The event has both bills, the posted one and the API's."""
     handler, bill = Handler(), create(sandbox)
     sandbox.ledger.confirm([bill])
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
@@ -65,7 +65,7 @@ async def test_the_handler_is_told_what_was_posted_and_what_the_api_says(
 
 
 async def test_a_forged_success_is_told_as_what_the_api_says(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Whoever knows the header writes that a pending bill was paid; the API is given some time to agree."""
+    """A forger with the right header posts «paid», and the handler gets the API's pending bill."""
     handler, pauses, bill = Handler(), Pauses(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=pauses)
     assert await receiver.receive(HEADERS, post(sandbox, bill, Stage.PAID)) == 503
@@ -79,7 +79,7 @@ async def test_a_forged_success_is_told_as_what_the_api_says(sandbox: Sandbox, c
 async def test_a_post_that_is_ahead_of_the_api_counts_once_the_api_agrees(
     sandbox: Sandbox, client: EnkashClient
 ) -> None:
-    """When it is posted again, since what was not confirmed was not noted as handled."""
+    """The resend is handled, because an unconfirmed event is not recorded."""
     handler, bill = Handler(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
     body = post(sandbox, bill, Stage.PAID)
@@ -92,7 +92,7 @@ async def test_a_post_that_is_ahead_of_the_api_counts_once_the_api_agrees(
 async def test_what_enkash_says_is_told_once_however_many_posts_lead_to_it(
     sandbox: Sandbox, client: EnkashClient
 ) -> None:
-    """Late posts of earlier steps, an edited date, a reference alone: the bill was paid once."""
+    """Late posts, an edited date and a bare reference all tell one payment, once."""
     handler, bill = Handler(), create(sandbox)
     late = [post(sandbox, bill), post(sandbox, bill, Stage.CONFIRMED)]
     sandbox.ledger.confirm([bill])
@@ -112,7 +112,7 @@ async def test_what_enkash_says_is_told_once_however_many_posts_lead_to_it(
 async def test_a_final_word_that_comes_early_is_not_taken_for_done(
     sandbox: Sandbox, client: EnkashClient, word: str
 ) -> None:
-    """Also the one of EnKash's example, which is no word of its lists."""
+    """The receiver waits for the API, also at the word of EnKash's example."""
     handler, bill = Handler(), create(sandbox)
     early = json.dumps({"utilityEnkashId": bill, "paymentStatus": word, "billpayStatus": word}).encode()
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
@@ -123,7 +123,7 @@ async def test_a_final_word_that_comes_early_is_not_taken_for_done(
 
 
 async def test_a_refund_that_comes_early_is_not_taken_for_done(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The API still says paid."""
+    """The receiver answers 503 so that EnKash posts again, because the API still says paid."""
     handler, bill = Handler(), create(sandbox)
     sandbox.ledger.confirm([bill])
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
@@ -132,7 +132,7 @@ async def test_a_refund_that_comes_early_is_not_taken_for_done(sandbox: Sandbox,
 
 
 async def test_customised_bodies_that_say_different_things_are_different_news() -> None:
-    """Their statuses stand under names that nobody here knows."""
+    """Their statuses have unknown names and still make different keys."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, on_bill=handler)
     for state in ("PENDING", "SUCCESS", "SUCCESS"):
@@ -144,7 +144,7 @@ async def test_customised_bodies_that_say_different_things_are_different_news() 
 
 
 async def test_a_second_failure_with_another_reason_is_news() -> None:
-    """Failed, tried again, failed again, without a date."""
+    """The handler hears of both failures, which have no date."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, on_bill=handler)
     for code in ("E1", "E2", "E2"):
@@ -156,7 +156,7 @@ async def test_a_second_failure_with_another_reason_is_news() -> None:
 async def test_a_post_with_a_reference_alone_wakes_who_waits_for_the_bill(
     sandbox: Sandbox, client: EnkashClient
 ) -> None:
-    """The API knows the id."""
+    """The receiver asks the API for the id, and the notifier wakes the waiting caller."""
     notifier, bill = BillNotifier(), create(sandbox)
     reference = sandbox.ledger.get(bill).reference_id
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=Handler(), notifier=notifier)
@@ -166,7 +166,7 @@ async def test_a_post_with_a_reference_alone_wakes_who_waits_for_the_bill(
 
 
 async def test_an_api_that_lags_a_little_is_waited_for(sandbox: Sandbox, client: EnkashClient) -> None:
-    """So that no resend is needed, which EnKash does not promise."""
+    """The receiver looks again, so that no resend is needed, which EnKash does not promise."""
     handler, bill = Handler(), create(sandbox)
     body, pauses = post(sandbox, bill, Stage.PAID), Pauses(lambda: sandbox.ledger.confirm([bill]))
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=pauses)
@@ -175,7 +175,7 @@ async def test_an_api_that_lags_a_little_is_waited_for(sandbox: Sandbox, client:
 
 
 async def test_a_stale_post_brings_what_the_api_says(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The post says pending and arrives late: the bill was paid."""
+    """A late post says pending, and the handler gets the paid bill."""
     handler, bill = Handler(), create(sandbox)
     body = post(sandbox, bill)
     sandbox.ledger.confirm([bill])
@@ -185,10 +185,10 @@ async def test_a_stale_post_brings_what_the_api_says(sandbox: Sandbox, client: E
     assert (event.posted.outcome, event.bill.outcome) == (Outcome.PENDING, Outcome.PAID)
 
 
-async def test_a_post_about_a_bill_that_enkash_does_not_know_reaches_nobody(
+async def test_a_post_about_a_bill_that_enkash_does_not_know_is_told_to_nobody(
     sandbox: Sandbox, client: EnkashClient
 ) -> None:
-    """It may be another account's, or made up."""
+    """The bill may be another account's, or made up."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, sleep=Pauses())
     assert await receiver.receive(HEADERS, BODY) == 503
@@ -196,7 +196,7 @@ async def test_a_post_about_a_bill_that_enkash_does_not_know_reaches_nobody(
 
 
 async def test_while_the_api_fails_nothing_is_handed_over(sandbox: Sandbox, client: EnkashClient) -> None:
-    """The next post is, when the API answers again."""
+    """The handler gets the next post, when the API answers again."""
     handler, bill = Handler(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
     sandbox.faults.add("bill", FaultKind.SERVER_ERROR)
@@ -205,7 +205,7 @@ async def test_while_the_api_fails_nothing_is_handed_over(sandbox: Sandbox, clie
 
 
 async def test_a_bill_without_an_id_is_asked_for_by_its_reference(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A customised webhook may leave the id out."""
+    """The receiver uses the reference where a customised webhook omits the id."""
     handler, bill = Handler(), create(sandbox)
     reference = sandbox.ledger.get(bill).reference_id
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
@@ -214,7 +214,7 @@ async def test_a_bill_without_an_id_is_asked_for_by_its_reference(sandbox: Sandb
 
 
 async def test_without_a_client_the_post_is_handed_over_as_it_came() -> None:
-    """And is marked as unconfirmed."""
+    """The handler gets the posted bill with the mark that nothing confirmed it."""
     handler = Handler()
     assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(HEADERS, BODY) == 200
     assert [(event.confirmed, event.bill.utility_enkash_id) for event in handler.told] == [(None, "UTIL-1")]
@@ -224,7 +224,7 @@ async def test_without_a_client_the_post_is_handed_over_as_it_came() -> None:
 
 
 async def test_what_was_handled_is_answered_at_once(sandbox: Sandbox, client: EnkashClient) -> None:
-    """Without the handler, and without asking the API."""
+    """The receiver calls neither the handler nor the API."""
     handler, bill = Handler(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
     body = post(sandbox, bill)
@@ -233,7 +233,7 @@ async def test_what_was_handled_is_answered_at_once(sandbox: Sandbox, client: En
 
 
 async def test_the_next_news_of_a_bill_is_another_event(sandbox: Sandbox, client: EnkashClient) -> None:
-    """A bill that was pending was paid."""
+    """The handler hears of a bill that was pending and then paid."""
     handler, bill = Handler(), create(sandbox)
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
     assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
@@ -243,7 +243,7 @@ async def test_the_next_news_of_a_bill_is_another_event(sandbox: Sandbox, client
 
 
 async def test_posts_at_the_same_moment_are_handled_once(clock: Clock) -> None:
-    """Each waits for the one that is under way, and is answered when that has ended, at two workers."""
+    """Each later post waits for the first one's handler, at two workers."""
     handler, dedupe = Handler(gated=True), memory(clock)
     workers = [WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep) for _ in range(2)]
     posts = [asyncio.create_task(workers[n % 2].receive(HEADERS, BODY)) for n in range(6)]
@@ -255,7 +255,7 @@ async def test_posts_at_the_same_moment_are_handled_once(clock: Clock) -> None:
 
 
 async def test_who_waits_takes_over_from_a_handler_that_fails(clock: Clock) -> None:
-    """Its post may be the last that there is."""
+    """The waiting post is handled, because it may be the last one."""
     handler, dedupe = Handler(ValueError("no"), gated=True), memory(clock)
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
     posts = [asyncio.create_task(receiver.receive(HEADERS, BODY)) for _ in range(2)]
@@ -266,7 +266,7 @@ async def test_who_waits_takes_over_from_a_handler_that_fails(clock: Clock) -> N
 
 
 async def test_an_event_of_a_worker_that_died_is_taken_over_when_its_lease_ends(clock: Clock) -> None:
-    """By the post that is waiting; not earlier."""
+    """The waiting post is handled then, and not earlier."""
     handler, dedupe, began = Handler(), memory(clock, lease=30), clock()
     await dedupe.claim(KEY_OF_BODY, "dead")
     receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
@@ -279,7 +279,7 @@ async def test_an_event_of_a_worker_that_died_is_taken_over_when_its_lease_ends(
 
 
 async def test_an_event_that_stays_in_other_hands_is_not_waited_for_for_ever(clock: Clock) -> None:
-    """The other worker lives, and extends its lease: 503 makes the sender come back."""
+    """The other worker extends its lease, and the receiver answers 503 so that the sender comes back."""
     handler, dedupe = Handler(), memory(clock, lease=3)
     key = KEY_OF_BODY
     await dedupe.claim(key, "other")
@@ -297,8 +297,8 @@ async def test_an_event_that_stays_in_other_hands_is_not_waited_for_for_ever(clo
 # --- who waits for a bill ---------------------------------------------------------------------------------------------
 
 
-async def test_whoever_waits_for_a_bill_is_told_of_every_post() -> None:
-    """Also of a duplicate, and of one whose handler fails: the news itself is not believed."""
+async def test_a_caller_who_waits_for_a_bill_is_told_of_every_post() -> None:
+    """The notifier wakes callers for duplicates and failed handlers too; the news is not trusted."""
     notifier = BillNotifier()
     receiver = WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), notifier=notifier)
     with notifier.listen(["UTIL-1"]) as news:
@@ -310,7 +310,7 @@ async def test_whoever_waits_for_a_bill_is_told_of_every_post() -> None:
 
 
 async def test_a_notifier_is_enough() -> None:
-    """No handler, so nothing to claim; a bill that only has a reference wakes nobody."""
+    """The receiver works without a handler and claims nothing; a bare reference wakes no caller."""
     notifier = BillNotifier()
     receiver = WebhookReceiver(VERIFIER, notifier=notifier)
     with notifier.listen(["UTIL-1", ""]) as news:
@@ -322,7 +322,7 @@ async def test_a_notifier_is_enough() -> None:
 
 
 async def test_a_body_may_come_in_pieces() -> None:
-    """Of any size, empty ones too."""
+    """The receiver joins pieces of any size, empty ones included."""
     handler = Handler()
     chunks = Chunks(BODY[:1], b"", BODY[1:50], BODY[50:])
     assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(HEADERS, chunks) == 200
@@ -331,7 +331,7 @@ async def test_a_body_may_come_in_pieces() -> None:
 
 
 async def test_a_body_of_just_the_longest_length_is_read() -> None:
-    """And one byte more is not."""
+    """The receiver refuses one byte more."""
     receiver = WebhookReceiver(VERIFIER, on_bill=Handler())
     padding = b" " * (4096 - len(BODY))
     assert await receiver.receive(HEADERS, Chunks(BODY, padding)) == 200
@@ -340,7 +340,7 @@ async def test_a_body_of_just_the_longest_length_is_read() -> None:
 
 
 async def test_a_body_that_is_too_long_is_read_no_further() -> None:
-    """However much more there would be."""
+    """The receiver stops reading at its limit."""
     chunks = Chunks(*[b" " * 1000] * 500)
     assert await WebhookReceiver(VERIFIER, on_bill=Handler()).receive(HEADERS, chunks) == 413
     assert chunks.read == 5
@@ -348,7 +348,7 @@ async def test_a_body_that_is_too_long_is_read_no_further() -> None:
 
 @pytest.mark.parametrize("headers", [{}, {"X-Webhook-Key": GUESS}, [("X-Webhook-Key", KEY)] * 2])
 async def test_a_stranger_is_refused_before_a_chunk_is_read(headers: Any) -> None:
-    """The header is missing, wrong or repeated."""
+    """The receiver reads nothing where the header is missing, wrong or repeated."""
     handler, chunks = Handler(), Chunks(BODY)
     assert await WebhookReceiver(VERIFIER, on_bill=handler).receive(headers, chunks) == 401
     assert (handler.told, chunks.read) == ([], 0)
@@ -356,7 +356,7 @@ async def test_a_stranger_is_refused_before_a_chunk_is_read(headers: Any) -> Non
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"amount": 1}', b"\xff", b'{"utilityEnkashId": ".."}'])
 async def test_a_body_that_brings_no_news_of_a_bill_is_refused(body: bytes) -> None:
-    """At once, whole or in pieces."""
+    """The receiver refuses it at once, whole or in pieces."""
     handler = Handler()
     receiver = WebhookReceiver(VERIFIER, on_bill=handler)
     assert [await receiver.receive(HEADERS, each) for each in (body, Chunks(body))] == [400, 400]
@@ -364,7 +364,7 @@ async def test_a_body_that_brings_no_news_of_a_bill_is_refused(body: bytes) -> N
 
 
 def test_a_body_that_does_not_come_is_given_up() -> None:
-    """A sender that drips holds nothing for ever; one that takes a while is heard. Here no real time passes."""
+    """The receiver cuts off a dripping sender and waits for a slow one; no real time passes here."""
 
     async def dripping(pause: float) -> AsyncIterator[bytes]:
         for at in range(len(BODY)):
@@ -399,7 +399,7 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
     ],
 )
 def test_an_unusable_argument_is_named(arguments: dict[str, Any], said: str) -> None:
-    """With what to write instead."""
+    """The message names the argument and what to write in its place."""
     good: dict[str, Any] = {"verifier": VERIFIER, "on_bill": print}
     with pytest.raises(ConfigurationError, match=said):
         WebhookReceiver(**(good | arguments))

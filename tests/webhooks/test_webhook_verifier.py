@@ -1,4 +1,4 @@
-"""Who may post: headers that prove it, and secrets that show nowhere."""
+"""Senders prove themselves by headers, and no secret shows anywhere."""
 
 from __future__ import annotations
 
@@ -55,30 +55,30 @@ SHAPES: dict[str, Any] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_headers_are_taken_as_frameworks_give_them(shape: str) -> None:
-    """Names in any case, values as text or bytes."""
+    """The verifier takes names in any case and values as text or bytes."""
     verifier.authenticate(SHAPES[shape])
     assert verifier.verify(SHAPES[shape], SAMPLE).bill.utility_enkash_id == "UTIL-87654321"
 
 
 def test_headers_may_be_read_once() -> None:
-    """A generator of pairs will do."""
+    """The verifier takes a generator of pairs."""
     verifier.authenticate(pair for pair in PAIRS)
 
 
 @pytest.mark.parametrize("value", [NEW, OLD])
 def test_every_accepted_value_is_taken(value: str) -> None:
-    """So that a secret can be changed while posts with either are under way."""
+    """The user can change a secret while posts with either value arrive."""
     verifier.authenticate({"X-Key": value})
 
 
 def test_a_value_that_was_retired_is_refused() -> None:
-    """Rotation has an end."""
+    """The verifier refuses the old secret once its list holds the new one alone."""
     _refused({"X-Key": OLD}, by=WebhookVerifier({"X-Key": [NEW]}))
 
 
 @pytest.mark.parametrize("given", [NEW, NEW.encode(), [NEW], (NEW,), {NEW}, [NEW.encode(), OLD]], ids=repr)
 def test_values_are_configured_as_text_bytes_or_several(given: Any) -> None:
-    """One value needs no list."""
+    """The verifier takes one value, in text or bytes, or a collection of them."""
     WebhookVerifier({"x-key": given}).authenticate({"X-KEY": NEW})
 
 
@@ -91,22 +91,22 @@ DECODED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("way", DECODED)
-def test_a_secret_beyond_ascii_is_recognised_however_it_was_decoded(way: str) -> None:
+@pytest.mark.parametrize("form", DECODED)
+def test_a_secret_beyond_ascii_is_recognised_however_it_was_decoded(form: str) -> None:
     """aiohttp decodes headers as UTF-8 with surrogates, Starlette and Django as Latin-1."""
-    pairs: Any = [(b"x-key" if way == "bytes" else "x-key", DECODED[way])]
+    pairs: Any = [(b"x-key" if form == "bytes" else "x-key", DECODED[form])]
     WebhookVerifier({"X-Key": ACCENTED}).authenticate(pairs)
 
 
 @pytest.mark.parametrize("received", [b"cl\xe9", "clé", "cl\udce9"], ids=["bytes", "Latin-1", "surrogates"])
 def test_a_secret_in_latin_1_is_configured_as_bytes(received: Any) -> None:
-    """Those that come over the wire."""
+    """The verifier compares the bytes that arrive."""
     WebhookVerifier({"X-Key": b"cl\xe9"}).authenticate([("X-Key", received)])
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1).filter(lambda s: s == s.strip()))
 def test_any_secret_that_can_be_sent_is_recognised(secret: str) -> None:
-    """And another one is not."""
+    """The verifier accepts the secret as bytes and as text and refuses a longer one."""
     by = WebhookVerifier({"X-Key": secret})
     by.authenticate({b"X-Key": secret.encode()})
     by.authenticate({"X-Key": secret})
@@ -155,7 +155,7 @@ WRONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_wrong_header_is_refused(kind: str) -> None:
-    """The error names the header, and no value of anybody's."""
+    """The error names the header and shows no value, neither sent nor expected."""
     error = _refused(WRONG[kind])
     assert error.header == "X-Key"
     assert str(error) == "a post was refused: the header X-Key is missing, repeated or wrong"
@@ -174,7 +174,7 @@ def test_a_wrong_header_is_refused(kind: str) -> None:
     ],
 )
 def test_every_configured_header_has_to_be_right(headers: Any, named: str) -> None:
-    """And a value counts under its own name alone."""
+    """The verifier accepts a value under its own header's name alone."""
     two.authenticate({"x-tenant": TENANT, "X-Key": OLD})
     assert _refused(headers, by=two).header == named
 
@@ -182,13 +182,13 @@ def test_every_configured_header_has_to_be_right(headers: Any, named: str) -> No
 @given(st.text() | st.binary())
 @example(NEW[1:])
 def test_nothing_but_an_accepted_value_is_taken(value: str | bytes) -> None:
-    """Whatever it is, it is refused and not a crash."""
+    """The verifier refuses any other value and raises nothing else."""
     _refused([("X-Key", value)])
 
 
 @pytest.mark.parametrize("headers", [None, 7, "X-Key", ["X-Key"], [("X-Key", NEW, 1)], [7]], ids=repr)
 def test_headers_that_are_no_headers_are_a_mistake_of_the_caller(headers: Any) -> None:
-    """Not of whoever posted: an alarm about a forger would be false."""
+    """The error blames the caller, because an alarm about a forger would be false."""
     with pytest.raises(InvalidRequestError, match="headers must be a mapping of names to values, or pairs"):
         verifier.verify(headers, SAMPLE)
     with pytest.raises(InvalidRequestError, match="headers must be a mapping of names to values, or pairs"):
@@ -197,12 +197,12 @@ def test_headers_that_are_no_headers_are_a_mistake_of_the_caller(headers: Any) -
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b" " * (MEBIBYTE + 1), SAMPLE])
 def test_who_may_not_post_learns_nothing_about_the_body(body: bytes) -> None:
-    """One answer, whatever the body is."""
+    """The answer is the same for every body."""
     assert str(_refused({"X-Key": "guess"}, body)) == str(_refused({}, SAMPLE))
 
 
 def test_the_body_of_a_stranger_is_not_looked_at() -> None:
-    """Not even its type or its length."""
+    """The verifier checks neither its type nor its length."""
 
     class Untouchable:
         def __getattribute__(self, name: str) -> Any:
@@ -212,7 +212,7 @@ def test_the_body_of_a_stranger_is_not_looked_at() -> None:
 
 
 def test_reshape_is_not_called_for_a_stranger() -> None:
-    """The function of the user sees what is proven alone."""
+    """The user's function gets bodies of proven senders alone."""
     seen: list[Any] = []
 
     def reshape(document: Any) -> Any:
@@ -265,7 +265,7 @@ UNUSABLE: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("kind", UNUSABLE)
 def test_a_verifier_that_would_let_everybody_or_nobody_in_is_not_built(kind: str) -> None:
-    """What is wrong is said, without any value."""
+    """The error says what is wrong and shows no value."""
     headers, said = UNUSABLE[kind]
     with pytest.raises(ConfigurationError, match=said) as caught:
         WebhookVerifier(headers)
@@ -274,14 +274,14 @@ def test_a_verifier_that_would_let_everybody_or_nobody_in_is_not_built(kind: str
 
 @pytest.mark.parametrize("max_body", [0, -1, True, 1.5, "1", None], ids=repr)
 def test_a_limit_that_is_none_is_refused(max_body: Any) -> None:
-    """Zero would refuse every post, and None is not «no limit»."""
+    """Zero would refuse every post, and None does not mean «no limit»."""
     with pytest.raises(ConfigurationError, match="max_body must be an int of at least 1 byte") as caught:
         WebhookVerifier(HEADERS, max_body=max_body)
     _assert_clean(shown(caught.value))
 
 
 def test_a_reshape_that_cannot_be_called_is_refused() -> None:
-    """At once, and not with the first post."""
+    """The constructor raises, where the first post would otherwise fail."""
     with pytest.raises(ConfigurationError, match="reshape must be a function") as caught:
         WebhookVerifier(HEADERS, reshape={})  # type: ignore[arg-type]  # what is refused
     _assert_clean(shown(caught.value))
@@ -296,13 +296,13 @@ def _assert_clean(text: str, *more: str) -> None:
 
 
 def test_a_verifier_shows_names_and_no_values() -> None:
-    """Neither in its repr nor in anything that it keeps."""
+    """Neither its repr nor its attributes hold a value."""
     assert repr(two) == "WebhookVerifier(accepted values: X-Key: 2, X-Tenant: 1)"
     _assert_clean(repr(vars(two)) + repr(vars(verifier)))
 
 
 def test_a_verifier_keeps_hashes_that_no_table_lists() -> None:
-    """Two verifiers of one secret keep nothing in common."""
+    """Two verifiers of one secret keep different salted hashes."""
     kept = [{*by._accepted["x-key"][1]} for by in (verifier, two)]
     assert not kept[0] & kept[1]
 
@@ -322,7 +322,7 @@ def test_a_verifier_keeps_hashes_that_no_table_lists() -> None:
     ],
 )
 def test_no_error_shows_a_value(headers: Any, body: Any) -> None:
-    """Neither of a header nor of the body, in the message, the attributes, a pickle, or the locals of a frame."""
+    """No value of header or body is in the message, attributes, pickle or frames."""
     with pytest.raises(EnkashError) as caught:
         verifier.verify(headers, body)
     _assert_clean(shown(caught.value), *_said_in(SAMPLE), "guess-7261")
@@ -338,14 +338,14 @@ def _said_in(body: bytes) -> Iterable[str]:
 
 
 def test_an_event_shows_no_personal_data() -> None:
-    """Its repr may go into a log."""
+    """The event hides personal data in its repr, which may be logged."""
     text = repr(verifier.verify(HEADERS, SAMPLE.replace(b'"remarks"', b'"Asha":"Asha Sample","remarks"')))
     assert "UTIL-87654321" in text
     _assert_clean(text, "CN123456789", "Asha Sample")
 
 
 def test_reading_a_post_twice_gives_the_same_event() -> None:
-    """Events are values, and another verifier gives the same."""
+    """Two verifiers read equal events from one post."""
     event = verifier.verify(HEADERS, SAMPLE)
     assert isinstance(event, BillEvent)
     assert event == two.verify({**HEADERS, "X-Tenant": TENANT}, SAMPLE)

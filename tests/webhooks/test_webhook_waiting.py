@@ -19,7 +19,7 @@ NEVER = PollPolicy(first=3600, longest=3600)
 
 
 async def test_a_bill_goes_from_creation_to_settled_without_polling() -> None:
-    """The next look is an hour away; what looks is woken by the posts of the sandbox, each of which comes twice."""
+    """The sandbox's doubled posts wake the waiting caller, whose next look is an hour away."""
     notifier = BillNotifier()
     receiver = WebhookReceiver(WebhookVerifier(KEY), notifier=notifier)
     with alarm(60):

@@ -1,4 +1,4 @@
-"""A worker process that receives posts over HTTP, notes what its handler does, and ends when the test hangs up.
+"""A worker process that receives posts over HTTP, records its handler's work, and ends when the test hangs up.
 
 `python workers.py <URL of Redis> <seconds of lease> <file for notes>` prints the port that it listens on.
 """
@@ -25,7 +25,7 @@ _PATIENCE = 5.0  # seconds for a reply of Redis: on a busy machine, 0.5 would no
 
 
 class OnFile:
-    """A handler that notes each beginning and each end in a file, whatever becomes of its process."""
+    """A handler that writes each beginning and end to a file, which survives a kill of its process."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
