@@ -6,22 +6,17 @@ import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
-import attrs
-
+from enkash_async._calls import custom
 from enkash_async._environment import Environment
 from enkash_async._flow.poller import Poller
 from enkash_async._http.login import PasswordGrant
 from enkash_async._http.pipeline import Pipeline
 from enkash_async._http.transport import Transport
 from enkash_async._money.settle import Settling
-from enkash_async._support import checks
 from enkash_async._support.urls import checked_base_url
-from enkash_async._wire.envelope import personal_values
-from enkash_async._wire.operation import Effect, Operation, Request, json_request
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
-from enkash_async.errors import ConfigurationError, InvalidRequestError
+from enkash_async.errors import ConfigurationError
 from enkash_async.resources.billers import Billers
 from enkash_async.resources.bills import Bills
 from enkash_async.resources.payments import Payments
@@ -34,9 +29,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["EnkashClient"]
-
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-_READING = frozenset({"GET", "HEAD"})
 
 
 class EnkashClient:
@@ -216,23 +208,7 @@ class EnkashClient:
             OutcomeUnknownError: A call other than GET and HEAD ended unclearly.
             EnkashError: See the tree in `enkash_async.errors`.
         """
-        verb = method.upper() if isinstance(method, str) else ""
-        if verb not in _METHODS:
-            raise InvalidRequestError(f"method must be one of {', '.join(sorted(_METHODS))}")
-        if not segments:
-            raise InvalidRequestError("name the parts of the path: client.request('GET', 'api', 'v0', 'webhook-data')")
-        to = "".join("/" + quote(checks.identifier(part, "a path segment"), safe="") for part in segments)
-        query = _query(params)
-        document = checks.wire(json, "json")
-        request = Request(method=verb, path=to) if document is None else json_request(verb, to, document)
-        operation = Operation(
-            name=f"request {verb}",
-            request=attrs.evolve(request, query=query),
-            result=object,
-            effect=Effect.READ if verb in _READING else Effect.WRITES,
-            sensitive=tuple(personal_values(document)),
-        )
-        return await self._send(operation)
+        return await self._send(custom.request(method, segments, params=params, json=json))
 
     async def aclose(self) -> None:
         """Close what this client opened, its session and its own provider; a second call does nothing."""
@@ -247,16 +223,3 @@ class EnkashClient:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-def _query(params: Mapping[str, str | int] | None) -> tuple[tuple[str, str], ...]:
-    if params is None:
-        return ()
-    if not isinstance(params, Mapping):
-        raise InvalidRequestError(f"params must be a mapping of names to values, not {type(params).__name__}")
-    found = []
-    for name, value in params.items():
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise InvalidRequestError(f"params[{name!r}] must be a str or an int, not {type(value).__name__}")
-        found.append((checks.text(name, "a name in params"), str(checks.wire(value, f"params[{name!r}]"))))
-    return tuple(found)

@@ -26,8 +26,8 @@ settings.load_profile("house")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# pytest-asyncio asks for the current loop before its first test. Up to Python 3.13 that call makes a loop where there is
-# none yet; `asyncio.run` in a later test drops it unclosed, and the test during which it is collected fails.
+# pytest-asyncio asks for the current loop before its first test. Up to Python 3.13 that call makes a loop where
+# there is none yet; `asyncio.run` in a later test drops it unclosed, and the test during which it is collected fails.
 asyncio.set_event_loop(None)
 
 #: Modules whose tests start many processes or check durations.

@@ -10,12 +10,22 @@ from typing import Any
 import attrs
 
 from enkash_async._support import checks
-from enkash_async._wire.operation import Effect, Operation, json_request, path
+from enkash_async._wire.operation import Effect, Operation, Request, json_request, path
 from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models import Bill, Circle, FetchedBill
 
-__all__ = ["Create", "Wanted", "biller_words", "create", "create_from_fetch", "due_amount", "fetch_current"]
+__all__ = [
+    "Create",
+    "Wanted",
+    "biller_words",
+    "create",
+    "create_from_fetch",
+    "due_amount",
+    "fetch_current",
+    "get",
+    "get_by_reference",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -64,10 +74,10 @@ def fetch_current(
     inputs = checks.bill_params(params)
     body = {
         "billerId": checks.biller_id(biller_id),
-        "circle": _optional_text(circle, "circle"),
+        "circle": checks.optional(checks.text, circle, "circle"),
         "billParams": inputs,
-        "remarks": _optional_text(remarks, "remarks"),
-        "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
+        "remarks": checks.optional(checks.text, remarks, "remarks"),
+        "keyContactEmail": checks.optional(checks.text, key_contact_email, "key_contact_email"),
     }
     return Operation(
         name="bills.fetch_current",
@@ -97,6 +107,7 @@ def create_from_fetch(
     Raises:
         InvalidRequestError: The arguments are wrong, or nothing payable was fetched.
     """
+    reference = checks.identifier(reference_id, "reference_id")
     if not isinstance(fetched, FetchedBill):
         raise InvalidRequestError(f"fetched must be what fetch_current returned, not {type(fetched).__name__}")
     net = due_amount(fetched)
@@ -107,7 +118,7 @@ def create_from_fetch(
     due = checks.amount(net if amount is None else amount, "amount")
     company_biller_id = checks.text(fetched.company_biller_id, "fetched.company_biller_id")
     body = {
-        "referenceId": reference_id,
+        "referenceId": reference,
         "companyBillerId": company_biller_id,
         "billNetAmount": due,
         # EnKash wants this one always; a biller that names a net amount alone means the same by it.
@@ -125,7 +136,7 @@ def create_from_fetch(
         "billId": fetched.bill_id,
     }
     wanted = Wanted(
-        reference_id=reference_id,
+        reference_id=reference,
         biller_id=fetched.biller_id,
         consumer_number=fetched.consumer_number,
         company_biller_id=company_biller_id,
@@ -156,25 +167,50 @@ def create(
     Raises:
         InvalidRequestError: The arguments are wrong.
     """
+    reference = checks.identifier(reference_id, "reference_id")
     inputs = checks.bill_params(params)
-    amount = None if bill_amount is None else checks.amount(bill_amount, "bill_amount")
+    amount = checks.optional(checks.amount, bill_amount, "bill_amount")
     body = {
-        "referenceId": reference_id,
+        "referenceId": reference,
         "billerId": checks.biller_id(biller_id),
-        "circle": _optional_text(circle, "circle"),
+        "circle": checks.optional(checks.text, circle, "circle"),
         "billParams": inputs,
         "billAmount": amount,
-        "billDate": None if bill_date is None else checks.day(bill_date, "bill_date"),
-        "billDueDate": None if bill_due_date is None else checks.day(bill_due_date, "bill_due_date"),
-        "remarks": _optional_text(remarks, "remarks"),
-        "keyContactEmail": _optional_text(key_contact_email, "key_contact_email"),
-        "name": _optional_text(name, "name"),
-        "email": _optional_text(email, "email"),
+        "billDate": checks.optional(checks.day, bill_date, "bill_date"),
+        "billDueDate": checks.optional(checks.day, bill_due_date, "bill_due_date"),
+        "remarks": checks.optional(checks.text, remarks, "remarks"),
+        "keyContactEmail": checks.optional(checks.text, key_contact_email, "key_contact_email"),
+        "name": checks.optional(checks.text, name, "name"),
+        "email": checks.optional(checks.text, email, "email"),
     }
     further = _further(extra, body)
     sensitive = (*inputs.values(), *(word for word in further.values() if isinstance(word, str)))
-    wanted = Wanted(reference_id=reference_id, biller_id=biller_id, consumer_number=inputs["cn"], amount=amount)
+    wanted = Wanted(reference_id=reference, biller_id=biller_id, consumer_number=inputs["cn"], amount=amount)
     return _create("bills.create", routes.add_bill, {**body, **further}, wanted, sensitive)
+
+
+def get(routes: Routes, utility_enkash_id: str) -> Operation[Bill]:
+    """Return *Get Utility Bill Status* (api-10664797).
+
+    Raises:
+        InvalidRequestError: The id cannot stand in a path.
+    """
+    wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
+    return _reading("bills.get", path(routes.bill, utilityEnkashId=wanted))
+
+
+def get_by_reference(routes: Routes, reference_id: str) -> Operation[Bill]:
+    """Return *Get Utility Bill By Reference ID* (api-10664801).
+
+    Raises:
+        InvalidRequestError: The reference cannot stand in a path.
+    """
+    wanted = checks.identifier(reference_id, "reference_id")
+    return _reading("bills.get_by_reference", path(routes.bill_by_reference, referenceId=wanted))
+
+
+def _reading(name: str, to: str) -> Operation[Bill]:
+    return Operation(name=name, request=Request(method="GET", path=to), result=Bill, effect=Effect.READ)
 
 
 def _create(name: str, route: str, body: Mapping[str, Any], wanted: Wanted, sensitive: tuple[str, ...]) -> Create:
@@ -187,10 +223,6 @@ def _create(name: str, route: str, body: Mapping[str, Any], wanted: Wanted, sens
         sensitive=sensitive,
     )
     return Create(operation, wanted)
-
-
-def _optional_text(value: str | None, where: str) -> str | None:
-    return None if value is None else str(checks.text(value, where))
 
 
 def _further(extra: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,11 +33,11 @@ def _params(value: Mapping[str, str | int]) -> dict[str, str]:
 
 
 def _amount(value: Decimal | int | None) -> Decimal | None:
-    return None if value is None else checks.amount(value, "bill_amount")
+    return checks.optional(checks.amount, value, "bill_amount")
 
 
 def _reference(value: str | None) -> str | None:
-    return None if value is None else checks.identifier(value, "reference_id")
+    return checks.optional(checks.identifier, value, "reference_id")
 
 
 def _fetched(_: BillRequest, __: attrs.Attribute[Any], value: object) -> None:

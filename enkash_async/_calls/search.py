@@ -1,44 +1,74 @@
-"""The filter of a search as EnKash's request body."""
+"""The search for bills as a value: a filter as EnKash's request body, and the call for one page."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from enkash_async._support import checks
+from enkash_async._wire.operation import Effect, Operation, json_request, path
+from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
-from enkash_async.models import BillFilter
+from enkash_async.models import Bill, BillFilter
 from enkash_async.models.base import camel
 
-__all__ = ["consumers", "search_body"]
+__all__ = ["FORMS", "search_body", "search_page"]
 
 
-def consumers(bill_filter: BillFilter) -> tuple[str, ...]:
-    """Return the consumer numbers of a filter, which no error may repeat."""
-    numbers = bill_filter.consumer_numbers or ()
-    return (*numbers, bill_filter.consumer_number) if bill_filter.consumer_number is not None else tuple(numbers)
+def _any_amount(value: object, where: str) -> Any:
+    return checks.amount(value, where, least=None)
+
+
+#: What makes the JSON form of a filter's field, by the form that the field's metadata name.
+FORMS: Mapping[str, Callable[[object, str], Any]] = {
+    "text": checks.text,
+    "texts": checks.texts,
+    "amount": _any_amount,
+    "day": checks.day,
+}
+
+
+def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: int) -> Operation[list[Bill]]:
+    """Return *Fetch Bulk Bill Details* (api-10664799) for one page.
+
+    Args:
+        routes: The path of every operation.
+        bill_filter: What a bill must match.
+        offset: Bills before this page.
+        limit: Bills on this page, at most.
+
+    Raises:
+        InvalidRequestError: A value of the filter cannot be sent.
+    """
+    body = {**search_body(bill_filter), "offset": offset, "limit": limit}
+    return Operation(
+        name="bills.search",
+        request=json_request("POST", path(routes.search_bills), body),
+        result=list[Bill],
+        effect=Effect.READ,
+        sensitive=_consumers(bill_filter),
+    )
 
 
 def search_body(bill_filter: BillFilter) -> dict[str, Any]:
-    """Return the filter as EnKash's members, with nothing for what is not set."""
+    """Return the filter as EnKash's members, with nothing for what is not set.
+
+    Raises:
+        InvalidRequestError: A value cannot be sent.
+    """
     if not isinstance(bill_filter, BillFilter):
         raise InvalidRequestError(f"search takes a BillFilter(...), not {type(bill_filter).__name__}")
     body: dict[str, Any] = {}
     for field in attrs.fields(BillFilter):
         value = getattr(bill_filter, field.name)
-        if value is None:
-            continue
-        body[camel(field.name)] = _filter_value(str(field.type), value, f"BillFilter.{field.name}")
+        if value is not None:
+            body[camel(field.name)] = FORMS[field.metadata["form"]](value, f"BillFilter.{field.name}")
     return body
 
 
-def _filter_value(kind: str, value: object, where: str) -> Any:
-    """Return one field of a filter in its JSON form, by the type that the class declares for it."""
-    if kind.startswith("Sequence"):
-        return [str(word) for word in checks.texts(value, where)]
-    if kind.startswith("Decimal"):
-        return checks.amount(value, where, least=None)
-    if kind.startswith("date"):
-        return checks.day(value, where)
-    return str(checks.text(value, where))
+def _consumers(bill_filter: BillFilter) -> tuple[str, ...]:
+    """Return the consumer numbers of a filter, which no error may repeat."""
+    numbers = bill_filter.consumer_numbers or ()
+    return (*numbers, bill_filter.consumer_number) if bill_filter.consumer_number is not None else tuple(numbers)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
+from enkash_async._calls.payments import LARGEST_CALL
 from enkash_async._flow.jobs import Collected, Progress, Source, items_of
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.in_flight import InFlight
@@ -26,7 +27,6 @@ __all__ = ["Chunk", "ConfirmResult", "Confirming"]
 
 Put: TypeAlias = Callable[[Sequence[str]], Awaitable[EnkashError | None]]
 
-_LARGEST_CALL = 1000  # ids; EnKash's limit for one approval call
 # Refusals of a chunk in a row, with nothing accepted in between, after which the rest is not tried in smaller parts:
 # enough to find one bad bill among 1,000 by halving, and far from asking EnKash about each of them.
 _MOST_REFUSALS = 16
@@ -253,7 +253,7 @@ class Confirming:
             async for given in items_of(ids):
                 index += 1
                 self._take(given, index, portion)
-                if len(portion.places) == _LARGEST_CALL:
+                if len(portion.places) == LARGEST_CALL:
                     yield portion
                     portion = _Portion()
         except Exception:

@@ -7,13 +7,13 @@ from typing import TypeVar
 
 import attrs
 
-from enkash_async._calls.search import consumers, search_body
+from enkash_async._calls import bills as calls
+from enkash_async._calls.search import search_page
 from enkash_async._flow.deadline import Deadline
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.pager import AsyncPager
 from enkash_async._flow.verdicts import Lasts, judge
-from enkash_async._support import checks
-from enkash_async._wire.operation import Effect, Operation, Request, Send, json_request, path
+from enkash_async._wire.operation import Send
 from enkash_async.config import Routes
 from enkash_async.errors import (
     EnkashError,
@@ -53,9 +53,8 @@ class Reads:
             InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
             NotFoundError: EnKash knows no such bill.
         """
-        wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-        bill = await self._send(_reading("bills.get", path(self._routes.bill, utilityEnkashId=wanted)))
-        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=wanted)
+        bill = await self._send(calls.get(self._routes, utility_enkash_id))
+        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
         """Return a bill by your own id.
@@ -67,10 +66,8 @@ class Reads:
             NotFoundError: EnKash knows no such bill. Right after an unclear create this proves nothing: the request
                 may still be on its way.
         """
-        wanted = checks.identifier(reference_id, "reference_id")
-        to = path(self._routes.bill_by_reference, referenceId=wanted)
-        bill = await self._send(_reading("bills.get_by_reference", to))
-        return bill if bill.reference_id else attrs.evolve(bill, reference_id=wanted)
+        bill = await self._send(calls.get_by_reference(self._routes, reference_id))
+        return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
     async def find_by_reference(self, reference_id: str) -> Bill | None:
         """Return a bill by your own id, or None where EnKash says «No utility payment found».
@@ -109,7 +106,7 @@ class Reads:
         """
         if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= _LARGEST_PAGE:
             raise InvalidRequestError(f"page_size must be an int from 1 to {_LARGEST_PAGE}")
-        search_body(bill_filter)  # what is wrong with it is said now, not at the first item
+        search_page(self._routes, bill_filter, offset=0, limit=page_size)  # refuses a wrong filter now
 
         async def fetch(offset: int, limit: int) -> list[Bill]:
             return await self._page(bill_filter, offset, limit)
@@ -117,14 +114,7 @@ class Reads:
         return AsyncPager(fetch, page_size=page_size, key=lambda bill: bill.utility_enkash_id or None)
 
     async def _page(self, bill_filter: BillFilter, offset: int, limit: int) -> list[Bill]:
-        body = {**search_body(bill_filter), "offset": offset, "limit": limit}
-        operation = Operation(
-            name="bills.search",
-            request=json_request("POST", path(self._routes.search_bills), body),
-            result=list[Bill],
-            effect=Effect.READ,
-            sensitive=consumers(bill_filter),
-        )
+        operation = search_page(self._routes, bill_filter, offset=offset, limit=limit)
         try:
             return await self._send(operation)
         except NotFoundError as problem:
@@ -189,10 +179,6 @@ class Reads:
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}
-
-
-def _reading(name: str, to: str) -> Operation[Bill]:
-    return Operation(name=name, request=Request(method="GET", path=to), result=Bill, effect=Effect.READ)
 
 
 async def _batches(ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:

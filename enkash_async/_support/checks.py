@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from enkash_async.errors import InvalidRequestError
 
@@ -23,11 +23,14 @@ __all__ = [
     "identifier",
     "identifiers",
     "is_loopback",
+    "optional",
     "remarks",
     "text",
     "texts",
     "wire",
 ]
+
+T = TypeVar("T")
 
 #: India Standard Time; EnKash names no zone, so this one is an assumption, made everywhere in the same way.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -44,15 +47,20 @@ def _wrong(message: str) -> NoReturn:
     raise InvalidRequestError(message)
 
 
+def optional(check: Callable[[object, str], T], value: object, where: str) -> T | None:
+    """Return an argument as its check returns it, or None where the caller left it out."""
+    return None if value is None else check(value, where)
+
+
 def text(value: object, where: str) -> str:
-    """Return a string that has something in it and can be sent as UTF-8."""
+    """Return a plain string that has something in it and can be sent as UTF-8."""
     if not isinstance(value, str):
         _wrong(f"{where} must be a str, not {type(value).__name__}")
     if not value.strip():
         _wrong(f"{where} is empty; leave it out or give it a value")
     if not _encodable(value):
         _wrong(f"{where} holds half of a surrogate pair, which cannot be sent as UTF-8")
-    return value
+    return str.__str__(value)  # the word of an enum, for which `str()` may return `Kind.CN`
 
 
 def identifier(value: object, where: str) -> str:
@@ -114,12 +122,12 @@ def day(value: object, where: str) -> str:
     return value.isoformat()
 
 
-def remarks(value: object) -> str:
+def remarks(value: object, where: str = "remarks") -> str:
     """Return remarks that the approval call accepts."""
-    found = text(value, "remarks")
+    found = text(value, where)
     if not _REMARKS.fullmatch(found):
         _wrong(
-            "remarks may hold 1 to 255 letters, digits, spaces and , @ # $ % ^ & * + : ; ? ! ( ) - _ \" ' `"
+            f"{where} may hold 1 to 255 letters, digits, spaces and , @ # $ % ^ & * + : ; ? ! ( ) - _ \" ' `"
             " but no full stop, slash, line break or accented letter"
         )
     return found
@@ -221,4 +229,4 @@ def is_loopback(host: str) -> bool:
 
 
 def _encodable(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

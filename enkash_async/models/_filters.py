@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Any, Literal
 
 import attrs
 
 from enkash_async.models._enums import ApprovalStatus, BillerType, BillPayStatus, PaymentStatus
 
 __all__ = ["BillFilter"]
+
+
+def _sent(form: Literal["text", "texts", "amount", "day"], *, repr: bool = True) -> Any:  # noqa: A002 (as in attrs)
+    """Return a field that is left out unless set; `form` names its JSON form, which `_calls/search.py` makes."""
+    return attrs.field(default=None, repr=repr, metadata={"form": form})
 
 
 @attrs.frozen(kw_only=True)
@@ -30,36 +36,36 @@ class BillFilter:
         bill_reference_id: Bharat Connect's reference, not your own.
     """
 
-    utility_enkash_ids: Sequence[str] | None = None
-    amount_range_start: Decimal | int | None = None
-    amount_range_end: Decimal | int | None = None
-    consumer_number: str | None = attrs.field(default=None, repr=False)
-    consumer_numbers: Sequence[str] | None = attrs.field(default=None, repr=False)
-    biller_type: BillerType | str | None = None
-    biller_name: str | None = None
-    payment_status: PaymentStatus | str | None = None
-    payment_start_date: date | None = None
-    payment_end_date: date | None = None
-    created_date_from: date | None = None
-    created_date_to: date | None = None
-    bill_due_date_from: date | None = None
-    bill_due_date_to: date | None = None
-    billpay_status: BillPayStatus | str | None = None
-    statuses: Sequence[PaymentStatus | str] | None = None
-    billpay_date_from: date | None = None
-    billpay_date_to: date | None = None
-    refund_date_from: date | None = None
-    refund_date_to: date | None = None
-    bill_pay_statuses: Sequence[BillPayStatus | str] | None = None
-    bill_reference_id: str | None = None
-    company_name: str | None = None
-    company_id: str | None = None
-    utility_enkash_id: str | None = None
-    maker_user: str | None = None
-    checker_user: str | None = None
-    company_biller_ids: Sequence[str] | None = None
-    bill_number: str | None = None
-    approval_status: ApprovalStatus | str | None = None
-    service_provider: str | None = None
-    payout_start_date: date | None = None
-    payout_end_date: date | None = None
+    utility_enkash_ids: Sequence[str] | None = _sent("texts")
+    amount_range_start: Decimal | int | None = _sent("amount")
+    amount_range_end: Decimal | int | None = _sent("amount")
+    consumer_number: str | None = _sent("text", repr=False)
+    consumer_numbers: Sequence[str] | None = _sent("texts", repr=False)
+    biller_type: BillerType | str | None = _sent("text")
+    biller_name: str | None = _sent("text")
+    payment_status: PaymentStatus | str | None = _sent("text")
+    payment_start_date: date | None = _sent("day")
+    payment_end_date: date | None = _sent("day")
+    created_date_from: date | None = _sent("day")
+    created_date_to: date | None = _sent("day")
+    bill_due_date_from: date | None = _sent("day")
+    bill_due_date_to: date | None = _sent("day")
+    billpay_status: BillPayStatus | str | None = _sent("text")
+    statuses: Sequence[PaymentStatus | str] | None = _sent("texts")
+    billpay_date_from: date | None = _sent("day")
+    billpay_date_to: date | None = _sent("day")
+    refund_date_from: date | None = _sent("day")
+    refund_date_to: date | None = _sent("day")
+    bill_pay_statuses: Sequence[BillPayStatus | str] | None = _sent("texts")
+    bill_reference_id: str | None = _sent("text")
+    company_name: str | None = _sent("text")
+    company_id: str | None = _sent("text")
+    utility_enkash_id: str | None = _sent("text")
+    maker_user: str | None = _sent("text")
+    checker_user: str | None = _sent("text")
+    company_biller_ids: Sequence[str] | None = _sent("texts")
+    bill_number: str | None = _sent("text")
+    approval_status: ApprovalStatus | str | None = _sent("text")
+    service_provider: str | None = _sent("text")
+    payout_start_date: date | None = _sent("day")
+    payout_end_date: date | None = _sent("day")

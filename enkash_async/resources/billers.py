@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 
+from enkash_async._calls import billers as calls
 from enkash_async._flow.pager import AsyncPager
-from enkash_async._support.checks import text
-from enkash_async._wire.operation import Effect, Operation, Request, Send, path
+from enkash_async._wire.operation import Send
 from enkash_async.config import Routes
 from enkash_async.models import Biller, BillerCategory
 
@@ -34,13 +34,7 @@ class Billers:
         Raises:
             EnkashError: See the tree in `enkash_async.errors`.
         """
-        operation = Operation(
-            name="billers.list_categories",
-            request=Request(method="GET", path=path(self._routes.biller_categories)),
-            result=builtins.list[BillerCategory],
-            effect=Effect.READ,
-        )
-        return await self._send(operation)
+        return await self._send(calls.list_categories(self._routes))
 
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
         """Return the billers, of one category or all, as a pager; nothing is sent before you iterate.
@@ -57,16 +51,9 @@ class Billers:
             InvalidRequestError: The category is empty.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
-        wanted = () if category is None else (("category", str(text(category, "category"))),)
+        calls.list_page(self._routes, category, offset=0, limit=_PAGE_SIZE)  # refuses a wrong category now
 
         async def fetch(offset: int, limit: int) -> builtins.list[Biller]:
-            query = (*wanted, ("offset", str(offset)), ("limit", str(limit)))
-            operation = Operation(
-                name="billers.list",
-                request=Request(method="GET", path=path(self._routes.billers), query=query),
-                result=builtins.list[Biller],
-                effect=Effect.READ,
-            )
-            return await self._send(operation)
+            return await self._send(calls.list_page(self._routes, category, offset=offset, limit=limit))
 
         return AsyncPager(fetch, page_size=_PAGE_SIZE, key=lambda biller: biller.biller_id or None)

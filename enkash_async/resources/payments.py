@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from enkash_async._calls import payments as calls
 from enkash_async._flow.jobs import (
     OnProgress,
     Progress,
@@ -22,15 +23,13 @@ from enkash_async._money.in_flight import InFlight
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._support import checks
-from enkash_async._wire.operation import Effect, Operation, Send, json_request, path
+from enkash_async._wire.operation import Send
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
 from enkash_async.config import Routes, SettlePolicy
-from enkash_async.errors import EnkashError, InvalidRequestError
+from enkash_async.errors import EnkashError
 from enkash_async.models import Bill, PaymentInitiation, PaymentType
 
 __all__ = ["Payments"]
-
-_APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
 
 
 class Payments:
@@ -106,7 +105,7 @@ class Payments:
             BulkError: The generator failed; `result` has what became of the ids before.
             EnkashError: 1,000 bills or fewer, and none of them was confirmed: the failure.
         """
-        note = None if remarks is None else checks.remarks(remarks)
+        note = checks.optional(checks.remarks, remarks, "remarks")
         checks.flag(check_first, "check_first")
         hands = checked_concurrency(concurrency)
         checked_source(ids, "ids")
@@ -150,14 +149,7 @@ class Payments:
         return _sorted_by_state(await self._settling.confirmations(wanted, policy))
 
     async def _put(self, ids: Sequence[str], remarks: str | None) -> EnkashError | None:
-        body = checks.dropped_none({"utilityPaymentIds": list(ids), "approvalStatus": _APPROVED, "remarks": remarks})
-        operation = Operation(
-            name="payments.confirm_debit",
-            request=json_request("PUT", path(self._routes.confirm_debit), body),
-            result=type(None),
-            effect=Effect.CONFIRMS,
-            utility_enkash_ids=tuple(ids),
-        )
+        operation = calls.confirm_debit(self._routes, ids, remarks=remarks)
         try:
             await self._send(operation)
         except EnkashError as failure:
@@ -204,41 +196,22 @@ class Payments:
             OutcomeUnknownError: It may or may not have been started. Look the bills up, never resend.
             EnkashError: See the tree in `enkash_async.errors`.
         """
-        unique = checks.identifiers(ids, "ids")
-        if otp is not None and not (isinstance(otp, str) and len(otp) == 6 and otp.isascii() and otp.isdigit()):
-            raise InvalidRequestError("otp must be six digits as a str: '012345'")
-        body = checks.dropped_none(
-            {
-                "paymentIds": unique,
-                "paymentType": str(checks.text(payment_type, "payment_type")),
-                "amount": None if amount is None else checks.amount(amount, "amount"),
-                "paymentRemarks": _text(remarks, "remarks"),
-                "urn": _text(urn, "urn"),
-                "accountNo": _text(account_no, "account_no"),
-                "seamlessBanking": _flag(seamless_banking, "seamless_banking"),
-                "frontendVersion": _flag(frontend_version, "frontend_version"),
-                "otpReferenceNumber": _text(otp_reference_number, "otp_reference_number"),
-                "otp": otp,
-                "partialPayment": _flag(partial_payment, "partial_payment"),
-            }
+        return await self._send(
+            calls.initiate(
+                self._routes,
+                ids,
+                amount=amount,
+                remarks=remarks,
+                payment_type=payment_type,
+                urn=urn,
+                account_no=account_no,
+                seamless_banking=seamless_banking,
+                frontend_version=frontend_version,
+                otp_reference_number=otp_reference_number,
+                otp=otp,
+                partial_payment=partial_payment,
+            )
         )
-        operation = Operation(
-            name="payments.initiate",
-            request=json_request("POST", path(self._routes.initiate_payment), body),
-            result=PaymentInitiation,
-            effect=Effect.CONFIRMS,
-            utility_enkash_ids=tuple(unique),
-            sensitive=tuple(word for word in (otp, account_no) if word is not None),
-        )
-        return await self._send(operation)
-
-
-def _text(value: str | None, where: str) -> str | None:
-    return None if value is None else checks.text(value, where)
-
-
-def _flag(value: bool | None, where: str) -> bool | None:
-    return None if value is None else checks.flag(value, where)
 
 
 def _sorted_by_state(seen: Mapping[str, Bill | EnkashError]) -> Confirmations:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
+from enkash_async._calls import webhooks as calls
 from enkash_async._support import checks
-from enkash_async._wire.operation import Effect, Operation, Send, json_request
+from enkash_async._wire.operation import Send
 from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models import WebhookEvent, WebhookRegistration
@@ -23,7 +22,6 @@ BILL_EVENTS = (
     WebhookEvent.UTILITY_BILLPAY_PENDING,
 )
 
-_COMPANY = re.compile(r"CEK[A-Z0-9]{7}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
@@ -67,37 +65,24 @@ class Webhooks:
         EnKash page: Create Webhook Configuration (api-10664805).
         """
         try:
-            words = _events(events)
-            members: dict[str, Any] = {
-                "webhookUrl": checked_url(url),
-                "headers": checked_headers(headers),
-                "events": [word.value for word in words],
-                "enabled": None if enabled is None else checks.flag(enabled, "enabled"),
-                "sslCertificate": None if ssl_certificate is None else checks.text(ssl_certificate, "ssl_certificate"),
-                "companyId": None if company_id is None else _company(company_id),
-            }
+            words = calls.checked_events(events)
+            operation = calls.register(
+                self._routes,
+                checked_url(url),
+                headers=checked_headers(headers),
+                events=words,
+                enabled=enabled,
+                ssl_certificate=ssl_certificate,
+                company_id=company_id,
+            )
         except InvalidRequestError as problem:
             # A rendered traceback shows the locals of its frames, and those of the checks hold the headers.
             wrong = problem.copy()
         else:
-            operation = _registration(self._routes.register_webhook, checks.dropped_none(members))
-            del headers, ssl_certificate, members
+            del headers, ssl_certificate
             return WebhookRegistration(webhook_url=url, events=words, payload=await self._send(operation))
         del headers, ssl_certificate
         raise wrong
-
-
-def _registration(to: str, body: Mapping[str, Any]) -> Operation[object]:
-    secrets = [*body["headers"].values(), body.get("sslCertificate", "")]
-    # A reply that repeats the request as text has them as they are written in JSON.
-    written = [json.dumps(secret)[1:-1] for secret in secrets]
-    return Operation(
-        name="webhooks.register",
-        request=json_request("POST", to, body),
-        result=object,
-        effect=Effect.WRITES,
-        sensitive=tuple(filter(None, (*secrets, *written))),
-    )
 
 
 def checked_url(value: object) -> str:
@@ -145,14 +130,3 @@ def checked_headers(given: object) -> dict[str, str]:
                 "variable not set?"
             )
     return dict(given)
-
-
-def _events(given: object) -> tuple[WebhookEvent, ...]:
-    return tuple(dict.fromkeys(WebhookEvent(word) for word in checks.texts(given, "events")))
-
-
-def _company(value: object) -> str:
-    found = checks.text(value, "company_id")
-    if not _COMPANY.fullmatch(found):
-        raise InvalidRequestError("company_id must be CEK and seven capital letters or digits, such as 'CEKABC1234'")
-    return found

@@ -56,6 +56,33 @@ def test_text_must_be_a_string(value: object) -> None:
     assert type(value).__name__ in message
 
 
+class Kind(str, Enum):  # noqa: UP042 (`str()` of such a word is `Kind.CN`)
+    CN = "cn"
+
+
+@pytest.mark.parametrize("value", ["cn", Kind.CN, Circle("cn")])
+def test_text_is_plain(value: str) -> None:
+    """A word of an enum is sent as the word, whatever `str()` makes of it."""
+    assert type(checks.text(value, "name")) is str
+    assert checks.text(value, "name") == "cn"
+
+
+@given(st.sampled_from([checks.text, checks.flag, checks.day, checks.amount, checks.identifier]), st.none() | st.text())
+def test_an_optional_argument_is_checked_where_it_is_given(
+    check: Callable[[object, str], object], value: object
+) -> None:
+    """None is «left out», and nothing else is: an empty string is checked like any other."""
+    if value is None:
+        assert checks.optional(check, value, "name") is None
+        return
+    try:
+        expected = check(value, "name")
+    except InvalidRequestError as refused:
+        assert refusal(lambda: checks.optional(check, value, "name")) == str(refused)
+    else:
+        assert checks.optional(check, value, "name") == expected
+
+
 @given(st.text(alphabet="0123456789", min_size=5), st.sampled_from(["\ud800", "\udc00x"]))
 def test_a_refusal_does_not_repeat_the_value(value: str, broken: str) -> None:
     """The message hides the value, which may be a consumer number."""
