@@ -12,6 +12,7 @@ import enkash_async
 PACKAGE = Path(str(enkash_async.__file__)).parent
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PIECES = (ROOT / "noxfile.py").read_text(encoding="utf-8")
 FILES = sorted(set(re.findall(r"(?<![\w./-])(?:[\w.-]+/)*[\w.-]+\.(?:lua|md|py|pyi|toml)\b", PAGE)))
 FOLDERS = sorted(set(re.findall(r"`((?:[\w.-]+/)+)`", PAGE)))
 
@@ -35,6 +36,12 @@ def _home(name: str) -> Path | None:
 def test_what_the_page_names_exists(name: str) -> None:
     """A reader who follows a name arrives."""
     assert _home(name) is not None
+
+
+@pytest.mark.parametrize("name", re.findall(r'"(tests/[^"]+)"', PIECES))
+def test_what_a_piece_of_the_checks_runs_exists(name: str) -> None:
+    """`slow` is no part of CI, so a test file that moves would be missed there for long."""
+    assert (ROOT / name).exists()
 
 
 @pytest.mark.parametrize(("question", "room", "file", "name"), ANSWERS)
