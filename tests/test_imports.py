@@ -89,6 +89,6 @@ def test_third_party_imports_are_declared() -> None:
     """Each import is of the standard library, the package, or a declared dependency."""
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
-        *("aiohttp", "yarl", "attrs", "cattrs", "redis"),
+        *("aiohttp", "yarl", "attrs", "cattrs", "lazy_loader", "redis"),
         *("click", "cryptography", "django", "filelock", "msgspec", "rich"),
     }

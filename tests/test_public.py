@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -9,10 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import enkash_async
+
+NAMES: list[str] = vars(enkash_async)["__all__"]  # made of `__init__.pyi`, which does not name it
 
 USER_FILE = """
 import asyncio
@@ -99,12 +103,11 @@ MISTAKES = {
 
 def test_every_public_name_is_there_and_none_is_private() -> None:
     """The list is sorted and without repeats, and each name loads."""
-    names = enkash_async.__all__
-    assert sorted(set(names)) == sorted(names)
-    for name in names:
+    assert sorted(set(NAMES)) == sorted(NAMES)
+    for name in NAMES:
         assert getattr(enkash_async, name) is not None
         assert name == "__version__" or not name.startswith("_")
-    assert set(names) <= set(dir(enkash_async))
+    assert set(NAMES) <= set(dir(enkash_async))
 
 
 def test_every_error_is_public() -> None:
@@ -112,7 +115,7 @@ def test_every_error_is_public() -> None:
     errors = importlib.import_module("enkash_async.errors")
     kinds = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert kinds | {"RetryAdvice"} == set(errors.__all__)
-    assert kinds <= set(enkash_async.__all__)
+    assert kinds <= set(NAMES)
 
 
 @pytest.mark.parametrize("module", ["bulk", "config", "errors", "models"])
@@ -120,15 +123,25 @@ def test_the_names_of_the_public_modules_can_be_imported_from_the_package(module
     """The package has each name except those that only itself or its tests use."""
     found = importlib.import_module(f"enkash_async.{module}")
     inner = {"MAX_RESPONSE_BYTES", "OpenEnum", "Reply"}
-    left_out = set(found.__all__) - inner - set(enkash_async.__all__)
+    left_out = set(found.__all__) - inner - set(NAMES)
     assert not left_out
     assert all(getattr(enkash_async, name) is getattr(found, name) for name in set(found.__all__) - inner)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """The lazy package raises what any module raises for a name that it does not have."""
-    with pytest.raises(AttributeError, match="no attribute 'Enkash'"):
-        _ = enkash_async.Enkash
+    """The lazy package raises an AttributeError for a name that it does not have."""
+    with pytest.raises(AttributeError, match=r"^No enkash_async attribute Enkash$"):
+        _ = enkash_async.Enkash  # type: ignore[attr-defined]  # mypy knows as well
+
+
+def test_a_type_checker_sees_the_names_that_there_are_at_run_time() -> None:
+    """Each is imported from its module under its own name, once, which is what makes a name of a stub public."""
+    stub = ast.parse(Path(str(enkash_async.__file__)).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    assert imports == stub.body
+    aliases = [alias for node in imports for alias in node.names]
+    assert all(alias.asname == alias.name for alias in aliases)
+    assert sorted(alias.name for alias in aliases) == NAMES
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -138,7 +151,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
 
 def test_every_public_thing_has_a_docstring() -> None:
     """Every public class, function and public method has a text for `help()`."""
-    for name in set(enkash_async.__all__) - {"__version__"}:
+    for name in set(NAMES) - {"__version__"}:
         thing = getattr(enkash_async, name)
         assert inspect.getdoc(thing), name
         for member, value in vars(thing).items():

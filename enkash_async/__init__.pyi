@@ -1,0 +1,92 @@
+# The public names, each once. Type checkers read this file; `__init__.py` takes from it where a name is to be found.
+
+from ._calls.requests import BillRequest as BillRequest
+from ._flow.notifier import BillNotifier as BillNotifier
+from ._flow.pager import AsyncPager as AsyncPager
+from ._http.login import PasswordGrant as PasswordGrant
+from ._version import __version__ as __version__
+from .bulk import (
+    BulkError as BulkError,
+    BulkGroup as BulkGroup,
+    BulkItem as BulkItem,
+    BulkResult as BulkResult,
+    Confirmations as Confirmations,
+)
+from .client import EnkashClient as EnkashClient
+from .config import (
+    Limits as Limits,
+    PollPolicy as PollPolicy,
+    RetryPolicy as RetryPolicy,
+    Routes as Routes,
+    SettlePolicy as SettlePolicy,
+    Timeouts as Timeouts,
+)
+from .errors import (
+    ApiError as ApiError,
+    AuthenticationError as AuthenticationError,
+    BadRequestError as BadRequestError,
+    BillerInactiveError as BillerInactiveError,
+    ConfigurationError as ConfigurationError,
+    CredentialsRejectedError as CredentialsRejectedError,
+    DuplicateReferenceError as DuplicateReferenceError,
+    EnkashError as EnkashError,
+    InvalidRequestError as InvalidRequestError,
+    LoginGuardError as LoginGuardError,
+    NotFoundError as NotFoundError,
+    OutcomeUnknownError as OutcomeUnknownError,
+    PermissionDeniedError as PermissionDeniedError,
+    RateLimitError as RateLimitError,
+    RequestTimeoutError as RequestTimeoutError,
+    ResponseDecodeError as ResponseDecodeError,
+    RetryAdvice as RetryAdvice,
+    ServerError as ServerError,
+    TokenEndpointError as TokenEndpointError,
+    TokenError as TokenError,
+    TokenReplyError as TokenReplyError,
+    TokenStoreError as TokenStoreError,
+    TransportError as TransportError,
+    VelocityLimitError as VelocityLimitError,
+    WaitTimeoutError as WaitTimeoutError,
+    WebhookAuthenticationError as WebhookAuthenticationError,
+    WebhookError as WebhookError,
+    WebhookPayloadError as WebhookPayloadError,
+    WebhookStoreError as WebhookStoreError,
+)
+from .models import (
+    ApprovalStatus as ApprovalStatus,
+    Bill as Bill,
+    BillCopyStatus as BillCopyStatus,
+    Biller as Biller,
+    BillerCategory as BillerCategory,
+    BillerParam as BillerParam,
+    BillerType as BillerType,
+    BillFilter as BillFilter,
+    BillPayStatus as BillPayStatus,
+    Circle as Circle,
+    CompanyBiller as CompanyBiller,
+    FetchedBill as FetchedBill,
+    Outcome as Outcome,
+    PaymentInitiation as PaymentInitiation,
+    PaymentMode as PaymentMode,
+    PaymentStatus as PaymentStatus,
+    PaymentType as PaymentType,
+    WebhookEvent as WebhookEvent,
+    WebhookRegistration as WebhookRegistration,
+)
+from .tokens import (
+    CachingTokenProvider as CachingTokenProvider,
+    Credentials as Credentials,
+    Identity as Identity,
+    InMemoryTokenProvider as InMemoryTokenProvider,
+    MemoryTokenStore as MemoryTokenStore,
+    ProviderState as ProviderState,
+    RedisTokenProvider as RedisTokenProvider,
+    RedisTokenStore as RedisTokenStore,
+    StaticTokenProvider as StaticTokenProvider,
+    StoreStatus as StoreStatus,
+    Token as Token,
+    TokenProvider as TokenProvider,
+    TokenSealer as TokenSealer,
+    TokenSource as TokenSource,
+    TokenStore as TokenStore,
+)
