@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Annotated, Any, Self, TypedDict, TypeVar, Unpack, get_type_hints
+
+import aiohttp
+import attrs
 
 from enkash_async._calls import custom
 from enkash_async._environment import Environment
@@ -25,10 +29,66 @@ from enkash_async.tokens._credentials import Credentials
 from enkash_async.tokens._provider import InMemoryTokenProvider
 from enkash_async.tokens._types import TokenProvider
 
-if TYPE_CHECKING:
-    import aiohttp
+__all__ = ["ClientOptions", "EnkashClient"]
 
-__all__ = ["EnkashClient"]
+F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
+
+
+class ClientOptions(TypedDict, total=False):
+    """What every way to make a client takes by keyword, with the defaults; `EnkashClient` says what each means.
+
+    A further option is a line here, a line in the docstring there, and its use in `__init__`.
+    """
+
+    session: Annotated[aiohttp.ClientSession | None, None]
+    retry: Annotated[RetryPolicy, RetryPolicy()]
+    timeout: Annotated[Timeouts, Timeouts()]
+    limits: Annotated[Limits, Limits()]
+    routes: Annotated[Routes, Routes()]
+    max_response_bytes: Annotated[int, MAX_RESPONSE_BYTES]
+    allow_insecure: Annotated[bool, False]
+
+
+_DEFAULTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(ClientOptions, include_extras=True).items()}
+
+
+@attrs.frozen(repr=False)
+class _Shown:
+    """A default value as `help()` shows it: `Routes()` rather than twelve paths."""
+
+    value: object
+
+    def __repr__(self) -> str:
+        return f"{type(self.value).__name__}()" if attrs.has(type(self.value)) else repr(self.value)
+
+
+def _spelt_out(call: F) -> F:
+    """Have `help()` and `inspect.signature()` show every option of a call in the place of its `**options`."""
+    *own, _ = (signature := inspect.signature(call, eval_str=True)).parameters.values()
+    each = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_Shown(_DEFAULTS[name]), annotation=hint)
+        for name, hint in get_type_hints(ClientOptions).items()
+    ]
+    vars(call)["__signature__"] = signature.replace(parameters=[*own, *each])
+    return call
+
+
+def _filled(given: ClientOptions) -> ClientOptions:
+    """Return every option, those that are not given with their defaults.
+
+    Raises:
+        TypeError: There is no such option.
+        ConfigurationError: `retry` or `routes` is of the wrong kind.
+    """
+    if unknown := [name for name in given if name not in _DEFAULTS]:
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
+    filled: ClientOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
+    retry, routes = filled["retry"], filled["routes"]
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy(…), not {type(retry).__name__}")
+    if not isinstance(routes, Routes):
+        raise ConfigurationError(f"routes must be Routes(…), not {type(routes).__name__}")
+    return filled
 
 
 class EnkashClient:
@@ -41,13 +101,15 @@ class EnkashClient:
         base_url: Such as `https://host` or `https://host/prefix`. EnKash documents no single host for bill payment:
             use the one that you were given.
         tokens: Hands out tokens; it is yours to close.
-        session: Your own aiohttp session, which is never closed; None opens one.
+        session: Your own aiohttp session, which is never closed; None, the default, opens one.
         retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
-        timeout: Bounds of each attempt in seconds.
-        limits: How many requests may be under way, and begin in a second.
-        routes: The path of every operation.
-        max_response_bytes: Largest reply that is read.
-        allow_insecure: Take plain `http` for hosts other than this machine.
+            `RetryPolicy()`, the default, makes three attempts.
+        timeout: Bounds of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
+        limits: How many requests may be under way, and begin in a second. `Limits()`, the default, allows 100 under
+            way, and sets no rate.
+        routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
+        max_response_bytes: Largest reply that is read; 64 MiB by default.
+        allow_insecure: Take plain `http` for hosts other than this machine; False by default.
 
     Attributes:
         billers: Who can be paid.
@@ -57,35 +119,23 @@ class EnkashClient:
 
     Raises:
         ConfigurationError: An argument is unusable.
+        TypeError: There is no such option.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        tokens: TokenProvider,
-        session: aiohttp.ClientSession | None = None,
-        retry: RetryPolicy = RetryPolicy(),
-        timeout: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
-        routes: Routes = Routes(),
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        allow_insecure: bool = False,
-    ) -> None:
+    @_spelt_out
+    def __init__(self, base_url: str, *, tokens: TokenProvider, **options: Unpack[ClientOptions]) -> None:
         if not isinstance(tokens, TokenProvider):
             kind = type(tokens).__name__
             del tokens  # a rendered traceback shows the locals of this frame, and this may be a bare token
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy(…), not {type(retry).__name__}")
-        if not isinstance(routes, Routes):
-            raise ConfigurationError(f"routes must be Routes(…), not {type(routes).__name__}")
+        filled = _filled(options)
+        retry, timeout, routes = filled["retry"], filled["timeout"], filled["routes"]
         self._transport = Transport(
-            checked_base_url(base_url, allow_insecure=allow_insecure),
-            session=session,
+            checked_base_url(base_url, allow_insecure=filled["allow_insecure"]),
+            session=filled["session"],
             timeout=timeout,
-            limits=limits,
-            max_response_bytes=max_response_bytes,
+            limits=filled["limits"],
+            max_response_bytes=filled["max_response_bytes"],
         )
         self._own_tokens: TokenProvider | None = None
         self._send = Pipeline(self._transport, tokens, retry)
@@ -98,60 +148,35 @@ class EnkashClient:
         self.webhooks: Webhooks = Webhooks(self._send, routes)
 
     @classmethod
-    def from_credentials(
-        cls,
-        base_url: str,
-        credentials: Credentials,
-        *,
-        session: aiohttp.ClientSession | None = None,
-        retry: RetryPolicy = RetryPolicy(),
-        timeout: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
-        routes: Routes = Routes(),
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        allow_insecure: bool = False,
-    ) -> Self:
+    @_spelt_out
+    def from_credentials(cls, base_url: str, credentials: Credentials, **options: Unpack[ClientOptions]) -> Self:
         """Return a client that logs in by itself and keeps its token in the memory of this process.
 
         Each client made like this logs in for itself and guards its own attempts: make one, not one for each request.
         Several clients share a login through one provider in `tokens`.
 
         Args:
-            base_url: As for the class, like every argument but this one:
+            base_url: As for the class.
             credentials: What EnKash gave you.
+            **options: As for the class.
 
         Raises:
             ConfigurationError: An argument is unusable.
+            TypeError: There is no such option.
         """
-        grant = PasswordGrant(base_url, credentials, session=session, path=routes.token, allow_insecure=allow_insecure)
-        provider = InMemoryTokenProvider(grant)
-        client = cls(
+        filled = _filled(options)
+        grant = PasswordGrant(
             base_url,
-            tokens=provider,
-            session=session,
-            retry=retry,
-            timeout=timeout,
-            limits=limits,
-            routes=routes,
-            max_response_bytes=max_response_bytes,
-            allow_insecure=allow_insecure,
+            credentials,
+            session=filled["session"],
+            path=filled["routes"].token,
+            allow_insecure=filled["allow_insecure"],
         )
-        client._own_tokens = provider
-        return client
+        return cls._owner(base_url, InMemoryTokenProvider(grant), options)
 
     @classmethod
-    def from_env(
-        cls,
-        environ: Mapping[str, str] | None = None,
-        *,
-        session: aiohttp.ClientSession | None = None,
-        retry: RetryPolicy = RetryPolicy(),
-        timeout: Timeouts = Timeouts(),
-        limits: Limits = Limits(),
-        routes: Routes = Routes(),
-        max_response_bytes: int = MAX_RESPONSE_BYTES,
-        allow_insecure: bool = False,
-    ) -> Self:
+    @_spelt_out
+    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
         """Return a client that is set up by environment variables, and logs in by itself.
 
         Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
@@ -161,28 +186,26 @@ class EnkashClient:
         there (see `TokenSealer`).
 
         Args:
-            environ: Where to look; None looks into `os.environ`. The other arguments are those of the class.
+            environ: Where to look; None looks into `os.environ`.
+            **options: As for the class.
 
         Raises:
             ConfigurationError: A variable is missing or unusable; the message names every missing one.
+            TypeError: There is no such option.
         """
         environment = Environment(os.environ if environ is None else environ)
         del environ  # a rendered traceback shows the locals of this frame
-        provider = environment.provider(
-            environment.grant(session=session, path=routes.token, allow_insecure=allow_insecure)
+        filled = _filled(options)
+        grant = environment.grant(
+            session=filled["session"], path=filled["routes"].token, allow_insecure=filled["allow_insecure"]
         )
-        client = cls(
-            environment.base_url,
-            tokens=provider,
-            session=session,
-            retry=retry,
-            timeout=timeout,
-            limits=limits,
-            routes=routes,
-            max_response_bytes=max_response_bytes,
-            allow_insecure=allow_insecure,
-        )
-        client._own_tokens = provider
+        return cls._owner(environment.base_url, environment.provider(grant), options)
+
+    @classmethod
+    def _owner(cls, base_url: str, tokens: TokenProvider, options: ClientOptions) -> Self:
+        """Return a client that closes its provider when it is closed."""
+        client = cls(base_url, tokens=tokens, **options)
+        client._own_tokens = tokens
         return client
 
     async def request(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -27,11 +30,13 @@ from enkash_async import (
     NotFoundError,
     PasswordGrant,
     ResponseDecodeError,
+    RetryPolicy,
     Routes,
     StaticTokenProvider,
     Timeouts,
     TokenError,
 )
+from enkash_async.client import ClientOptions
 from enkash_async.sandbox import Sandbox
 
 from support import RawServer, Reader, Writer, raw_server, reply
@@ -92,6 +97,66 @@ def test_wrong_kinds_of_arguments_are_refused(how: dict[str, Any]) -> None:
     """The message names the argument of a wrong type."""
     with pytest.raises(ConfigurationError, match=next(iter(how))):
         EnkashClient("https://api.example", tokens=StaticTokenProvider("t"), **how)
+
+
+def _every_way(how: dict[str, Any]) -> list[Callable[[], EnkashClient]]:
+    return [
+        lambda: EnkashClient("https://api.example", tokens=StaticTokenProvider("t"), **how),
+        lambda: EnkashClient.from_credentials("https://api.example", Credentials("a", "b", "c", "d"), **how),
+        lambda: EnkashClient.from_env(SETTINGS, **how),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"retry": 3}, r"^retry must be a RetryPolicy\(…\), not int$"),
+        ({"routes": {}}, r"^routes must be Routes\(…\), not dict$"),
+        ({"timeout": 5}, r"^timeout must be Timeouts\(total=…, connect=…\), not int$"),
+        ({"limits": 5}, r"^limits must be Limits\(concurrency=…, rate=…\), not int$"),
+        ({"session": 5}, "^session must be an aiohttp.ClientSession, not int$"),
+        ({"max_response_bytes": 0}, "^max_response_bytes must be "),
+    ],
+)
+def test_every_way_to_make_a_client_refuses_wrong_kinds_of_options(how: dict[str, Any], said: str) -> None:
+    """In the same words, whoever makes the client."""
+    for make in _every_way(how):
+        with pytest.raises(ConfigurationError, match=said):
+            make()
+
+
+def test_every_way_to_make_a_client_names_an_option_that_there_is_not() -> None:
+    """A slip of the pen does not leave the default in force."""
+    for make in _every_way({"retrys": RetryPolicy(attempts=1)}):
+        with pytest.raises(TypeError, match=r"^unexpected keyword argument 'retrys': .* session, retry"):
+            make()
+
+
+def test_a_client_made_in_any_way_takes_the_options() -> None:
+    """And hands them to what they are for."""
+    how = {"retry": RetryPolicy(attempts=2), "timeout": Timeouts(total=7), "routes": Routes(billers="/b")}
+    for client in (make() for make in _every_way(how)):
+        assert client.payments._patience == 14
+        assert client._transport._timeout.total == 7
+        assert client.billers._routes.billers == "/b"
+
+
+@pytest.mark.parametrize(
+    ("call", "own"),
+    [
+        (EnkashClient, ["base_url", "tokens"]),
+        (EnkashClient.from_credentials, ["base_url", "credentials"]),
+        (EnkashClient.from_env, ["environ"]),
+    ],
+)
+def test_help_tells_every_option_with_its_type_and_default(call: Callable[..., Any], own: list[str]) -> None:
+    """The options are declared once, yet stand in each signature, and each has its line in the docstring."""
+    signature = inspect.signature(call)
+    assert list(signature.parameters) == [*own, *ClientOptions.__annotations__]
+    assert "retry: enkash_async.config.RetryPolicy = RetryPolicy(), " in str(signature)
+    assert "allow_insecure: bool = False" in str(signature)
+    arguments = str(inspect.getdoc(EnkashClient)).partition("Args:")[2].partition("Attributes:")[0]
+    assert re.findall(r"^    (\w+):", arguments, re.MULTILINE) == ["base_url", "tokens", *ClientOptions.__annotations__]
 
 
 @pytest.mark.parametrize("how", [{}, {"base_url": "http://api.example"}, {"tokens": "bare-token"}])

@@ -93,6 +93,8 @@ MISTAKES = {
     "await client.payments.confirm_debit([5])": "list-item",
     "RetryPolicy(writes=1)": "arg-type",
     'Limits(rate="fast")': "arg-type",
+    "EnkashClient.from_env(retry=3)": "arg-type",
+    "EnkashClient.from_env(retrys=RetryPolicy())": "call-arg",
     'BillRequest(2001, {"cn": "1"}, "inv-1")': "call-arg",
     'BillRequest("2001", {"cn": "1"})': "arg-type",
     'BillRequest(2001, ["cn"])': "arg-type",
