@@ -17,12 +17,13 @@ from enkash_async._flow.poller import Poller
 from enkash_async._http.login import PasswordGrant
 from enkash_async._http.pipeline import Pipeline
 from enkash_async._http.transport import Transport
+from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support.urls import checked_base_url
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
 from enkash_async.errors import ConfigurationError
 from enkash_async.resources.billers import Billers
-from enkash_async.resources.bills import Bills
+from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.resources.webhooks import Webhooks
 from enkash_async.tokens._credentials import Credentials
@@ -140,11 +141,11 @@ class EnkashClient:
         self._own_tokens: TokenProvider | None = None
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
-        self.bills: Bills = Bills(self._send, routes, settle=retry.settle, attempt_timeout=timeout.total)
-        settling = Settling(self.bills, retry.settle, timeout.total, Poller())
-        self.payments: Payments = Payments(
-            self._send, routes, self.bills, settling, patience=timeout.total * retry.attempts
-        )
+        poller = Poller()
+        reads = Reads(self._send, routes)
+        settling = Settling(reads, retry.settle, timeout.total, poller)
+        self.bills: Bills = Bills(self._send, routes, reads, settling, poller)
+        self.payments: Payments = Payments(self._send, routes, reads, settling, patience=timeout.total * retry.attempts)
         self.webhooks: Webhooks = Webhooks(self._send, routes)
 
     @classmethod

@@ -18,9 +18,14 @@ from typing import Any, NoReturn, TypeVar, cast
 import attrs
 import pytest
 
-from enkash_async import EnkashError, PollPolicy, RetryPolicy, SettlePolicy
+from enkash_async import EnkashError, PollPolicy, RetryPolicy, Routes, SettlePolicy
+from enkash_async._flow.poller import Poller
+from enkash_async._money.reads import Reads
+from enkash_async._money.settle import Settling
 from enkash_async._support import exact_json
-from enkash_async._wire.operation import Operation
+from enkash_async._wire.operation import Operation, Send
+from enkash_async.resources.bills_bulk import Bills
+from enkash_async.resources.payments import Payments
 
 from servers import FLAVOURS, MISSING
 
@@ -51,6 +56,27 @@ class Sent:
     @property
     def bodies(self) -> list[Any]:
         return [json.loads(operation.request.body or b"", parse_float=Decimal) for operation in self.operations]
+
+
+def bill_calls(
+    send: Send, *, settle: SettlePolicy = SettlePolicy(), attempt_timeout: float = 30.0, **how: Any
+) -> Bills:
+    """Return the calls about bills over a `Send`, as a client sets them up.
+
+    Args:
+        send: Answers.
+        settle: How long to look after an unclear end.
+        attempt_timeout: Seconds that one attempt may take.
+        how: `new_reference`; and `clock`, `sleep` and `random` of the poller.
+    """
+    named = {"new_reference": how.pop("new_reference")} if "new_reference" in how else {}
+    poller, reads = Poller(**how), Reads(send, Routes())
+    return Bills(send, Routes(), reads, Settling(reads, settle, attempt_timeout, poller), poller, **named)
+
+
+def payment_calls(send: Send, bills: Bills, **how: Any) -> Payments:
+    """Return the calls that move money, with what the calls about bills were set up with."""
+    return Payments(send, Routes(), bills._reads, bills._settling, **how)
 
 
 class Time:

@@ -141,6 +141,15 @@ def test_a_client_made_in_any_way_takes_the_options() -> None:
         assert client.billers._routes.billers == "/b"
 
 
+def test_bills_and_payments_share_what_reads_and_what_settles() -> None:
+    """There is one of each, so that both look in the same way and for as long."""
+    client = EnkashClient("https://api.example", tokens=StaticTokenProvider("t"))
+    assert client.bills._reads is client.payments._reads
+    assert client.bills._settling is client.payments._settling
+    assert client.bills._settling._reads is client.bills._reads
+    assert client.bills._settling._poller is client.bills._poller
+
+
 @pytest.mark.parametrize(
     ("call", "own"),
     [

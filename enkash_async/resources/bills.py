@@ -1,13 +1,9 @@
-"""Bills: fetch what is due, create what is to be paid, see what became of it; one at a time or by the thousand."""
+"""Bills one at a time: fetch what is due, create what is to be paid, see what became of it."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 import uuid
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -15,9 +11,9 @@ from typing import Any
 import attrs
 
 from enkash_async._calls import bills as calls
-from enkash_async._calls.requests import BillRequest
-from enkash_async._flow.jobs import Job, OnProgress, Source, checked_source, collect, items_of, stream
+from enkash_async._calls.search import search_page
 from enkash_async._flow.notifier import BillNotifier
+from enkash_async._flow.pager import AsyncPager
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.reads import Reads
@@ -25,45 +21,49 @@ from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._money.wait import checked_timeout, wait_for
 from enkash_async._support import checks
 from enkash_async._wire.operation import Send
-from enkash_async.bulk import BulkItem, BulkResult
 from enkash_async.config import PollPolicy, Routes, SettlePolicy
-from enkash_async.errors import DuplicateReferenceError, OutcomeUnknownError, WaitTimeoutError
-from enkash_async.models import Bill, Circle, FetchedBill
-from enkash_async.resources import bills_bulk as jobs
+from enkash_async.errors import (
+    DuplicateReferenceError,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    WaitTimeoutError,
+)
+from enkash_async.models import Bill, BillFilter, Circle, FetchedBill
 
-__all__ = ["Bills"]
+__all__ = ["SingleBills"]
+
+_LARGEST_PAGE = 5000  # records; EnKash's limit for one search
 
 
-class Bills(Reads):
-    """The calls about bills, as `client.bills`.
+class SingleBills:
+    """The calls about one bill, or one search; `Bills` has them, and those for thousands.
 
     Args:
         send: Sends operations.
         routes: Where they go.
-        settle: How long to look for a bill after a create that ended unclearly.
-        attempt_timeout: Seconds that one attempt of a call may take.
+        reads: Reads bills.
+        settling: Looks for a bill after a create that ended unclearly.
+        poller: Time, pauses and chance, for waiting.
         new_reference: Makes a `reference_id` that was never used.
-        clock: Monotonic seconds, for waiting.
-        sleep: Waits so many seconds.
-        random: Returns a number in [0, 1), for jitter.
     """
 
     def __init__(
         self,
         send: Send,
         routes: Routes,
+        reads: Reads,
+        settling: Settling,
+        poller: Poller,
         *,
-        settle: SettlePolicy = SettlePolicy(),
-        attempt_timeout: float = 30.0,
         new_reference: Callable[[], str] = lambda: uuid.uuid4().hex,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        random: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(send, routes)
+        self._send = send
+        self._routes = routes
+        self._reads = reads
+        self._settling = settling
+        self._poller = poller
         self._new_reference = new_reference
-        self._poller = Poller(clock, sleep, random)
-        self._settling = Settling(self, settle, attempt_timeout, self._poller)
 
     # --- fetch and create ---------------------------------------------------------------------------------------------
 
@@ -247,125 +247,74 @@ class Bills(Reads):
             return None
         raise seen
 
-    # --- by the thousand ----------------------------------------------------------------------------------------------
+    # --- look up and search -------------------------------------------------------------------------------------------
 
-    async def fetch_many(
-        self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
-    ) -> BulkResult[FetchedBill]:
-        """Ask billers what is due for many consumers; as `fetch_current` for each.
-
-        EnKash page: Fetch Current Bill (api-10664798).
-
-        Args:
-            requests: What to fetch; any iterable, asynchronous or not. The next item is taken when there is a hand free
-                for it. The same one twice is fetched once.
-            concurrency: Fetches under way at once, 1 to 1,000.
-            on_progress: Called after each item with (items dealt with, items in all; None where the source has no
-                length). What it raises is only logged.
-
-        Returns:
-            Every request in one group, in the order given. One that fails does not stop the rest.
-
-        Raises:
-            InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
-        """
-        return await collect(self._fetching(), requests, concurrency=concurrency, on_progress=on_progress)
-
-    def fetch_each(
-        self, requests: Source[BillRequest], *, concurrency: int = 16
-    ) -> AsyncGenerator[BulkItem[FetchedBill], None]:
-        """Yield what is due for each of many consumers as soon as it is known; as `fetch_many`, without keeping it.
-
-        Memory stays flat however many there are, but for the keys by which a request that is given twice is noticed. No
-        more than `concurrency` are under way or wait to be taken. The order is that of the answers.
-
-        Args:
-            requests: What to fetch.
-            concurrency: Fetches under way at once, 1 to 1,000.
-        """
-        return stream(self._fetching(), requests, concurrency=concurrency)
-
-    async def create_many(
-        self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
-    ) -> BulkResult[Bill]:
-        """Create many bills; as `create` for each, or as `create_from_fetch` where a request has `fetched`.
-
-        Every request needs a `reference_id`: with the same references the job can be run again after a crash, and
-        creates only what is missing. Two different requests with one reference are refused, the later one.
-
-        EnKash pages: Create Bill Without Bill Fetch (api-10664800), Create Bill After Successful Bill Fetch
-        (api-10664803).
-
-        Args:
-            requests: What to create; any iterable, asynchronous or not, as for `fetch_many`.
-            concurrency: Creates under way at once, 1 to 1,000. One that ended unclearly is under way until it is found
-                or given up, so that a failing EnKash is not sent more and more.
-            on_progress: As for `fetch_many`.
-
-        Returns:
-            Every request in one group, in the order given, under its reference.
-
-        Raises:
-            InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
-        """
-        return await collect(self._creating(), requests, concurrency=concurrency, on_progress=on_progress)
-
-    def create_each(
-        self, requests: Source[BillRequest], *, concurrency: int = 16
-    ) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Create many bills and yield each as soon as its end is known; as `create_many`, without keeping it.
-
-        About `concurrency` more are begun than you have taken. Leaving the loop early cancels what is under way; run
-        the job again with the same references to finish it.
-
-        Args:
-            requests: What to create.
-            concurrency: Creates under way at once, 1 to 1,000.
-        """
-        return stream(self._creating(), requests, concurrency=concurrency)
-
-    async def get_many(
-        self, ids: Source[str], *, concurrency: int = 16, on_progress: OnProgress | None = None
-    ) -> BulkResult[Bill]:
-        """Return many bills by EnKash's ids; as `get` for each.
+    async def get(self, utility_enkash_id: str) -> Bill:
+        """Return a bill by EnKash's id.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
-        Keeps all of them, about 3 kB each; `get_each` keeps none.
+        Raises:
+            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
+            NotFoundError: EnKash knows no such bill.
+        """
+        return await self._reads.get(utility_enkash_id)
 
-        Args:
-            ids: `utility_enkash_id` of each; any iterable, asynchronous or not, as for `fetch_many`.
-            concurrency: Calls under way at once, 1 to 1,000.
-            on_progress: As for `fetch_many`.
+    async def get_by_reference(self, reference_id: str) -> Bill:
+        """Return a bill by your own id.
 
-        Returns:
-            Every id in one group, in the order given.
+        EnKash page: Get Utility Bill By Reference ID (api-10664801).
 
         Raises:
-            InvalidRequestError: `ids` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the ids before, the cause is its error.
+            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
+            NotFoundError: EnKash knows no such bill. Right after an unclear create this proves nothing: the request
+                may still be on its way.
         """
-        return await collect(self._getting(), ids, concurrency=concurrency, on_progress=on_progress)
+        return await self._reads.get_by_reference(reference_id)
 
-    def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Yield many bills as soon as each is read; as `get_many`, without keeping them.
+    async def find_by_reference(self, reference_id: str) -> Bill | None:
+        """Return a bill by your own id, or None where EnKash says «No utility payment found».
+
+        Any other 404 is raised: it may come from a wrong route or a gateway, and taking it for «no such bill» could
+        have the same bill paid twice.
+
+        EnKash page: Get Utility Bill By Reference ID (api-10664801).
+
+        Raises:
+            InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
+            NotFoundError: A 404 in which EnKash does not say that there is no such bill.
+        """
+        try:
+            return await self.get_by_reference(reference_id)
+        except NotFoundError as problem:
+            if problem.bill_absent:
+                return None
+            raise
+
+    def search(self, bill_filter: BillFilter, *, page_size: int = 100) -> AsyncPager[Bill]:
+        """Return the bills that match a filter as a pager; nothing is sent before you iterate.
+
+        EnKash does not document whether `offset` counts bills or pages, nor the order; this sends the number of bills
+        received so far.
+
+        EnKash page: Fetch Bulk Bill Details (api-10664799), which advises pages below 100 and allows 5,000.
 
         Args:
-            ids: `utility_enkash_id` of each.
-            concurrency: Calls under way at once, 1 to 1,000.
+            bill_filter: What a bill must match.
+            page_size: Bills a page, 1 to 5000.
+
+        Raises:
+            InvalidRequestError: A value cannot be sent, or the page size is out of bounds.
+            EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
-        return stream(self._getting(), ids, concurrency=concurrency)
+        if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= _LARGEST_PAGE:
+            raise InvalidRequestError(f"page_size must be an int from 1 to {_LARGEST_PAGE}")
+        search_page(self._routes, bill_filter, offset=0, limit=page_size)  # refuses a wrong filter now
 
-    def _fetching(self) -> Job[BillRequest, FetchedBill]:
-        return jobs.fetching(self.fetch_current)
+        async def fetch(offset: int, limit: int) -> list[Bill]:
+            return await self._reads.page(bill_filter, offset, limit)
 
-    def _creating(self) -> Job[BillRequest, Bill]:
-        return jobs.creating(self.create, self.create_from_fetch)
-
-    def _getting(self) -> Job[str, Bill]:
-        return jobs.getting(self.get)
+        return AsyncPager(fetch, page_size=page_size, key=lambda bill: bill.utility_enkash_id or None)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -400,61 +349,15 @@ class Bills(Reads):
             NotFoundError: EnKash knows no such bill.
         """
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-        result = await self._wait([wanted], timeout, policy, notifier, None)
-        (item,) = (*result.succeeded, *result.failed, *result.unknown)
-        if item.value is None:
-            raise item.error or WaitTimeoutError()
-        return item.value
-
-    async def wait_many(
-        self,
-        ids: Source[str],
-        *,
-        timeout: float = 300.0,
-        policy: PollPolicy = PollPolicy(),
-        notifier: BillNotifier | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> BulkResult[Bill]:
-        """Look at many bills in growing pauses until the outcome of each is final.
-
-        One poller looks at all of them, by search, 99 bills a call.
-
-        EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
-
-        Args:
-            ids: `utility_enkash_id` of each; any iterable, asynchronous or not. It is read to its end first.
-            timeout: Seconds to wait in all.
-            policy: How often to look.
-            notifier: Ends a pause early when there is news of one of them, which is then looked at.
-            on_progress: Called with (bills that need no more waiting, bills in all). What it raises is only logged.
-
-        Returns:
-            `succeeded`: settled, PAID *or* FAILED (see `value.outcome`). `unknown`: not in time, with a
-            `WaitTimeoutError` whose `last` is the last state seen. `failed`: EnKash does not show it.
-
-        Raises:
-            InvalidRequestError: An id is empty, or the timeout is negative; nothing was sent.
-        """
-        checked_source(ids, "ids")
-        given = [checks.identifier(one, "an id in ids") async for one in items_of(ids)]
-        repeated = [one for one, count in Counter(given).items() if count > 1]
-        result = await self._wait(list(dict.fromkeys(given)), timeout, policy, notifier, on_progress)
-        return attrs.evolve(result, duplicates=tuple(repeated))
-
-    async def _wait(
-        self,
-        ids: list[str],
-        timeout: float,
-        policy: PollPolicy,
-        notifier: BillNotifier | None,
-        on_progress: OnProgress | None,
-    ) -> BulkResult[Bill]:
-        return await wait_for(
-            self,
-            ids,
+        result = await wait_for(
+            self._reads,
+            [wanted],
             timeout=checked_timeout(timeout),
             policy=policy,
             notifier=notifier,
             poller=self._poller,
-            on_progress=on_progress,
         )
+        (item,) = (*result.succeeded, *result.failed, *result.unknown)
+        if item.value is None:
+            raise item.error or WaitTimeoutError()
+        return item.value

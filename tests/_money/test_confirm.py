@@ -41,11 +41,10 @@ from enkash_async.errors import (
     VelocityLimitError,
 )
 from enkash_async.models import ApprovalStatus
-from enkash_async.resources.bills import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import FEEDS, plainly, slowly
+from support import FEEDS, bill_calls, payment_calls, plainly, slowly
 
 QUICK = RetryPolicy(attempts=3, backoff=0, settle=SettlePolicy(window=0.3, pauses=PollPolicy(first=0.01, longest=0.05)))
 CONFIRM = Routes().confirm_debit
@@ -604,8 +603,8 @@ def _payments(world: World) -> Payments:
         now[0] += seconds
 
     settle = SettlePolicy(window=3, pauses=PollPolicy(first=1, factor=1, jitter=0))
-    bills = Bills(world, Routes(), settle=settle, clock=lambda: now[0], sleep=sleep)
-    return Payments(world, Routes(), bills, bills._settling)
+    bills = bill_calls(world, settle=settle, clock=lambda: now[0], sleep=sleep)
+    return payment_calls(world, bills)
 
 
 def _odd(kinds: Mapping[str, str]) -> set[str]:

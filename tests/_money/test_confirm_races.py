@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enkash_async import Bill, BulkResult, OutcomeUnknownError, PaymentStatus, PollPolicy, Routes, SettlePolicy
+from enkash_async import Bill, BulkResult, OutcomeUnknownError, PaymentStatus, PollPolicy, SettlePolicy
 from enkash_async._money.in_flight import InFlight
 from enkash_async._wire.operation import Effect, Operation
 from enkash_async.bulk import BulkItem
 from enkash_async.errors import BadRequestError, EnkashError, ServerError
-from enkash_async.resources.bills import Bills
 from enkash_async.resources.payments import Payments
 
-from support import Time
+from support import Time, bill_calls, payment_calls
 
 T = TypeVar("T")
 
@@ -106,8 +105,8 @@ def _searched(operation: Operation[Any]) -> list[str]:
 
 
 def _client(office: Office) -> Payments:
-    bills = Bills(office, Routes(), settle=SETTLE, clock=office.time, sleep=office.time.sleep)
-    return Payments(office, Routes(), bills, bills._settling, clock=office.time)
+    bills = bill_calls(office, settle=SETTLE, clock=office.time, sleep=office.time.sleep)
+    return payment_calls(office, bills, clock=office.time)
 
 
 def _confirm(client: Payments, ids: Iterable[str], **how: Any) -> asyncio.Task[BulkResult[None]]:

@@ -89,7 +89,7 @@ async def test_few_bills_are_read_one_by_one_and_many_by_search(count: int, sear
     """The client puts fewer than a hundred ids into a search, as EnKash recommends, and keeps their order."""
     async with _office() as (proxy, sandbox, client):
         ids = _stock(sandbox, count)[::-1]
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         assert list(seen) == ids
         assert _shown(seen) == {one: one for one in ids}
         assert (sandbox.counts["search_bills"], sandbox.counts["bill"]) == (searches, gets)
@@ -135,7 +135,7 @@ async def test_what_the_search_leaves_out_is_read_by_itself(answer: Answer, gets
     async with _office() as (proxy, sandbox, client):
         proxy.answer = answer
         ids = _stock(sandbox, 10)
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         assert _shown(seen) == {one: one for one in ids}
         assert all(isinstance(bill, Bill) and bill.outcome is Outcome.PENDING for bill in seen.values())
         assert (len(proxy.asked), sandbox.counts["bill"]) == (1, gets)
@@ -145,7 +145,7 @@ async def test_a_bill_that_does_not_exist_is_told_by_the_call_for_one() -> None:
     """The call for one bill proves that it is missing; a search that omits it proves nothing."""
     async with _office() as (_, sandbox, client):
         ids = [*_stock(sandbox, 9), "nobody"]
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         absent = seen["nobody"]
         assert isinstance(absent, NotFoundError)
         assert (absent.bill_absent, len(_shown(seen)), sandbox.counts["bill"]) == (True, 9, 1)
@@ -170,7 +170,7 @@ async def test_a_search_that_fails_is_not_followed_by_a_hundred_calls(
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, 50)
         sandbox.faults.add("search_bills", kind, times=None)
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         assert {type(problem) for problem in seen.values()} == {error}
         assert list(seen) == ids
         assert sandbox.counts["bill"] == 0
@@ -182,7 +182,7 @@ async def test_one_search_that_fails_does_not_take_the_others_with_it() -> None:
     async with _office() as (proxy, sandbox, client):
         ids = _stock(sandbox, 150)
         proxy.answer = lambda payload: _enveloped(payload) if len(payload) == 51 else web.Response(status=502)
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         assert list(_shown(seen)) == ids[99:]
         assert {type(seen[one]) for one in ids[:99]} == {ServerError}
         assert sandbox.counts["bill"] == 0
@@ -193,7 +193,7 @@ async def test_a_search_that_breaks_by_itself_is_replaced_by_single_reads() -> N
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, 20)
         sandbox.faults.add("search_bills", FaultKind.SERVER_ERROR, times=None)
-        seen = await client.bills.read(ids, patience=30)
+        seen = await client.bills._reads.read(ids, patience=30)
         assert (_shown(seen), sandbox.counts["bill"]) == ({one: one for one in ids}, 20)
 
 
@@ -203,7 +203,7 @@ async def test_a_read_that_hangs_is_cut_off(count: int) -> None:
     async with _office() as (_, sandbox, client):
         ids = _stock(sandbox, count)
         sandbox.faults.add("*", FaultKind.SLOW, after=1, times=None, delay=60)
-        seen = await client.bills.read(ids, patience=0.1)
+        seen = await client.bills._reads.read(ids, patience=0.1)
         assert {type(problem) for problem in seen.values()} == {RequestTimeoutError}
 
 

@@ -29,18 +29,16 @@ from enkash_async import (
     PaymentStatus,
     PollPolicy,
     RetryPolicy,
-    Routes,
     ServerError,
     SettlePolicy,
     Timeouts,
     TokenEndpointError,
     TransportError,
 )
-from enkash_async.resources.bills import Bills
-from enkash_async.resources.payments import Payments
+from enkash_async.resources.bills_bulk import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import Sent, Time
+from support import Sent, Time, bill_calls, payment_calls
 
 CN = {"cn": "CN123456789"}
 BILL = Bill(
@@ -74,9 +72,7 @@ def _used() -> DuplicateReferenceError:
 
 def _bills(*answers: Any, settle: SettlePolicy = GROWING, attempt: float = 30.0) -> tuple[Bills, Sent, Time]:
     sent, time = Sent(*answers), Time()
-    bills = Bills(
-        sent, Routes(), settle=settle, attempt_timeout=attempt, clock=time, sleep=time.sleep, random=lambda: 0.5
-    )
+    bills = bill_calls(sent, settle=settle, attempt_timeout=attempt, clock=time, sleep=time.sleep, random=lambda: 0.5)
     return bills, sent, time
 
 
@@ -292,7 +288,7 @@ WRONG_SETTLES = [-1, math.nan, "5", True, [5]]
 async def test_a_wrong_window_is_refused_before_anything_is_sent(settle: Any) -> None:
     """The message says what to write, in both calls."""
     bills, sent, _ = _bills(BILL)
-    payments = Payments(sent, Routes(), bills, bills._settling)
+    payments = payment_calls(sent, bills)
     for call in (bills.reconcile("inv-1", settle=settle), payments.reconcile(["UTIL-1"], settle=settle)):
         with pytest.raises(InvalidRequestError, match="a number of seconds, 0 or more, not "):
             await call
@@ -319,7 +315,7 @@ async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
     """Each id is in one group, in the order asked, and a repeated id once."""
     shown = [_bill("U-1", "INIT"), _bill("U-2", "SUCCESS"), _bill("U-3", "FAILED"), _bill("U-4", "IN_PROCESS")]
     bills, sent, _ = _bills(shown, TransportError("dropped"))
-    payments = Payments(sent, Routes(), bills, bills._settling)
+    payments = payment_calls(sent, bills)
     found = await payments.reconcile(["U-5", "U-4", "U-3", "U-2", "U-1", "U-4"], settle=0)
     assert [bill.utility_enkash_id for bill in found.confirmed] == ["U-4", "U-2"]
     assert [bill.utility_enkash_id for bill in found.not_confirmed] == ["U-1"]
@@ -332,7 +328,7 @@ async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
 async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
     """The client asks again for those alone that do not show yet."""
     bills, sent, time = _bills(PAID, BILL, PAID)
-    payments = Payments(sent, Routes(), bills, bills._settling)
+    payments = payment_calls(sent, bills)
     found = await payments.reconcile(["UTIL-1", "UTIL-2"])
     assert (len(found.confirmed), found.not_confirmed, found.unknown) == (2, (), ())
     assert time.slept == [1]
@@ -343,7 +339,7 @@ async def test_confirmations_are_looked_at_until_all_of_them_show() -> None:
 async def test_a_bill_that_will_never_show_is_not_waited_for(end: EnkashError) -> None:
     """The client stops at a missing bill and at one that it may not read."""
     bills, sent, time = _bills(end)
-    found = await Payments(sent, Routes(), bills, bills._settling).reconcile(["UTIL-1"])
+    found = await payment_calls(sent, bills).reconcile(["UTIL-1"])
     assert [type(item.error) for item in found.unknown] == [type(end)]
     assert time.slept == []
 
@@ -353,7 +349,7 @@ async def test_wrong_ids_are_refused_before_anything_is_sent(ids: Any) -> None:
     """The client refuses a bare string as well, because it is most likely a mistake."""
     bills, sent, _ = _bills(BILL)
     with pytest.raises(InvalidRequestError, match=r"\bids\b"):
-        await Payments(sent, Routes(), bills, bills._settling).reconcile(ids)
+        await payment_calls(sent, bills).reconcile(ids)
     assert sent.operations == []
 
 

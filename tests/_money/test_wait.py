@@ -22,17 +22,16 @@ from enkash_async import (
     Outcome,
     PollPolicy,
     RequestTimeoutError,
-    Routes,
     ServerError,
     WaitTimeoutError,
 )
 from enkash_async._wire.operation import Operation
 from enkash_async.bulk import BulkItem, BulkResult
 from enkash_async.errors import AuthenticationError, EnkashError, TransportError
-from enkash_async.resources.bills import Bills
+from enkash_async.resources.bills_bulk import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, LeapingLoop, Time
+from support import EAGER, LeapingLoop, Time, bill_calls
 
 T = TypeVar("T")
 
@@ -67,7 +66,7 @@ class Shop:
 
     def bills(self, time: Time, random: Callable[[], float] = lambda: 0.5) -> Bills:
         """Return the calls of the client with another clock."""
-        return Bills(self.client._send, Routes(), clock=time, sleep=time.sleep, random=random)
+        return bill_calls(self.client._send, clock=time, sleep=time.sleep, random=random)
 
     def settle(self, ids: Iterable[str]) -> Callable[[], object]:
         """Return a function that settles bills when a pause calls it."""
@@ -270,7 +269,7 @@ def test_a_wait_for_an_enkash_that_hangs_ends_at_its_deadline(count: int, timeou
 
     async def wait() -> tuple[BulkResult[Bill], float]:
         loop = asyncio.get_running_loop()
-        bills = Bills(Slow(answers_after), Routes(), clock=loop.time)
+        bills = bill_calls(Slow(answers_after), clock=loop.time)
         result = await bills.wait_many((f"U-{number}" for number in range(count)), timeout=timeout)
         return result, loop.time()
 
@@ -384,7 +383,7 @@ async def test_news_of_some_bills_does_not_starve_the_others(shop: Shop, notifie
             await asyncio.Event().wait()
 
     time = Noise()
-    bills = Bills(shop.client._send, Routes(), clock=time, sleep=time.sleep, random=lambda: 0.5)
+    bills = bill_calls(shop.client._send, clock=time, sleep=time.sleep, random=lambda: 0.5)
     waiting = asyncio.ensure_future(
         bills.wait_many(
             [noisy, quiet],
@@ -464,7 +463,7 @@ async def test_a_bill_ends_with_the_first_look_that_is_final(looks: list[list[st
         return found
 
     time = Time()
-    bills = Bills(send, Routes(), clock=time, sleep=time.sleep)
+    bills = bill_calls(send, clock=time, sleep=time.sleep)
     result = await bills.wait_many(list(shown), timeout=5, policy=PollPolicy(first=1, factor=1, jitter=0))
     for number, states in enumerate(looks):
         seen = [*states, *states[-1:] * 6][:6]

@@ -31,7 +31,6 @@ from enkash_async import (
     PollPolicy,
     RequestTimeoutError,
     ResponseDecodeError,
-    Routes,
     ServerError,
     SettlePolicy,
     StaticTokenProvider,
@@ -40,10 +39,10 @@ from enkash_async import (
     VelocityLimitError,
     WaitTimeoutError,
 )
-from enkash_async.resources.bills import Bills
+from enkash_async.resources.bills_bulk import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER, RawServer, Reader, Sent, Time, Writer, raw_server, reply
+from support import EAGER, RawServer, Reader, Sent, Time, Writer, bill_calls, raw_server, reply
 
 CN = {"cn": "CN123456789"}
 REFERENCE = "ref/1 é?#%2F"
@@ -51,7 +50,7 @@ REFERENCE = "ref/1 é?#%2F"
 
 def _bills(*answers: Any, **how: Any) -> tuple[Bills, Sent]:
     sent = Sent(*answers)
-    return Bills(sent, Routes(), **how), sent
+    return bill_calls(sent, **how), sent
 
 
 # --- the whole road ---------------------------------------------------------------------------------------------------

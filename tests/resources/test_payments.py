@@ -32,7 +32,6 @@ from enkash_async import (
     PaymentStatus,
     PermissionDeniedError,
     PollPolicy,
-    Routes,
     SettlePolicy,
     TokenEndpointError,
     TransportError,
@@ -40,11 +39,10 @@ from enkash_async import (
 )
 from enkash_async._wire.operation import Effect, Operation
 from enkash_async.errors import EnkashError
-from enkash_async.resources.bills import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.sandbox import Sandbox
 
-from support import Sent, Time
+from support import Sent, Time, bill_calls, payment_calls
 
 #: Ends a confirmation unclearly although it was done.
 DROPPED = OutcomeUnknownError("dropped after work", operation="payments.confirm_debit")
@@ -93,8 +91,8 @@ class Office:
 
 def _payments(send: Any, time: Time | None = None) -> Payments:
     time = Time() if time is None else time
-    bills = Bills(send, Routes(), settle=SETTLE, clock=time, sleep=time.sleep)
-    return Payments(send, Routes(), bills, bills._settling, clock=time)
+    bills = bill_calls(send, settle=SETTLE, clock=time, sleep=time.sleep)
+    return payment_calls(send, bills, clock=time)
 
 
 async def test_a_confirmation_sends_ids_and_the_fixed_word() -> None:
