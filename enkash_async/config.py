@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
+from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError
 
 __all__ = ["MAX_RESPONSE_BYTES", "Limits", "PollPolicy", "RetryPolicy", "Routes", "SettlePolicy", "Timeouts"]
@@ -23,21 +24,9 @@ _SHORTEST_WINDOW = 120.0  # seconds; EnKash says two to three minutes
 _WINDOW_OF_TIMEOUT = 4.0
 
 
-def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    def check(policy: object, attribute: attrs.Attribute[Any], value: float) -> None:
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not value >= least:
-            raise ConfigurationError(
-                f"{type(policy).__name__}.{attribute.name} must be at least {least}, not {value!r}"
-            )
-
-    return check
-
-
-def _at_most(most: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
-    def check(policy: object, attribute: attrs.Attribute[Any], value: float) -> None:
-        if not value <= most:
-            raise ConfigurationError(f"{type(policy).__name__}.{attribute.name} must be at most {most}, not {value}")
+def _number(**bounds: Unpack[checks.Bounds]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(policy: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        checks.number(value, f"{type(policy).__name__}.{attribute.name}", error=ConfigurationError, **bounds)
 
     return check
 
@@ -68,10 +57,10 @@ class PollPolicy:
         jitter: Share by which a pause is varied at random, so that many waiters do not ask at once.
     """
 
-    first: float = attrs.field(default=1.0, validator=_at_least(0.001))
-    factor: float = attrs.field(default=1.5, validator=_at_least(1))
-    longest: float = attrs.field(default=15.0, validator=_at_least(0.001))
-    jitter: float = attrs.field(default=0.2, validator=[_at_least(0), _at_most(1)])
+    first: float = attrs.field(default=1.0, validator=_number(least=0.001, unit="seconds"))
+    factor: float = attrs.field(default=1.5, validator=_number(least=1))
+    longest: float = attrs.field(default=15.0, validator=_number(least=0.001, unit="seconds"))
+    jitter: float = attrs.field(default=0.2, validator=_number(least=0, most=1))
 
     def pause(self, look: int, random: Random) -> float:
         """Return the seconds to wait after the given look, the first being 1."""
@@ -94,7 +83,9 @@ class SettlePolicy:
         pauses: The pauses between the looks; the first look is made at once.
     """
 
-    window: float | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least(0)))
+    window: float | None = attrs.field(
+        default=None, validator=_number(least=0, unit="seconds", none="for four times Timeouts.total")
+    )
     pauses: PollPolicy = attrs.field(
         default=PollPolicy(first=0.25, factor=2.0, longest=15.0), validator=_is_a(PollPolicy)
     )
@@ -134,10 +125,10 @@ class RetryPolicy:
         settle: How long to look for what such a call did after an unclear end; a number is the window in seconds.
     """
 
-    attempts: int = attrs.field(default=3, validator=_at_least(1))
-    backoff: float = attrs.field(default=0.5, validator=_at_least(0))
-    max_backoff: float = attrs.field(default=8.0, validator=_at_least(0))
-    max_retry_after: float = attrs.field(default=60.0, validator=_at_least(0))
+    attempts: int = attrs.field(default=3, validator=_number(least=1))
+    backoff: float = attrs.field(default=0.5, validator=_number(least=0, unit="seconds"))
+    max_backoff: float = attrs.field(default=8.0, validator=_number(least=0, unit="seconds"))
+    max_retry_after: float = attrs.field(default=60.0, validator=_number(least=0, unit="seconds"))
     writes: bool = attrs.field(default=False, validator=_true_or_false)
     settle: SettlePolicy = attrs.field(default=SettlePolicy(), converter=_settle)
 
@@ -146,11 +137,6 @@ class RetryPolicy:
         # The exponent is capped since 2.0**1024 overflows, which a large `attempts` would reach.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
         return max(retry_after or 0.0, random() * ceiling)
-
-
-def _positive(_: Timeouts, attribute: attrs.Attribute[float], value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise ConfigurationError(f"Timeouts.{attribute.name} must be more than 0 seconds, not {value!r}")
 
 
 @attrs.frozen
@@ -162,22 +148,8 @@ class Timeouts:
         connect: Seconds for opening a connection.
     """
 
-    total: float = attrs.field(default=30.0, validator=_positive)
-    connect: float = attrs.field(default=5.0, validator=_positive)
-
-
-def _whole(_: Limits, attribute: attrs.Attribute[Any], value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"Limits.{attribute.name} must be a whole number of at least 1, not {value!r}")
-
-
-def _positive_rate(_: Limits, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigurationError(
-            f"Limits.{attribute.name} must be more than 0 requests per second, or None for no limit, not {value!r}"
-        )
+    total: float = attrs.field(default=30.0, validator=_number(above=0, unit="seconds"))
+    connect: float = attrs.field(default=5.0, validator=_number(above=0, unit="seconds"))
 
 
 @attrs.frozen(kw_only=True)
@@ -194,9 +166,12 @@ class Limits:
             at most `burst + rate * t` begin.
     """
 
-    concurrency: int = attrs.field(default=100, validator=_whole)
-    rate: float | None = attrs.field(default=None, validator=_positive_rate)
-    burst: int = attrs.field(default=1, validator=_whole)
+    concurrency: int = attrs.field(default=100, validator=_number(least=1, whole=True))
+    rate: float | None = attrs.field(
+        default=None,
+        validator=_number(above=0, below=math.inf, unit="requests per second", none="for no limit"),
+    )
+    burst: int = attrs.field(default=1, validator=_number(least=1, whole=True))
 
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

@@ -53,30 +53,34 @@ def test_the_defaults_are_three_patient_attempts() -> None:
     assert policy.settle == SettlePolicy()
 
 
+PAUSE = "a number of seconds, 0 or more"
+WINDOW = f"{PAUSE}, or None for four times Timeouts.total"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RetryPolicy(attempts=0), "RetryPolicy.attempts must be at least 1, not 0"),
-        (lambda: RetryPolicy(attempts=-1), "RetryPolicy.attempts must be at least 1, not -1"),
-        (lambda: RetryPolicy(backoff=-0.1), "RetryPolicy.backoff must be at least 0, not -0.1"),
-        (lambda: RetryPolicy(backoff=math.nan), "RetryPolicy.backoff must be at least 0, not nan"),
-        (lambda: RetryPolicy(max_backoff=-1), "RetryPolicy.max_backoff must be at least 0, not -1"),
-        (lambda: RetryPolicy(max_retry_after=-1), "RetryPolicy.max_retry_after must be at least 0, not -1"),
-        (lambda: PollPolicy(first=0), "PollPolicy.first must be at least 0.001, not 0"),
-        (lambda: PollPolicy(factor=0.9), "PollPolicy.factor must be at least 1, not 0.9"),
-        (lambda: PollPolicy(longest=0), "PollPolicy.longest must be at least 0.001, not 0"),
-        (lambda: PollPolicy(jitter=-0.1), "PollPolicy.jitter must be at least 0, not -0.1"),
-        (lambda: PollPolicy(jitter=1.1), "PollPolicy.jitter must be at most 1, not 1.1"),
-        (lambda: PollPolicy(first=True), "PollPolicy.first must be at least 0.001, not True"),
-        (lambda: RetryPolicy(attempts="3"), "RetryPolicy.attempts must be at least 1, not '3'"),  # type: ignore[arg-type]
-        (lambda: RetryPolicy(backoff=None), "RetryPolicy.backoff must be at least 0, not None"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(attempts=0), "RetryPolicy.attempts must be a number, 1 or more, not 0"),
+        (lambda: RetryPolicy(attempts=-1), "RetryPolicy.attempts must be a number, 1 or more, not -1"),
+        (lambda: RetryPolicy(backoff=-0.1), "RetryPolicy.backoff must be a number of seconds, 0 or more, not -0.1"),
+        (lambda: RetryPolicy(backoff=math.nan), "RetryPolicy.backoff must be a number of seconds, 0 or more, not nan"),
+        (lambda: RetryPolicy(max_backoff=-1), "RetryPolicy.max_backoff must be a number of seconds, 0 or more, not -1"),
+        (lambda: RetryPolicy(max_retry_after=-1), f"RetryPolicy.max_retry_after must be {PAUSE}, not -1"),
+        (lambda: PollPolicy(first=0), "PollPolicy.first must be a number of seconds, 0.001 or more, not 0"),
+        (lambda: PollPolicy(factor=0.9), "PollPolicy.factor must be a number, 1 or more, not 0.9"),
+        (lambda: PollPolicy(longest=0), "PollPolicy.longest must be a number of seconds, 0.001 or more, not 0"),
+        (lambda: PollPolicy(jitter=-0.1), "PollPolicy.jitter must be a number from 0 to 1, not -0.1"),
+        (lambda: PollPolicy(jitter=1.1), "PollPolicy.jitter must be a number from 0 to 1, not 1.1"),
+        (lambda: PollPolicy(first=True), "PollPolicy.first must be a number of seconds, 0.001 or more, not True"),
+        (lambda: RetryPolicy(attempts="3"), "RetryPolicy.attempts must be a number, 1 or more, not '3'"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(backoff=None), "RetryPolicy.backoff must be a number of seconds, 0 or more, not None"),  # type: ignore[arg-type]
         (lambda: RetryPolicy(writes=1), "RetryPolicy.writes must be True or False, not 1"),  # type: ignore[arg-type]
         (lambda: RetryPolicy(writes=None), "RetryPolicy.writes must be True or False, not None"),  # type: ignore[arg-type]
-        (lambda: RetryPolicy(settle=-1), "SettlePolicy.window must be at least 0, not -1"),
-        (lambda: RetryPolicy(settle="5"), "SettlePolicy.window must be at least 0, not '5'"),  # type: ignore[arg-type]
-        (lambda: RetryPolicy(settle=True), "SettlePolicy.window must be at least 0, not True"),
-        (lambda: SettlePolicy(window=-0.1), "SettlePolicy.window must be at least 0, not -0.1"),
-        (lambda: SettlePolicy(window=math.nan), "SettlePolicy.window must be at least 0, not nan"),
+        (lambda: RetryPolicy(settle=-1), f"SettlePolicy.window must be {WINDOW}, not -1"),
+        (lambda: RetryPolicy(settle="5"), f"SettlePolicy.window must be {WINDOW}, not '5'"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(settle=True), f"SettlePolicy.window must be {WINDOW}, not True"),
+        (lambda: SettlePolicy(window=-0.1), f"SettlePolicy.window must be {WINDOW}, not -0.1"),
+        (lambda: SettlePolicy(window=math.nan), f"SettlePolicy.window must be {WINDOW}, not nan"),
         (lambda: SettlePolicy(pauses=1.0), "SettlePolicy.pauses must be PollPolicy(…), not float"),  # type: ignore[arg-type]
     ],
 )

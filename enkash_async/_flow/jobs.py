@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import attrs
 
 from enkash_async._flow.verdicts import judge
+from enkash_async._support import checks
 from enkash_async._support.cancellation import is_cancelled
 from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
@@ -43,11 +44,9 @@ _MOST_HANDS = 1000
 _log = getLogger("enkash_async")
 
 
-def checked_concurrency(value: object) -> int:
+def checked_concurrency(value: int) -> int:
     """Return how many items may be under way at once."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_HANDS:
-        raise InvalidRequestError(f"concurrency must be an int from 1 to {_MOST_HANDS}, not {value!r}")
-    return value
+    return checks.number(value, "concurrency", least=1, most=_MOST_HANDS, whole=True)
 
 
 def checked_source(source: object, where: str) -> None:

@@ -19,6 +19,7 @@ from aiohttp.payload import BytesPayload
 from yarl import URL
 
 from enkash_async._flow.gate import Gate
+from enkash_async._support import checks
 from enkash_async._support.secret import Secret
 from enkash_async._version import __version__
 from enkash_async._wire.operation import Request, Response
@@ -99,8 +100,9 @@ class Transport:
         limits: Limits = Limits(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> None:
-        if isinstance(max_response_bytes, bool) or not isinstance(max_response_bytes, int) or max_response_bytes < 1:
-            raise ConfigurationError("max_response_bytes must be an int of at least 1")
+        checks.number(
+            max_response_bytes, "max_response_bytes", least=1, whole=True, unit="bytes", error=ConfigurationError
+        )
         if not isinstance(timeout, Timeouts):
             raise ConfigurationError(f"timeout must be Timeouts(total=…, connect=…), not {type(timeout).__name__}")
         if not isinstance(limits, Limits):

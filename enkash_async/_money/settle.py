@@ -11,12 +11,11 @@ from enkash_async._flow.poller import Poller, peek
 from enkash_async._flow.verdicts import judge
 from enkash_async._money import match as matching
 from enkash_async._money.reads import Reads
+from enkash_async._support import checks
 from enkash_async.config import SettlePolicy
 from enkash_async.errors import (
-    ConfigurationError,
     DuplicateReferenceError,
     EnkashError,
-    InvalidRequestError,
     NotFoundError,
     OutcomeUnknownError,
     ResponseDecodeError,
@@ -30,10 +29,9 @@ _SHORT_WINDOW = 5.0  # seconds for a bill that EnKash says is there
 
 def checked_settle(settle: SettlePolicy | float | None) -> SettlePolicy | None:
     """Return the argument `settle` of a public call as a policy; None is the client's own."""
-    try:
-        return None if settle is None else SettlePolicy.of(settle)
-    except ConfigurationError:
-        raise InvalidRequestError(f"settle must be a number of seconds, 0 or more, not {settle!r}") from None
+    if settle is None or isinstance(settle, SettlePolicy):
+        return settle
+    return SettlePolicy(window=checks.number(settle, "settle", least=0, unit="seconds"))
 
 
 class Settling:

@@ -10,19 +10,18 @@ from enkash_async._flow.notifier import BillNotifier, News
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.reads import Reads
+from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.config import PollPolicy
-from enkash_async.errors import EnkashError, InvalidRequestError, WaitTimeoutError
+from enkash_async.errors import EnkashError, WaitTimeoutError
 from enkash_async.models import Bill
 
 __all__ = ["checked_timeout", "wait_for"]
 
 
-def checked_timeout(timeout: object) -> float:
+def checked_timeout(timeout: float) -> float:
     """Return a number of seconds to wait."""
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise InvalidRequestError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
-    return timeout
+    return checks.number(timeout, "timeout", least=0, unit="seconds")
 
 
 class _Wait:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
 
 from enkash_async.errors import InvalidRequestError
 
 __all__ = [
     "IST",
+    "Bounds",
     "amount",
     "bill_params",
     "biller_id",
@@ -23,6 +25,8 @@ __all__ = [
     "identifier",
     "identifiers",
     "is_loopback",
+    "number",
+    "number_flaw",
     "optional",
     "remarks",
     "text",
@@ -40,6 +44,7 @@ _REMARKS = re.compile(r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 _INT32 = 2**31 - 1
 _DEEPEST = 50
+_SHOWN = 40  # characters of a wrong value that a message repeats
 _MAX_DIGITS = 30  # far above any bill, far below what would cost memory to write out
 
 
@@ -73,6 +78,82 @@ def identifier(value: object, where: str) -> str:
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in found):
         _wrong(f"{where} holds a control character")
     return found
+
+
+class Bounds(TypedDict, total=False):
+    """Which numbers an argument may be, and how a message says so; `least` or `above` is always given.
+
+    Attributes:
+        least: Smallest allowed.
+        above: The number must be larger than this.
+        most: Largest allowed.
+        below: The number must be smaller than this; `math.inf` allows every finite one.
+        whole: Only an int will do.
+        unit: What is counted, such as `seconds`.
+        none: None will do as well, and means this, such as `for no limit`.
+    """
+
+    least: float
+    above: float
+    most: float
+    below: float
+    whole: bool
+    unit: str
+    none: str
+
+
+def number(
+    value: T, name: str, *, error: Callable[[str], Exception] = InvalidRequestError, **bounds: Unpack[Bounds]
+) -> T:
+    """Return a number that lies within bounds; True, False and `nan` are none.
+
+    Args:
+        value: What was given.
+        name: Name of the argument.
+        error: Makes the error from a text.
+        **bounds: What is allowed.
+    """
+    if (flaw := number_flaw(value, name, **bounds)) is not None:
+        raise error(flaw)
+    return value
+
+
+def number_flaw(value: object, name: str, **bounds: Unpack[Bounds]) -> str | None:
+    """Return what is wrong with a number, and what to write instead; as `number`."""
+    if _is_within(value, bounds) or (value is None and "none" in bounds):
+        return None
+    none = f", or None {bounds['none']}," if "none" in bounds else ","
+    return f"{name} must be {_kind(bounds)}{_range(bounds)}{none} not {_shown(value)}"
+
+
+def _is_within(value: object, bounds: Bounds) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if bounds.get("whole") else (int, float)):
+        return False
+    low = value >= bounds.get("least", -math.inf) and value > bounds.get("above", -math.inf)
+    return low and value <= bounds.get("most", math.inf) and ("below" not in bounds or value < bounds["below"])
+
+
+def _kind(bounds: Bounds) -> str:
+    if "unit" not in bounds:
+        return "an int" if bounds.get("whole") else "a number"
+    kind = "a whole" if bounds.get("whole") else "a finite" if bounds.get("below") == math.inf else "a"
+    return f"{kind} number of {bounds['unit']}"
+
+
+def _range(bounds: Bounds) -> str:
+    if "least" in bounds and "most" in bounds:
+        return f" from {bounds['least']} to {bounds['most']}"
+    low = f", {bounds['least']} or more" if "least" in bounds else f" above {bounds['above']}"
+    high = f" and at most {bounds['most']}" if "most" in bounds else ""
+    return low + (f" and below {bounds['below']}" if bounds.get("below", math.inf) < math.inf else high)
+
+
+def _shown(value: object) -> str:
+    """Return a wrong number as a message shows it: a short plain value as it was written, all else by its type."""
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # Python refuses to write an int of 4,300 digits
+        return f"an int of more than {_SHOWN} digits"
+    is_plain = value is None or isinstance(value, (int, float, str, Decimal))
+    return repr(value) if is_plain and len(repr(value)) <= _SHOWN else type(value).__name__
 
 
 def biller_id(value: object) -> int:

@@ -24,7 +24,6 @@ from enkash_async._wire.operation import Send
 from enkash_async.config import PollPolicy, Routes, SettlePolicy
 from enkash_async.errors import (
     DuplicateReferenceError,
-    InvalidRequestError,
     NotFoundError,
     OutcomeUnknownError,
     WaitTimeoutError,
@@ -307,8 +306,7 @@ class SingleBills:
             InvalidRequestError: A value cannot be sent, or the page size is out of bounds.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
-        if isinstance(page_size, bool) or not isinstance(page_size, int) or not 1 <= page_size <= _LARGEST_PAGE:
-            raise InvalidRequestError(f"page_size must be an int from 1 to {_LARGEST_PAGE}")
+        checks.number(page_size, "page_size", least=1, most=_LARGEST_PAGE, whole=True)
         search_page(self._routes, bill_filter, offset=0, limit=page_size)  # refuses a wrong filter now
 
         async def fetch(offset: int, limit: int) -> list[Bill]:

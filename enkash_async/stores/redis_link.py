@@ -19,6 +19,7 @@ import attrs
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis, RedisCluster
 
+from enkash_async._support import checks
 from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError
@@ -93,8 +94,7 @@ class RedisLink:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float],
     ) -> None:
-        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 60:
-            raise ConfigurationError("timeout must be a number of seconds above 0 and below 60, such as 0.25")
+        checks.number(timeout, "timeout", above=0, below=60, unit="seconds", error=ConfigurationError)
         self._theirs: Client | None = None
         self._target: RedisTarget | None = None
         if isinstance(redis, str):

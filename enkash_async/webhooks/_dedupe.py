@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
+from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError
 
 __all__ = ["KEEP", "LEASE", "Claimed", "Dedupe", "MemoryDedupe", "seconds"]
@@ -61,15 +62,13 @@ class Dedupe(Protocol):
         ...
 
 
-def seconds(value: object, name: str) -> float:
+def seconds(value: float, name: str) -> float:
     """Return a positive number of seconds.
 
     Raises:
         ConfigurationError: It is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 10**9:
-        raise ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return float(value)
+    return float(checks.number(value, name, above=0, below=10**9, unit="seconds", error=ConfigurationError))
 
 
 @attrs.define
@@ -100,8 +99,7 @@ class MemoryDedupe:
         max_events: int = _MOST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if isinstance(max_events, bool) or not isinstance(max_events, int) or max_events < 1:
-            raise ConfigurationError("max_events must be an int of at least 1")
+        checks.number(max_events, "max_events", least=1, whole=True, error=ConfigurationError)
         self._keep = seconds(keep, "keep")
         self._lease = seconds(lease, "lease")
         self._most = max_events

@@ -234,8 +234,8 @@ def _problem(headers: object, max_body: object, reshape: object) -> str | None:
             return "headers: a name must be a header name such as 'X-Webhook-Key'"
         if problem := _unusable(name, given):
             return problem
-    if isinstance(max_body, bool) or not isinstance(max_body, int) or max_body < 1:
-        return "max_body must be an int of at least 1 byte"
+    if problem := checks.number_flaw(max_body, "max_body", least=1, whole=True, unit="bytes"):
+        return problem
     if reshape is not None and not callable(reshape):
         return "reshape must be a function from a decoded document to one with EnKash's names"
     return None

@@ -79,7 +79,7 @@ def test_what_counts_is_a_whole_number(name: str, value: Any) -> None:
     """The error names the field, the value that was given and what to write in its place."""
     with pytest.raises(ConfigurationError) as caught:
         Limits(**{name: value})
-    assert str(caught.value) == f"Limits.{name} must be a whole number of at least 1, not {value!r}"
+    assert str(caught.value) == f"Limits.{name} must be an int, 1 or more, not {value!r}"
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1, True, math.nan, math.inf, -math.inf, "5", Decimal(2)])
@@ -88,7 +88,7 @@ def test_a_rate_is_a_finite_number_above_zero(value: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Limits(rate=value)
     assert str(caught.value) == (
-        f"Limits.rate must be more than 0 requests per second, or None for no limit, not {value!r}"
+        f"Limits.rate must be a finite number of requests per second above 0, or None for no limit, not {value!r}"
     )
 
 

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async._support import checks, exact_json
-from enkash_async.errors import InvalidRequestError
+from enkash_async.errors import ConfigurationError, InvalidRequestError
 from enkash_async.models import Circle, PaymentStatus
 
 HUGE = 10**10_000
@@ -283,6 +283,69 @@ def test_remarks_of_allowed_length_pass(value: str) -> None:
 def test_other_remarks_are_refused(value: object) -> None:
     """The check refuses a line break at the end, which `$` would let pass, and digits of other scripts."""
     assert "remarks" in refusal(lambda: checks.remarks(value))
+
+
+# --- number -----------------------------------------------------------------------------------------------------------
+
+HAND: checks.Bounds = {"least": 1, "most": 1000, "whole": True}
+WAIT: checks.Bounds = {"least": 0, "unit": "seconds"}
+REPLY: checks.Bounds = {"above": 0, "below": 60, "unit": "seconds"}
+RATE: checks.Bounds = {"above": 0, "below": math.inf, "unit": "requests per second", "none": "for no limit"}
+SHARE: checks.Bounds = {"above": 0, "most": 1}
+RATED = "x must be a finite number of requests per second above 0, or None for no limit"
+BODY: checks.Bounds = {"least": 1, "whole": True, "unit": "bytes"}
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds"),
+    [
+        *[(value, HAND) for value in (1, 1000)],
+        *[(value, WAIT) for value in (0, 0.0, 5, 1e300, math.inf)],
+        *[(value, REPLY) for value in (0.001, 59, 59.999)],
+        *[(value, RATE) for value in (0.001, 5, 1e300, None)],
+        *[(value, SHARE) for value in (0.001, 1)],
+        *[(value, BODY) for value in (1, 2**40)],
+    ],
+)
+def test_a_number_within_its_bounds_is_returned(value: Any, bounds: checks.Bounds) -> None:
+    """As it was given; the bounds themselves belong to it, save those that it has to be above or below."""
+    assert checks.number(value, "x", **bounds) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "said"),
+    [
+        *[(value, HAND, "x must be an int from 1 to 1000") for value in (0, 1001, 5.0, True, "5", None, math.nan)],
+        *[(value, WAIT, "x must be a number of seconds, 0 or more") for value in (-1, False, "5", None, math.nan)],
+        *[(value, REPLY, "x must be a number of seconds above 0 and below 60") for value in (0, 60, math.nan)],
+        *[(value, RATE, RATED) for value in (0, math.inf, math.nan, True)],
+        *[(value, SHARE, "x must be a number above 0 and at most 1") for value in (0, 1.1, Decimal("0.5"))],
+        *[(value, BODY, "x must be a whole number of bytes, 1 or more") for value in (0, 1.0)],
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_what_to_write(value: Any, bounds: checks.Bounds, said: str) -> None:
+    """And with what was written; neither a bool nor `nan` is a number."""
+    assert refusal(lambda: checks.number(value, "x", **bounds)) == f"{said}, not {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"cn": "CN123456789"}, "dict"),
+        (["CN123456789"], "list"),
+        ("CN123456789" * 4, "str"),
+        pytest.param(-HUGE, "an int of more than 40 digits", id="minus 10000 digits"),
+    ],
+)
+def test_a_value_that_is_far_from_a_number_is_not_repeated(value: Any, shown: str) -> None:
+    """It may hold what is personal, or be too long to be read."""
+    assert refusal(lambda: checks.number(value, "x", least=0)) == f"x must be a number, 0 or more, not {shown}"
+
+
+def test_the_error_of_a_number_is_of_the_callers_choosing() -> None:
+    """What sets a client up has another one than what a call is given."""
+    with pytest.raises(ConfigurationError, match=r"^x must be an int from 1 to 1000, not 0$"):
+        checks.number(0, "x", error=ConfigurationError, **HAND)
 
 
 # --- bill_params ------------------------------------------------------------------------------------------------------

@@ -557,7 +557,7 @@ async def test_no_utility_payment_found_is_an_empty_search() -> None:
     ("wanted", "how", "said"),
     [
         ({"consumer_number": "1"}, {}, "takes a BillFilter"),
-        (BillFilter(), {"page_size": 0}, "page_size must be an int from 1 to 5000"),
+        (BillFilter(), {"page_size": 0}, "page_size must be an int from 1 to 5000, not 0"),
         (BillFilter(), {"page_size": 5001}, "page_size"),
         (BillFilter(), {"page_size": True}, "page_size"),
         (BillFilter(statuses="SUCCESS"), {}, "statuses must be a list of str, not one str"),
