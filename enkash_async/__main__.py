@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         unclearly; 4 when bills are not settled yet; 130 after Ctrl-C.
     """
     try:
-        # Imported here, so that without click and rich, which come with an extra, one line is printed and no traceback.
+        # Imported here: without the extra that brings click and rich, the command prints one line and no traceback.
         from enkash_async.cli import run  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         absent = str(missing.name).partition(".")[0]

@@ -26,11 +26,11 @@
     │  ├─ LoginGuardError                    another login attempt could lock the account, so none is made
     │  ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
     │  │  └─ TokenReplyError                 EnKash accepted the login, but sent no readable token
-    │  └─ TokenStoreError                    the shared token store cannot be reached
+    │  └─ TokenStoreError                    the shared token store is unreachable
     └─ WebhookError                          a post to your webhook cannot be accepted
        ├─ WebhookAuthenticationError         the post does not prove that EnKash sent it: answer 401
        ├─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
-       └─ WebhookStoreError                  the shared record of events cannot be reached: answer 503
+       └─ WebhookStoreError                  the shared record of events is unreachable: answer 503
 
 Errors carry evidence as attributes and survive pickling. None of them holds a password, a client secret, a token or a
 raw body, and none keeps another library's exception alive: such an exception can hold request headers.
@@ -228,7 +228,7 @@ class ApiError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """NEVER, but LATER for HTTP 408, a time-out at EnKash."""
+        """LATER for HTTP 408, a time-out at EnKash; otherwise NEVER."""
         return RetryAdvice.LATER if self.status == 408 else RetryAdvice.NEVER
 
 
@@ -348,7 +348,7 @@ class OutcomeUnknownError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LOOK: repeating the call without a look could pay twice."""
+        """LOOK: repeating the call without a look-up could pay twice."""
         return RetryAdvice.LOOK
 
 

@@ -11,7 +11,7 @@ __all__ = ["CircuitBreaker"]
 
 _FAILURES = 3  # failures in a row after which the store counts as down
 _PROBE_EVERY = 1.0  # seconds between probes of a store that is down, give or take a quarter to spread the processes
-_PROBE_LASTS = 5.0  # seconds after which the next probe may start although the last one has no result
+_PROBE_LASTS = 5.0  # seconds after which another probe may start, although the last one has no result yet
 
 
 class CircuitBreaker:

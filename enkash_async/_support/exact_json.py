@@ -28,7 +28,7 @@ _MOST = 20_000  # values: EnKash's documented webhook has fifty, a hostile mebib
 _OUTER = 3  # levels of objects around the list of a reply: the document, its payload, and one to spare
 _SLICE = 64 * 1024  # characters decoded between two pauses: less than a millisecond
 _FEW = 1_000  # items or members decoded between two pauses, however short they are
-_PLAIN_FIRST = frozenset('-0123456789"tf]')  # what follows the bracket of an empty list, or of one of numbers or words
+_PLAIN_FIRST = frozenset('-0123456789"tf]')  # first character after the `[` of a list of plain values, or an empty one
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = 40  # largest exponent, up or down, of a number that is written out in full
 
@@ -63,8 +63,8 @@ def loads(body: bytes) -> Any:
     """Return the decoded document, with `Decimal` for every number that has a fraction or an exponent.
 
     Raises:
-        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. Do not
-            chain it: `json.JSONDecodeError` keeps the whole text.
+        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. Raise
+            further errors `from None`: `json.JSONDecodeError` keeps the whole text.
     """
     if _quick is not None:
         try:

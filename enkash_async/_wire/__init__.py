@@ -1,1 +1,1 @@
-"""Turns bytes into values and back. Pure: no I/O, and no particular EnKash call."""
+"""Turns bytes into values and back. Pure: no I/O, and no knowledge of single EnKash calls."""

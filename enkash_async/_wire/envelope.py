@@ -332,7 +332,7 @@ def _sentence(
 
 
 def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:
-    """Return evidence for an error: names are kept, values with a sensitive name and secrets become `***`."""
+    """Return evidence for an error: keeps names, but replaces secrets and values with sensitive names by `***`."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A call as a value, and HTTP requests and replies as values; no I/O, and no particular EnKash call."""
+"""A call as a value, and HTTP requests and replies as values; no I/O, and no knowledge of single EnKash calls."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Operation(Generic[T]):
         result: Type of the value to return; `object` for the payload as decoded JSON.
         effect: What the call changes.
         reference_id: The caller's id of the bill, for a look-up after an unclear end.
-        utility_enkash_ids: EnKash's ids of the bills that the call names, for the same.
+        utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back after an unclear end.
         sensitive: Values of the request to redact from errors.
     """
 

@@ -90,7 +90,7 @@ def reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
 
 
 def _is_plain(cls: type[Reply]) -> bool:
-    """Whether `__init__` does no more than set fields; the quick reader never calls it."""
+    """Whether `__init__` only sets fields: the quick reader sets them without calling it."""
     fields = [field for field in attrs.fields(cls) if field.name != "extra"]
     does_more = any(field.converter or field.validator or isinstance(field.default, attrs.Factory) for field in fields)  # type: ignore[arg-type]
     return not does_more and not hasattr(cls, "__attrs_post_init__")

@@ -13,7 +13,7 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
 
     Args:
         value: The `Retry-After` header: seconds, or an HTTP date.
-        date: The `Date` header of the same reply, from which an HTTP date counts; None takes this machine's clock.
+        date: The `Date` header of the same reply, from which an HTTP date counts; None: this machine's clock.
     """
     if value is None:
         return None

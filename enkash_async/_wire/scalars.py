@@ -28,7 +28,7 @@ __all__ = [
 Hook = Callable[[Any, Any], Any]
 
 _NUMBER = re.compile(r"[+-]?\d{1,60}(\.\d{1,60})?([eE][+-]?\d{1,3})?", re.ASCII)
-_MAX_DIGITS = 30  # before the point, and twice as many after it: far more than money needs
+_MAX_DIGITS = 30  # digits before the point, and twice as many after it: far more than money needs
 
 #: Enums that say where the money is: an unreadable value is an error, since «pending» would be a guess.
 _DECISIVE = frozenset({BillPayStatus, PaymentStatus})
@@ -43,7 +43,7 @@ class UnreadableError(Exception):
         self.where = where
 
     def under(self, name: str) -> UnreadableError:
-        """Return the same error with a name put before its place."""
+        """Return the same error with `name` put before its place."""
         joint = "" if not self.where or self.where.startswith("[") else "."
         return UnreadableError(self.expected, f"{name}{joint}{self.where}")
 
@@ -105,7 +105,7 @@ def _stripped(raw: Any) -> datetime:
 
 
 def _on_the_calendar(found: datetime) -> datetime:
-    """Return a date-time that survives a change of zone; in years 1 and 9999 one can fall off the calendar."""
+    """Refuse a date-time of year 1 or 9999 that another zone cannot show: it would fail later, in the user's code."""
     try:
         found.astimezone(UTC).astimezone(IST)
     except OverflowError:

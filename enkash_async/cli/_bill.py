@@ -105,7 +105,7 @@ def create(
         try:
             return await client.bills.create_from_fetch(fetched, reference_id=known, amount=amount)
         except InvalidRequestError as problem:
-            # The arguments are checked already, so what cannot be paid is the biller's answer.
+            # The arguments were checked before, so the fault lies in the biller's answer.
             raise click.ClickException(f"nothing was created: {problem}") from None
 
     created = with_client(create_unfetched if no_fetch else create_fetched, retry=RetryPolicy(settle=settle))

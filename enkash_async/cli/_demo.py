@@ -69,7 +69,7 @@ class _Report:
         self._steps.append({"step": number, "name": title.lower().replace(" ", "_"), "summary": text, **details})
 
     def end(self, **facts: object) -> None:
-        """Print the JSON document, with these facts after the steps, if the report is JSON."""
+        """Print the steps and these facts as one JSON document, if the report is JSON."""
         if self._as_json:
             print_json({"steps": self._steps, **facts})
 

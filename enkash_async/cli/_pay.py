@@ -121,7 +121,7 @@ def pay(
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
-    """If nothing was sent for any row and all have one reason, such as a refused password, report it once."""
+    """Report the reason once if nothing was sent and all rows share it, such as a refused password."""
     reasons = {str(one.error) for one in results}
     if any(map(_was_sent, results)) or len(reasons) != 1:
         return None
@@ -211,8 +211,8 @@ class _Run:
 def _end_on_sigterm() -> None:
     """Make SIGTERM, which stops services, cancel the running task, so that a run ends as after Ctrl-C.
 
-    The event loop handles the signal between two steps of the work, even if the shell ignores SIGINT. It removes the
-    handler when it closes.
+    The event loop handles the signal between two steps of the work, even in a script that ignores SIGINT. It removes
+    the handler when it closes.
     """
     task = asyncio.current_task()
     # Windows has no SIGTERM, and only the main thread may set a handler.

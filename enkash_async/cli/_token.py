@@ -72,7 +72,7 @@ def reset_guard() -> None:
 
 
 def _looked_at() -> str:
-    """Return a line that names the account, so that a mistyped user name, which is another account, shows."""
+    """Return a line that names the account: it reveals a mistyped user name, which stands for another account."""
     environment = Environment(os.environ)
     return f"{environment.base_url}, keys enkash:v1:{{{environment.grant().identity.account}}}:*"
 

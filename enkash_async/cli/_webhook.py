@@ -51,7 +51,7 @@ class _Words(StringParamType):
 
 
 def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
-    """Return header values by name, whatever its case; error messages repeat no word, since it may be a secret."""
+    """Return header values by name, ignoring case; error messages repeat no word, since it may be a secret."""
     found: dict[str, list[HiddenStr]] = {}
     for word in value:
         name, _, text = word.partition("=")
@@ -59,7 +59,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
             checked_headers({name: text})
         except InvalidRequestError:
             text = ""
-        # A base64 key without a name may end in `=`: it would be taken for a name, which is shown, with an empty value.
+        # A user may forget the name before a base64 key: its `=` would then make the key a name, which is shown.
         if not text.strip("="):
             raise click.BadParameter(_MALFORMED, ctx, parameter)
         known = next((other for other in found if other.lower() == name.lower()), name)
@@ -136,9 +136,9 @@ def listen_command(
     """Show posts about bills as they arrive, until Ctrl-C.
 
     A post without the right headers is refused; a post that repeats an earlier one is not shown again. Of a consumer
-    number, the last four characters are shown. `posted` marks what the post says, which anybody with the header can
-    have written. With --confirm, which reads the ENKASH_ variables of `enkash token`, `confirmed` marks what EnKash's
-    API says.
+    number, the last four characters are shown. A line marked `posted` shows what the post says, which anybody with the
+    header can have written. With --confirm, lines are marked `confirmed` and show what EnKash's API says; this needs
+    the ENKASH_ variables of `enkash token`.
 
     The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
 

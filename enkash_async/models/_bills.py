@@ -95,8 +95,8 @@ class Bill(Reply):
     Webhook (api-12515630), Create Bill Without Bill Fetch (api-10664800).
 
     Attributes:
-        utility_enkash_id: EnKash's id, never None. Where the reply leaves it out, it is the id that the call asked for,
-            or empty if the call named none; every call refuses an empty id.
+        utility_enkash_id: EnKash's id, never None. If the reply omits it, it is the id that the call asked for, or
+            empty if the call named none; every call refuses an empty id.
         reference_id: Your id, given when the bill was created.
         amount: Net amount of the bill.
         billpay_status: Where the bill stands with Bharat Connect; `outcome` interprets it.

@@ -56,7 +56,7 @@ class Reply:
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"aliases": ()})
 
     def __repr__(self) -> str:
-        """Show the members that are set; the field decides how much of its value is shown."""
+        """Show the members that are set; each field decides how much of its value to show."""
         shown = []
         for field in attrs.fields(type(self)):
             value = getattr(self, field.name)

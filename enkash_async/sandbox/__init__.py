@@ -67,7 +67,7 @@ __all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
 
 _DOCUMENTED = Routes()
 
-# Seconds that requests in progress get at the end: little, so that a slow one does not hold up a test.
+# Seconds that requests in progress get at the end: few, so that a slow one does not hold up a test.
 _SHUTDOWN_TIMEOUT = 0.05
 
 

@@ -37,7 +37,7 @@ def _announce(sandbox: Sandbox) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sandbox until Ctrl-C or SIGTERM; print its URL and the `ENKASH_…` variables that lead to it.
+    """Run the sandbox until Ctrl-C or SIGTERM; print its URL and the `ENKASH_…` variables that connect a client to it.
 
     Args:
         argv: Command-line arguments; None takes those of the process.

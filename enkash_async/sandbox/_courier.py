@@ -28,7 +28,7 @@ __all__ = ["Courier", "Resends"]
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
 _AT_ONCE = 16  # attempts in progress at most
-# Seconds that an idle connection is kept: little, since a post fails if the server has closed the connection first.
+# Seconds that an idle connection is kept: few, since a post fails if the server has closed the connection first.
 _KEPT = 2.0
 
 

@@ -88,7 +88,7 @@ class Ledger:
         clock: Returns seconds that only grow; every instant of the ledger derives from it.
         opened_at: Instant, aware, of the clock's first reading.
         new_id: Returns a text that it has not returned before.
-        on_change: Called with each payment that was created or reached another stage, once for each stage and in order;
+        on_change: Called with each payment that was created or entered another stage, once for each stage and in order;
             the sandbox posts its webhooks from here.
         on_register: Called after a webhook was registered; the sandbox then watches for bills that are due.
 

@@ -175,7 +175,7 @@ class UtilityPayment:
 
     @property
     def waits_since(self) -> datetime | None:
-        """When the payment reached its stage, if the stage ends by itself after a while; otherwise None."""
+        """When the payment entered its stage, if the stage ends by itself after a while; otherwise None."""
         match self.stage:
             case Stage.CONFIRMED:
                 return self.confirmed_at
@@ -199,7 +199,7 @@ class UtilityPayment:
         return delay - (now - self.waits_since).total_seconds()
 
     def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
-        """Return the payment in its next stage, dated when it reached the stage; None when it is not due.
+        """Return the payment in its next stage, dated when it entered the stage; None when it is not due.
 
         Args:
             now: The present instant; the returned payment may be due for another change.

@@ -29,11 +29,11 @@ class Timetable:
     def __init__(self, payments: Mapping[str, UtilityPayment]) -> None:
         self._payments = payments
         self._entries = itertools.count()
-        # Heaps: after a change of the delays, payments may enter a stage out of the order of their instants.
+        # Heaps, since payments may enter a stage out of order: a test may change the delays in between.
         self._waiting: dict[Stage, list[_Entry]] = {Stage.CONFIRMED: [], Stage.REFUNDING: []}
 
     def enter(self, payment: UtilityPayment) -> None:
-        """Record that a payment has reached a stage; ignores stages that do not end by themselves."""
+        """Record that a payment has entered a stage; ignores stages that do not end by themselves."""
         since = payment.waits_since
         if since is not None:
             heapq.heappush(self._waiting[payment.stage], (since, next(self._entries), payment.utility_enkash_id))

@@ -9,7 +9,7 @@ from enkash_async.sandbox._tasks import Tasks
 
 __all__ = ["Watch"]
 
-# Seconds between two looks: little, since a test may change the delays or move the clock at any time without notice.
+# Seconds between two looks: short enough for tests, which may change the delays or move the clock without notice.
 _TICK = 0.02
 # Bills read before other tasks get a turn.
 _AT_ONCE = 100
