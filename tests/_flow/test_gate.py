@@ -156,7 +156,7 @@ def test_a_quiet_time_earns_a_burst_and_no_more() -> None:
 
 
 def test_late_sleeps_are_made_up_for_within_the_burst() -> None:
-    """With room for two, a loop that always wakes late keeps the rate all the same: nothing drifts."""
+    """The gate keeps its rate over a thousand turns, although the loop always wakes late."""
 
     async def run() -> None:
         gate = made(Limits(rate=10, burst=2), cycle([1.3]))

@@ -147,7 +147,7 @@ async def test_the_names_of_headers_are_found_in_lower_case(encoding: str) -> No
     "own", [{}, {"User-Agent": "mine/1", "Accept": "text/html", "X-Mine": "1"}], ids=["bare", "own"]
 )
 async def test_a_session_of_the_users_own_sends_the_same_headers(own: dict[str, str]) -> None:
-    """`Accept` and `User-Agent` once each, whatever the session would send by itself; its other headers go along."""
+    """The request has `Accept` and `User-Agent` once each, and the other headers of the session."""
     async with raw_server(_answer_ok) as server, aiohttp.ClientSession(headers=own) as session:
         await Transport(server.base_url, session=session).send(POST, Secret("Bearer abc"))
         transport = Transport(server.base_url)

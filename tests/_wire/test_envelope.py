@@ -815,7 +815,7 @@ def echoes(secret: str) -> list[Any]:
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 500])
 @pytest.mark.parametrize("source", ["secrets", "sensitive"])
 def test_a_secret_that_the_reply_repeats_is_not_in_the_error(number: int, status: int, source: str) -> None:
-    """The token of the call, and the values of the request that its operation calls sensitive."""
+    """The error redacts the token of the call and the values that its operation marks as sensitive."""
     response = reply(echoes(SECRET)[number], status)
     if source == "secrets":
         error = read(operation(), response, secrets=(SECRET,))

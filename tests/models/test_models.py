@@ -243,7 +243,7 @@ def test_no_other_word_settles_a_bill(billpay: str, payment: str) -> None:
 WAITS = "MAKER_APPROVAL_PENDING"
 DAY = datetime(2026, 1, 31, tzinfo=IST)
 
-#: Approval, payment and billpay words, and what they say together; None for a word that EnKash leaves out.
+#: Approval, payment and billpay words, and what they say together; None for a word that EnKash omits.
 DEBITS: list[tuple[str | None, str | None, str | None, bool | None]] = [
     # Words of waiting, and none of progress.
     (WAITS, None, None, False),

@@ -598,7 +598,7 @@ class TestConfirm:
         assert server.ledger.debits == []
 
     async def test_a_thousand_ids_and_remarks_by_the_pattern_are_accepted(self, server: Server) -> None:
-        """The ledger debits one id a thousand times repeated once."""
+        """The ledger debits a bill once for a call that repeats its id a thousand times."""
         key = (await server.add()).payload["utilityEnkashId"]
         body = {
             "utilityPaymentIds": [key] * 1000,

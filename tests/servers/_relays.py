@@ -42,7 +42,7 @@ class Gate:
         return len(self._clients)
 
     def hold(self) -> None:
-        """Keep what the server says from now on until `release`; commands still reach the server."""
+        """Keep what the server says from now on until `release`; commands still arrive at the server."""
         self._holding.clear()
         self._open.clear()
 
