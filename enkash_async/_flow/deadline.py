@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from enkash_async._flow.poller import peek
+from enkash_async._support.clock import loop_now
 from enkash_async.errors import EnkashError, RequestTimeoutError
 
 __all__ = ["Deadline"]
@@ -26,8 +26,7 @@ class Deadline:
 
     def __init__(self, patience: float, most_late: int = 1) -> None:
         self._left = self._most_late = most_late
-        self._clock = asyncio.get_running_loop().time
-        self._end = self._clock() + patience
+        self._end = loop_now() + patience
         self._shortest = min(patience, _SHORTEST)
         self._late: RequestTimeoutError | None = None
 
@@ -35,7 +34,7 @@ class Deadline:
         """Return what a request brings or fails with; it is not made after one that was too late."""
         if self._late is not None:
             return self._late
-        answer = await peek(call(), max(self._end - self._clock(), self._shortest))
+        answer = await peek(call(), max(self._end - loop_now(), self._shortest))
         self._left = self._left - 1 if isinstance(answer, RequestTimeoutError) else self._most_late
         if isinstance(answer, RequestTimeoutError) and self._left <= 0:
             self._late = answer

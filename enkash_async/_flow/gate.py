@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
+from enkash_async._support.clock import loop_now
 from enkash_async.config import Limits
 
 __all__ = ["Gate"]
@@ -36,7 +36,7 @@ class Gate:
         self,
         limits: Limits,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._clock = clock

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import attrs
 
 from enkash_async._flow.notifier import News
+from enkash_async._support.clock import loop_now
 from enkash_async.config import PollPolicy
 from enkash_async.errors import EnkashError, RequestTimeoutError
 
@@ -42,7 +42,7 @@ class Poller:
         random: Returns a number in [0, 1), for jitter.
     """
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = loop_now
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     random: Callable[[], float] = random.random
 

@@ -15,6 +15,7 @@ import attrs
 
 from enkash_async._http.transport import Transport
 from enkash_async._support import exact_json
+from enkash_async._support.clock import instant
 from enkash_async._support.secret import Secret
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request, Response
@@ -97,7 +98,7 @@ class PasswordGrant:
         timeout: Timeouts = LOGIN_TIMEOUTS,
         path: str = "/oauth/token",
         allow_insecure: bool = False,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = instant,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(credentials, Credentials):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable
 from logging import getLogger
 from typing import Any
@@ -20,6 +19,7 @@ from yarl import URL
 
 from enkash_async._flow.gate import Gate
 from enkash_async._support import checks
+from enkash_async._support.clock import glance
 from enkash_async._support.secret import Secret
 from enkash_async._version import __version__
 from enkash_async._wire.operation import Request, Response
@@ -144,9 +144,9 @@ class Transport:
         """
         bare = request.method in _BARE and request.body is None
         body = None if bare else _OneShot(request.body or b"", content_type=request.content_type)
-        started = time.monotonic()
+        started = glance()
         result = await self._exchange(request, body, authorization)
-        spent = (time.monotonic() - started) * 1000
+        spent = (glance() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
             # Raised here, not in `except`: there Python would tie aiohttp's exception to it as its context.

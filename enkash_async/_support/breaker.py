@@ -52,7 +52,8 @@ class CircuitBreaker:
             if not self.is_down:
                 return
             now = self._clock()
-            if now >= self._look_at:
+            # Another event loop's clock may be far ahead of this one's: its time of look would keep the store down.
+            if now >= self._look_at or now + _PROBE_LASTS < self._look_at:
                 self._look_at = now + _PROBE_LASTS  # this caller probes; `failed` schedules the next probe
                 return
             why = self._why

@@ -8,7 +8,6 @@ gives a true account as well.
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from enkash_async._calls.bills import Wanted, biller_words, due_amount
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.verdicts import Next, judge
 from enkash_async._money import match as matching
+from enkash_async._support.clock import loop_now
 from enkash_async._support.text import rupees
 from enkash_async.batch.journal import Journal
 from enkash_async.batch.results import Result, RowOutcome
@@ -106,7 +106,7 @@ class PayJob:
         settle: float = 120.0,
         remarks: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
     ) -> None:
         self._client = client
         self._cases = [_Case(row) for row in rows]

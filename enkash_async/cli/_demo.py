@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import aclosing
 from typing import Any
 
 import click
 
 from enkash_async._http.login import PasswordGrant
+from enkash_async._support.clock import loop_now
 from enkash_async._support.text import rupees, shown
 from enkash_async.cli._errors import Exit
 from enkash_async.cli._output import json_option, print_json, print_line
@@ -122,9 +122,9 @@ async def _pay(report: _Report, client: EnkashClient, biller: Biller) -> Bill:
     bill = await client.bills.get(bill.utility_enkash_id)
     report.step("Confirm debit", f"{len(result.succeeded)} bill accepted; {_states(bill)}", bill=bill)
 
-    begun = time.monotonic()
+    begun = loop_now()
     bill = await client.bills.wait_until_settled(bill.utility_enkash_id, timeout=_PATIENCE, policy=_POLL)
-    waited = round(time.monotonic() - begun, 1)
+    waited = round(loop_now() - begun, 1)
     report.step("Wait until settled", f"after {waited} s; {_states(bill)}", waited=waited, bill=bill)
 
     bill = await client.bills.get_by_reference(_REFERENCE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
@@ -23,6 +22,7 @@ from enkash_async._money.in_flight import InFlight
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._support import checks
+from enkash_async._support.clock import loop_now
 from enkash_async._wire.operation import Send
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
 from enkash_async.config import Routes, SettlePolicy
@@ -52,7 +52,7 @@ class Payments:
         settling: Settling,
         *,
         patience: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
     ) -> None:
         self._send = send
         self._routes = routes

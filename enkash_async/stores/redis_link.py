@@ -11,7 +11,6 @@ import hashlib
 import importlib.resources
 import re
 import threading
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from enkash_async._support import checks
 from enkash_async._support.breaker import CircuitBreaker
+from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
@@ -90,7 +90,7 @@ class RedisLink:
         *,
         timeout: float,
         error: Callable[[str], EnkashError],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float],
     ) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 
 import attrs
 
+from enkash_async._support.clock import instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.tokens._credentials import Identity
 from enkash_async.tokens._limits import (
@@ -72,10 +72,9 @@ class MemoryTokenStore:
         random: Returns a number in [0, 1), for the jitter of cooldowns.
     """
 
-    def __init__(
-        self, *, clock: Callable[[], float] = time.monotonic, random: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float] = instant, random: Callable[[], float] = random.random) -> None:
         self._clock = clock
+        self._waits = waits_beside(clock)
         self._random = random
         self._accounts: dict[str, _Account] = {}
         self._lock = threading.Lock()
@@ -84,9 +83,9 @@ class MemoryTokenStore:
     async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
         """Ask for a token, or for the right to fetch one; as in `TokenStore.claim`."""
         with self._lock:
-            account, now = self._account(identity), self._clock()
+            account, now = self._account(identity), self._waits()
             token = account.token
-            if token is not None and token.generation > max(above, account.watermark) and _lives(token, now):
+            if token is not None and token.generation > max(above, account.watermark) and _lives(token, self._clock()):
                 settled = max(0.0, account.renewed_at + RENEWAL_PAUSE - now)
                 return Found(token, identity.fingerprint in account.proven, settled)
             _charge_abandoned(account, owner, now)
@@ -99,7 +98,7 @@ class MemoryTokenStore:
     async def beat(self, identity: Identity, owner: str) -> bool:
         """Extend the owner's lease; as in `TokenStore.beat`."""
         with self._lock:
-            lease, now = self._account(identity).lease, self._clock()
+            lease, now = self._account(identity).lease, self._waits()
             if lease is None or lease.owner != owner or lease.until <= now:
                 return False
             lease.until, lease.begun = now + LEASE, True
@@ -119,7 +118,7 @@ class MemoryTokenStore:
             if token.generation <= max(newest, account.watermark):
                 return False
             if account.refused:
-                account.refused, account.renewed_at = False, now
+                account.refused, account.renewed_at = False, self._waits()
             account.token = token
             account.published = max(account.published, token.generation)
             account.fence = max(account.fence, token.generation)
@@ -143,7 +142,7 @@ class MemoryTokenStore:
     ) -> float:
         """Note a failed login; as in `TokenStore.fail`."""
         with self._lock:
-            account, now = self._account(identity), self._clock()
+            account, now = self._account(identity), self._waits()
             if owner in account.heard:
                 return max(0.0, account.cool_until - now)  # the same report again
             account.heard.appendleft(owner)

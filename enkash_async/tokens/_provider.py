@@ -6,10 +6,10 @@ import asyncio
 import contextvars
 import random
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from logging import getLogger
 
+from enkash_async._support.clock import glance, glance_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, LoginGuardError, TokenError
 from enkash_async.tokens._flight import Flight, wake
@@ -60,7 +60,7 @@ class CachingTokenProvider:
         store: TokenStore,
         *,
         on_store_down: OnStoreDown = "login_if_proven",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = instant,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
         patience: float = _PATIENCE,
@@ -71,6 +71,7 @@ class CachingTokenProvider:
             raise ConfigurationError(f"store must be a TokenStore, not {type(store).__name__}")
         self._renewals = Renewals(source, store, on_store_down, clock=clock, sleep=sleep, random=random)
         self._clock = clock
+        self._waits = waits_beside(clock)
         self._random = random
         self._share = random()
         self._patience = patience
@@ -94,7 +95,7 @@ class CachingTokenProvider:
             TokenStoreError: The shared store cannot be reached.
         """
         held = self._held
-        if rejected is None and held is not None and self._clock() < held.ahead_at:
+        if rejected is None and held is not None and (glance() < held.fresh_until or self._is_fresh(held)):
             return held.token
         return await self._get_slowly(-1 if rejected is None else self._note_rejection(rejected))
 
@@ -116,12 +117,12 @@ class CachingTokenProvider:
 
     def state(self) -> ProviderState:
         """Return what the provider knows at the moment, without I/O."""
-        held, pause, now = self._held, self._renewals.pause, self._clock()
-        cooling = max(0.0, pause.due - now) if pause is not None else 0.0
+        held, pause = self._held, self._renewals.pause
+        cooling = max(0.0, pause.due - self._waits()) if pause is not None else 0.0
         guard = pause.failure if pause is not None and isinstance(pause.failure, LoginGuardError) else None
         return ProviderState(
             generation=None if held is None else held.token.generation,
-            remaining=None if held is None else held.token.remaining(now),
+            remaining=None if held is None else held.token.remaining(self._clock()),
             refreshing=self._flight is not None,
             logins=self._renewals.logins,
             failures=self._failures,
@@ -152,7 +153,7 @@ class CachingTokenProvider:
             if held is not None and rejected.generation == held.token.generation:
                 if rejected.reveal() != held.token.reveal():
                     return -1  # fetched alone during an outage, under a number that the fleet's token has as well
-                if self._clock() < held.renewable_at:
+                if self._waits() < held.renewable_at:
                     # It came in the place of a refused one just now. It is kept: this refusal may be the odd one out.
                     raise guard_closed("renewal")
             self._watermark = max(self._watermark, rejected.generation)
@@ -169,7 +170,7 @@ class CachingTokenProvider:
                 held, now = self._usable(above), self._clock()
                 if held is not None and now < held.ahead_at:
                     return held.token
-                if held is not None and (self._paused(now) or now < self._renewals.postponed_until):
+                if held is not None and self._is_held_off():
                     return held.token
                 flight, is_new = self._join_or_start(loop, floor, above)
                 stale = flight.covers < floor
@@ -197,11 +198,21 @@ class CachingTokenProvider:
                 # not refused it, though: the fleet keeps it.
                 above = max(above, token.generation) if stale else above
 
+    def _is_fresh(self, held: Held) -> bool:
+        """Whether a token need not be renewed yet, by the clock of its age."""
+        held.fresh_until = glance_until(self._clock, held.ahead_at)
+        return self._clock() < held.ahead_at
+
     def _usable(self, floor: int) -> Held | None:
         held = self._held
         if held is None or held.token.generation <= floor or self._clock() >= held.hold_at:
             return None
         return held
+
+    def _is_held_off(self) -> bool:
+        """Whether no refresh is begun while the token in hand serves."""
+        now = self._waits()
+        return self._paused(now) or now < self._renewals.postponed_until
 
     def _paused(self, now: float) -> bool:
         return self._renewals.pause is not None and now < self._renewals.pause.until
@@ -213,7 +224,7 @@ class CachingTokenProvider:
         flight = self._flight
         if flight is not None and not flight.is_adrift(loop):
             return flight, False
-        if self._renewals.pause is not None and self._paused(now := self._clock()):
+        if self._renewals.pause is not None and self._paused(now := self._waits()):
             raise self._renewals.pause.failure_at(now)
         covers, held = max(floor, self._watermark), self._held
         if held is None:
@@ -278,7 +289,7 @@ class CachingTokenProvider:
         now, end = self._clock(), token.requested_at + token.expires_in
         ahead_at = end - windows.ahead if gain.unshared is None else min(end - windows.ahead, now + OFFER_PAUSE)
         # The age of a renewal counts from here, since the login itself may have taken long.
-        renewable_at = now + gain.settled
+        renewable_at = self._waits() + gain.settled
         self._held = Held(token, ahead_at, end - windows.wait, end - windows.hold, renewable_at, gain.unshared)
         self._renewals.pause = None
         self._complained = None
@@ -296,5 +307,5 @@ class InMemoryTokenProvider(CachingTokenProvider):
         clock: Monotonic seconds; the clock of the tokens that the source makes.
     """
 
-    def __init__(self, source: TokenSource, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: TokenSource, *, clock: Callable[[], float] = instant) -> None:
         super().__init__(source, MemoryTokenStore(clock=clock), clock=clock)

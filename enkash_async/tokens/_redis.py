@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import random
 import re
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import attrs
 
+from enkash_async._support.clock import instant, waits_beside
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, TokenStoreError
 from enkash_async.tokens._credentials import Identity
@@ -115,7 +115,7 @@ class RedisTokenStore:
         sealer: TokenSealer | None = None,
         prefix: str = "enkash",
         timeout: float = _TIMEOUT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = instant,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -128,7 +128,7 @@ class RedisTokenStore:
         if sealer is not None and not isinstance(sealer, TokenSealer):
             raise ConfigurationError(f"sealer must be a TokenSealer, not {type(sealer).__name__}")
         self._link: RedisLink = RedisLink(
-            redis, timeout=timeout, error=TokenStoreError, clock=clock, sleep=sleep, random=random
+            redis, timeout=timeout, error=TokenStoreError, clock=waits_beside(clock), sleep=sleep, random=random
         )
         self._scripts = {name: script(str(__package__), name) for name in _SCRIPTS}
         self._sealer = sealer
@@ -342,7 +342,7 @@ class RedisTokenProvider(CachingTokenProvider):
         prefix: str = "enkash",
         timeout: float = _TIMEOUT,
         on_store_down: OnStoreDown = "login_if_proven",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = instant,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, assert_never
 
 import attrs
 
+from enkash_async._support.clock import waits_beside
 from enkash_async.errors import ConfigurationError, TokenEndpointError, TokenError, TokenStoreError
 from enkash_async.tokens._credentials import Identity
 from enkash_async.tokens._flight import Flight
@@ -109,6 +110,7 @@ class Renewals:
         self._store = store
         self._policy = on_store_down
         self._clock = clock
+        self._waits = waits_beside(clock)
         self._sleep = sleep
         self._random = random
         self.pause: Pause | None = None
@@ -150,7 +152,7 @@ class Renewals:
             self.is_away = True
             _log.warning("the token store is away: %s", away)
         if still_serves():
-            self.postponed_until = self._clock() + OFFER_PAUSE
+            self.postponed_until = self._waits() + OFFER_PAUSE
             return None
         return await self._go_alone(flight, away)
 
@@ -244,7 +246,7 @@ class Renewals:
 
     def _hold(self, seconds: float, failure: TokenError, *, due: float = 0.0) -> TokenError:
         """Answer callers with a failure from memory for so many seconds, and return it."""
-        now = self._clock()
+        now = self._waits()
         self.pause = Pause(now + seconds, now + max(seconds, due), failure)
         return failure
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
 from enkash_async.errors import (
@@ -77,13 +79,14 @@ class RefreshResult:
     unshared: str | None = None
 
 
-@attrs.frozen
+@attrs.define
 class Held:
-    """The token in hand with the instants at which its windows begin.
+    """The token in hand with the instants at which its windows begin, on the clock of its age.
 
     Attributes:
-        renewable_at: Until then a refusal of it brings no other login.
+        renewable_at: Until then, on the clock of waits, a refusal of it brings no other login.
         unshared: As in `RefreshResult`.
+        fresh_until: Until then, on the clock `glance`, `ahead_at` has not come, as was last looked.
     """
 
     token: Token
@@ -92,11 +95,12 @@ class Held:
     hold_at: float
     renewable_at: float
     unshared: str | None
+    fresh_until: float = -math.inf
 
 
 @attrs.frozen
 class Pause:
-    """A failure that is answered from memory until an instant, without asking the store again.
+    """A failure that is answered from memory until an instant of the clock of waits, without asking the store again.
 
     Attributes:
         until: That instant.

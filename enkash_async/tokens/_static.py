@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
+from enkash_async._support.clock import instant
 from enkash_async.errors import LoginGuardError, TokenError
 from enkash_async.tokens._types import Token
 
@@ -20,7 +20,7 @@ class StaticTokenProvider:
         clock: Monotonic seconds.
     """
 
-    def __init__(self, token: Token | str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, token: Token | str, *, clock: Callable[[], float] = instant) -> None:
         self._token = token if isinstance(token, Token) else Token(token, math.inf, clock())
         self._clock = clock
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import re
-import time
 from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
+from enkash_async._support.clock import instant
 from enkash_async._support.secret import Secret
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._credentials import Identity
@@ -41,7 +41,8 @@ class Token:
     Args:
         access_token: The secret; later only through `reveal()` and `authorization`.
         expires_in: Lifetime in seconds, counted from `requested_at`.
-        requested_at: Monotonic instant just *before* the login was sent; the default is now.
+        requested_at: Instant just *before* the login was sent; the default is now. It is one of a clock that counts the
+            sleep of the machine: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS, `time.monotonic()` elsewhere.
         generation: Order of tokens of one account: a newer one has a higher number. A `TokenSource` leaves it 0; the
             provider numbers what it publishes.
 
@@ -60,7 +61,7 @@ class Token:
         secret = access_token if isinstance(access_token, Secret) else Secret(str(access_token))
         is_text = isinstance(access_token, (Secret, str))
         del access_token  # a rendered traceback shows the locals of this frame
-        self.__attrs_init__(secret, expires_in, time.monotonic() if requested_at is None else requested_at, generation)
+        self.__attrs_init__(secret, expires_in, instant() if requested_at is None else requested_at, generation)
         if not is_text or _HEADER_SAFE.fullmatch(secret.reveal()) is None:
             raise ConfigurationError("access_token must be a non-empty str of printable ASCII without spaces")
 
@@ -77,9 +78,9 @@ class Token:
         """Return the seconds left to live, negative when dead.
 
         Args:
-            now: A monotonic instant; None reads the clock.
+            now: An instant of the same clock as `requested_at`; None reads the clock.
         """
-        return self.requested_at + self.expires_in - (time.monotonic() if now is None else now)
+        return self.requested_at + self.expires_in - (instant() if now is None else now)
 
     def __copy__(self) -> Token:
         return self

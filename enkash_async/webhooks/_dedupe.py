@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -12,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import attrs
 
 from enkash_async._support import checks
+from enkash_async._support.clock import loop_now
 from enkash_async.errors import ConfigurationError
 
 __all__ = ["KEEP", "LEASE", "Claimed", "Dedupe", "MemoryDedupe", "seconds"]
@@ -97,7 +97,7 @@ class MemoryDedupe:
         keep: float = KEEP,
         lease: float = LEASE,
         max_events: int = _MOST,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
     ) -> None:
         checks.number(max_events, "max_events", least=1, whole=True, error=ConfigurationError)
         self._keep = seconds(keep, "keep")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from enkash_async._support.clock import loop_now
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, WebhookStoreError
 from enkash_async.webhooks._dedupe import KEEP, LEASE, Claimed, seconds
@@ -52,7 +52,7 @@ class RedisDedupe:
         keep: float = KEEP,
         lease: float = LEASE,
         timeout: float = _TIMEOUT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:

@@ -72,6 +72,7 @@ def silent_asyncio(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 _PRELUDE = """
 import asyncio, contextvars, os, signal, sys, threading, time
 from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
+from enkash_async._support.clock import instant
 from enkash_async.errors import TokenError
 from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, MemoryTokenStore
 signal.alarm(15)

@@ -67,7 +67,7 @@ def test_locks_that_other_threads_held_do_not_stop_a_child(run_script: Callable[
 def test_a_child_inherits_the_token_and_the_guard(run_script: Callable[[str], str]) -> None:
     """The child uses the parent's token and does not try a password that the parent saw refused."""
     said = run_script("""
-        login, barred = Login(time.monotonic), Login(time.monotonic, refused())
+        login, barred = Login(instant), Login(instant, refused())
         provider, other = InMemoryTokenProvider(login), InMemoryTokenProvider(barred)
         asyncio.run(provider.get_token())
 

@@ -6,13 +6,13 @@ import asyncio
 import gc
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
 
+from enkash_async._support.clock import instant
 from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenError
 from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, Token
 
@@ -54,7 +54,7 @@ def result_of(provider: CachingTokenProvider) -> Token:
 @pytest.mark.parametrize("outcome", [HOUR, refused()])
 def test_callers_of_four_threads_share_one_login(outcome: float | Exception) -> None:
     """Forty callers in four event loops all get the result of one login."""
-    login = Login(time.monotonic, outcome, gated=True)
+    login = Login(instant, outcome, gated=True)
     provider = InMemoryTokenProvider(login)
 
     async def ask() -> list[Token | BaseException]:
@@ -86,7 +86,7 @@ def test_callers_of_four_threads_share_one_login(outcome: float | Exception) -> 
 @pytest.mark.usefixtures("silent_asyncio")
 def test_threads_that_name_one_refused_token_share_one_login() -> None:
     """Forty late 401s from four loops lead to one login."""
-    login = Login(time.monotonic)
+    login = Login(instant)
     provider = InMemoryTokenProvider(login)
     revoked = asyncio.run(provider.get_token())
 
@@ -233,7 +233,7 @@ asyncio.run(main())
 @pytest.mark.usefixtures("silent_asyncio")
 def test_two_runs_share_a_token() -> None:
     """The second `asyncio.run` uses the token of the first, each in its own loop."""
-    login = Login(time.monotonic)
+    login = Login(instant)
     provider = InMemoryTokenProvider(login)
     assert asyncio.run(provider.get_token()) is asyncio.run(provider.get_token())
     assert login.attempts == 1

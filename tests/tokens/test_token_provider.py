@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import logging
 import math
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -24,6 +23,7 @@ from tokens.doubles import (
     until,
 )
 
+from enkash_async._support.clock import instant
 from enkash_async.errors import (
     ConfigurationError,
     CredentialsRejectedError,
@@ -114,7 +114,7 @@ async def test_a_token_is_numbered_and_keeps_its_instant(clock: Clock, store: Sp
 
 async def test_the_in_memory_provider_needs_a_source_only() -> None:
     """The defaults are one process and the real clock."""
-    login = Login(time.monotonic)
+    login = Login(instant)
     provider = InMemoryTokenProvider(login)
     assert (await provider.get_token()) is (await provider.get_token())
     assert login.attempts == 1

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from tokens.benches import OTHERS, OURS
 from tokens.doubles import Clock, Login, until
 
+from enkash_async._support.clock import instant
 from enkash_async.errors import TokenError, TokenStoreError
 from enkash_async.tokens import Lead, RedisTokenProvider, RedisTokenStore, Wait
 
@@ -59,7 +60,7 @@ async def test_a_client_of_the_application_is_not_closed(redis_server: Server, c
 async def test_connections_of_ones_own_are_closed(redis_server: Server, clock: Clock) -> None:
     """`aclose` closes them at once and does nothing when it is called again."""
     store = RedisTokenStore.from_url(redis_server.url)
-    provider = RedisTokenProvider.from_url(Login(time.monotonic), redis_server.unix_url)
+    provider = RedisTokenProvider.from_url(Login(instant), redis_server.unix_url)
     assert clients(redis_server) == 0
     await store.claim(OTHERS, "a", above=-1)
     await provider.get_token()
@@ -172,7 +173,7 @@ def test_several_threads_at_once(redis_server: Server) -> None:
 
 def test_closing_from_another_thread_during_a_login(redis_server: Server) -> None:
     """`aclose` cancels the login in its own loop and closes that loop's connections."""
-    login = Login(time.monotonic, gated=True)
+    login = Login(instant, gated=True)
     provider = RedisTokenProvider.from_url(login, redis_server.url)
     closed = threading.Event()
 
@@ -222,7 +223,7 @@ def test_a_child_leaves_its_parents_connections_alone(redis_server: Server, run_
     before = redis_server.info("stats")["total_connections_received"]
     said = run_script(f"""
         from enkash_async.tokens import RedisTokenProvider
-        login = Login(time.monotonic)
+        login = Login(instant)
         provider = RedisTokenProvider.from_url(login, {redis_server.url!r})
         loop = asyncio.new_event_loop()
         status = lambda: loop.run_until_complete(provider.status()).generation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import attrs
 import pytest
 
 from enkash_async import Credentials, PasswordGrant, Token
+from enkash_async._support.clock import instant
 from enkash_async._support.secret import Secret
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens import (
@@ -35,15 +35,15 @@ class TestToken:
         assert token.authorization == "Bearer at-hidden"
 
     def test_remaining_counts_from_the_request(self) -> None:
-        """The seconds follow the monotonic clock and are negative for a dead token."""
+        """The seconds are negative for a dead token."""
         token = Token("at-hidden", 60.0, requested_at=1000.0)
         assert [token.remaining(now) for now in (1000.0, 1059.0, 1060.0, 1070.0)] == [60.0, 1.0, 0.0, -10.0]
 
     def test_now_is_the_default(self) -> None:
         """Both the instant of the request and the remaining time use the present."""
-        before = time.monotonic()
+        before = instant()
         token = Token("at-hidden", 60.0)
-        assert before <= token.requested_at <= time.monotonic()
+        assert before <= token.requested_at <= instant()
         assert 59.0 < token.remaining() <= 60.0
 
     @pytest.mark.parametrize("value", ["", "at hidden", "at-hidden\r\nX: 1", "at-é", "at\x00", 7, None, b"at-hidden"])
