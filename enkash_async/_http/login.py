@@ -16,6 +16,7 @@ import attrs
 from enkash_async._http.transport import Transport
 from enkash_async._support import exact_json
 from enkash_async._support.clock import instant
+from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import Secret
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request, Response
@@ -56,7 +57,7 @@ _CHECK_CLIENT = "check client id, client secret and form client id"
 _CHECK_ALL = "check client id, client secret, form client id, username and password"
 # "ACCOUNT_LOCKED", "has been locked"; not "blocked", "unlocked", "deadlocked", nor Spring's "accountNonLocked".
 _LOCKED = re.compile(rb"(?<!un)(?<!non)(?<!dead)(?<![bcf])locked", re.IGNORECASE)
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+_LONGEST_TOKEN = 16_384  # characters; servers refuse longer header lines
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
@@ -198,7 +199,7 @@ def _read(response: Response, wall_clock: Callable[[], float]) -> _Reply:
 def _access_token(document: dict[str, Any]) -> Secret | None:
     for name in ("accessToken", "access_token", "token"):
         value = document.get(name)
-        if isinstance(value, str) and _TOKEN.fullmatch(value.strip()):
+        if isinstance(value, str) and len(value.strip()) <= _LONGEST_TOKEN and is_visible(value.strip()):
             return Secret(value.strip())
     return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ __all__ = [
     "flag",
     "identifier",
     "identifiers",
-    "is_loopback",
+    "is_encodable",
     "number",
     "number_flaw",
     "optional",
@@ -63,7 +62,7 @@ def text(value: object, where: str) -> str:
         _wrong(f"{where} must be a str, not {type(value).__name__}")
     if not value.strip():
         _wrong(f"{where} is empty; leave it out or give it a value")
-    if not _encodable(value):
+    if not is_encodable(value):
         _wrong(f"{where} holds half of a surrogate pair, which cannot be sent as UTF-8")
     return str.__str__(value)  # the word of an enum, for which `str()` may return `Kind.CN`
 
@@ -275,7 +274,7 @@ def wire(value: object, where: str, *, depth: int = 0) -> Any:
     if isinstance(value, enum.Enum):
         return wire(value.value, where)
     if isinstance(value, str):
-        return value if _encodable(value) else text(value, where)
+        return value if is_encodable(value) else text(value, where)
     if isinstance(value, (int, float, Decimal)):
         return _whole(value, where) if isinstance(value, int) else amount(value, where, least=None)
     if isinstance(value, date):
@@ -299,15 +298,6 @@ def _whole(value: int, where: str) -> int:
     return int(value)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _encodable(value: str) -> bool:
+def is_encodable(value: str) -> bool:
+    """Whether text can be sent as UTF-8: it holds no half of a surrogate pair."""
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)

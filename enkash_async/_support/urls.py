@@ -1,15 +1,19 @@
-"""Rules of URLs and of header lines, for whatever is given by the user."""
+"""Rules of URLs, for those that the user gives; no message repeats one, since it may hold a password."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Callable
 
 from yarl import URL
 
-from enkash_async._support.checks import is_loopback
-from enkash_async.errors import ConfigurationError
+from enkash_async._support import checks
+from enkash_async.errors import ConfigurationError, InvalidRequestError
 
-__all__ = ["checked_base_url"]
+__all__ = ["checked_base_url", "checked_url", "is_loopback"]
+
+_UNMEANT = re.compile(r"[\s\x00-\x1f\\]")  # white space, control characters, and `\`, which some take for `/`
 
 
 def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
@@ -22,17 +26,61 @@ def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
     Raises:
         ConfigurationError: Not an http(s) URL, or one with credentials, query or fragment, or plain `http`.
     """
-    try:
-        url = URL("" if re.search(r"[\s\x00-\x1f\\]", base_url) else base_url)
-        is_complete = url.scheme in {"https", "http"} and bool(url.host) and bool(url.port)
-    except (TypeError, ValueError):
-        raise ConfigurationError("base_url must be a URL such as 'https://host.example'") from None
-    if not is_complete:
-        raise ConfigurationError("base_url must be a URL such as 'https://host.example'")
-    if url.user is not None or url.password is not None:
-        raise ConfigurationError("base_url must not hold a user or a password: they belong into Credentials")
+    url = _parsed(base_url, "base_url", "https://host.example", "they belong into Credentials", ConfigurationError)
     if url.query_string or url.fragment:
         raise ConfigurationError("base_url must have no query and no fragment")
-    if url.scheme == "http" and not allow_insecure and not is_loopback(url.host or ""):
+    if _is_readable(url) and not allow_insecure:
         raise ConfigurationError("base_url must be https, or tokens travel in the clear; allow_insecure=True overrides")
     return str(url).rstrip("/")
+
+
+def checked_url(value: object) -> str:
+    """Return the URL of a webhook as it was given.
+
+    Raises:
+        InvalidRequestError: Not an http(s) URL, or one with credentials or fragment, or plain `http` to others.
+    """
+    given = checks.text(value, "url")
+    url = _parsed(given, "url", "https://you.example/enkash", "put a secret into headers", InvalidRequestError)
+    if url.fragment:
+        raise InvalidRequestError("url must have no fragment, which is never sent")
+    if _is_readable(url):
+        raise InvalidRequestError("url must be https, or the headers that prove a post travel in the clear")
+    return given
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parsed(value: str, name: str, example: str, advice: str, error: Callable[[str], Exception]) -> URL:
+    """Return an http(s) URL with a host, and without user and password.
+
+    Args:
+        value: The URL.
+        name: Name of the argument.
+        example: What to write instead.
+        advice: Where a secret belongs instead.
+        error: Makes the error from a text.
+    """
+    try:
+        url = URL("" if _UNMEANT.search(value) else value)
+        is_complete = url.scheme in {"https", "http"} and bool(url.host) and bool(url.port)
+    except (TypeError, ValueError):
+        is_complete = False
+    if not is_complete:
+        raise error(f"{name} must be a URL such as {example!r}")
+    if url.user is not None or url.password is not None:
+        raise error(f"{name} must not hold a user or a password: {advice}")
+    return url
+
+
+def _is_readable(url: URL) -> bool:
+    """Whether others could read what is sent to a URL."""
+    return url.scheme == "http" and not is_loopback(url.host or "")

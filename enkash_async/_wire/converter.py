@@ -12,7 +12,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import attrs
 from cattrs import Converter
 
-from enkash_async._wire.readers import Member, fold, members, reader
+from enkash_async._support.names import fold
+from enkash_async._wire.readers import Member, members, reader
 from enkash_async._wire.scalars import Hook, UnreadableError, day, decimal, integer, moment, string, word
 from enkash_async.models import BillerCategory, OpenEnum, PaymentInitiation, Reply
 

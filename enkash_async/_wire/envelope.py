@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from enkash_async._support import exact_json
+from enkash_async._support.names import fold
 from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
 from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async._wire.retry_after import parse_retry_after
@@ -368,4 +369,4 @@ def personal_values(document: Any) -> Iterator[str]:
 
 
 def _is_sensitive(name: str) -> bool:
-    return name.replace("_", "").lower() in _SENSITIVE_NAMES
+    return fold(name) in _SENSITIVE_NAMES

@@ -15,11 +15,12 @@ from typing import Any
 
 import attrs
 
+from enkash_async._support.names import fold
 from enkash_async._wire.scalars import Hook, UnconventionalError, UnreadableError, remembered_day
 from enkash_async.models import OpenEnum, Reply
 from enkash_async.models.base import camel
 
-__all__ = ["Member", "fold", "members", "reader"]
+__all__ = ["Member", "members", "reader"]
 
 # Source that recognises ordinary numbers: they need none of the careful reader's slower checks.
 _SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
@@ -57,11 +58,6 @@ class Member:
 
 class _OddError(Exception):
     """Makes the quick reader give up and call the careful one."""
-
-
-def fold(name: str) -> str:
-    """Return a name in lower case without underscores: EnKash's pages disagree about both (`billdate`, `billDate`)."""
-    return name.replace("_", "").lower()
 
 
 def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]) -> dict[str, Member]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 
 from enkash_async._support import checks
+from enkash_async._support.names import fold
 from enkash_async._support.text import clean, exact_rupees
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models.base import hidden, shown_short
@@ -267,7 +268,7 @@ def _meaning(header: str) -> str | None:
     snake = re.sub(r"[\s\-]+", "_", words).lower()
     if snake.startswith(_ADDED):
         return _OUTCOME if snake == _OUTCOME else _ADDED
-    return _MEANINGS.get(snake.replace("_", "").rstrip(".")) if name else ""
+    return _MEANINGS.get(fold(snake).rstrip(".")) if name else ""
 
 
 def _columns(header: Sequence[str], line: int, problems: _Problems) -> list[_Column]:

@@ -15,8 +15,9 @@ import click
 from click.types import StringParamType
 from yarl import URL
 
-from enkash_async._support import checks
+from enkash_async._support.headers import checked_headers
 from enkash_async._support.secret import HiddenStr
+from enkash_async._support.urls import checked_url, is_loopback
 from enkash_async.cli._errors import Exit
 from enkash_async.cli._output import json_option, note, print_json, print_line
 from enkash_async.cli._run import finish, with_client
@@ -24,7 +25,6 @@ from enkash_async.cli._webhook_example import example
 from enkash_async.cli._webhook_listen import Place, as_document, as_line, listen
 from enkash_async.client import EnkashClient
 from enkash_async.errors import InvalidRequestError
-from enkash_async.resources.webhooks import checked_headers, checked_url
 from enkash_async.webhooks import BillEvent, WebhookVerifier
 
 __all__ = ["webhook"]
@@ -145,7 +145,7 @@ def listen_command(
     It speaks plain HTTP and listens on 127.0.0.1 only; to receive EnKash's posts, put an https proxy or tunnel before
     it.
     """
-    if not headers and not checks.is_loopback(host):
+    if not headers and not is_loopback(host):
         raise click.UsageError(
             f"with --host, other machines can post: give --header NAME=VALUE, or set {_VARIABLE} to such lines"
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 from yarl import URL
 
-from enkash_async._support.checks import is_loopback
+from enkash_async._support.urls import is_loopback
 from enkash_async.sandbox._payment import UtilityPayment
 
 __all__ = ["EVENTS", "Registration"]

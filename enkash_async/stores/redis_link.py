@@ -25,7 +25,7 @@ from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
-__all__ = ["RedisLink", "Script", "script"]
+__all__ = ["RedisLink", "Script", "script", "set_up"]
 
 _AT_ONCE = 4  # scripts on connections of our own; one refresh runs one, and its heartbeat another
 _FIRST_PAUSE = 0.02  # seconds before a command is sent again, doubled each time
@@ -63,6 +63,29 @@ def script(package: str, name: str) -> Script:
     """Return a script of a package's folder `lua`."""
     text = importlib.resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def set_up(
+    redis: Client | str,
+    package: str,
+    names: Sequence[str],
+    *,
+    prefix: str,
+    timeout: float,
+    error: Callable[[str], EnkashError],
+    clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[object]],
+    random: Callable[[], float],
+) -> tuple[RedisLink, dict[str, Script]]:
+    """Return a link to a Redis, and scripts of a package by name, for a store whose keys begin with a prefix.
+
+    Raises:
+        ConfigurationError: The prefix is unusable, or an argument of `RedisLink`.
+    """
+    if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
+        raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash'")
+    link = RedisLink(redis, timeout=timeout, error=error, clock=clock, sleep=sleep, random=random)
+    return link, {name: script(package, name) for name in names}
 
 
 class RedisLink:

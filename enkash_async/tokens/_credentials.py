@@ -7,6 +7,7 @@ import hmac
 
 import attrs
 
+from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError
 
 __all__ = ["Credentials", "Identity"]
@@ -58,7 +59,7 @@ def _flaw(value: object) -> str | None:
     """Return what is wrong with a value, without repeating it."""
     if not isinstance(value, str) or not value:
         return f"must be a non-empty str, not {type(value).__name__}"
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not checks.is_encodable(value):
         return "holds half of a surrogate pair: it was decoded wrongly"
     return None
 

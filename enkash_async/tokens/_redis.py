@@ -32,7 +32,7 @@ from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Lead, Ref
 from enkash_async.tokens._windows import LONGEST_LIFETIME, hold_back
 
 if TYPE_CHECKING:
-    from enkash_async.stores.redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_link import Argument
     from enkash_async.stores.redis_url import Client
 
 __all__ = ["RedisTokenProvider", "RedisTokenStore", "StoreStatus"]
@@ -121,16 +121,21 @@ class RedisTokenStore:
     ) -> None:
         redis = HiddenStr(redis) if isinstance(redis, str) else redis
         # Only who shares tokens pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async.stores.redis_link import RedisLink, script  # noqa: PLC0415
+        from enkash_async.stores.redis_link import set_up  # noqa: PLC0415
 
-        if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
-            raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash'")
         if sealer is not None and not isinstance(sealer, TokenSealer):
             raise ConfigurationError(f"sealer must be a TokenSealer, not {type(sealer).__name__}")
-        self._link: RedisLink = RedisLink(
-            redis, timeout=timeout, error=TokenStoreError, clock=waits_beside(clock), sleep=sleep, random=random
+        self._link, self._scripts = set_up(
+            redis,
+            str(__package__),
+            _SCRIPTS,
+            prefix=prefix,
+            timeout=timeout,
+            error=TokenStoreError,
+            clock=waits_beside(clock),
+            sleep=sleep,
+            random=random,
         )
-        self._scripts = {name: script(str(__package__), name) for name in _SCRIPTS}
         self._sealer = sealer
         self._prefix = prefix
         self._clock = clock

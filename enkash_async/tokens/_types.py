@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import re
 from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
 from enkash_async._support.clock import instant
+from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import Secret
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._credentials import Identity
@@ -26,10 +26,6 @@ __all__ = [
     "TokenStore",
     "Wait",
 ]
-
-
-# What may stand in a header after `Bearer `; a line break would make a header of its own.
-_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 @attrs.frozen(init=False)
@@ -62,7 +58,7 @@ class Token:
         is_text = isinstance(access_token, (Secret, str))
         del access_token  # a rendered traceback shows the locals of this frame
         self.__attrs_init__(secret, expires_in, instant() if requested_at is None else requested_at, generation)
-        if not is_text or _HEADER_SAFE.fullmatch(secret.reveal()) is None:
+        if not is_text or not is_visible(secret.reveal()):
             raise ConfigurationError("access_token must be a non-empty str of printable ASCII without spaces")
 
     def reveal(self) -> str:

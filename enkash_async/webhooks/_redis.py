@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from enkash_async._support.clock import loop_now
 from enkash_async._support.secret import HiddenStr
-from enkash_async.errors import ConfigurationError, WebhookStoreError
+from enkash_async.errors import WebhookStoreError
 from enkash_async.webhooks._dedupe import KEEP, LEASE, Claimed, seconds
 
 if TYPE_CHECKING:
-    from enkash_async.stores.redis_link import Argument, RedisLink
+    from enkash_async.stores.redis_link import Argument
     from enkash_async.stores.redis_url import Client
 
 __all__ = ["RedisDedupe"]
@@ -58,16 +58,21 @@ class RedisDedupe:
     ) -> None:
         redis = HiddenStr(redis) if isinstance(redis, str) else redis
         # Only who shares events pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async.stores.redis_link import RedisLink, script  # noqa: PLC0415
+        from enkash_async.stores.redis_link import set_up  # noqa: PLC0415
 
-        if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
-            raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash:webhooks'")
         self._keep = seconds(keep, "keep")
         self._lease = seconds(lease, "lease")
         self._prefix = prefix
-        self._scripts = {name: script(str(__package__), name) for name in _SCRIPTS}
-        self._link: RedisLink = RedisLink(
-            redis, timeout=timeout, error=WebhookStoreError, clock=clock, sleep=sleep, random=random
+        self._link, self._scripts = set_up(
+            redis,
+            str(__package__),
+            _SCRIPTS,
+            prefix=prefix,
+            timeout=timeout,
+            error=WebhookStoreError,
+            clock=clock,
+            sleep=sleep,
+            random=random,
         )
 
     @property

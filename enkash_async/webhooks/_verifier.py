@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from enkash_async._support import checks, exact_json
+from enkash_async._support.headers import names_flaw
+from enkash_async._support.names import fold
 from enkash_async._wire.converter import UnreadableError, structure
 from enkash_async.errors import ConfigurationError, InvalidRequestError, WebhookAuthenticationError, WebhookPayloadError
 from enkash_async.models import Bill
@@ -27,7 +29,6 @@ Reshape: TypeAlias = Callable[[Any], Mapping[str, Any]]
 
 _MAX_BODY = 2**20  # bytes; the documented example has two thousand
 _LONGEST_ID = 200  # characters
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 _UNSENDABLE = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -195,7 +196,7 @@ def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _has(document: Mapping[str, Any], name: str) -> bool:
-    return any(str(key).replace("_", "").lower() == name for key in document)
+    return any(fold(str(key)) == name for key in document)
 
 
 def _pairs(headers: Any) -> Iterator[tuple[str, Any]]:
@@ -226,12 +227,9 @@ def _problem(headers: object, max_body: object, reshape: object) -> str | None:
         return "headers must be a mapping such as {'X-Webhook-Key': ['new', 'old']}"
     if not headers:
         return "headers is empty: with nothing to check, everybody could post; name the header that you registered"
-    seen = {str(name).lower() for name in headers}
-    if len(seen) < len(headers):
-        return "headers names one header twice: upper and lower case are one; list its values under one name"
+    if problem := names_flaw(headers):
+        return problem
     for name, given in headers.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            return "headers: a name must be a header name such as 'X-Webhook-Key'"
         if problem := _unusable(name, given):
             return problem
     if problem := checks.number_flaw(max_body, "max_body", least=1, whole=True, unit="bytes"):
