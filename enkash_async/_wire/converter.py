@@ -13,7 +13,8 @@ import attrs
 from cattrs import Converter
 
 from enkash_async._support.names import fold
-from enkash_async._wire.readers import Member, members, reader
+from enkash_async._wire.compiled import compiled_reader
+from enkash_async._wire.readers import Member, careful_reader, members
 from enkash_async._wire.scalars import Hook, UnreadableError, day, decimal, integer, moment, string, word
 from enkash_async.models import BillerCategory, OpenEnum, PaymentInitiation, Reply
 
@@ -81,7 +82,9 @@ def _members(cls: type[Reply]) -> dict[str, Member]:
 
 
 def _reply(cls: type[Reply]) -> Hook:
-    return reader(cls, _members(cls))
+    known = _members(cls)
+    careful = careful_reader(cls, known)
+    return compiled_reader(cls, known, careful)  # `return careful` reads the same, without compiled code
 
 
 def _category(raw: Any, _: Any) -> BillerCategory:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import attrs
 
 from enkash_async._support import exact_json
-
-if TYPE_CHECKING:
-    from attrs import frozen
-else:
-    # Frozen for the type checker alone, to save time: every call makes these values, and setting the fields of a frozen
-    # class took longer than all other work on them. No user of the package sees them.
-    frozen = partial(attrs.define, unsafe_hash=True)
 
 __all__ = ["Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
 
@@ -36,7 +28,7 @@ class Effect(enum.Enum):
     WRITES = "writes"  # may change anything and cannot be looked up; never resent
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Request:
     """One HTTP request, relative to a base URL; its `repr` does not show the body."""
 
@@ -47,7 +39,7 @@ class Request:
     content_type: str | None = attrs.field(default=None, repr=False)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Response:
     """One complete HTTP reply; `headers` finds names in lower case."""
 
@@ -66,7 +58,7 @@ class Response:
         return 200 <= self.status < 300
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Operation(Generic[T]):
     """A call as a value: what to send, what comes back, and what it changes.
 

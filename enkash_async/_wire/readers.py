@@ -1,32 +1,18 @@
-"""Readers of reply classes: a careful one, and a quick one that is compiled for each class.
-
-The quick reader accepts EnKash's own names and conventional values, which is all that nearly every reply contains. At
-the first other name or value it gives up, and the careful reader reads the object from its start. Only the careful
-reader decides what an odd reply means.
-"""
+"""The careful reader of a reply class: it alone decides what an odd reply means."""
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable
-from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import attrs
 
 from enkash_async._support.names import fold
-from enkash_async._wire.scalars import Hook, UnconventionalError, UnreadableError, remembered_day
-from enkash_async.models import OpenEnum, Reply
+from enkash_async._wire.scalars import Hook, UnconventionalError, UnreadableError
+from enkash_async.models import Reply
 from enkash_async.models.base import camel
 
-__all__ = ["Member", "members", "reader"]
-
-# Source that recognises ordinary numbers: they need none of the careful reader's slower checks.
-_SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
-_SMALL = "-10**18 < value < 10**18"
-# Unknown names remembered for each class, and the characters of the longest: hostile replies cannot fill the memory.
-_MOST_STRANGE, _LONGEST_STRANGE = 1_000, 64
+__all__ = ["Member", "careful_reader", "members"]
 
 
 @attrs.frozen
@@ -56,10 +42,6 @@ class Member:
         return not isinstance(self.kind, type) or issubclass(self.kind, Reply)
 
 
-class _OddError(Exception):
-    """Makes the quick reader give up and call the careful one."""
-
-
 def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]) -> dict[str, Member]:
     """Return the members of a reply class by EnKash's names, exact and folded.
 
@@ -79,20 +61,7 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
     return found
 
 
-def reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
-    """Return the reader of a reply class: the quick one if the class allows it, else the careful one."""
-    careful = _careful(cls, known)
-    return _compiled(cls, known, careful) if _is_plain(cls) else careful
-
-
-def _is_plain(cls: type[Reply]) -> bool:
-    """Whether `__init__` only sets fields: the quick reader sets them without calling it."""
-    fields = [field for field in attrs.fields(cls) if field.name != "extra"]
-    does_more = any(field.converter or field.validator or isinstance(field.default, attrs.Factory) for field in fields)  # type: ignore[arg-type]
-    return not does_more and not hasattr(cls, "__attrs_post_init__")
-
-
-def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
+def careful_reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
     """Return the careful reader: it knows every spelling of a name and form of a value, and errors name the place."""
 
     def read(raw: Any, _: Any) -> Reply:
@@ -114,104 +83,3 @@ def _careful(cls: type[Reply], known: dict[str, Member]) -> Hook:
         return cls(**values, extra=extra)
 
     return read
-
-
-def _compiled(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
-    """Return the quick reader, compiled from source as attrs compiles `__init__` and cattrs its hooks.
-
-    For a class with only an amount and a biller, the source without its checks would be:
-
-        rest = raw.copy()
-        draft = Draft()
-        draft.amount = rest.pop("amount", None)
-        held_biller = rest.pop("biller", None)
-        draft.extra = further(rest) if rest else {}
-        draft.biller = read_biller(held_biller)
-        draft.__class__ = Bill
-
-    The draft is an unfrozen twin of the class, and becomes the value by changing its class, which CPython allows
-    between classes with the same slots. That saves time: setting forty fields of a frozen class one by one costs more
-    than all other work on a bill.
-    """
-    # EnKash's own name of each member; the careful reader handles the other names in `known`.
-    exact = {camel(member.attribute): member for member in known.values()}
-    strange: dict[str, str] = {}  # names that were found to belong to no member
-
-    def further(rest: dict[str, Any]) -> dict[str, Any]:
-        for name in rest:
-            if name not in strange:
-                if fold(name) in known:
-                    raise _OddError  # another spelling of a member
-                if len(strange) < _MOST_STRANGE and len(name) <= _LONGEST_STRANGE:
-                    strange[name] = name
-        # A new dict takes less memory: `rest` still has room for all members, and its names are not shared.
-        return {strange.get(name, name): item for name, item in rest.items()}
-
-    thawed = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}  # type: ignore[attr-defined]
-    scope: dict[str, Any] = {
-        "Decimal": Decimal,
-        "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),
-        "Value": cls,
-        # TypeError: a word or a date is no string, so that a look-up in a dictionary, or `len`, failed.
-        "Odd": (UnconventionalError, UnreadableError, _OddError, TypeError),
-        "careful": careful,
-        "further": further,
-    }
-    lines: list[str] = []
-    nested: list[str] = []
-    for name, member in exact.items():
-        taken, setting = f"take({name!r}, None)", f"draft.{member.attribute} = {_expression(member, scope)}"
-        if member.is_nested:
-            lines.append(f"held_{member.attribute} = {taken}")
-            nested += [f"value = held_{member.attribute}", setting]
-        else:
-            lines += [f"value = {taken}", setting]
-    for field in attrs.fields(cls):
-        if "local" in field.metadata:
-            scope[f"default_{field.name}"] = field.default
-            lines.append(f"draft.{field.name} = default_{field.name}")
-    # Inner objects come last: if this object turns out odd, the work on them would be wasted, at each level again.
-    body = "\n            ".join([*lines, "draft.extra = further(rest) if rest else {}", *nested])
-    source = f"""
-def read(raw, kind=None):
-    if type(raw) is dict:
-        try:
-            rest = raw.copy()
-            take = rest.pop
-            draft = Draft()
-            {body}
-        except Odd:
-            pass
-        else:
-            draft.__class__ = Value
-            return draft
-    return careful(raw, kind)
-"""
-    place = f"<enkash_async reader of {cls.__name__}>"
-    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for debuggers
-    exec(compile(source, place, "exec"), scope)  # noqa: S102 (the source holds only names of our own classes)
-    quick: Hook = scope["read"]
-    return quick
-
-
-def _expression(member: Member, scope: dict[str, Any]) -> str:
-    """Return the source that converts the variable `value` for a field, the most likely case first."""
-    attribute, kind = member.attribute, member.kind
-    default = "None" if member.default is None else f"default_{attribute}"
-    scope |= {f"default_{attribute}": member.default, f"read_{attribute}": member.hook, f"kind_{attribute}": kind}
-    read = f"read_{attribute}(value, kind_{attribute})"
-    absent = f"{default} if value is None or value == '' else {read}"
-    if kind is str:
-        return f"value if type(value) is str else {default} if value is None else {read}"
-    if kind is Decimal:
-        whole = f"Decimal(value) if type(value) is int and {_SMALL} else {absent}"
-        return f"value if type(value) is Decimal and {_SANE} else {whole}"
-    if kind is int:
-        return f"value if type(value) is int and {_SMALL} else {absent}"
-    if kind is date:
-        scope["day"] = remembered_day
-        return f"day(value) if value and len(value) == 10 else {absent}"
-    if isinstance(kind, type) and issubclass(kind, OpenEnum):
-        scope[f"words_{attribute}"] = {member.value: member for member in kind}
-        return f"(words_{attribute}.get(value) or {read}) if value else {absent}"
-    return f"{read} if value else {absent}"

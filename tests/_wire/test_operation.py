@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -130,6 +131,17 @@ def test_success_is_2xx(status: int, success: bool) -> None:
 def test_the_content_type_is_the_header(headers: dict[str, str]) -> None:
     """The response returns the header's text, or None where the server sent none."""
     assert Response(status=200, headers=headers, body=b"").content_type == headers.get("content-type")
+
+
+def test_the_values_of_a_call_cannot_be_changed() -> None:
+    """A request that was checked is the one that is sent, however often it is handed on."""
+    request, response = Request(method="GET", path="/x"), Response(status=200, headers={}, body=b"")
+    operation = Operation(name="bills.get", request=request, result=object, effect=Effect.READ)
+    for value, name in ((request, "path"), (response, "status"), (operation, "effect")):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(value, name, None)
+    assert hash(request) == hash(Request(method="GET", path="/x"))
+    assert request == Request(method="GET", path="/x")
 
 
 def test_repr_shows_no_body_and_no_query() -> None:

@@ -23,6 +23,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async._wire import converter, readers
+from enkash_async._wire.compiled import compiled_reader
 from enkash_async._wire.converter import UnreadableError
 from enkash_async._wire.scalars import Hook, UnconventionalError, moment
 from enkash_async.models import (
@@ -53,7 +54,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name
 def _careful() -> dict[type[Reply], Hook]:
     """Return a careful reader for each class, all of whose inner readers are careful as well."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(converter, "reader", readers._careful)
+        patch.setattr(converter, "compiled_reader", lambda cls, known, careful: careful)
         patch.setattr(converter, "_converter", converter._build())
         return {kind: converter._converter.get_structure_hook(kind) for kind in KINDS}
 
@@ -77,7 +78,7 @@ def never(raw: Any, kind: Any) -> Any:
 
 def by_itself(kind: type[Reply], careful: Hook = never) -> Hook:
     """Return a quick reader that has another careful one behind it."""
-    return readers._compiled(kind, converter._members(kind), careful)
+    return compiled_reader(kind, converter._members(kind), careful)
 
 
 def exactly(value: Any) -> Any:
@@ -314,7 +315,7 @@ def test_what_is_within_an_odd_object_is_read_once(odd: dict[str, Any]) -> None:
         for name, member in converter._members(Bill).items()
     }
     document = {"companyBiller": ordinary(CompanyBiller), **odd}
-    found = readers.reader(Bill, known)(document, Bill)
+    found = compiled_reader(Bill, known, readers.careful_reader(Bill, known))(document, Bill)
     assert exactly(found) == exactly(CAREFUL[Bill](document, Bill))
     assert times == 1
 
@@ -568,6 +569,39 @@ def test_a_long_word_is_not_remembered(what: str) -> None:
     }
     made = documents[what]
     assert _growth(by_itself(Bill), (made(number) for number in range(100))) < 1_000_000
+
+
+# --- classes that no quick reader could fill --------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Converted(Reply):
+    amount: str = attrs.field(default="", converter=str, metadata={"aliases": ()})
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Validated(Reply):
+    amount: Decimal | None = attrs.field(default=None, validator=lambda *_: None, metadata={"aliases": ()})
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Made(Reply):
+    amount: Decimal | None = attrs.field(factory=lambda: None, metadata={"aliases": ()})
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Finished(Reply):
+    amount: Decimal | None = attrs.field(default=None, metadata={"aliases": ()})
+
+    def __attrs_post_init__(self) -> None:
+        raise AskedError
+
+
+@pytest.mark.parametrize("kind", [Converted, Validated, Made, Finished])
+def test_a_class_whose_init_does_more_than_set_fields_keeps_its_careful_reader(kind: type[Reply]) -> None:
+    """The quick reader sets fields without calling `__init__`, and would skip whatever else that does."""
+    known = readers.members(kind, {"amount": Decimal}, lambda _: never)
+    assert compiled_reader(kind, known, never) is never
 
 
 # --- debugging --------------------------------------------------------------------------------------------------------
