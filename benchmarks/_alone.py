@@ -21,12 +21,11 @@ from typing import Any
 
 import attrs
 
-__all__ = ["BARE", "OURS", "PEERS"]
+__all__ = ["OURS", "PEERS"]
 
 Read = Callable[[], Awaitable[Sequence[Any]]]
 
 OURS = "enkash_async"
-BARE = "enkash_async, no speedups"  # as it is where msgspec is not installed
 #: The modules of `benchmarks.peers`, by the names of the peers.
 PEERS = {"pydantic v2": "pydantic_models", "msgspec": "msgspec_structs", "plain dicts": "plain_dicts"}
 _PROCESS = Path("/proc/self/status")
@@ -164,9 +163,7 @@ _ORDERS: dict[str, Callable[[Way, dict[str, Any]], Awaitable[object]]] = {
 
 
 async def _obey(name: str) -> None:
-    if name == BARE:
-        sys.modules["msgspec"] = None  # type: ignore[assignment]  # what makes an import fail
-    way = _ours() if name in {OURS, BARE} else _peer(name)
+    way = _ours() if name == OURS else _peer(name)
     print("null", flush=True)  # ready
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)

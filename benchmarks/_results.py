@@ -107,7 +107,6 @@ def compared(
     *,
     cost: str = "time",
     unit: str = "s",
-    ours: str = "enkash_async",
     bounds: Mapping[str, Bound] | None = None,
 ) -> list[Comparison]:
     """Return ours beside each of the peers.
@@ -118,21 +117,21 @@ def compared(
         costs: What each contender's rounds cost, as `interleave` returns it.
         cost: See there.
         unit: See there.
-        ours: Which of them is ours.
         bounds: What the ratio to a peer has to keep to.
     """
+    ours = costs["enkash_async"]
     return [
         Comparison(
             suite=suite,
             case=case,
             peer=peer,
             cost=cost,
-            ratio=Spread.of(ratios(costs[ours], theirs)),
-            ours=Spread.of(costs[ours]),
+            ratio=Spread.of(ratios(ours, theirs)),
+            ours=Spread.of(ours),
             theirs=Spread.of(theirs),
             unit=unit,
             bound=(bounds or {}).get(peer),
         )
         for peer, theirs in costs.items()
-        if peer != ours
+        if peer != "enkash_async"
     ]

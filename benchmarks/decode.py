@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks._alone import BARE, OURS, PEERS
+from benchmarks._alone import OURS, PEERS
 from benchmarks._results import Bound, Comparison, Figure, Settings, compared
 from benchmarks._rounds import Round, interleave
 from benchmarks._samples import bill, page
@@ -31,7 +31,7 @@ from benchmarks._server import Server
 __all__ = ["run"]
 
 SUITE = "decode"
-WAYS = (OURS, BARE, *PEERS)
+WAYS = (OURS, *PEERS)
 SIZES = (1, 10, 100, 1000, 5000)
 BOUND_AT = 100
 BOUND = Bound(1.5)
@@ -128,8 +128,6 @@ async def _times(ways: Mapping[str, _Alone], files: Mapping[int, Path], settings
         bounds = {"pydantic v2": BOUND} if size == BOUND_AT else None
         here = {way: costs[way, size] for way in ways}
         results += compared(SUITE, f"page of {size}", here, cost="time a bill", bounds=bounds)
-        bare = {way: here[way] for way in (BARE, *PEERS)}
-        results += compared(SUITE, f"page of {size}, no speedups", bare, cost="time a bill", ours=BARE, bounds=bounds)
         for way in ways:
             grown = statistics.median(_quotients(costs[way, size], costs[way, 1]))
             results.append(Figure(SUITE, "growth", way, "time a bill ÷ that of a page of 1", grown, items=size))
@@ -157,7 +155,7 @@ async def _stalls(ways: Mapping[str, _Alone], server: Server, size: int, rounds:
     results: Results = [*compared(SUITE, case, costs, cost="time a bill")]
     for way, all_answers in answers.items():
         counted = all_answers[-rounds:]  # without the round that warmed up
-        bound = STALL_BOUND if way in {OURS, BARE} else None
+        bound = STALL_BOUND if way == OURS else None
         stall, busy = (statistics.median(answer[name] for answer in counted) for name in ("stall", "busy"))
         results += [
             Figure(SUITE, case, way, "longest stall of the event loop", stall, "s", bound),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
@@ -249,9 +247,7 @@ def meaning(decode: Callable[[bytes], Any], body: bytes) -> str:
 
 def plainly(body: bytes) -> Any:
     """Decode without msgspec."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact_json, "_quick", None)
-        return exact_json.loads(body)
+    return exact_json._decoded(exact_json._decoder, body)
 
 
 def in_slices(body: bytes) -> Any:
@@ -273,11 +269,6 @@ def assert_one_meaning(body: bytes) -> None:
     assert meaning(exact_json.loads, body) == expected
     assert meaning(in_slices, body) == expected
     assert meaning(sharing, body) == expected
-
-
-def test_msgspec_is_there_to_be_compared_with() -> None:
-    """msgspec is installed here, or the properties below would not test it."""
-    assert exact_json._quick is not None
 
 
 @given(TEXTS)
@@ -418,43 +409,6 @@ def test_a_large_document_that_breaks_off_is_refused_in_the_end(cut: int) -> Non
     """The reader refuses the whole document, however much of it was readable."""
     with pytest.raises(ValueError, match=r"xpect|ntermin"):
         drained(exact_json.loads_in_slices(f'{{"payload": {ROWS[:-cut]}'.encode()))
-
-
-# --- without msgspec --------------------------------------------------------------------------------------------------
-
-WITHOUT = """
-import asyncio, sys, types
-from decimal import Decimal
-
-sys.modules["msgspec"] = None if sys.argv[1] == "missing" else types.ModuleType("msgspec")
-
-from enkash_async import EnkashClient
-
-from enkash_async._support import exact_json
-from enkash_async.sandbox import Sandbox
-
-async def main():
-    async with Sandbox() as sandbox:
-        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
-            money = Decimal("100000.07")
-            made = await client.bills.create(2001, {"cn": "CN123456789"}, bill_amount=money, reference_id="r")
-            assert (await client.bills.get(made.utility_enkash_id)).amount == money
-
-assert exact_json._quick is None
-assert str(exact_json.loads(b'{"amount": 100000000000000.07}')["amount"]) == "100000000000000.07"
-if sys.argv[1] == "missing":
-    asyncio.run(main())
-print("exact")
-"""
-
-
-@pytest.mark.parametrize("msgspec", ["missing", "another"])
-def test_without_msgspec_the_package_works_and_money_is_exact(msgspec: str) -> None:
-    """Without a usable msgspec the package reads the same values, more slowly."""
-    run = subprocess.run(
-        [sys.executable, "-c", WITHOUT, msgspec], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (run.stdout, run.stderr, run.returncode) == ("exact\n", "", 0)
 
 
 # --- reading what a stranger sends ------------------------------------------------------------------------------------
