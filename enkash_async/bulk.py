@@ -89,16 +89,12 @@ class BulkError(EnkashError):
         result: The whole `BulkResult`.
     """
 
+    _advice = RetryAdvice.LOOK  # each item of `result` has advice of its own
     result: BulkResult[Any]
 
     def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
         super().__init__(message)
         self.result = result
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LOOK: the error of each item in `result` has its own advice."""
-        return RetryAdvice.LOOK
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,7 @@ from enkash_async._support.clock import loop_now
 from enkash_async._support.text import rupees
 from enkash_async.batch.journal import Journal
 from enkash_async.batch.results import Result, RowOutcome
-from enkash_async.batch.rows import Row
+from enkash_async.batch.row import Row
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.client import EnkashClient
 from enkash_async.errors import (

@@ -13,7 +13,8 @@ from pathlib import Path
 import attrs
 
 from enkash_async._support.text import clean
-from enkash_async.batch.rows import Row, holds_reference
+from enkash_async.batch.row import Row
+from enkash_async.batch.rows import holds_reference
 from enkash_async.errors import ConfigurationError, EnkashError
 from enkash_async.models import Bill
 

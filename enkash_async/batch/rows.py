@@ -17,10 +17,12 @@ import attrs
 from enkash_async._support import checks
 from enkash_async._support.names import fold
 from enkash_async._support.text import clean, exact_rupees
+from enkash_async.batch.problems import LONGEST_SHOWN, Problems, shown
+from enkash_async.batch.row import Row
 from enkash_async.errors import InvalidRequestError
-from enkash_async.models.base import hidden, shown_short
+from enkash_async.models.base import shown_short
 
-__all__ = ["Row", "holds_reference", "read_rows"]
+__all__ = ["holds_reference", "read_rows"]
 
 _REFERENCE, _BILLER, _CONSUMER, _CIRCLE, _CEILING = "reference", "biller_id", "param.cn", "circle", "max_amount"
 _PARAM = "param."
@@ -44,36 +46,7 @@ _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
 _DELIMITERS = (",", ";", "\t")
 # What a spreadsheet makes of a long number, with the sign always written, and of one with a fixed number of decimals.
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,]0+")
-_MOST_PROBLEMS = 20
-_SHOWN = 6  # characters; what is longer may be a consumer number in a wrong column
 _NAME = 40  # characters of a batch's or a column's name that are shown
-
-
-@attrs.frozen(kw_only=True)
-class Row:
-    """One bill to pay.
-
-    Attributes:
-        line: The line of the file in which the row begins; the first line is 1.
-        reference_id: What EnKash knows the bill by; the file's own, or derived.
-        biller_id: EnKash's number of the biller.
-        params: The biller's inputs, `cn` first.
-        circle: As written, or None.
-        max_amount: The most to pay in rupees, or None.
-        given: The cells as they were read, by header; without those that a result file adds.
-        derived: Whether the reference is derived.
-        unclear: Whether the file is a result file that says of this row that it may or may not be paid.
-    """
-
-    line: int
-    reference_id: str
-    biller_id: int
-    params: Mapping[str, str] = attrs.field(repr=hidden, hash=False)
-    circle: str | None = None
-    max_amount: Decimal | None = None
-    given: Mapping[str, str] = attrs.field(factory=dict, repr=hidden, hash=False)
-    unclear: bool = attrs.field(default=False, eq=False)
-    derived: bool = attrs.field(default=False, eq=False)
 
 
 def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
@@ -96,7 +69,7 @@ def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
         InvalidRequestError: The file cannot be read, or something is wrong with it. The message has a line for each
             problem, up to 20 of them; consumer numbers are not shown in full.
     """
-    problems = _Problems(path.name)
+    problems = Problems(path.name)
     text = _text(path, problems)
     delimiter = _delimiter(text)
     records = _records(text, delimiter, problems)
@@ -121,58 +94,10 @@ def holds_reference(header: str) -> bool:
     return _meaning(header) == _REFERENCE
 
 
-# --- what is wrong ----------------------------------------------------------------------------------------------------
-
-
-class _Problems:
-    """Collects what is wrong with a file.
-
-    Args:
-        file: Its name.
-    """
-
-    def __init__(self, file: str) -> None:
-        self._file = clean(file)
-        self._found: list[str] = []
-        self._more = 0
-
-    def add(self, text: str, line: int | None = None, column: str | None = None) -> None:
-        """Note a problem.
-
-        Args:
-            text: What is wrong and what to write instead.
-            line: Where; None means the file as a whole.
-            column: The header of the column, or None.
-        """
-        if len(self._found) == _MOST_PROBLEMS:
-            self._more += 1
-            return
-        place = self._file if line is None else f"{self._file}:{line}"
-        self._found.append(": ".join(filter(None, (place, clean(column or ""), text))))
-
-    def raise_any(self) -> None:
-        """Raise what was noted, if anything was."""
-        if self._found:
-            raise self._error()
-
-    def fatal(self, text: str, line: int | None = None) -> InvalidRequestError:
-        """Note a problem that leaves nothing more to read, and return what to raise."""
-        self.add(text, line)
-        return self._error()
-
-    def _error(self) -> InvalidRequestError:
-        more = [f"and {self._more} more"] if self._more else []
-        return InvalidRequestError("\n".join([*self._found, *more]))
-
-
-def _shown(text: str) -> str:
-    return shown_short(clean(text)) if len(text) > _SHOWN else repr(clean(text))
-
-
 # --- bytes, text, records ---------------------------------------------------------------------------------------------
 
 
-def _text(path: Path, problems: _Problems) -> str:
+def _text(path: Path, problems: Problems) -> str:
     """Return the file's text, without a byte order mark."""
     try:
         data = path.read_bytes()
@@ -200,7 +125,7 @@ def _line_at(data: bytes, position: int) -> int:
     return len((data[:position] + b"-").splitlines())
 
 
-def _records(text: str, delimiter: str, problems: _Problems) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     """Yield each record that has something in it, with the line in which it begins."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
@@ -234,7 +159,7 @@ def _delimiter(text: str) -> str:
     """
 
     def fitness(delimiter: str) -> tuple[bool, int]:
-        _, header = next(_records(text, delimiter, _Problems("")), (1, []))
+        _, header = next(_records(text, delimiter, Problems("")), (1, []))
         found = {_meaning(cell) for cell in header} - {None, "", _ADDED}
         return set(_NEEDED) <= found, len(found)
 
@@ -271,7 +196,7 @@ def _meaning(header: str) -> str | None:
     return _MEANINGS.get(fold(snake).rstrip(".")) if name else ""
 
 
-def _columns(header: Sequence[str], line: int, problems: _Problems) -> list[_Column]:
+def _columns(header: Sequence[str], line: int, problems: Problems) -> list[_Column]:
     """Return the columns to read, those without a name among them."""
     meanings = [_meaning(cell) for cell in header]
     if not any(meaning not in {None, "", _ADDED} for meaning in meanings):
@@ -297,7 +222,7 @@ def _columns(header: Sequence[str], line: int, problems: _Problems) -> list[_Col
 def _unknown(name: str) -> str:
     if name.lower() == _PARAM:
         return f"column {name!r} names no input: write param.NAME with the name that the biller gives it"
-    if sum(character.isdigit() for character in name) >= _SHOWN:  # it may be the consumer number of a row
+    if sum(character.isdigit() for character in name) >= LONGEST_SHOWN:  # it may be the consumer number of a row
         return f"column {shown_short(name)} is unknown: remove it, or use a known name: {_KNOWN}"
     return (
         f"column {name!r} is unknown: remove it, name it param.{name} if the biller asks for it, "
@@ -308,7 +233,7 @@ def _unknown(name: str) -> str:
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
-def _batch(name: str, problems: _Problems) -> str:
+def _batch(name: str, problems: Problems) -> str:
     """Return the batch's name in a form that is the same on every file system."""
     if not name.strip():
         problems.add("the batch has no name: give it one such as november-2026")
@@ -346,7 +271,7 @@ class _Reader:
         batch: The batch's name.
     """
 
-    def __init__(self, columns: Sequence[_Column], width: int, problems: _Problems, batch: str) -> None:
+    def __init__(self, columns: Sequence[_Column], width: int, problems: Problems, batch: str) -> None:
         self._columns = [column for column in columns if column.meaning]
         self._unnamed = {column.index for column in columns if not column.meaning}
         self._headers = {column.meaning: column.header.strip() for column in self._columns}
@@ -399,7 +324,7 @@ class _Reader:
     def _biller_id(self, line: int, text: str | None) -> int | None:
         if text is not None and re.fullmatch(r"[0-9]{1,10}", text) and 0 < int(text) < 2**31:
             return int(text)
-        wrong = "is empty" if text is None else f"not {_shown(text)}"
+        wrong = "is empty" if text is None else f"not {shown(text)}"
         self._note(line, _BILLER, f"write EnKash's number of the biller, such as 2001; {wrong}")
         return None
 
@@ -427,7 +352,7 @@ class _Reader:
         amount = None if text is None else exact_rupees(text)
         if text is not None and amount is None:
             least = ", at least 1" if text.startswith("0") else ""
-            self._note(line, _CEILING, f"write rupees such as 2450.75{least}, not {_shown(text)}")
+            self._note(line, _CEILING, f"write rupees such as 2450.75{least}, not {shown(text)}")
         return amount
 
     def _own(self, line: int, text: str) -> str | None:

@@ -19,7 +19,8 @@ from enkash_async.batch.cautions import cautions
 from enkash_async.batch.job import PayJob, Stage
 from enkash_async.batch.journal import Journal
 from enkash_async.batch.results import Result, RowOutcome, write_results
-from enkash_async.batch.rows import Row, read_rows
+from enkash_async.batch.row import Row
+from enkash_async.batch.rows import read_rows
 from enkash_async.cli._arguments import SECONDS, settle_option
 from enkash_async.cli._errors import Exit, complain
 from enkash_async.cli._output import json_option, note, print_json, print_line, print_table

@@ -19,7 +19,7 @@ from enkash_async import EnkashClient, PollPolicy, RetryPolicy, SettlePolicy
 from enkash_async.batch.job import PayJob, Stage
 from enkash_async.batch.journal import Journal
 from enkash_async.batch.results import Result, RowOutcome
-from enkash_async.batch.rows import Row
+from enkash_async.batch.row import Row
 from enkash_async.config import Routes
 from enkash_async.sandbox import Ledger, Sandbox
 

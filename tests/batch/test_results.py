@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from enkash_async.batch.results import Result, RowOutcome, write_results
-from enkash_async.batch.rows import Row, read_rows
+from enkash_async.batch.row import Row
+from enkash_async.batch.rows import read_rows
 from enkash_async.errors import ConfigurationError, EnkashError, InvalidRequestError, NotFoundError
 from enkash_async.models import Bill, BillPayStatus, PaymentStatus
 

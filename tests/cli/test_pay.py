@@ -21,7 +21,8 @@ from batch.batches import WatchedSandbox, due, money_moved_once, row
 from enkash_async._support.text import rupees
 from enkash_async.batch.cautions import cautions
 from enkash_async.batch.journal import Journal
-from enkash_async.batch.rows import Row, read_rows
+from enkash_async.batch.row import Row
+from enkash_async.batch.rows import read_rows
 from enkash_async.sandbox import FaultKind
 
 from support import Enkash

@@ -38,92 +38,22 @@ raw body, and none keeps another library's exception alive: such an exception ca
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from enkash_async.errors._base import EnkashError, RetryAdvice
 
 if TYPE_CHECKING:
     from enkash_async.models import Bill
 
 __all__ = [
-    "ApiError",
-    "AuthenticationError",
-    "BadRequestError",
-    "BillerInactiveError",
-    "ConfigurationError",
-    "CredentialsRejectedError",
-    "DuplicateReferenceError",
-    "EnkashError",
-    "InvalidRequestError",
-    "LoginGuardError",
-    "NotFoundError",
-    "OutcomeUnknownError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "RequestTimeoutError",
-    "ResponseDecodeError",
-    "RetryAdvice",
-    "ServerError",
-    "TokenEndpointError",
-    "TokenError",
-    "TokenReplyError",
-    "TokenStoreError",
-    "TransportError",
-    "VelocityLimitError",
-    "WaitTimeoutError",
-    "WebhookAuthenticationError",
-    "WebhookError",
-    "WebhookPayloadError",
-    "WebhookStoreError",
-]
-
-_E = TypeVar("_E", bound="EnkashError")
-
-
-class RetryAdvice(enum.Enum):
-    """What a task queue should do with a job that failed."""
-
-    NOW = "now"  # run it again at once: nothing was done
-    LATER = "later"  # run it again after `retry_after` seconds; if that is None, after the queue's own pause
-    NEVER = "never"  # the same job would fail again: drop it, or have a person correct it
-    LOOK = "look"  # it may have happened: read EnKash's state, or ask a person, before running it again
-
-
-class EnkashError(Exception):
-    """The base of every error of this package.
-
-    Args:
-        message: What happened and what to do next, in one sentence.
-
-    Attributes:
-        retry: What a task queue should do with a job that ended with this error.
-        retry_after: Seconds after which to run the job again; None where neither EnKash nor this package knows.
-    """
-
-    retry_after: float | None = None
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """What a task queue should do with a job that ended with this error."""
-        return RetryAdvice.NEVER
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles by calling the class with `args` alone, which loses attributes given by keyword.
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
-
-    def copy(self) -> Self:
-        """Return an equal error without a traceback, for handing one failure to several waiters."""
-        return _rebuild(type(self), self.args, self.__dict__.copy())
-
-
-def _rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
+    "ApiError", "AuthenticationError", "BadRequestError", "BillerInactiveError", "ConfigurationError",
+    "CredentialsRejectedError", "DuplicateReferenceError", "EnkashError", "InvalidRequestError", "LoginGuardError",
+    "NotFoundError", "OutcomeUnknownError", "PermissionDeniedError", "RateLimitError", "RequestTimeoutError",
+    "ResponseDecodeError", "RetryAdvice", "ServerError", "TokenEndpointError", "TokenError", "TokenReplyError",
+    "TokenStoreError", "TransportError", "VelocityLimitError", "WaitTimeoutError", "WebhookAuthenticationError",
+    "WebhookError", "WebhookPayloadError", "WebhookStoreError",
+]  # fmt: skip
 
 
 class ConfigurationError(EnkashError, ValueError):
@@ -141,16 +71,11 @@ class TransportError(EnkashError):
         sent: False when EnKash provably received nothing that it could act on; True when it may have.
     """
 
-    sent: bool
+    _advice = RetryAdvice.LATER  # nothing was sent, or it was a read
 
     def __init__(self, message: str = "", *, sent: bool = True) -> None:
         super().__init__(message)
-        self.sent = sent
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: nothing was sent, or it was a read."""
-        return RetryAdvice.LATER
+        self.sent: bool = sent
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
@@ -166,22 +91,15 @@ class ResponseDecodeError(EnkashError):
         where: Place in the body, such as `payload.amount`, without its value; None when the whole body is meant.
     """
 
-    status: int
-    content_type: str | None
-    where: str | None
+    _advice = RetryAdvice.LATER  # it was a read; a call that changes something raises `OutcomeUnknownError`
 
     def __init__(
         self, message: str = "", *, status: int = 0, content_type: str | None = None, where: str | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.content_type = content_type
-        self.where = where
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: the call was a read; a call that changes something raises `OutcomeUnknownError` instead."""
-        return RetryAdvice.LATER
+        self.status: int = status
+        self.content_type: str | None = content_type
+        self.where: str | None = where
 
 
 class ApiError(EnkashError):
@@ -197,14 +115,6 @@ class ApiError(EnkashError):
         request_id: The reply's `X-Request-Id` or `X-Correlation-Id`, or None.
     """
 
-    status: int
-    response_code: int | None
-    response_message: str | None
-    payload: Any
-    method: str
-    path: str
-    request_id: str | None
-
     def __init__(
         self,
         message: str = "",
@@ -218,18 +128,18 @@ class ApiError(EnkashError):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.response_code = response_code
-        self.response_message = response_message
-        self.payload = payload
-        self.method = method
-        self.path = path
-        self.request_id = request_id
+        self.status: int = status
+        self.response_code: int | None = response_code
+        self.response_message: str | None = response_message
+        self.payload: Any = payload
+        self.method: str = method
+        self.path: str = path
+        self.request_id: str | None = request_id
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER for HTTP 408, a time-out at EnKash; otherwise NEVER."""
-        return RetryAdvice.LATER if self.status == 408 else RetryAdvice.NEVER
+        """LATER for HTTP 408, a time-out at EnKash; otherwise as the class says."""
+        return RetryAdvice.LATER if self.status == 408 else self._advice
 
 
 class BadRequestError(ApiError):
@@ -243,10 +153,7 @@ class AuthenticationError(ApiError):
 class PermissionDeniedError(ApiError):
     """HTTP 403: the account may not do this, or this machine's IP address is not on EnKash's list."""
 
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: EnKash may add a missing IP address to its list, and the same job works."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # EnKash may add a missing IP address to its list, and the same job works
 
 
 class NotFoundError(ApiError):
@@ -261,29 +168,15 @@ class NotFoundError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """HTTP 429: too many requests.
+    """HTTP 429, too many requests; `retry_after` has the seconds that the reply asks to wait, or None."""
 
-    Attributes:
-        retry_after: Seconds that the reply asks to wait, or None.
-    """
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER, after `retry_after` where EnKash names it."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # after `retry_after` where EnKash names it
 
 
 class ServerError(ApiError):
-    """HTTP 5xx on a call that changes nothing.
+    """HTTP 5xx on a call that changes nothing; `retry_after` has the seconds that the reply asks to wait, or None."""
 
-    Attributes:
-        retry_after: Seconds that the reply asks to wait, or None.
-    """
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER, after `retry_after` where EnKash names it."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # after `retry_after` where EnKash names it
 
 
 class BillerInactiveError(ApiError):
@@ -293,10 +186,7 @@ class BillerInactiveError(ApiError):
 class VelocityLimitError(ApiError):
     """`response_code` 36 or 37: the account's business limit is used up; wait, or have it raised by EnKash."""
 
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: the limit ends with time, or EnKash raises it."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # the limit ends with time, or EnKash raises it
 
 
 class DuplicateReferenceError(ApiError):
@@ -329,9 +219,7 @@ class OutcomeUnknownError(EnkashError):
         utility_enkash_ids: Ids of the bills to pass to `payments.reconcile` later; empty for a call that names none.
     """
 
-    operation: str
-    reference_id: str | None
-    utility_enkash_ids: tuple[str, ...]
+    _advice = RetryAdvice.LOOK  # repeating the call without a look-up could pay twice
 
     def __init__(
         self,
@@ -342,14 +230,9 @@ class OutcomeUnknownError(EnkashError):
         utility_enkash_ids: Iterable[str] = (),
     ) -> None:
         super().__init__(message)
-        self.operation = operation
-        self.reference_id = reference_id
-        self.utility_enkash_ids = tuple(utility_enkash_ids)
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LOOK: repeating the call without a look-up could pay twice."""
-        return RetryAdvice.LOOK
+        self.operation: str = operation
+        self.reference_id: str | None = reference_id
+        self.utility_enkash_ids: tuple[str, ...] = tuple(utility_enkash_ids)
 
 
 class WaitTimeoutError(EnkashError, TimeoutError):
@@ -359,25 +242,17 @@ class WaitTimeoutError(EnkashError, TimeoutError):
         last: The bill as EnKash showed it last, or None if it was never read.
     """
 
-    last: Bill | None
+    _advice = RetryAdvice.LATER  # the bill may still settle
 
     def __init__(self, message: str = "", *, last: Bill | None = None) -> None:
         super().__init__(message)
-        self.last = last
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: the bill may still settle."""
-        return RetryAdvice.LATER
+        self.last: Bill | None = last
 
 
 class TokenError(EnkashError):
     """The SDK could not obtain a token, so nothing was sent."""
 
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: nothing was sent, and a later login may work."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # nothing was sent, and a later login may work
 
 
 class CredentialsRejectedError(TokenError):
@@ -389,20 +264,13 @@ class CredentialsRejectedError(TokenError):
         locked: True when EnKash said that the account is locked.
     """
 
-    status: int
-    error: str | None
-    locked: bool
+    _advice = RetryAdvice.NEVER  # a person has to correct the credentials first
 
     def __init__(self, message: str = "", *, status: int = 0, error: str | None = None, locked: bool = False) -> None:
         super().__init__(message)
-        self.status = status
-        self.error = error
-        self.locked = locked
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """NEVER: a person has to correct the credentials first."""
-        return RetryAdvice.NEVER
+        self.status: int = status
+        self.error: str | None = error
+        self.locked: bool = locked
 
 
 class LoginGuardError(TokenError):
@@ -414,11 +282,9 @@ class LoginGuardError(TokenError):
             renewed a moment ago).
     """
 
-    reason: str
-
     def __init__(self, message: str = "", *, reason: str = "rejected") -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason: str = reason
 
     @property
     def retry(self) -> RetryAdvice:
@@ -434,12 +300,10 @@ class TokenEndpointError(TokenError):
         counted: True when EnKash may have counted the attempt: it was sent, but no readable answer came.
     """
 
-    counted: bool
-
     def __init__(self, message: str = "", *, retry_after: float | None = None, counted: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.counted = counted
+        self.counted: bool = counted
 
 
 class TokenReplyError(TokenEndpointError):
@@ -450,18 +314,12 @@ class TokenReplyError(TokenEndpointError):
         content_type: Its `Content-Type`, or None.
     """
 
-    status: int
-    content_type: str | None
+    _advice = RetryAdvice.NEVER  # a person has to check the base URL first
 
     def __init__(self, message: str = "", *, status: int = 0, content_type: str | None = None) -> None:
         super().__init__(message, counted=True)
-        self.status = status
-        self.content_type = content_type
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """NEVER: a person has to check the base URL first."""
-        return RetryAdvice.NEVER
+        self.status: int = status
+        self.content_type: str | None = content_type
 
 
 class TokenStoreError(TokenError):
@@ -479,11 +337,9 @@ class WebhookAuthenticationError(WebhookError):
         header: The name of the first configured header that is missing, repeated or wrong.
     """
 
-    header: str
-
     def __init__(self, message: str = "", *, header: str = "") -> None:
         super().__init__(message)
-        self.header = header
+        self.header: str = header
 
 
 class WebhookPayloadError(WebhookError):
@@ -494,19 +350,13 @@ class WebhookPayloadError(WebhookError):
         too_large: True when the body is longer than `max_body`: answer 413 instead of 400.
     """
 
-    where: str | None
-    too_large: bool
-
     def __init__(self, message: str = "", *, where: str | None = None, too_large: bool = False) -> None:
         super().__init__(message)
-        self.where = where
-        self.too_large = too_large
+        self.where: str | None = where
+        self.too_large: bool = too_large
 
 
 class WebhookStoreError(WebhookError):
     """The shared record of handled events is unreachable, so your handler was not called."""
 
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER: answer 503, so that a resend by EnKash, if there is one, is handled."""
-        return RetryAdvice.LATER
+    _advice = RetryAdvice.LATER  # answer 503, so that a resend by EnKash, if there is one, is handled

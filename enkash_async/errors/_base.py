@@ -1,0 +1,56 @@
+"""The base of all errors: how one is copied and pickled, and what a task queue should do about it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar, Self
+
+__all__ = ["EnkashError", "RetryAdvice"]
+
+
+class RetryAdvice(enum.Enum):
+    """What a task queue should do with a job that failed."""
+
+    NOW = "now"  # run it again at once: nothing was done
+    LATER = "later"  # run it again after `retry_after` seconds; if that is None, after the queue's own pause
+    NEVER = "never"  # the same job would fail again: drop it, or have a person correct it
+    LOOK = "look"  # it may have happened: read EnKash's state, or ask a person, before running it again
+
+
+class EnkashError(Exception):
+    """The base of every error of this package.
+
+    Args:
+        message: What happened and what to do next, in one sentence.
+
+    Attributes:
+        retry: What a task queue should do with a job that ended with this error.
+        retry_after: Seconds after which to run the job again; None where neither EnKash nor this package knows.
+    """
+
+    _advice: ClassVar[RetryAdvice] = RetryAdvice.NEVER
+    retry_after: float | None = None
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """What a task queue should do with a job that ended with this error."""
+        return self._advice
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # BaseException pickles by calling the class with `args` alone, which loses attributes given by keyword.
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+    def copy(self) -> Self:
+        """Return an equal error without a traceback, for handing one failure to several waiters."""
+        copied: Self = _rebuild(type(self), self.args, self.__dict__.copy())
+        return copied
+
+
+def _rebuild(cls: type[Any], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
