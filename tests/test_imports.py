@@ -18,6 +18,7 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 LAZY = {
     "tokens._redis": {"enkash_async.stores.redis_link"},
     "webhooks._redis": {"enkash_async.stores.redis_link"},
+    "testing": {"enkash_async.testing.contract"},
     "tokens._sealer": {"cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"},
 }
 
@@ -90,5 +91,5 @@ def test_third_party_imports_are_declared() -> None:
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "lazy_loader", "redis"),
-        *("click", "cryptography", "django", "filelock", "msgspec", "rich"),
+        *("click", "cryptography", "django", "filelock", "msgspec", "platformdirs", "psycopg", "pytest", "rich"),
     }

@@ -26,7 +26,8 @@
     │  ├─ LoginGuardError                    another login attempt could lock the account, so none is made
     │  ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
     │  │  └─ TokenReplyError                 EnKash accepted the login, but sent no readable token
-    │  └─ TokenStoreError                    the shared token store is unreachable
+    │  └─ StoreUnavailableError (StoreError) the shared store does not answer, or refuses
+    ├─ StoreError                            the shared store answers, and its record cannot be used
     └─ WebhookError                          a post to your webhook cannot be accepted
        ├─ WebhookAuthenticationError         the post does not prove that EnKash sent it: answer 401
        ├─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
@@ -50,9 +51,9 @@ __all__ = [
     "ApiError", "AuthenticationError", "BadRequestError", "BillerInactiveError", "ConfigurationError",
     "CredentialsRejectedError", "DuplicateReferenceError", "EnkashError", "InvalidRequestError", "LoginGuardError",
     "NotFoundError", "OutcomeUnknownError", "PermissionDeniedError", "RateLimitError", "RequestTimeoutError",
-    "ResponseDecodeError", "RetryAdvice", "ServerError", "TokenEndpointError", "TokenError", "TokenReplyError",
-    "TokenStoreError", "TransportError", "VelocityLimitError", "WaitTimeoutError", "WebhookAuthenticationError",
-    "WebhookError", "WebhookPayloadError", "WebhookStoreError",
+    "ResponseDecodeError", "RetryAdvice", "ServerError", "StoreError", "StoreUnavailableError", "TokenEndpointError",
+    "TokenError", "TokenReplyError", "TransportError", "VelocityLimitError", "WaitTimeoutError",
+    "WebhookAuthenticationError", "WebhookError", "WebhookPayloadError", "WebhookStoreError",
 ]  # fmt: skip
 
 
@@ -322,8 +323,20 @@ class TokenReplyError(TokenEndpointError):
         self.content_type: str | None = content_type
 
 
-class TokenStoreError(TokenError):
-    """The shared token store is unreachable, and a login without it would not be safe."""
+class StoreError(EnkashError):
+    """The shared store answers, yet its record cannot be used: a newer format, or changed by others again and again.
+
+    Nothing was overwritten. Only a `StoreUnavailableError` means that the store is away.
+    """
+
+    _advice = RetryAdvice.LATER  # other processes may be done by then, or this package upgraded
+
+
+class StoreUnavailableError(TokenError, StoreError):
+    """The shared store is away: it does not answer in time, is full or read-only, or refuses this user a right.
+
+    A change that was in flight may have been made or not.
+    """
 
 
 class WebhookError(EnkashError):

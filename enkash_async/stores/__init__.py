@@ -1,1 +1,56 @@
-"""The connection to the memory that processes share; nothing of tokens, bills or events is known here."""
+"""The memory that processes share; nothing of tokens, bills or events is known here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from enkash_async.stores.actions import Codec, RecordKind, act, act_on_each
+from enkash_async.stores.memory import MemoryStore, process_store
+from enkash_async.stores.store import Cell, Change, Store, refuse_eviction
+from enkash_async.stores.url import open_store
+
+if TYPE_CHECKING:
+    from enkash_async.stores.documents import DocumentCodec, record_key
+    from enkash_async.stores.postgres import PostgresStore
+    from enkash_async.stores.redis import RedisStore
+    from enkash_async.stores.sqlite import SQLiteStore, user_store_path
+
+__all__ = [
+    "Cell",
+    "Change",
+    "Codec",
+    "DocumentCodec",
+    "MemoryStore",
+    "PostgresStore",
+    "RecordKind",
+    "RedisStore",
+    "SQLiteStore",
+    "Store",
+    "act",
+    "act_on_each",
+    "open_store",
+    "process_store",
+    "record_key",
+    "refuse_eviction",
+    "user_store_path",
+]
+
+# Loaded on first use (PEP 562): who keeps records in a file needs no redis.
+_HOMES = {
+    "DocumentCodec": "documents",
+    "PostgresStore": "postgres",
+    "RedisStore": "redis",
+    "SQLiteStore": "sqlite",
+    "record_key": "documents",
+    "user_store_path": "sqlite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value  # so that the next access does not come here
+    return value

@@ -17,6 +17,14 @@ from redis.backoff import NoBackoff
 
 from enkash_async.errors import ConfigurationError
 
+try:
+    from redis.maint_notifications import MaintNotificationsConfig
+
+    # Where notices of maintenance may come, redis-py 8 does not look whether a connection was closed before it uses it.
+    _NO_NOTICES: dict[str, Any] = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
+except ImportError:  # redis-py 5
+    _NO_NOTICES = {}
+
 __all__ = ["Client", "RedisTarget", "close", "redis_target"]
 
 Client: TypeAlias = Redis | RedisCluster
@@ -43,7 +51,7 @@ class RedisTarget:
     hosts: int = 0
 
 
-def redis_target(url: str, timeout: float) -> RedisTarget:
+def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None) -> RedisTarget:
     """Return the way to the Redis of a URL.
 
     Args:
@@ -52,12 +60,13 @@ def redis_target(url: str, timeout: float) -> RedisTarget:
             `redis+cluster://[user:password@]host[:port],…`; with TLS: `rediss+sentinel`, `rediss+cluster`. Options of
             redis-py may follow as a query; for Sentinel also `sentinel_username` and `sentinel_password`.
         timeout: Seconds for one reply; a connection to one host may take twice as long.
+        reply_timeout: Seconds for one reply of the server that holds the records, where they differ.
 
     Raises:
         ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
     """
     options: dict[str, Any] = {
-        "socket_timeout": timeout,
+        "socket_timeout": reply_timeout or timeout,
         "socket_connect_timeout": 2 * timeout,
         # What is sent again is decided by the store, which knows what may be repeated.
         "retry": Retry(NoBackoff(), 0),
@@ -70,7 +79,7 @@ def redis_target(url: str, timeout: float) -> RedisTarget:
         if scheme in _SINGLE and not kind:
             way = _single(url, options)
         elif scheme in {"redis", "rediss"} and kind == "sentinel":
-            way = _sentinel(url, options)
+            way = _sentinel(url, options, timeout)
         elif scheme in {"redis", "rediss"} and kind == "cluster":
             way = _cluster(url, options)
         if way is not None:
@@ -103,10 +112,10 @@ async def close(client: Client) -> None:
 
 
 def _single(url: str, options: dict[str, Any]) -> RedisTarget:
-    return RedisTarget(lambda: Redis.from_url(url, **options))
+    return RedisTarget(lambda: Redis.from_url(url, **options, **_NO_NOTICES))
 
 
-def _sentinel(url: str, options: dict[str, Any]) -> RedisTarget:
+def _sentinel(url: str, options: dict[str, Any], timeout: float) -> RedisTarget:
     parts = _Parts.of(url)
     service = parts.path.strip("/")
     if not service or "/" in service:
@@ -116,7 +125,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> RedisTarget:
     hosts = _hosts(parts.netloc, _SENTINEL_PORT)
     given = _given(parts.scheme, parts.netloc, query)
     tls = {name: value for name, value in given.items() if name.startswith("ssl")}
-    of_sentinel = {**options, **login, **tls}
+    of_sentinel = {**options, "socket_timeout": timeout, **login, **tls}
 
     def connect() -> Client:
         made: Any = Sentinel  # redis-py gives its constructor no types

@@ -5,6 +5,7 @@ one of them patches other modules when it is imported.
 """
 
 from servers._cluster import Cluster, running_cluster
+from servers._postgres import Postgres, running_postgres
 from servers._relays import Gate, TlsRelay, gate, tls_relay
 from servers._sentinels import SERVICE, SentinelSet, running_sentinels
 from servers._server import FLAVOURS, HOST, MISSING, Mode, Server, ServerError, free_ports, running, wait_until
@@ -17,6 +18,7 @@ __all__ = [
     "Cluster",
     "Gate",
     "Mode",
+    "Postgres",
     "SentinelSet",
     "Server",
     "ServerError",
@@ -25,6 +27,7 @@ __all__ = [
     "gate",
     "running",
     "running_cluster",
+    "running_postgres",
     "running_sentinels",
     "tls_relay",
     "wait_until",

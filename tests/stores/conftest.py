@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from servers import Server, running
+from enkash_async.stores.postgres import table_statement
+
+from servers import Postgres, Server, running, running_postgres
 from support import SERVER_KINDS, alarm
 
 
@@ -35,3 +37,19 @@ def no_hanging() -> Iterator[None]:
     """Fail a test that hangs, because a missing time limit is the likely defect here."""
     with alarm(60):
         yield
+
+
+@pytest.fixture(scope="session")
+def long_running_postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for the whole run."""
+    with running_postgres("max_connections = 200") as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(long_running_postgres: Postgres) -> Postgres:
+    """The same, with an empty table; a test that stops or freezes a server starts one of its own."""
+    long_running_postgres.ask("DROP TABLE IF EXISTS enkash_store")
+    for statement in table_statement().strip().split("\n"):
+        long_running_postgres.ask(statement)
+    return long_running_postgres

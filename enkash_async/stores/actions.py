@@ -1,0 +1,183 @@
+"""Acts on records: a pure transition, carried out by comparing and swapping until nobody was faster."""
+
+from __future__ import annotations
+
+import asyncio
+import random as _random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import attrs
+
+from enkash_async.errors import StoreError, StoreUnavailableError
+from enkash_async.stores.store import Cell, Change, Store
+
+__all__ = ["Codec", "RecordKind", "act", "act_on_each"]
+
+_R = TypeVar("_R")
+_C = TypeVar("_C")
+_A = TypeVar("_A")
+_T = TypeVar("_T")
+
+_TRIES = 50  # two are enough for 64 processes that want one record at the same time
+_FIRST_PAUSE = 0.002  # seconds, doubled after each try; the pause is a random share of it
+_LONGEST_PAUSE = 0.2  # seconds; all pauses together are less than ten
+
+Sleep = Callable[[float], Awaitable[object]]
+Random = Callable[[], float]
+Transition = Callable[["_R | None", "_C", float], "tuple[_R | None, _A]"]
+
+
+class Codec(Protocol[_R]):
+    """How a record is written as bytes."""
+
+    def decode(self, value: bytes) -> _R:
+        """Return the record.
+
+        Raises:
+            StoreError: The format is newer than this version of the package, or not one of its formats.
+        """
+        ...
+
+    def encode(self, record: _R) -> bytes:
+        """Return the bytes of a record."""
+        ...
+
+
+@attrs.frozen
+class RecordKind(Generic[_R]):
+    """How the records of one kind are written and how long they are kept.
+
+    Attributes:
+        codec: Writes and reads them.
+        keep: Seconds from the last change after which a record is gone; None keeps it for ever.
+    """
+
+    codec: Codec[_R]
+    keep: float | None = None
+
+
+async def act(
+    store: Store,
+    key: str,
+    transition: Transition[_R, _C, _A],
+    command: _C,
+    *,
+    kind: RecordKind[_R],
+    tries: int = _TRIES,
+    sleep: Sleep = asyncio.sleep,
+    random: Random = _random.random,
+) -> _A:
+    """Carry out one command on one record, and return its answer.
+
+    The record is read, the transition decides, and the new record is swapped in if it differs. If another process was
+    faster, or if a swap was not answered, the same command is decided again on what is then read. So a command carries
+    an id by which a transition recognises that it has been carried out already.
+
+    A swap cannot be recalled: a task that is cancelled meanwhile ends when the swap has ended.
+
+    Args:
+        store: Where the record lies.
+        key: Its key.
+        transition: A pure function of the record (None: there is none), the command and the store's now. Returns the
+            record as it shall be (None deletes it; an equal one is not written) and the answer.
+        command: What is to be done.
+        kind: How the record is written.
+        tries: How often it is decided at most.
+        sleep: Waits for a number of seconds.
+        random: Returns a number in [0, 1).
+
+    Raises:
+        StoreUnavailableError: The store is away; the command may have been carried out or not.
+        StoreError: The record cannot be read by this version, or others were faster each time. Nothing was written.
+    """
+    answers = await act_on_each(store, {key: command}, transition, kind=kind, tries=tries, sleep=sleep, random=random)
+    return answers[key]
+
+
+async def act_on_each(
+    store: Store,
+    commands: Mapping[str, _C],
+    transition: Transition[_R, _C, _A],
+    *,
+    kind: RecordKind[_R],
+    tries: int = _TRIES,
+    sleep: Sleep = asyncio.sleep,
+    random: Random = _random.random,
+) -> dict[str, _A]:
+    """Carry out a command on each of several records of one kind; as `act` otherwise.
+
+    Each record changes by itself. When an error is raised, some commands may have been carried out: the same ones are
+    simply acted on again.
+
+    Args:
+        commands: The command for each key, up to 1,000.
+    """
+    answers: dict[str, _A] = {}
+    unanswered: StoreUnavailableError | None = None
+    for pause in _pauses(tries):
+        if pause:
+            await sleep(pause * random())
+        todo = {key: command for key, command in commands.items() if key not in answers}
+        decided = _decide(await store.read(list(todo)), todo, transition, kind)
+        changes = [one.change for one in decided.values() if one.change is not None]
+        swapped, unanswered = await _swap(store, changes) if changes else ({}, None)
+        answers |= {key: one.answer for key, one in decided.items() if one.change is None or swapped.get(key)}
+        if len(answers) == len(commands):
+            return {key: answers[key] for key in commands}
+    raise unanswered or StoreError(f"other processes changed the record before this one, {tries} times in a row")
+
+
+@attrs.frozen
+class _Decision(Generic[_A]):
+    """The answer to a command, and the change that has to be made first."""
+
+    answer: _A
+    change: Change | None
+
+
+def _decide(
+    cells: Mapping[str, Cell], commands: Mapping[str, _C], transition: Transition[_R, _C, _A], kind: RecordKind[_R]
+) -> dict[str, _Decision[_A]]:
+    return {key: _decision(key, cells[key], transition, command, kind) for key, command in commands.items()}
+
+
+def _decision(
+    key: str, cell: Cell, transition: Transition[_R, _C, _A], command: _C, kind: RecordKind[_R]
+) -> _Decision[_A]:
+    before = None if cell.value is None else kind.codec.decode(cell.value)
+    after, answer = transition(before, command, cell.now)
+    if after == before:
+        return _Decision(answer, None)
+    new = None if after is None else kind.codec.encode(after)
+    return _Decision(answer, Change(key, cell.value, new, kind.keep))
+
+
+async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], StoreUnavailableError | None]:
+    """Return which changes were made, or the error after which that is not known."""
+    try:
+        made = await _to_its_end(store.swap(changes))
+    except StoreUnavailableError as error:
+        return {}, error.copy()
+    return {change.key: done for change, done in zip(changes, made, strict=True)}, None
+
+
+def _pauses(tries: int) -> list[float]:
+    """Return the longest pause before each try."""
+    return [0.0, *(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number) for number in range(tries - 1))]
+
+
+async def _to_its_end(swap: Coroutine[Any, Any, _T]) -> _T:
+    """Wait for a swap, also in a task that is cancelled: then raise when the swap has ended."""
+    task = asyncio.ensure_future(swap)
+    is_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        if not task.cancelled():
+            task.exception()  # nobody else looks at it
+        raise asyncio.CancelledError
+    return task.result()

@@ -1,0 +1,81 @@
+"""A store in the memory of one process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from enkash_async._support.forks import reset_after_fork
+from enkash_async.stores.clock import instant
+from enkash_async.stores.store import Cell, Change
+
+__all__ = ["MemoryStore", "process_store"]
+
+_SWEEP_EVERY = 256  # swaps, after which records that have ended are removed
+
+
+class MemoryStore:
+    """Shares records within one process, between all its event loops and threads.
+
+    A child process made by `fork` begins with a copy, and from then on neither sees what the other changes: the child
+    knows what was sent before it was born, and settles none of it.
+
+    Args:
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
+        clock: Seconds that run on while the machine sleeps, or with the event loop where its time is virtual.
+    """
+
+    def __init__(self, *, nothing_pending: bool = False, clock: Callable[[], float] = instant) -> None:
+        self.nothing_pending = nothing_pending
+        self._clock = clock
+        self._held: dict[str, tuple[bytes, float | None]] = {}
+        self._swaps = 0
+        self._lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Replace a lock that a thread of the parent may have held; what was held stays, change by change."""
+        self._lock = threading.Lock()
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        """Return the cell of every key."""
+        with self._lock:
+            now = self._clock()
+            return {key: Cell(self._value(key, now), now) for key in keys}
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Make each change whose key still holds exactly `old`."""
+        with self._lock:
+            now = self._clock()
+            self._sweep(now)
+            return [self._change(change, now) for change in changes]
+
+    async def aclose(self) -> None:
+        """Do nothing: others of this process may use the store, and it has opened nothing."""
+
+    def _value(self, key: str, now: float) -> bytes | None:
+        value, end = self._held.get(key, (None, None))
+        return None if end is not None and end <= now else value
+
+    def _change(self, change: Change, now: float) -> bool:
+        if self._value(change.key, now) != change.old:
+            return False
+        if change.new is None:
+            self._held.pop(change.key, None)
+        else:
+            self._held[change.key] = change.new, None if change.keep is None else now + change.keep
+        return True
+
+    def _sweep(self, now: float) -> None:
+        self._swaps += 1
+        if self._swaps % _SWEEP_EVERY == 0:
+            for key in [key for key in self._held if self._value(key, now) is None]:
+                del self._held[key]
+
+
+_process_store = MemoryStore()
+
+
+def process_store() -> MemoryStore:
+    """Return the one memory store of this process, by which its clients share login, guard and debits."""
+    return _process_store

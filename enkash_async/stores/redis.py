@@ -1,0 +1,218 @@
+"""A store in Redis or Valkey: two small scripts, one key for each record."""
+
+from __future__ import annotations
+
+import asyncio
+import random as _random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, Self, cast
+
+from redis.asyncio import RedisCluster
+from redis.crc import key_slot
+
+from enkash_async._support.breaker import CircuitBreaker
+from enkash_async._support.forks import reset_after_fork
+from enkash_async._support.secret import HiddenStr
+from enkash_async.errors import ConfigurationError, StoreUnavailableError
+from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
+from enkash_async.stores.redis_clients import Clients, Trouble, trouble_of
+from enkash_async.stores.redis_scripts import (
+    READ,
+    SWAP,
+    Arguments,
+    Facts,
+    Script,
+    evaluate,
+    evaluate_durably,
+    facts_of,
+    swap_arguments,
+)
+from enkash_async.stores.redis_url import Client
+from enkash_async.stores.store import Cell, Change
+
+__all__ = ["RedisStore"]
+
+_TIMEOUT = 1.0  # seconds for an answer; a healthy Redis takes one millisecond
+_FIRST_PAUSE = 0.02  # seconds before a script is sent again, doubled each time
+_FSYNC = 2.0  # seconds for WAITAOF: with `appendfsync everysec` it takes up to one
+
+
+class RedisStore:
+    """Shares records between all processes that use one Redis (6.2 or later), Valkey, Sentinel set or cluster.
+
+    After a failover the last writes may be missing, and after a restart those since the last save. With
+    `durability="waitaof"` a change counts as made only when it is in the append-only file of the primary, and of one
+    replica if there was one at connect (Redis 7.2, not in a cluster).
+
+    Args:
+        redis: An asyncio client of redis-py, which serves in the event loop of its first use and is never closed. If
+            it sends commands again by itself, a change may be answered with False that was made by the first sending.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
+        durability: `"server"`: as the server is configured; `"waitaof"`: as above.
+        timeout: Seconds for one attempt; a read makes up to three.
+        clock: Monotonic seconds.
+        sleep: Waits for a number of seconds.
+        random: Returns a number in [0, 1).
+
+    Raises:
+        ConfigurationError: An argument is unusable.
+    """
+
+    def __init__(
+        self,
+        redis: Client,
+        *,
+        nothing_pending: bool = False,
+        durability: Literal["server", "waitaof"] = "server",
+        timeout: float = _TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        timeout = checked_timeout(timeout)
+        self.nothing_pending = nothing_pending
+        self._clients = Clients(redis, timeout / 4)
+        self._is_durable = _checked_durability(durability, redis)
+        self._limit = timeout * (1 + self._clients.hosts) + (_FSYNC if self._is_durable else 0)
+        self._clock, self._sleep, self._random = clock, sleep, random
+        self._facts: Facts | None = None
+        self.after_fork()
+        reset_after_fork(self)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """Return a store that opens up to four connections in each event loop, and closes them.
+
+        Args:
+            url: `redis://[user:password@]host:6379/0`, `rediss://…`, `unix://…`,
+                `redis+sentinel://host:26379,…/service` or `redis+cluster://host:6379,…`.
+            options: As for the class.
+
+        Raises:
+            ConfigurationError: The URL is unusable; the message does not repeat it.
+        """
+        return cls(cast("Client", HiddenStr(url)), **options)
+
+    def after_fork(self) -> None:
+        """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
+        self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        """Return the cell of every key; `now` is the clock of the node that holds it."""
+        groups = await self._grouped(keys)
+        replies = await _all([self._run(READ, group, tuple, may_repeat=True) for group in groups])
+        return {
+            key: Cell(value, int(seconds) + int(micros) / 1e6)
+            for group, ((seconds, micros), values) in zip(groups, replies, strict=True)
+            for key, value in zip(group, values, strict=True)
+        }
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Make each change whose key still holds exactly `old`."""
+        by_key = {change.key: change for change in changes}
+        groups = await self._grouped(list(by_key))
+        replies = await _all(
+            [self._run(SWAP, group, swap_arguments(group, by_key), may_repeat=False) for group in groups]
+        )
+        done = {
+            key: made == 1
+            for group, reply in zip(groups, replies, strict=True)
+            for key, made in zip(group, reply, strict=True)
+        }
+        return [done[change.key] for change in changes]
+
+    async def eviction_policy(self) -> str:
+        """Return the server's `maxmemory-policy`, the worst one of a cluster; it is asked for once.
+
+        Raises:
+            StoreUnavailableError: It cannot be read.
+        """
+        if self._facts is None:
+            await self.read(["enkash:none"])
+        if self._facts is None or self._facts.policy is None:
+            raise StoreUnavailableError("Redis does not say its maxmemory-policy: allow the command INFO")
+        return self._facts.policy
+
+    async def aclose(self) -> None:
+        """Close the connections that this store opened; a second call does nothing."""
+        await self._clients.aclose()
+
+    async def _grouped(self, keys: Sequence[str]) -> list[list[str]]:
+        """Return the keys that one script may take: those of one slot in a cluster, else all."""
+        client, _ = await self._clients.get()
+        groups: dict[int, list[str]] = {}
+        for key in keys:
+            slot = key_slot(key.encode()) if isinstance(client, RedisCluster) else 0
+            groups.setdefault(slot, []).append(key)
+        return list(groups.values())
+
+    async def _run(self, what: Script, keys: list[str], arguments: Arguments, *, may_repeat: bool) -> Any:
+        """Run a script and return its reply; it is sent again only if that cannot change the answer."""
+        pause = _FIRST_PAUSE
+        while True:
+            reply, trouble = await self._try(what, keys, arguments)
+            if trouble is None:
+                self._breaker.worked()
+                return reply
+            self._breaker.failed(trouble.text)
+            is_final = not trouble.is_transient or (trouble.was_run and not may_repeat)
+            if is_final or self._breaker.is_down:
+                raise StoreUnavailableError(trouble.text)
+            await self._sleep(pause * (0.5 + self._random()))
+            pause *= 2
+
+    async def _try(self, what: Script, keys: list[str], arguments: Arguments) -> tuple[Any, Trouble | None]:
+        """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie."""
+        client, gate = await self._clients.get()
+        async with gate:
+            self._breaker.enter()
+            outcome: tuple[Any, Trouble | None] = None, None
+            before, is_cancelled = _cancellations(), False
+            try:
+                # redis-py closes a connection whose reply was not waited for, so no other task reads that reply.
+                async with loop_timeout(self._limit):
+                    outcome = await self._send(client, what, keys, arguments), None
+            except asyncio.CancelledError:
+                is_cancelled = True
+            except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
+                outcome = None, trouble_of(problem)
+            # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just
+            # as it ends. A new exception has no frames in which the arguments lie.
+            if is_cancelled or _cancellations() > before:
+                raise asyncio.CancelledError
+            return outcome
+
+    async def _send(self, client: Client, what: Script, keys: list[str], arguments: Arguments) -> Any:
+        if self._facts is None:
+            self._facts = await facts_of(client)
+        if self._is_durable and what is SWAP:
+            return await evaluate_durably(client, what, keys, arguments(), int(self._facts.replicas > 0))
+        return await evaluate(client, what, keys, arguments())
+
+
+def _checked_durability(durability: str, redis: Client | str) -> bool:
+    """Return whether a change has to be on disk before it counts as made."""
+    if durability not in {"server", "waitaof"}:
+        raise ConfigurationError('durability must be "server" or "waitaof"')
+    is_cluster = isinstance(redis, RedisCluster) or (isinstance(redis, str) and "+cluster:" in redis)
+    if durability == "waitaof" and is_cluster:
+        raise ConfigurationError('durability="waitaof" does not work with a cluster: use one primary, or "server"')
+    return durability == "waitaof"
+
+
+async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """Return all replies; raise one of the errors when every run has ended."""
+    if len(runs) == 1:
+        return [await runs[0]]
+    replies = await asyncio.gather(*runs, return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return list(replies)
+
+
+def _cancellations() -> int:
+    """Return how often the running task was asked to end."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

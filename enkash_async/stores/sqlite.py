@@ -1,0 +1,120 @@
+"""A store in one file, which all processes of a machine share without any server."""
+
+from __future__ import annotations
+
+import functools
+import random as _random
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import platformdirs
+
+from enkash_async.errors import ConfigurationError
+from enkash_async.stores.clock import boot_id, boottime
+from enkash_async.stores.sqlite_clock import StoreClock
+from enkash_async.stores.sqlite_file import SQLiteFile
+from enkash_async.stores.store import Cell, Change
+from enkash_async.stores.workers import Workers
+
+__all__ = ["SQLiteStore", "user_store_path"]
+
+_SWEEP_EVERY = 256  # swaps of one process, after which records that have ended are removed
+_KEYS_AT_ONCE = 500  # in one statement; older builds of SQLite take 999 parameters
+
+_LIVES = "(expires IS NULL OR expires > ?)"
+
+
+def user_store_path() -> Path:
+    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`."""
+    return Path(platformdirs.user_state_dir("enkash-async", appauthor=False)) / "store.sqlite3"
+
+
+class SQLiteStore:
+    """Shares records between all processes of one machine, through one file.
+
+    A change that was made is on disk (WAL, `synchronous=FULL`). The file is readable for its owner alone. It must lie
+    on a local disk: SQLite cannot share a file between machines.
+
+    Args:
+        path: The file; its folder is made if it is not there.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
+        patience: Seconds to wait while other processes write.
+        clock: Seconds since the machine was started, those of its sleep included.
+        boot: Names this boot of this machine.
+        wall: Seconds since 1970.
+        random: Returns a number in [0, 1).
+
+    Raises:
+        ConfigurationError: `path` is not a path.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        nothing_pending: bool = False,
+        patience: float = 5.0,
+        clock: Callable[[], float] = boottime,
+        boot: Callable[[], str] = boot_id,
+        wall: Callable[[], float] = time.time,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        if not isinstance(path, (str, Path)) or str(path) in {"", ".", ":memory:"} or "://" in str(path):
+            raise ConfigurationError(
+                "path must be that of a file; for a URL there is open_store, for memory MemoryStore"
+            )
+        self.nothing_pending = nothing_pending
+        self.path = Path(path).expanduser().absolute()
+        store_clock = StoreClock(clock=clock, boot=boot, wall=wall)
+        self._file = SQLiteFile(self.path, clock=store_clock, patience=patience, random=random)
+        self._workers = Workers(1)
+        self._swaps = 0
+
+    def __repr__(self) -> str:
+        return f"SQLiteStore({str(self.path)!r})"
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        """Return the cell of every key."""
+        job = functools.partial(_read, list(keys))
+        return await self._workers.run(lambda: self._file.transact(job, writes=False))
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Make each change whose key still holds exactly `old`; all are on disk when this returns."""
+        self._swaps += 1
+        job = functools.partial(_swap, list(changes), self._swaps % _SWEEP_EVERY == 0)
+        return await self._workers.run(lambda: self._file.transact(job, writes=True))
+
+    async def aclose(self) -> None:
+        """Close the file; a second call does nothing."""
+        await self._workers.aclose(self._file.close)
+
+
+def _read(keys: list[str], connection: sqlite3.Connection, now: float) -> dict[str, Cell]:
+    values: dict[str, bytes] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        marks = ",".join("?" * len(some))
+        statement = f"SELECT key, value FROM records WHERE key IN ({marks}) AND {_LIVES}"  # noqa: S608 (marks alone)
+        values.update(connection.execute(statement, (*some, now)))
+    return {key: Cell(values.get(key), now) for key in keys}
+
+
+def _swap(changes: list[Change], sweeps: bool, connection: sqlite3.Connection, now: float) -> list[bool]:
+    if sweeps:
+        connection.execute("DELETE FROM records WHERE expires <= ?", (now,))
+    return [_change(change, connection, now) for change in changes]
+
+
+def _change(change: Change, connection: sqlite3.Connection, now: float) -> bool:
+    statement = f"SELECT value FROM records WHERE key = ? AND {_LIVES}"  # noqa: S608 (no text of the user's)
+    held = connection.execute(statement, (change.key, now)).fetchone()
+    if (None if held is None else held[0]) != change.old:
+        return False
+    if change.new is None:
+        connection.execute("DELETE FROM records WHERE key = ?", (change.key,))
+    else:
+        end = None if change.keep is None else now + change.keep
+        connection.execute("REPLACE INTO records (key, value, expires) VALUES (?, ?, ?)", (change.key, change.new, end))
+    return True

@@ -1,0 +1,207 @@
+"""One SQLite file: how it is opened, locked, left alone by a fork, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import random as _random
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from enkash_async.errors import StoreError, StoreUnavailableError
+from enkash_async.stores.filesystems import check_local, identity_of, make_private
+from enkash_async.stores.sqlite_clock import OtherMachineError, StoreClock
+from enkash_async.stores.sqlite_errors import is_busy, reason_of
+
+__all__ = ["SQLiteFile"]
+
+_T = TypeVar("_T")
+
+_FORMAT = 1  # PRAGMA user_version
+_BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, by a fixed schedule
+_LONGEST_PAUSE = 0.05  # seconds; a random share of it follows, so that no process is always late
+_TABLE = "CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
+_INDEX = "CREATE INDEX records_by_end ON records (expires) WHERE expires IS NOT NULL"
+
+Job = Callable[[sqlite3.Connection, float], _T]
+
+
+class SQLiteFile:
+    """Runs jobs in transactions on one file, one at a time, from any thread.
+
+    Args:
+        path: The file.
+        clock: Says what time it is by the file.
+        patience: Seconds to wait while other processes write.
+        random: Returns a number in [0, 1).
+        sleep: Waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: StoreClock,
+        patience: float,
+        random: Callable[[], float] = _random.random,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._patience = patience
+        self._random = random
+        self._sleep = sleep
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self.lock = threading.Lock()
+        _alive.add(self)
+
+    def transact(self, job: Job[_T], *, writes: bool) -> _T:
+        """Run a job in one transaction, which is on disk when this returns.
+
+        Args:
+            job: Is given the connection and the file's now.
+            writes: Whether it changes anything.
+
+        Raises:
+            StoreUnavailableError: The file cannot be used, or other processes keep it locked.
+            StoreError: A newer version of this package has made it.
+        """
+        end = time.monotonic() + self._patience
+        while True:
+            result, problem = self._try(job, writes)
+            if problem is None:
+                return result[0]
+            if not is_busy(problem) or time.monotonic() >= end:
+                raise StoreUnavailableError(self._told(reason_of(problem, self._patience)))
+            self._sleep(_LONGEST_PAUSE * self._random())
+
+    def close(self) -> None:
+        """Close the connection; the next job opens another one."""
+        with self.lock:
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the connection; the caller holds the lock."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _try(self, job: Job[_T], writes: bool) -> tuple[list[_T], Exception | None]:
+        """Return the result, or what went wrong: raised elsewhere, it holds no frame in which records lie."""
+        with self.lock:
+            try:
+                return [self._transact(job, writes)], None
+            except (sqlite3.Error, OSError, OtherMachineError) as problem:
+                if not is_busy(problem):
+                    self.forget()
+                return [], problem.with_traceback(None)
+
+    def _transact(self, job: Job[_T], writes: bool) -> _T:
+        connection = self._opened()
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            now = self._clock.now(connection, writes=writes)
+            if now is not None:
+                result = self._done(job, connection, now)
+                connection.execute("COMMIT")
+                self._check_still_there(writes)
+                return result
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        return self._transact(job, writes=True)  # a new boot: the clock's row has to be set first
+
+    def _done(self, job: Job[_T], connection: sqlite3.Connection, now: float) -> _T:
+        before = connection.total_changes
+        result = job(connection, now)
+        if connection.total_changes != before:
+            self._clock.note(connection, now)
+        return result
+
+    def _check_still_there(self, writes: bool) -> None:
+        """Raise if the file was removed meanwhile: what was written is in a file that no other process sees."""
+        if writes and identity_of(self._path) != self._identity:
+            raise FileNotFoundError("it was removed while it was in use")
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and identity_of(self._path) != self._identity:
+            self.forget()
+        if self._connection is None:
+            self._connection = self._open()
+            self._identity = identity_of(self._path)
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_local(self._path)
+        make_private(self._path)
+        # isolation_level None: transactions begin where this module says so.
+        connection = sqlite3.connect(
+            f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise OSError("the file system has no shared memory, which SQLite's WAL needs")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "PRAGMA fullfsync = ON"
+        )  # macOS: after fsync alone, data may still be in the disk's own memory
+        if _format_of(connection) == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            if _format_of(connection) == 0:  # no other process was faster
+                for statement in (_TABLE, _INDEX, f"PRAGMA user_version = {_FORMAT}"):
+                    connection.execute(statement)
+                self._clock.create(connection)
+            connection.execute("COMMIT")
+        if _format_of(connection) > _FORMAT:
+            raise StoreError(f"a newer version of enkash-async has made {self._path}; it is left as it is")
+
+    def _told(self, reason: str) -> str:
+        return (
+            f"the store {self._path} cannot be used: {reason}. Or set ENKASH_STORE_URL to another file "
+            "(sqlite:///path), to redis://… or to postgresql://…"
+        )
+
+
+def _format_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+_alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+_forking = threading.Lock()
+_held: list[SQLiteFile] = []
+
+
+def _before_fork() -> None:
+    """Close every file, when its job has ended.
+
+    A child would inherit SQLite's notes on its locks, but not the locks: it would write without any, and two debits
+    could be sent for one record.
+    """
+    _forking.acquire()
+    _held.extend(_alive)
+    for file in _held:
+        file.lock.acquire()
+        file.forget()
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().lock.release()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -1,0 +1,157 @@
+"""What runs beside a test of a store: tasks, threads and processes that change one record."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from enkash_async.stores.actions import RecordKind, act
+from enkash_async.stores.store import Change, Store
+
+__all__ = ["NUMBER", "Racer", "count_up", "every", "in_threads", "racers", "run_alone", "take"]
+
+_T = TypeVar("_T")
+
+
+class _Number:
+    """Writes a number as its digits."""
+
+    def decode(self, value: bytes) -> int:
+        return int(value)
+
+    def encode(self, record: int) -> bytes:
+        return b"%d" % record
+
+
+#: A record that is a number.
+NUMBER: RecordKind[int] = RecordKind(_Number())
+
+
+def _next(record: int | None, step: int, now: float) -> tuple[int, int]:
+    following = (record or 0) + step
+    return following, following
+
+
+async def count_up(store: Store, key: str, times: int = 1) -> list[int]:
+    """Raise a number by one, `times` times, and return what it was after each."""
+    return [await act(store, key, _next, 1, kind=NUMBER, tries=200) for _ in range(times)]
+
+
+async def take(store: Store, key: str, name: bytes) -> bool:
+    """Set a key that holds nothing, and return whether this call did."""
+    [made] = await store.swap([Change(key, None, name, 60)])
+    return made
+
+
+def run_alone(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine in an event loop of its own; unlike `asyncio.run`, leave alone the one that pytest has set."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+async def every(calls: Sequence[Awaitable[_T]]) -> list[_T]:
+    """Run calls as tasks, side by side."""
+    return list(await asyncio.gather(*calls))
+
+
+def in_threads(number: int, run: Callable[[], Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Run a coroutine in each of several threads, in an event loop of its own, begun together."""
+    start = threading.Barrier(number)
+    results: dict[int, _T] = {}
+    errors: list[BaseException] = []
+
+    def work(index: int) -> None:
+        start.wait()
+        try:
+            results[index] = run_alone(run())
+        except BaseException as error:  # noqa: BLE001 (raised in the test's own thread)
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [results[index] for index in range(number)]
+
+
+@attrs.define
+class Racer:
+    """A process that has opened the store, and waits to be started."""
+
+    process: subprocess.Popen[str]
+
+    def start(self, order: str) -> None:
+        """Give it an order: `count <key> <times>`, or `take <key>`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{order}\n")
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        """Return the next line that it prints; an empty one when it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+
+@contextlib.contextmanager
+def racers(number: int, make: Callable[[], Store]) -> Iterator[list[Racer]]:
+    """Start processes that each open a store; they are killed at the end.
+
+    Args:
+        number: How many.
+        make: Opens the store. It is pickled, so it is a function of a module, or a `functools.partial` of one.
+    """
+    job = base64.b64encode(pickle.dumps(make)).decode()
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+    started = [_start(job, environ) for _ in range(number)]
+    try:
+        for racer in started:
+            if racer.line() != "ready":
+                raise RuntimeError("a process could not open the store; its error is above")
+        yield started
+    finally:
+        for racer in started:
+            racer.process.kill()
+            racer.process.communicate()
+
+
+def _start(job: str, environ: dict[str, str]) -> Racer:
+    command = [sys.executable, "-c", "from enkash_async.testing.racing import main; main()", job]
+    pipe = subprocess.PIPE
+    return Racer(subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environ, text=True))  # noqa: S603
+
+
+def main() -> None:
+    """Be such a process."""
+    store: Store = pickle.loads(base64.b64decode(sys.argv[1]))()  # noqa: S301 (the test's own)
+    asyncio.run(_obey(store))
+
+
+async def _obey(store: Store) -> None:
+    await store.read(["enkash:contract:v2:warm"])
+    _say("ready")
+    for line in iter(sys.stdin.readline, ""):
+        word, key, *rest = line.split()
+        if word == "take":
+            _say(str(await take(store, key, str(os.getpid()).encode())))
+        for _ in range(int(rest[0]) if rest else 0):
+            [number] = await count_up(store, key)
+            _say(str(number))
+    await store.aclose()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

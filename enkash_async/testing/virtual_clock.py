@@ -1,0 +1,158 @@
+"""Time that passes at once, for tests of what takes minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+import struct
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from enkash_async.stores.store import Cell, Change, Store
+
+__all__ = ["VirtualClock", "VirtualStore"]
+
+_T = TypeVar("_T")
+
+_END = struct.Struct("<d")  # before a value: when the record ends
+
+
+class VirtualClock:
+    """Event loops whose time leaps to the next timer when every task waits.
+
+    `asyncio.sleep`, time-outs, token lifetimes and `MemoryStore` follow it; a server keeps its own clock, unless its
+    store is wrapped by `store`::
+
+        clock = VirtualClock()
+        clock.run(test())  # `await asyncio.sleep(3600)` in it takes no time
+
+    For pytest-asyncio or `asyncio.Runner`, pass `clock.new_event_loop` as the loop factory.
+
+    Args:
+        grace: Real seconds in which sockets and threads may answer before time leaps. 0 suits a test without any;
+            0.05 one with a server on this machine.
+        patience: Real seconds to wait for sockets and threads while no timer is set. Then the test hangs, and
+            `RuntimeError` is raised.
+    """
+
+    def __init__(self, *, grace: float = 0.0, patience: float = 10.0) -> None:
+        self._grace = grace
+        self._patience = patience
+        self._now = 0.0
+
+    def time(self) -> float:
+        """Return the virtual time in seconds; it begins at 0 and goes on from one event loop to the next."""
+        return self._now
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return an event loop that runs on this clock."""
+        return _VirtualLoop(self)
+
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine in an event loop on this clock, and return its result."""
+        with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
+            return runner.run(coroutine)
+
+    def store(self, inner: Store, *, ahead: float = 0.0) -> VirtualStore:
+        """Return a store that keeps its records in another one, and whose time is this clock's.
+
+        Args:
+            inner: Any store; it is closed with the new one.
+            ahead: Seconds by which the store's clock is ahead of this one; negative for behind.
+        """
+        return VirtualStore(self, inner, ahead)
+
+    def wait(self, select: Callable[[float], list[_T]], timeout: float | None) -> list[_T]:
+        """Wait as an event loop wants to, by leaping; for the loop alone."""
+        found = select(self._grace if timeout is None else min(self._grace, max(timeout, 0.0)))
+        if found or timeout == 0:
+            return found
+        if timeout is None:
+            return self._answered(select(self._patience))
+        # A loop runs what was due before now, not what is due just now, so the leap goes a hair further.
+        self._now = math.nextafter(self._now + timeout, math.inf)
+        return select(0)
+
+    @staticmethod
+    def _answered(found: list[_T]) -> list[_T]:
+        if not found:
+            raise RuntimeError("every task waits, and no timer is set: the test hangs")
+        return found
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits as its clock says."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return self._clock.wait(super().select, timeout)
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on a virtual clock.
+
+    Attributes:
+        is_virtual: By which `enkash_async.stores.clock` finds that instants are told by this loop's time.
+    """
+
+    is_virtual = True
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._virtual_clock = clock
+        super().__init__(_Selector(clock))
+
+    def time(self) -> float:
+        return self._virtual_clock.time()
+
+
+@attrs.define
+class VirtualStore:
+    """Keeps records in another store, by a virtual clock.
+
+    Attributes:
+        ahead: Seconds by which this store's clock is ahead of the virtual one; a test sets it to put the store's clock
+            forward or back.
+    """
+
+    _clock: VirtualClock
+    _inner: Store
+    ahead: float = 0.0
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        """Return the cell of every key."""
+        cells = await self._inner.read(keys)
+        now = self._now()
+        return {key: Cell(_value(cells[key].value, now), now) for key in keys}
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Make each change whose key still holds exactly `old`."""
+        cells = await self._inner.read([change.key for change in changes])
+        now = self._now()
+        fitting = {one.key: one for one in changes if _value(cells[one.key].value, now) == one.old}
+        made = await self._inner.swap([_wrapped(one, cells[one.key].value, now) for one in fitting.values()])
+        done = dict(zip(fitting, made, strict=True))
+        return [done.get(change.key, False) for change in changes]
+
+    async def aclose(self) -> None:
+        """Close the other store."""
+        await self._inner.aclose()
+
+    def _now(self) -> float:
+        return self._clock.time() + self.ahead
+
+
+def _value(held: bytes | None, now: float) -> bytes | None:
+    if held is None or _END.unpack_from(held)[0] <= now:
+        return None
+    return held[_END.size :]
+
+
+def _wrapped(change: Change, held: bytes | None, now: float) -> Change:
+    end = math.inf if change.keep is None else now + change.keep
+    return Change(change.key, held, None if change.new is None else _END.pack(end) + change.new)

@@ -1,0 +1,115 @@
+"""Stores by their URL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enkash_async.errors import ConfigurationError
+from enkash_async.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, open_store, process_store
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("redis://127.0.0.1:6379/0", RedisStore),
+        ("rediss://127.0.0.1:6379/0", RedisStore),
+        ("unix:///run/redis.sock", RedisStore),
+        ("redis+sentinel://127.0.0.1:26379,127.0.0.2/enkash", RedisStore),
+        ("rediss+sentinel://127.0.0.1:26379/enkash", RedisStore),
+        ("redis+cluster://127.0.0.1:6379,127.0.0.2", RedisStore),
+        ("rediss+cluster://127.0.0.1:6379", RedisStore),
+        ("REDIS://127.0.0.1", RedisStore),
+        ("postgresql://owner@127.0.0.1/db", PostgresStore),
+        ("postgres://owner@127.0.0.1/db", PostgresStore),
+        ("sqlite:///var/lib/enkash.db", SQLiteStore),
+    ],
+)
+def test_a_url_names_a_store(url: str, kind: type[Any]) -> None:
+    """Which carries the declaration, and opens nothing yet."""
+    for pending in (False, True):
+        store = open_store(url, nothing_pending=pending)
+        assert type(store) is kind
+        assert vars(store)["nothing_pending"] is pending
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///var/lib/enkash.db", "/var/lib/enkash.db"),
+        ("sqlite:////var/lib/enkash.db", "/var/lib/enkash.db"),
+        ("sqlite:///with%20blank/and%25", "/with blank/and%"),
+        ("sqlite:///~/enkash.db", str(Path.home() / "enkash.db")),
+    ],
+)
+def test_a_url_of_a_file_names_a_path(url: str, path: str) -> None:
+    """An absolute one, or one of the user's home."""
+    store = open_store(url)
+    assert isinstance(store, SQLiteStore)
+    assert store.path == Path(path)
+
+
+def test_memory_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that name it share it; the declaration stays once it is made."""
+    store = process_store()
+    assert isinstance(store, MemoryStore)
+    monkeypatch.setattr(store, "nothing_pending", False)
+    assert open_store("memory:") is store
+    assert store.nothing_pending is False
+    assert open_store("memory://", nothing_pending=True) is store
+    assert open_store("memory:") is store
+    assert store.nothing_pending is True
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis",
+        "redis:",
+        "http://host",
+        "memory:other",
+        "sqlite:relative",
+        "sqlite://host/path",
+        "sqlite:///",
+        "mysql://host/db",
+    ],
+)
+def test_what_leads_to_no_store_is_refused(url: str) -> None:
+    """With all that would."""
+    with pytest.raises(ConfigurationError, match="sqlite:///"):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "absent"),
+    [
+        ("memory:", {"redis", "psycopg", "pytest"}),
+        ("sqlite:///made-up/store", {"redis", "psycopg", "pytest"}),
+        ("redis://127.0.0.1", {"psycopg", "pytest"}),
+        ("postgresql://127.0.0.1", {"redis", "pytest"}),
+    ],
+)
+def test_a_store_loads_its_own_library_alone(url: str, absent: set[str]) -> None:
+    """In a fresh process."""
+    check = (
+        f"import sys\nfrom enkash_async.stores import open_store\nopen_store({url!r})\n"
+        f"print({absent!r} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_without_psycopg_the_error_says_what_to_install() -> None:
+    """In a process in which it cannot be imported."""
+    check = (
+        "import sys\nsys.modules['psycopg'] = None\nfrom enkash_async.stores import open_store\n"
+        "from enkash_async.errors import ConfigurationError\n"
+        "try:\n    open_store('postgresql://host/db')\nexcept ConfigurationError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "PostgresStore needs psycopg: pip install 'enkash-async[postgres]'"
