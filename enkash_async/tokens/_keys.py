@@ -1,0 +1,45 @@
+"""Names of accounts and clients that say nothing of whose they are: spellings of one account share one name."""
+
+from __future__ import annotations
+
+import hashlib
+
+from yarl import URL
+
+from enkash_async._support.checks import is_loopback
+
+__all__ = ["account_key", "client_key", "folded"]
+
+
+def folded(base_url: str, username: str) -> tuple[str, str]:
+    """Return the host and the user name as EnKash tells accounts apart.
+
+    Case, a default port, a trailing dot and the names of this machine make no other host; case and outer blanks make no
+    other user.
+    """
+    url = URL(base_url)
+    host = (url.raw_host or "").lower().rstrip(".")
+    host = "localhost" if is_loopback(host) else host
+    port = "" if url.is_default_port() else f":{url.port}"
+    return host + port, username.strip().casefold()
+
+
+def account_key(base_url: str, username: str) -> str:
+    """Return what the record of an account is kept under in a store."""
+    return f"enkash:token:v2:{_hashed(b'enkash-account', *folded(base_url, username))}"
+
+
+def client_key(base_url: str, username: str, client_id: str, form_client_id: str | None = None) -> str:
+    """Return the name of a client id inside the record of an account.
+
+    Two paths of one host are two clients: a token of the one is none of the other.
+    """
+    who = (*folded(base_url, username), URL(base_url).raw_path.rstrip("/"), client_id, form_client_id or client_id)
+    return _hashed(b"enkash-client", *who)
+
+
+def _hashed(person: bytes, *parts: str) -> str:
+    """Return a hash in which no two different lists of parts are alike."""
+    raw = [part.encode("utf-8", "surrogatepass") for part in parts]
+    joined = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+    return hashlib.blake2b(joined, digest_size=16, person=person).hexdigest()
