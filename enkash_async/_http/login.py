@@ -31,7 +31,7 @@ from enkash_async.errors import (
     TokenReplyError,
     TransportError,
 )
-from enkash_async.tokens._credentials import Credentials, Identity
+from enkash_async.tokens._credentials import Credentials, Identity, seal_key
 from enkash_async.tokens._types import Token
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LOGIN_TIMEOUTS", "PasswordGrant"]
 
-LOGIN_TIMEOUTS = Timeouts(total=8.0, connect=3.0)
+#: The longest that a provider may wait for a login; `login_timeout` of the provider is what bounds one.
+LOGIN_TIMEOUTS = Timeouts(total=110.0, connect=5.0)
 _MAX_REPLY = 1024 * 1024  # bytes; a token reply has a few hundred
 
+_TOO_MANY = 429
 _REFUSING = frozenset({401, 403, 423})
-# A 400 with one of these words is about the request, and no password was looked at.
-_HARMLESS = frozenset(
-    {"invalid_request", "invalid_scope", "server_error", "temporarily_unavailable", "unsupported_grant_type"}
-)
+# These words are about the request or the server, and say nothing of a password.
+_OTHER = frozenset({"server_error", "temporarily_unavailable", "unsupported_grant_type"})
 # Only words that are known are repeated: this member of the reply could as well hold what was sent.
-_OAUTH_ERRORS = _HARMLESS | {
-    "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_token", "server_error",
-    "unauthorized", "unauthorized_client",
+_OAUTH_ERRORS = _OTHER | {
+    "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
+    "invalid_token", "unauthorized", "unauthorized_client",
 }  # fmt: skip
 _UNLOCK = "have the account unlocked"
 _CHECK_CLIENT = "check client id, client secret and form client id"
@@ -80,7 +80,7 @@ class PasswordGrant:
         credentials: What EnKash gave you.
         session: Your own aiohttp session, which is never closed; None opens one for each login, so that a provider
             can serve several event loops.
-        timeout: Bounds of the attempt; 8 s in all and 3 s to connect.
+        timeout: Bounds of the attempt; 110 s in all and 5 s to connect. `login_timeout` of the provider is shorter.
         path: Path of the token route.
         allow_insecure: Take plain `http` for hosts other than this machine.
         clock: Monotonic seconds, for the age of the token.
@@ -112,11 +112,17 @@ class PasswordGrant:
         self._clock = clock
         self._wall_clock = wall_clock
         self._identity = Identity.of(self._base_url, credentials)
+        self._seal_key = Secret(seal_key(credentials, self._identity.account).hex())
 
     @property
     def identity(self) -> Identity:
         """Whose token this is, without saying who."""
         return self._identity
+
+    @property
+    def seal_key(self) -> bytes:
+        """The key under which a token of these credentials is sealed in a store; who can log in can make it."""
+        return bytes.fromhex(self._seal_key.reveal())
 
     async def fetch_token(self) -> Token:
         """Log in once.
@@ -237,9 +243,9 @@ def _now(response: Response, wall_clock: Callable[[], float]) -> float:
 
 def _refusal(response: Response, status: int, error: str | None) -> TokenError:
     """Return the error of a refused login; `status` is what the reply amounts to, whatever it was sent with."""
-    locked = status == 423 or _says_locked(response)
+    locked = error == "account_locked" or _says_locked(response)
     said = f"HTTP {response.status}" + (f", {error}" if error else "")
-    if locked or status in _REFUSING or (status == 400 and error not in _HARMLESS):
+    if locked or status in _REFUSING or (status == 400 and error not in _OTHER):
         advice = _UNLOCK if locked else _CHECK_CLIENT if error == "invalid_client" else _CHECK_ALL
         return CredentialsRejectedError(
             f"EnKash refused the login ({said}): {advice}. They are not tried again here; a process that shares no "
@@ -252,6 +258,8 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
     return TokenEndpointError(
         f"the login failed ({said}){where}",
         retry_after=parse_retry_after(response.headers.get("retry-after"), response.headers.get("date")),
+        counted=response.status != _TOO_MANY,
+        status=response.status,
     )
 
 
@@ -262,7 +270,7 @@ def _says_locked(response: Response) -> bool:
 
 def _without_token(response: Response, error: str | None) -> TokenError:
     if error is not None or _says_locked(response):
-        return _refusal(response, 400 if error in _HARMLESS else 401, error)
+        return _refusal(response, 400 if error in _OTHER else 401, error)
     kind = response.content_type or "no content type"
     return TokenReplyError(
         f"the login was answered HTTP {response.status} ({kind}) without a token that can be read; check the base URL",

@@ -298,13 +298,17 @@ class TokenEndpointError(TokenError):
 
     Attributes:
         retry_after: Seconds to wait before the next attempt, or None.
-        counted: True when EnKash may have counted the attempt: it was sent, but no readable answer came.
+        counted: True when EnKash may have counted the attempt: it was sent, and was not answered with 429.
+        status: HTTP status of the login's reply, or 0 where none came.
     """
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None, counted: bool = False) -> None:
+    def __init__(
+        self, message: str = "", *, retry_after: float | None = None, counted: bool = False, status: int = 0
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.counted: bool = counted
+        self.status: int = status
 
 
 class TokenReplyError(TokenEndpointError):
@@ -318,8 +322,7 @@ class TokenReplyError(TokenEndpointError):
     _advice = RetryAdvice.NEVER  # a person has to check the base URL first
 
     def __init__(self, message: str = "", *, status: int = 0, content_type: str | None = None) -> None:
-        super().__init__(message, counted=True)
-        self.status: int = status
+        super().__init__(message, counted=True, status=status)
         self.content_type: str | None = content_type
 
 

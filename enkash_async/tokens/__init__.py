@@ -1,48 +1,24 @@
 """Tokens: how they are obtained, kept, renewed and shared."""
 
 from enkash_async.tokens._credentials import Credentials, Identity
-from enkash_async.tokens._memory import MemoryTokenStore
-from enkash_async.tokens._provider import CachingTokenProvider, InMemoryTokenProvider, ProviderState
-from enkash_async.tokens._redis import RedisTokenProvider, RedisTokenStore, StoreStatus
-from enkash_async.tokens._renewal import OnStoreDown
+from enkash_async.tokens._provider import InMemoryTokenProvider, RedisTokenProvider, StoreTokenProvider
+from enkash_async.tokens._refresh import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
 from enkash_async.tokens._static import StaticTokenProvider
-from enkash_async.tokens._types import (
-    Claim,
-    Cooling,
-    Failure,
-    Found,
-    Lead,
-    Refused,
-    Token,
-    TokenProvider,
-    TokenSource,
-    TokenStore,
-    Wait,
-)
+from enkash_async.tokens._types import ProviderState, SharedTokenProvider, Token, TokenProvider, TokenSource
 
 __all__ = [
-    "CachingTokenProvider",
-    "Claim",
-    "Cooling",
     "Credentials",
-    "Failure",
-    "Found",
     "Identity",
     "InMemoryTokenProvider",
-    "Lead",
-    "MemoryTokenStore",
     "OnStoreDown",
     "ProviderState",
     "RedisTokenProvider",
-    "RedisTokenStore",
-    "Refused",
+    "SharedTokenProvider",
     "StaticTokenProvider",
-    "StoreStatus",
+    "StoreTokenProvider",
     "Token",
     "TokenProvider",
     "TokenSealer",
     "TokenSource",
-    "TokenStore",
-    "Wait",
 ]

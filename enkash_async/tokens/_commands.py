@@ -213,12 +213,14 @@ class View:
         seen: The highest fence.
         charged: Attempts that are charged.
         alone: Whether the process may log in without the store: proven, nothing charged, no lease held.
+        cut_off: Whether a login of these credentials ended without an answer, so that the next refresh is waited for.
     """
 
     seen: int
     proven: bool
     charged: int
     alone: bool
+    cut_off: bool = False
 
 
 Command: TypeAlias = Claim | Settle | Reject | Reset

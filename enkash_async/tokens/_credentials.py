@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 import attrs
 
 from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError
+from enkash_async.tokens._keys import account_name, client_name, joined
 
-__all__ = ["Credentials", "Identity"]
+__all__ = ["Credentials", "Identity", "seal_key"]
 
 
 @attrs.frozen(init=False)
@@ -69,29 +69,36 @@ class Identity:
     """Who logs in, without saying who.
 
     Attributes:
-        account: Names the account at one EnKash; what a store keys its entries by.
+        account: Names what EnKash can lock: one user name at one host. It keys the record that processes share.
         fingerprint: Changes with the password or the client secret, so that a corrected password is tried at once
             while the wrong one stays barred.
+        client: Names the client id, since a token of one is none of another.
     """
 
     account: str
     fingerprint: str
+    client: str = ""
 
     @classmethod
     def of(cls, base_url: str, credentials: Credentials) -> Identity:
-        """Return the identity of credentials at a base URL; neither part can be turned back into a secret.
+        """Return the identity of credentials at a base URL; no part of it can be turned back into a secret.
 
-        The account part must not depend on a secret: workers with different wrong passwords have to share one guard.
-        The fingerprint is keyed with the client secret, so that the password cannot be guessed from it alone.
+        The account does not depend on a secret: workers with different wrong passwords share one guard. The
+        fingerprint is keyed with the client secret, so that the password cannot be guessed from it alone.
         """
-        form_client_id = credentials.form_client_id or credentials.client_id  # the same login, however it is spelt
-        who = _joined(base_url, credentials.client_id, form_client_id, credentials.username)
-        account = hashlib.blake2b(who, digest_size=16, person=b"enkash-account").hexdigest()
-        key = _joined("fingerprint", credentials.client_secret)
-        fingerprint = hmac.new(key, account.encode() + _joined(credentials.password), "sha256").hexdigest()[:32]
-        return cls(account, fingerprint)
+        account = account_name(base_url, credentials.username)
+        client = client_name(base_url, credentials.username, credentials.client_id, credentials.form_client_id)
+        key = joined("fingerprint", credentials.client_secret)
+        fingerprint = hmac.new(key, account.encode() + joined(credentials.password), "sha256").hexdigest()[:32]
+        return cls(account, fingerprint, client)
 
 
-def _joined(*parts: str) -> bytes:
-    """Join parts so that no two different lists give the same bytes."""
-    return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (part.encode() for part in parts))
+def seal_key(credentials: Credentials, account: str) -> bytes:
+    """Return the key under which tokens of these credentials lie in a store: who can log in can make it.
+
+    HKDF-SHA256 (RFC 5869) of the client secret and the password, for one account.
+    """
+    secret = joined(credentials.client_secret, credentials.password)
+    pseudorandom = hmac.new(joined("enkash-async seal", account), secret, "sha256").digest()
+    del secret  # a rendered traceback shows the locals of this frame
+    return hmac.new(pseudorandom, b"enkash-async token\x01", "sha256").digest()

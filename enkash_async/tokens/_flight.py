@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from enkash_async.errors import TokenError
+from enkash_async.errors import EnkashError
+from enkash_async.tokens._commands import Reject
 from enkash_async.tokens._types import Token
+from enkash_async.tokens._vault import mark_of
 
 __all__ = ["Flight"]
 
@@ -21,21 +23,21 @@ class Flight:
     Args:
         loop: The loop that the refresh runs in.
         above: Only a token of a higher generation ends it.
-        covers: The rejection that was known when it began; it cannot answer a later one.
-        offer: A token that the store does not know of yet, after the owner that fetched it.
+        refused: The refusal that is known so far, or None; its token is never handed out again.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, above: int, covers: int, offer: tuple[str, Token] | None = None
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, above: int, refused: Reject | None = None) -> None:
         self.loop = loop
         self.above = above
-        self.covers = covers
-        self.offer = offer
+        self.refused = refused
         self.task: asyncio.Task[None] | None = None
         self.done = False
-        self.outcome: Token | TokenError | None = None  # None once done: cut off, and nothing is known
+        self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known
         self._waiters: list[asyncio.Future[None]] = []
+
+    def refuses(self, token: Token) -> bool:
+        """Whether a token is the refused one under another number."""
+        return self.refused is not None and self.refused.mark == mark_of(token)
 
     def is_adrift(self, here: asyncio.AbstractEventLoop) -> bool:
         """Whether it will not go on by itself: its loop stands still, and is not the one that the caller runs in."""
@@ -47,7 +49,7 @@ class Flight:
         self._waiters.append(waiter)
         return waiter
 
-    def land(self, outcome: Token | TokenError | None) -> list[asyncio.Future[None]]:
+    def land(self, outcome: Token | EnkashError | None) -> list[asyncio.Future[None]]:
         """Set the outcome and return whom to wake; call it under the provider's lock."""
         self.done, self.outcome = True, outcome
         waiters, self._waiters = self._waiters, []

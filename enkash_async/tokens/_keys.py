@@ -8,7 +8,7 @@ from yarl import URL
 
 from enkash_async._support.checks import is_loopback
 
-__all__ = ["account_key", "client_key", "folded"]
+__all__ = ["account_name", "client_name", "folded", "joined"]
 
 
 def folded(base_url: str, username: str) -> tuple[str, str]:
@@ -24,12 +24,12 @@ def folded(base_url: str, username: str) -> tuple[str, str]:
     return host + port, username.strip().casefold()
 
 
-def account_key(base_url: str, username: str) -> str:
-    """Return what the record of an account is kept under in a store."""
-    return f"enkash:token:v2:{_hashed(b'enkash-account', *folded(base_url, username))}"
+def account_name(base_url: str, username: str) -> str:
+    """Return the name of an account."""
+    return _hashed(b"enkash-account", *folded(base_url, username))
 
 
-def client_key(base_url: str, username: str, client_id: str, form_client_id: str | None = None) -> str:
+def client_name(base_url: str, username: str, client_id: str, form_client_id: str | None = None) -> str:
     """Return the name of a client id inside the record of an account.
 
     Two paths of one host are two clients: a token of the one is none of the other.
@@ -38,8 +38,11 @@ def client_key(base_url: str, username: str, client_id: str, form_client_id: str
     return _hashed(b"enkash-client", *who)
 
 
-def _hashed(person: bytes, *parts: str) -> str:
-    """Return a hash in which no two different lists of parts are alike."""
+def joined(*parts: str) -> bytes:
+    """Join parts so that no two different lists give the same bytes."""
     raw = [part.encode("utf-8", "surrogatepass") for part in parts]
-    joined = b"".join(len(part).to_bytes(4, "big") + part for part in raw)
-    return hashlib.blake2b(joined, digest_size=16, person=person).hexdigest()
+    return b"".join(len(part).to_bytes(4, "big") + part for part in raw)
+
+
+def _hashed(person: bytes, *parts: str) -> str:
+    return hashlib.blake2b(joined(*parts), digest_size=16, person=person).hexdigest()

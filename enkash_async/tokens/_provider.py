@@ -1,4 +1,4 @@
-"""The life of a token in one process: one state machine, whatever store the processes share."""
+"""The life of a token in one process: who gets which token, and when a new one is obtained."""
 
 from __future__ import annotations
 
@@ -8,96 +8,137 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from logging import getLogger
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from enkash_async._support.clock import glance, glance_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
-from enkash_async.errors import ConfigurationError, LoginGuardError, TokenError
+from enkash_async._support.secret import HiddenStr
+from enkash_async.errors import ConfigurationError, EnkashError, LoginGuardError, TokenError
+from enkash_async.stores import Store, process_store
+from enkash_async.tokens._account import LONGEST_LOGIN
+from enkash_async.tokens._commands import Reject
 from enkash_async.tokens._flight import Flight, wake
-from enkash_async.tokens._memory import MemoryTokenStore
-from enkash_async.tokens._renewal import OFFER_PAUSE, OnStoreDown, Renewals
-from enkash_async.tokens._states import Held, ProviderState, RefreshResult, closed, guard_closed
-from enkash_async.tokens._types import Token, TokenSource, TokenStore
+from enkash_async.tokens._refresh import RETRY_STORE, OnStoreDown, Refresher
+from enkash_async.tokens._sealer import TokenSealer
+from enkash_async.tokens._states import Held, RefreshResult, closed
+from enkash_async.tokens._types import ProviderState, Token, TokenSource
+from enkash_async.tokens._vault import mark_of, vault_for
 from enkash_async.tokens._windows import Windows
 
-__all__ = ["CachingTokenProvider", "InMemoryTokenProvider", "ProviderState"]
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+__all__ = ["InMemoryTokenProvider", "RedisTokenProvider", "StoreTokenProvider"]
 
 _log = getLogger("enkash_async.tokens")
 
-_HIGHEST = 2**52  # no store numbers tokens beyond; microseconds since 1970 come near it in the year 2112
+_POLICIES = ("serve", "login_if_proven", "login")
+_HIGHEST = 2**52  # no record numbers tokens beyond; milliseconds since 1970 come near it in the year 144,000
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
+_LOGIN_TIMEOUT = 15.0  # seconds
 
 
-class CachingTokenProvider:
-    """Hands out tokens from a source, logging in as rarely as can be.
+class ProviderOptions(TypedDict, total=False):
+    """The keyword arguments of `StoreTokenProvider`, which its subclasses take as well."""
 
-    A fresh token is returned at once, without lock or I/O. In its last stretch a new one is fetched beside the
-    work, while callers go on with the old one. Callers who need a new one share one login, and its failure. A caller
-    who is cancelled disturbs nobody else. Credentials that EnKash refused are not tried again, since a few wrong
-    attempts lock the account. One provider may serve several event loops and threads, and goes on after `fork`.
+    sealer: TokenSealer | None
+    on_store_down: OnStoreDown
+    login_timeout: float
+    allow_plain: bool
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[object]]
+    random: Callable[[], float]
 
-    While the store cannot be reached, the token in hand serves to its end. What happens then, `on_store_down` says:
 
-    - `"serve"`: `TokenStoreError`; no login is made without the store.
-    - `"login_if_proven"`: credentials that are known to work log in once for this process; others raise
-      `TokenStoreError`, since a fleet of workers that try a wrong password could lock the account.
+class StoreTokenProvider:
+    """Hands out tokens of a source, shared through a store: the processes of an account log in once together.
+
+    A fresh token is returned at once, without a lock or I/O. In its last stretch a new one is fetched beside the work,
+    while callers go on with the old one. Callers who need a new one share one login, and its failure. Each login
+    attempt is in the store before it is sent, so that all processes together never risk a third wrong one in a row,
+    which locks the account. A caller who is cancelled disturbs nobody else. One provider serves several event loops
+    and threads, and goes on after `fork`.
+
+    While the store is away, the token in hand serves to its end. Then `on_store_down` decides:
+
+    - `"serve"`: no login is made without the store.
+    - `"login_if_proven"`: this process logs in once, if its credentials are known to work and nothing stood against
+      them when the store was last read. Three processes can lock an account whose password is changed meanwhile.
     - `"login"`: any credentials log in, with a guard for this process alone.
 
-    A token that was fetched alone is offered to the store when it is back.
-
     Args:
-        source: Logs in.
-        store: What the workers of the account share.
+        source: Logs in, such as a `PasswordGrant`.
+        store: What the processes of the account share; it is yours to close.
+        sealer: Seals the token before it is stored; None takes a key derived from the credentials.
         on_store_down: See above.
-        clock: Monotonic seconds; the clock of the tokens that the source makes.
-        sleep: Waits so many seconds.
-        random: Returns a number in [0, 1); spreads the renewals of several processes.
-        patience: Seconds that a caller waits for a new token while the old one still lives.
+        login_timeout: Seconds after which a login without an answer is given up, above 0 and up to 110.
+        allow_plain: Store tokens as they are where they cannot be sealed; never in a file.
+        clock: Seconds that run on while the machine sleeps; the clock of the tokens that the source makes.
+        sleep: Waits for a number of seconds.
+        random: Returns a number in [0, 1); spreads the refreshes of several processes.
+
+    Raises:
+        ConfigurationError: An argument is unusable, or tokens could only be stored in plain text.
     """
 
     def __init__(
         self,
         source: TokenSource,
-        store: TokenStore,
+        store: Store,
         *,
+        sealer: TokenSealer | None = None,
         on_store_down: OnStoreDown = "login_if_proven",
+        login_timeout: float = _LOGIN_TIMEOUT,
+        allow_plain: bool = False,
         clock: Callable[[], float] = instant,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
-        patience: float = _PATIENCE,
     ) -> None:
-        if not isinstance(source, TokenSource):
-            raise ConfigurationError(f"source must be a TokenSource such as PasswordGrant, not {type(source).__name__}")
-        if not isinstance(store, TokenStore):
-            raise ConfigurationError(f"store must be a TokenStore, not {type(store).__name__}")
-        self._renewals = Renewals(source, store, on_store_down, clock=clock, sleep=sleep, random=random)
+        _check(source, store, sealer, on_store_down, login_timeout)
+        self._refresher = Refresher(
+            source,
+            store,
+            vault_for(source, store, sealer=sealer, allow_plain=allow_plain),
+            on_store_down=on_store_down,
+            login_timeout=login_timeout,
+            clock=clock,
+            sleep=sleep,
+            random=random,
+        )
         self._clock = clock
         self._waits = waits_beside(clock)
         self._random = random
         self._share = random()
-        self._patience = patience
         # Re-entrant: under it, the garbage collector may come to end a refresh that a closed loop left behind.
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._flight: Flight | None = None
-        self._watermark = -1  # the highest generation that a caller saw refused
+        self._refused: Reject | None = None  # the newest token that a caller saw refused
         self._failures = 0
-        self._complained: type[TokenError] | None = None  # the kind of failure that the log tells of last
+        self._complained: type[EnkashError] | None = None  # the kind of failure that the log tells of last
         self._closed = False
         reset_after_fork(self)
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
-        """Return a token to attach to a request; as in `TokenProvider.get_token`.
+        """Return a token to attach to a request.
+
+        Args:
+            rejected: A token that EnKash refused with 401; the answer is never that token, its secret under another
+                number, nor an older token.
 
         Raises:
             CredentialsRejectedError: EnKash said no, to this caller or to the one whose login it shared.
             LoginGuardError: Another attempt could lock the account, so none was made.
-            TokenEndpointError: The login failed for a passing reason; `retry_after` says when to come back.
-            TokenStoreError: The shared store cannot be reached.
+            TokenEndpointError: The login failed, or a pause follows a failure; `retry_after` says when to come back.
+            StoreUnavailableError: The store is away, and no login is made without it.
+            StoreError: The record in the store cannot be used by this version.
         """
         held = self._held
         if rejected is None and held is not None and (glance() < held.fresh_until or self._is_fresh(held)):
             return held.token
-        return await self._get_slowly(-1 if rejected is None else self._note_rejection(rejected))
+        if rejected is not None:
+            self._note_refusal(rejected)
+        return await self._get_slowly(-1 if rejected is None else rejected.generation)
 
     async def aclose(self) -> None:
         """Stop a refresh under way and hand out no more tokens; a second call does nothing."""
@@ -117,123 +158,118 @@ class CachingTokenProvider:
 
     def state(self) -> ProviderState:
         """Return what the provider knows at the moment, without I/O."""
-        held, pause = self._held, self._renewals.pause
+        held, pause = self._held, self._refresher.pause
         cooling = max(0.0, pause.due - self._waits()) if pause is not None else 0.0
         guard = pause.failure if pause is not None and isinstance(pause.failure, LoginGuardError) else None
         return ProviderState(
             generation=None if held is None else held.token.generation,
             remaining=None if held is None else held.token.remaining(self._clock()),
             refreshing=self._flight is not None,
-            logins=self._renewals.logins,
+            logins=self._refresher.logins,
             failures=self._failures,
             barred=None if guard is None else guard.reason,
             cooling=0.0 if guard is not None else cooling,
-            store_away=self._renewals.is_away,
+            store_away=self._refresher.is_away,
         )
 
     async def reset_guard(self) -> None:
-        """Let credentials be tried again that were refused; for operators who have put things right."""
-        await self._renewals.reset()
+        """Grant these credentials one more login attempt; for operators who have put the account right.
+
+        It lifts a lock, a cooldown and the bar of these credentials for all processes, for ten minutes. What EnKash may
+        have counted stays counted until a login works: if the granted attempt fails, reset again.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+        await self._refresher.reset()
 
     def after_fork(self) -> None:
         """Drop what belongs to the parent process: its lock, and a refresh that goes on there."""
         self._lock = threading.RLock()
         self._flight = None
-        self._renewals.after_fork()
-        self._share = self._random()  # or all workers of a prefork server would renew in step
+        self._refresher.after_fork()
+        self._share = self._random()  # or all workers of a prefork server would refresh in step
 
     # --- callers ------------------------------------------------------------------------------------------------------
 
-    def _note_rejection(self, rejected: Token) -> int:
-        """Drop a refused token and return the generation that the caller's next token must exceed."""
+    def _note_refusal(self, rejected: Token) -> None:
+        """Drop a refused token, and every token that is older."""
         if not -1 < rejected.generation < _HIGHEST:
             raise ConfigurationError("rejected must be a token that this provider has handed out")
+        refusal = Reject(self._refresher.who.client, rejected.generation, mark_of(rejected))
         with self._lock:
+            if self._refused is None or refusal.fence >= self._refused.fence:
+                self._refused = refusal
             held = self._held
-            if held is not None and rejected.generation == held.token.generation:
-                if rejected.reveal() != held.token.reveal():
-                    return -1  # fetched alone during an outage, under a number that the fleet's token has as well
-                if self._waits() < held.renewable_at:
-                    # It came in the place of a refused one just now. It is kept: this refusal may be the odd one out.
-                    raise guard_closed("renewal")
-            self._watermark = max(self._watermark, rejected.generation)
-            if held is not None and held.token.generation <= self._watermark:
+            if held is not None and (held.token.generation <= refusal.fence or mark_of(held.token) == refusal.mark):
                 self._held = None
-        return rejected.generation
 
     async def _get_slowly(self, floor: int) -> Token:
         """Return a token of a generation above the floor, refreshing as the windows say."""
         loop = asyncio.get_running_loop()
-        asked_at, above = self._clock(), floor
         while True:
             with self._lock:
-                held, now = self._usable(above), self._clock()
-                if held is not None and now < held.ahead_at:
+                held, now = self._usable(floor), self._clock()
+                if held is not None and (now < held.ahead_at or self._is_postponed()):
                     return held.token
-                if held is not None and self._is_held_off():
-                    return held.token
-                flight, is_new = self._join_or_start(loop, floor, above)
-                stale = flight.covers < floor
-                # Nobody waits for a store that is away while the token in hand serves.
-                serves = held is not None and (now < held.wait_at or self._renewals.is_away)
-                if not serves:
-                    waiter = flight.join(loop)
+                flight, is_new = self._join_or_start(loop, floor)
+                serves = held is not None and self._serves_meanwhile(held, now)
+                waiter = None if serves else flight.join(loop)
             if is_new:
                 self._launch(flight)
-            if held is not None and serves:
+            if waiter is None:
+                assert held is not None  # noqa: S101 (nobody else is served meanwhile)
                 return held.token
-            patience = None if held is None else min(self._patience, held.hold_at - now)
+            patience = None if held is None else min(_PATIENCE, held.hold_at - now)
             await flight.wait(waiter, patience)
-            if held is not None:
-                if (best := self._usable(above)) is not None:
-                    return best.token
-                continue
-            if isinstance(flight.outcome, TokenError):
+            if held is not None and (best := self._usable(floor)) is not None:
+                return best.token
+            if held is None and isinstance(flight.outcome, EnkashError):
                 raise flight.outcome.copy() from flight.outcome.__cause__
-            if isinstance(flight.outcome, Token):
-                token = flight.outcome
-                if token.generation > above and (not stale or token.requested_at > asked_at):
-                    return token
-                # Its login was sent before the rejection, so it may have been revoked by the same stroke. EnKash has
-                # not refused it, though: the fleet keeps it.
-                above = max(above, token.generation) if stale else above
+            if isinstance(flight.outcome, Token) and self._answers(flight.outcome, floor):
+                return flight.outcome
+
+    def _usable(self, floor: int) -> Held | None:
+        held = self._held
+        if held is None or self._clock() >= held.hold_at or not self._answers(held.token, floor):
+            return None
+        return held
+
+    def _answers(self, token: Token, floor: int) -> bool:
+        """Whether a token is above the floor, and is not the refused one under another number."""
+        return token.generation > floor and (self._refused is None or mark_of(token) != self._refused.mark)
 
     def _is_fresh(self, held: Held) -> bool:
         """Whether a token need not be renewed yet, by the clock of its age."""
         held.fresh_until = glance_until(self._clock, held.ahead_at)
         return self._clock() < held.ahead_at
 
-    def _usable(self, floor: int) -> Held | None:
-        held = self._held
-        if held is None or held.token.generation <= floor or self._clock() >= held.hold_at:
-            return None
-        return held
-
-    def _is_held_off(self) -> bool:
+    def _is_postponed(self) -> bool:
         """Whether no refresh is begun while the token in hand serves."""
-        now = self._waits()
-        return self._paused(now) or now < self._renewals.postponed_until
+        pause, now = self._refresher.pause, self._waits()
+        return (pause is not None and now < pause.until) or now < self._refresher.postponed_until
 
-    def _paused(self, now: float) -> bool:
-        return self._renewals.pause is not None and now < self._renewals.pause.until
+    def _serves_meanwhile(self, held: Held, now: float) -> bool:
+        """Whether a caller takes the token in hand at once, and leaves the new one to those who come later."""
+        if self._refresher.is_away:
+            return True  # nobody waits for a store that is away while the token in hand lives
+        return now < held.wait_at and not self._refresher.was_cut_off
 
-    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int, above: int) -> tuple[Flight, bool]:
+    def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
         """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""
         if self._closed:
             raise closed()
         flight = self._flight
         if flight is not None and not flight.is_adrift(loop):
             return flight, False
-        if self._renewals.pause is not None and self._paused(now := self._waits()):
-            raise self._renewals.pause.failure_at(now)
-        covers, held = max(floor, self._watermark), self._held
-        if held is None:
-            flight = Flight(loop, above=max(covers, above), covers=covers)
-        elif held.unshared is None:
-            flight = Flight(loop, above=max(covers, above, held.token.generation), covers=covers)
-        else:  # the fleet's token will do, whatever its number: ours was numbered without asking
-            flight = Flight(loop, above=max(covers, above), covers=covers, offer=(held.unshared, held.token))
-        self._flight = flight
+        pause = self._refresher.pause
+        if pause is not None and (now := self._waits()) < pause.until:
+            raise pause.failure_at(now)
+        above = max(floor, _fence(self._refused))
+        held = self._held
+        if held is not None and not held.is_unshared:
+            above = max(above, held.token.generation)
+        self._flight = flight = Flight(loop, above=above, refused=self._refused)
         return flight, True
 
     def _launch(self, flight: Flight) -> None:
@@ -246,31 +282,31 @@ class CachingTokenProvider:
     # --- the refresh --------------------------------------------------------------------------------------------------
 
     async def _fly(self, flight: Flight) -> None:
-        """Run a refresh to its end and wake whoever waits; never raises, save for cancellation."""
-        outcome: RefreshResult | TokenError | None = None
+        """Run a refresh to its end and wake all who wait for it; never raises, save for cancellation."""
+        outcome: RefreshResult | EnkashError | None = None
         try:
             if not flight.done:
-                outcome = await self._renewals.run(flight, lambda: self._usable(flight.covers) is not None)
-        except TokenError as failure:
+                outcome = await self._refresher.run(flight, lambda: self._usable(_fence(flight.refused)) is not None)
+        except EnkashError as failure:
             outcome = failure
-        except Exception as problem:  # noqa: BLE001 (a store of the user's own; whoever waits must hear of it)
-            outcome = TokenError(f"the token store failed with {type(problem).__name__}")
+        except Exception as problem:  # noqa: BLE001 (a store of the user's own; all who wait must hear of it)
+            outcome = TokenError(f"the store of tokens failed with {type(problem).__name__}")
         finally:
             self._end(flight, outcome)
 
-    def _end(self, flight: Flight, outcome: RefreshResult | TokenError | None) -> None:
-        """Take in what a refresh brought and wake whoever waits for it, once."""
+    def _end(self, flight: Flight, outcome: RefreshResult | EnkashError | None) -> None:
+        """Take in what a refresh brought and wake all who wait for it, once."""
         with self._lock:
             if flight.done:
                 return
             if self._flight is flight:
                 self._flight = None
             if not self._closed:  # a loop that stood still may go on after the end
-                self._settle(outcome)
+                self._take_in(outcome)
             waiters = flight.land(outcome.token if isinstance(outcome, RefreshResult) else outcome)
         wake(waiters)
 
-    def _settle(self, outcome: RefreshResult | TokenError | None) -> None:
+    def _take_in(self, outcome: RefreshResult | EnkashError | None) -> None:
         if isinstance(outcome, RefreshResult):
             self._adopt(outcome)
         elif outcome is not None:
@@ -279,33 +315,98 @@ class CachingTokenProvider:
                 self._complained = type(outcome)
                 _log.warning("no new token: %s", type(outcome).__name__)
 
-    def _adopt(self, gain: RefreshResult) -> None:
-        token, held = gain.token, self._held
-        if token.generation <= self._watermark:
+    def _adopt(self, result: RefreshResult) -> None:
+        token, held = result.token, self._held
+        if not self._answers(token, _fence(self._refused)):
             return
-        if held is not None and held.unshared is None and token.generation <= held.token.generation:
+        if held is not None and not held.is_unshared and token.generation <= held.token.generation:
             return
-        windows = Windows.of(token.expires_in, self._share)
-        now, end = self._clock(), token.requested_at + token.expires_in
-        ahead_at = end - windows.ahead if gain.unshared is None else min(end - windows.ahead, now + OFFER_PAUSE)
-        # The age of a renewal counts from here, since the login itself may have taken long.
-        renewable_at = self._waits() + gain.settled
-        self._held = Held(token, ahead_at, end - windows.wait, end - windows.hold, renewable_at, gain.unshared)
-        self._renewals.pause = None
+        self._held = _held(result, Windows.of(token.expires_in, self._share), self._clock())
+        self._refresher.pause = None
         self._complained = None
 
 
-class InMemoryTokenProvider(CachingTokenProvider):
-    """Hands out tokens from a source, kept in the memory of this process.
+def _fence(refusal: Reject | None) -> int:
+    return -1 if refusal is None else refusal.fence
 
-    It cannot see other processes, nor other providers in this one: each logs in for itself and guards only its own
-    attempts, so several workers with a wrong password can together lock the account. Make one and share it among the
-    clients of a process.
+
+def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
+    token = result.token
+    end = token.requested_at + token.expires_in
+    # A secret that comes again is asked for later each time: from the window of waiting on, then at its end.
+    ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
+    if result.is_unshared:
+        ahead_at = min(ahead_at, now + RETRY_STORE)
+    return Held(token, ahead_at, end - windows.wait, end - windows.hold, result.is_unshared)
+
+
+def _check(source: object, store: object, sealer: object, on_store_down: object, login_timeout: object) -> None:
+    if not isinstance(source, TokenSource):
+        raise ConfigurationError(f"source must be a TokenSource such as PasswordGrant, not {type(source).__name__}")
+    if not all(callable(getattr(store, name, None)) for name in ("read", "swap", "aclose")):
+        raise ConfigurationError(f"store must be a Store, such as SQLiteStore(path), not {type(store).__name__}")
+    if sealer is not None and not isinstance(sealer, TokenSealer):
+        raise ConfigurationError(f"sealer must be a TokenSealer, or None, not {type(sealer).__name__}")
+    if on_store_down not in _POLICIES:
+        raise ConfigurationError(f"on_store_down must be one of {', '.join(map(repr, _POLICIES))}")
+    is_number = isinstance(login_timeout, (int, float)) and not isinstance(login_timeout, bool)
+    if not is_number or not 0 < login_timeout <= LONGEST_LOGIN:  # type: ignore[operator]  # it is a number
+        raise ConfigurationError(
+            f"login_timeout must be a number of seconds above 0 and up to {LONGEST_LOGIN:g}, not {login_timeout!r}"
+        )
+
+
+class InMemoryTokenProvider(StoreTokenProvider):
+    """Hands out tokens of a source, shared within this process.
+
+    All providers of the process share one login and one guard. Other processes are not seen: each logs in for itself,
+    so that several workers with a wrong password can together lock the account. Use a `SQLiteStore` or a Redis there.
+
+    Args:
+        source: Logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
+    """
+
+    def __init__(self, source: TokenSource, **options: Unpack[ProviderOptions]) -> None:
+        super().__init__(source, process_store(), **options)
+
+
+class RedisTokenProvider(StoreTokenProvider):
+    """Hands out tokens of a source, shared by all processes that use the same Redis.
 
     Args:
         source: Logs in, such as a `PasswordGrant`.
-        clock: Monotonic seconds; the clock of the tokens that the source makes.
+        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), which
+            is never closed. The other arguments are those of `StoreTokenProvider`.
     """
 
-    def __init__(self, source: TokenSource, *, clock: Callable[[], float] = instant) -> None:
-        super().__init__(source, MemoryTokenStore(clock=clock), clock=clock)
+    def __init__(self, source: TokenSource, redis: Redis | RedisCluster, **options: Unpack[ProviderOptions]) -> None:
+        # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
+        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
+
+        self._redis_store = RedisStore(redis)
+        super().__init__(source, self._redis_store, **options)
+
+    @classmethod
+    def from_url(cls, source: TokenSource, url: str, **options: Unpack[ProviderOptions]) -> Self:
+        """Return a provider with connections of its own, which `aclose()` closes.
+
+        Args:
+            source: Logs in.
+            url: As in `ENKASH_REDIS_URL`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or
+                `redis+cluster://host,host`. The other arguments are those of `StoreTokenProvider`.
+
+        Raises:
+            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
+        """
+        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
+
+        url = HiddenStr(url) if isinstance(url, str) else url
+        provider = cls.__new__(cls)
+        provider._redis_store = RedisStore.from_url(url)
+        StoreTokenProvider.__init__(provider, source, provider._redis_store, **options)
+        return provider
+
+    async def aclose(self) -> None:
+        """Stop a refresh under way, and close the connections that were opened here."""
+        await super().aclose()
+        await self._redis_store.aclose()

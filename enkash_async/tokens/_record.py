@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
-import msgspec
+
+from enkash_async.stores.documents import DocumentCodec
 
 __all__ = [
+    "CODEC",
     "KEPT",
     "Account",
     "Attempt",
     "Client",
     "Fingerprint",
     "Grant",
-    "NewerFormatError",
     "StoredToken",
     "decode",
     "encode",
@@ -202,40 +203,19 @@ class Account:
         )
 
 
-class NewerFormatError(Exception):
-    """A later version of this package wrote the record: it is neither read nor overwritten."""
-
-
-@attrs.frozen
-class _Document:
-    format: int
-    account: Account
-
-
-@attrs.frozen
-class _Head:
-    format: int
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(_Document)
-_head_decoder = msgspec.json.Decoder(_Head)
+#: How an account is written; a document of a later format is neither read nor overwritten.
+CODEC = DocumentCodec(Account, format=FORMAT)
 
 
 def encode(account: Account) -> bytes:
     """Return the document of an account; equal accounts give equal bytes."""
-    return _encoder.encode(_Document(FORMAT, account))
+    return CODEC.encode(account)
 
 
 def decode(value: bytes | None) -> Account:
     """Return the account of a document; an empty one where the store holds nothing.
 
     Raises:
-        NewerFormatError: The document is of a later version.
-        ValueError: It is no document of an account.
+        StoreError: The document is of a later version, or is none.
     """
-    if value is None:
-        return Account()
-    if (found := _head_decoder.decode(value).format) > FORMAT:
-        raise NewerFormatError(f"the record has format {found}; this version of enkash-async reads up to {FORMAT}")
-    return _decoder.decode(value).account
+    return Account() if value is None else CODEC.decode(value)

@@ -17,7 +17,7 @@ from enkash_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["TokenSealer"]
+__all__ = ["TokenSealer", "can_seal"]
 
 _FORM = "s1"  # the format of what is written; part of what is authenticated
 _SEALED = re.compile(r"s1:([0-9a-f]{8}):([A-Za-z0-9_=-]+)")
@@ -102,6 +102,11 @@ class TokenSealer:
         except (self._unfit, ValueError):  # ValueError: not base64, or too short to hold a nonce
             return None
         return opened.decode()
+
+
+def can_seal() -> bool:
+    """Whether the extra `crypto` is installed."""
+    return _crypto() is not None
 
 
 @attrs.frozen

@@ -6,25 +6,16 @@ import math
 
 import attrs
 
-from enkash_async.errors import (
-    CredentialsRejectedError,
-    LoginGuardError,
-    TokenEndpointError,
-    TokenError,
-    TokenReplyError,
-    TokenStoreError,
-)
-from enkash_async.tokens._types import Failure, Token
+from enkash_async.errors import LoginGuardError, StoreUnavailableError, TokenEndpointError, TokenError
+from enkash_async.tokens._types import Token
 
 __all__ = [
     "Held",
     "Pause",
-    "ProviderState",
     "RefreshResult",
     "closed",
     "cooling",
     "guard_closed",
-    "guard_view",
     "store_away",
 ]
 
@@ -40,43 +31,18 @@ _REASONS = {
 
 
 @attrs.frozen
-class ProviderState:
-    """What a provider knows at the moment; cheap, and without secrets.
-
-    Attributes:
-        generation: Of the token in hand, or None.
-        remaining: Its seconds left to live, or None.
-        refreshing: Whether a login is under way in this process.
-        logins: Logins made by this process that worked.
-        failures: Refreshes of this process that did not.
-        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
-        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
-        store_away: Whether the shared store could not be reached when it was last needed.
-    """
-
-    generation: int | None
-    remaining: float | None
-    refreshing: bool
-    logins: int
-    failures: int
-    barred: str | None
-    cooling: float
-    store_away: bool
-
-
-@attrs.frozen
 class RefreshResult:
     """What a refresh brought.
 
     Attributes:
         token: The new token.
-        settled: Seconds for which a refusal of it brings no other login.
-        unshared: The owner that fetched it, where the store does not know of it yet; None where it does.
+        repeats: Logins that brought the same living secret again.
+        is_unshared: Whether the store does not know of the token yet.
     """
 
     token: Token
-    settled: float = 0.0
-    unshared: str | None = None
+    repeats: int = 0
+    is_unshared: bool = False
 
 
 @attrs.define
@@ -84,8 +50,7 @@ class Held:
     """The token in hand with the instants at which its windows begin, on the clock of its age.
 
     Attributes:
-        renewable_at: Until then, on the clock of waits, a refusal of it brings no other login.
-        unshared: As in `RefreshResult`.
+        is_unshared: Whether the store does not know of the token yet.
         fresh_until: Until then, on the clock `glance`, `ahead_at` has not come, as was last looked.
     """
 
@@ -93,17 +58,16 @@ class Held:
     ahead_at: float
     wait_at: float
     hold_at: float
-    renewable_at: float
-    unshared: str | None
+    is_unshared: bool
     fresh_until: float = -math.inf
 
 
 @attrs.frozen
 class Pause:
-    """A failure that is answered from memory until an instant of the clock of waits, without asking the store again.
+    """A failure that is answered from memory until an instant, without asking the store again.
 
     Attributes:
-        until: That instant.
+        until: That instant, on the clock of waits.
         due: When the next login may be tried, as far as is known; not before `until`.
         failure: What callers are told.
     """
@@ -114,24 +78,15 @@ class Pause:
 
     def failure_at(self, now: float) -> TokenError:
         """Return the failure as it stands at an instant, for one caller alone."""
-        is_transient = isinstance(self.failure, TokenEndpointError)
-        return cooling(self.due - now) if is_transient else self.failure.copy()
-
-
-def guard_view(failure: TokenError) -> Failure:
-    """Return what a failed login means for the guard."""
-    if isinstance(failure, CredentialsRejectedError):
-        return Failure.LOCKED if failure.locked else Failure.REJECTED
-    if isinstance(failure, TokenReplyError):
-        return Failure.REJECTED  # success without a token: the attempt may have counted, and the next one will too
-    counted = isinstance(failure, TokenEndpointError) and failure.counted
-    return Failure.AMBIGUOUS if counted else Failure.TRANSIENT
+        is_cooldown = isinstance(self.failure, TokenEndpointError)
+        return cooling(self.due - now) if is_cooldown else self.failure.copy()
 
 
 def cooling(seconds: float) -> TokenEndpointError:
-    """Return the error of a pause of so many seconds after a passing failure."""
+    """Return the error of a cooldown that lasts so many seconds yet."""
     return TokenEndpointError(
-        f"the last login failed for a passing reason; the next attempt is due in {seconds:.1f} s", retry_after=seconds
+        f"no login is made for another {seconds:.1f} s, since the last one failed or its token was refused at once",
+        retry_after=seconds,
     )
 
 
@@ -145,11 +100,12 @@ def guard_closed(reason: str) -> LoginGuardError:
     return LoginGuardError(_REASONS[reason], reason=reason)
 
 
-def store_away(problem: TokenStoreError, policy: str) -> TokenStoreError:
+def store_away(problem: StoreUnavailableError, policy: str, *, logged_in: bool) -> StoreUnavailableError:
     """Return the error of a token that is needed while the store is away, and of a login that is not made."""
-    why = (
-        "on_store_down='serve' makes no login"
-        if policy == "serve"
-        else "the EnKash credentials have not been seen to work, and several workers trying them could lock the account"
-    )
-    return TokenStoreError(f"{problem}; no token is in hand, and none was fetched: {why}")
+    if policy == "serve":
+        why = "on_store_down='serve' makes no login"
+    elif logged_in:
+        why = "this process has made the one login that it may make during an outage"
+    else:
+        why = "the EnKash credentials are not known to work, and several processes trying them could lock the account"
+    return StoreUnavailableError(f"{problem}; no token is in hand, and none was fetched: {why}")

@@ -1,9 +1,8 @@
-"""What a token is, and the three protocols around it: who hands it out, who logs in, what processes share."""
+"""What a token is, and the protocols around it: who hands it out, and who logs in."""
 
 from __future__ import annotations
 
-import enum
-from typing import NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 import attrs
 
@@ -13,19 +12,8 @@ from enkash_async._support.secret import Secret
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._credentials import Identity
 
-__all__ = [
-    "Claim",
-    "Cooling",
-    "Failure",
-    "Found",
-    "Lead",
-    "Refused",
-    "Token",
-    "TokenProvider",
-    "TokenSource",
-    "TokenStore",
-    "Wait",
-]
+__all__ = ["ProviderState", "SharedTokenProvider", "Token", "TokenProvider", "TokenSource"]
+
 
 
 @attrs.frozen(init=False)
@@ -37,8 +25,7 @@ class Token:
     Args:
         access_token: The secret; later only through `reveal()` and `authorization`.
         expires_in: Lifetime in seconds, counted from `requested_at`.
-        requested_at: Instant just *before* the login was sent; the default is now. It is one of a clock that counts the
-            sleep of the machine: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS, `time.monotonic()` elsewhere.
+        requested_at: Monotonic instant just *before* the login was sent; the default is now.
         generation: Order of tokens of one account: a newer one has a higher number. A `TokenSource` leaves it 0; the
             provider numbers what it publishes.
 
@@ -74,7 +61,7 @@ class Token:
         """Return the seconds left to live, negative when dead.
 
         Args:
-            now: An instant of the same clock as `requested_at`; None reads the clock.
+            now: A monotonic instant; None reads the clock.
         """
         return self.requested_at + self.expires_in - (instant() if now is None else now)
 
@@ -85,7 +72,32 @@ class Token:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a Token is not pickled; workers share tokens through a TokenStore")
+        raise TypeError("a Token is not pickled; processes share tokens through a Store")
+
+
+@attrs.frozen
+class ProviderState:
+    """What a provider knows at the moment; cheap, and without secrets.
+
+    Attributes:
+        generation: Of the token in hand, or None.
+        remaining: Its seconds left to live, or None.
+        refreshing: Whether a login is under way in this process.
+        logins: Logins made by this process that worked.
+        failures: Refreshes of this process that did not.
+        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
+        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
+        store_away: Whether the shared store could not be reached when it was last needed.
+    """
+
+    generation: int | None
+    remaining: float | None
+    refreshing: bool
+    logins: int
+    failures: int
+    barred: str | None
+    cooling: float
+    store_away: bool
 
 
 @runtime_checkable
@@ -96,7 +108,8 @@ class TokenProvider(Protocol):
         """Return a token to attach to a request.
 
         Args:
-            rejected: A token that EnKash refused with 401; the answer is never that token nor an older one.
+            rejected: A token that EnKash refused with 401; the answer is never that token, its secret under another
+                number, nor an older token.
 
         Raises:
             TokenError: There is no token; the subclass says why.
@@ -110,154 +123,38 @@ class TokenProvider(Protocol):
 
 @runtime_checkable
 class TokenSource(Protocol):
-    """Logs in; `PasswordGrant`, or one of your own."""
+    """Logs in; `PasswordGrant`, or one of your own.
+
+    A source may have an attribute `seal_key`, 32 secret bytes under which its tokens are sealed in a store. Whoever can
+    log in has to have the same ones.
+    """
 
     @property
     def identity(self) -> Identity:
-        """Whose token this is."""
+        """Whose token this is, without a secret."""
         ...
 
     async def fetch_token(self) -> Token:
-        """Make exactly one login attempt and return its token; never retry here, retries can lock the account.
+        """Make exactly one login attempt and return its token; never retry here, since retries can lock the account.
+
+        The provider ends an attempt that takes longer than its `login_timeout`.
 
         Raises:
-            CredentialsRejectedError: EnKash said no; the credentials are barred.
-            TokenEndpointError: It failed for another reason; `counted` says whether EnKash may have counted it.
+            CredentialsRejectedError: EnKash said no.
+            TokenEndpointError: With `counted=False`, the login was provably not sent. Any other exception counts as a
+                login of unknown outcome.
         """
         ...
-
-
-class Failure(enum.Enum):
-    """How a login attempt failed, as far as the guard cares."""
-
-    REJECTED = "rejected"  # EnKash said no: bar these credentials
-    LOCKED = "locked"  # EnKash said that the account is locked: stop altogether
-    TRANSIENT = "transient"  # not counted by EnKash: cool down, then try again
-    AMBIGUOUS = "ambiguous"  # may have been counted: charge it against unproven credentials, then cool down
-    ABANDONED = "abandoned"  # cut off from this side: charged likewise, but no reason for others to wait
-
-
-@attrs.frozen
-class Found:
-    """A claim's answer: the store has a token that is good enough.
-
-    Attributes:
-        token: The token.
-        proven: Whether the credentials of the one who asks have worked.
-        settled: Seconds for which a refusal of this token brings no other login, since it came in the place of a
-            refused one just now.
-    """
-
-    token: Token
-    proven: bool = False
-    settled: float = 0.0
-
-
-@attrs.frozen
-class Lead:
-    """A claim's answer: log in, and publish the token under this generation.
-
-    Attributes:
-        fence: The generation.
-        forced: Whether the token will come in the place of one that EnKash refused.
-    """
-
-    fence: int
-    forced: bool = False
-
-
-@attrs.frozen
-class Wait:
-    """A claim's answer: somebody else is logging in; ask again within so many seconds."""
-
-    seconds: float
-
-
-@attrs.frozen
-class Cooling:
-    """A claim's answer: the last login failed for a passing reason; nobody tries for so many seconds."""
-
-    seconds: float
-
-
-@attrs.frozen
-class Refused:
-    """A claim's answer: no login with these credentials; the reason as in `LoginGuardError.reason`."""
-
-    reason: str
-
-
-Claim: TypeAlias = Found | Lead | Wait | Cooling | Refused
 
 
 @runtime_checkable
-class TokenStore(Protocol):
-    """What the workers of one account share: the token, the right to log in, the guard.
+class SharedTokenProvider(TokenProvider, Protocol):
+    """What the providers of this package can do beside handing out tokens."""
 
-    Every method is atomic, and harmless when it is repeated with the same owner, since a lost reply is sent again.
-    Instants never leave a process: lifetimes are given as what remains of them. A store that cannot be reached raises
-    `TokenStoreError` from any method.
-    """
-
-    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
-        """Ask for a token, or for the right to fetch one.
-
-        Args:
-            identity: Whose token.
-            owner: Nonce of this refresh; the lease is held in its name.
-            above: Only a token of a higher generation will do; a new one gets a higher number than this.
-
-        A login that has begun, and whose lease ran out without a word from its owner, is charged to unproven
-        credentials: it may have been sent.
-
-        Returns:
-            The first that applies: `Found`, `Refused`, `Cooling`, `Wait`, `Lead`.
-        """
+    def state(self) -> ProviderState:
+        """Return what the provider knows at the moment, without I/O; for health checks."""
         ...
 
-    async def beat(self, identity: Identity, owner: str) -> bool:
-        """Begin a login, and extend its lease while it lasts; False when it is not the owner's any more.
-
-        Asked once before the login is sent: from then on a leader that vanishes is charged.
-        """
-        ...
-
-    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
-        """Store a token under its generation and drop the owner's lease; clears cooldown and budget.
-
-        The credentials count as proven from here on. What was refused or charged under a higher number than the
-        token's stays so: a token that was fetched while the store was away says nothing about what came after it.
-
-        Returns:
-            False, and nothing stored, when a token of this generation or a newer one was stored or rejected meanwhile.
-        """
-        ...
-
-    async def fail(
-        self,
-        identity: Identity,
-        owner: str,
-        failure: Failure,
-        retry_after: float | None = None,
-        *,
-        fence: int | None = None,
-    ) -> float:
-        """Drop the owner's lease and note how the login failed.
-
-        Args:
-            retry_after: Seconds that EnKash asked to wait, or None.
-            fence: The number that the attempt was made under. A report from before a login that worked is not charged,
-                and does not bar credentials that have worked since; None is not known to be from before.
-
-        Returns:
-            Seconds of cooldown that now hold for everybody.
-        """
-        ...
-
-    async def reject(self, identity: Identity, generation: int) -> None:
-        """Note that EnKash refused this generation: it and older ones are not handed out again."""
-        ...
-
-    async def reset(self, identity: Identity) -> None:
-        """Forget bars, budget and cooldown of the account; for operators who have put things right."""
+    async def reset_guard(self) -> None:
+        """Grant these credentials one more login attempt; for operators who have put the account right."""
         ...

@@ -1,0 +1,64 @@
+"""What a login came to, read off the exception that a source raised."""
+
+from __future__ import annotations
+
+import attrs
+
+from enkash_async.errors import CredentialsRejectedError, TokenEndpointError, TokenError, TokenReplyError
+from enkash_async.tokens._commands import Outcome
+from enkash_async.tokens._types import Token
+
+__all__ = ["LoginResult", "outcome_of"]
+
+_TOO_MANY = 429
+
+
+@attrs.frozen
+class LoginResult:
+    """A finished login attempt: a token, or why there is none."""
+
+    outcome: Outcome
+    token: Token | None = None
+    failure: TokenError | None = None
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that EnKash asked to wait."""
+        return (self.failure.retry_after or 0.0) if self.failure is not None else 0.0
+
+
+def outcome_of(failure: TokenError) -> Outcome:
+    """Return what a failed login means for the account.
+
+    =============================================  ===========
+    what EnKash answered                           outcome
+    =============================================  ===========
+    400 or 401 with an error `invalid_*`           INVALID
+    403, 423, any other 401                        UNCLEAR
+    a text that says that the account is locked    LOCKED
+    200 without a token that can be read           UNREADABLE
+    429                                            PASSING
+    nothing, since the login was provably not sent NOT_COUNTED
+    anything else                                  UNKNOWN
+    =============================================  ===========
+    """
+    if isinstance(failure, CredentialsRejectedError):
+        return _refusal(failure)
+    if isinstance(failure, TokenReplyError):
+        return Outcome.UNREADABLE
+    if isinstance(failure, TokenEndpointError):
+        if failure.status == _TOO_MANY:
+            return Outcome.PASSING
+        return Outcome.UNKNOWN if failure.counted else Outcome.NOT_COUNTED
+    return Outcome.UNKNOWN
+
+
+def _refusal(refusal: CredentialsRejectedError) -> Outcome:
+    if refusal.locked:
+        return Outcome.LOCKED
+    # Status 0: from a source of the user's own, which may have no HTTP.
+    if refusal.status in {0, 400, 401} and (refusal.error or "").startswith("invalid_"):
+        return Outcome.INVALID
+    if refusal.status in {0, 401, 403, 423}:
+        return Outcome.UNCLEAR
+    return Outcome.UNREADABLE if 200 <= refusal.status < 300 else Outcome.UNKNOWN

@@ -1,0 +1,314 @@
+"""Obtains a token: from the store, by logging in, or by logging in locally while the store is unreachable."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import uuid
+from collections.abc import Awaitable, Callable
+from logging import getLogger
+from typing import Literal, TypeAlias
+
+import attrs
+
+from enkash_async._support.clock import waits_beside
+from enkash_async.errors import StoreUnavailableError, TokenEndpointError, TokenError
+from enkash_async.stores import MemoryStore, Store, record_key
+from enkash_async.tokens._account import SEND_WITHIN, lease_for
+from enkash_async.tokens._commands import (
+    Claim,
+    Closed,
+    Cooling,
+    Found,
+    Lead,
+    Noted,
+    Outcome,
+    Reset,
+    Settle,
+    Wait,
+    Who,
+)
+from enkash_async.tokens._flight import Flight
+from enkash_async.tokens._outcomes import LoginResult, outcome_of
+from enkash_async.tokens._record import StoredToken
+from enkash_async.tokens._shared import SharedAccount, Told
+from enkash_async.tokens._states import Pause, RefreshResult, cooling, guard_closed, store_away
+from enkash_async.tokens._types import Token, TokenSource
+from enkash_async.tokens._vault import Vault
+from enkash_async.tokens._windows import hold_back, usable_lifetime
+
+__all__ = ["RETRY_STORE", "OnStoreDown", "Refresher"]
+
+#: What a provider does that needs a token while its store is away; see `StoreTokenProvider`.
+OnStoreDown: TypeAlias = Literal["serve", "login_if_proven", "login"]
+
+_log = getLogger("enkash_async.tokens")
+
+_FIRST_LOOK = 0.05  # seconds between looks at the login of another process; they grow, so that a slow one costs little
+_LONGEST_LOOK = 0.4
+_BELIEVED = 1.0  # seconds for which a closed guard or a cooldown is believed without asking the store
+_CLAIMS = 8  # begins that may come to nothing in one refresh, so that a store that takes no token cannot cost logins
+#: Seconds between attempts to reach a store that is away while the token in hand serves.
+RETRY_STORE = 1.0
+_REPEATED_PAUSE = 30.0  # seconds without a login after one that brought the secret that EnKash has refused
+
+
+@attrs.frozen
+class _Attempt:
+    """A login that is about to be made; `asked_at` lies before the read that led to it."""
+
+    id: str
+    fence: int
+    asked_at: float
+
+
+class Refresher:
+    """Obtains tokens for one provider, one refresh at a time.
+
+    Args:
+        source: Logs in.
+        store: What the processes of the account share.
+        vault: Seals the tokens for the store.
+        on_store_down: See `StoreTokenProvider`.
+        login_timeout: Seconds that one login may take.
+        clock: Seconds that run on while the machine sleeps.
+        sleep: Waits for a number of seconds.
+        random: Returns a number in [0, 1).
+
+    Attributes:
+        pause: A failure that is answered from memory for a while.
+        postponed_until: Before this instant a token that still serves is not renewed, since the store is away.
+        logins: Logins of this process that worked.
+    """
+
+    def __init__(
+        self,
+        source: TokenSource,
+        store: Store,
+        vault: Vault,
+        *,
+        on_store_down: OnStoreDown,
+        login_timeout: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[object]],
+        random: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._vault = vault
+        self._policy = on_store_down
+        self._login_timeout = login_timeout
+        self._clock = clock
+        self._waits = waits_beside(clock)
+        self._sleep = sleep
+        self._random = random
+        identity = source.identity
+        key = record_key("token", identity.account)
+        self._shared = SharedAccount(store, key, sleep=sleep, random=random)
+        # The guard of this process alone, for `on_store_down="login"`: the same machine over a memory of its own.
+        self._local = SharedAccount(MemoryStore(), key, sleep=sleep, random=random)
+        self.who = Who(identity.client, identity.fingerprint, uuid.uuid4().hex, vault.keys)
+        self.pause: Pause | None = None
+        self.postponed_until = -math.inf
+        self.logins = 0
+        self._seen = 0  # the highest fence that this process has seen
+        self._logged_in_alone = False  # in the outage that goes on
+        self._warned = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the store could not be reached when it was last asked."""
+        return self._shared.is_away
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether the account shows that a refresh of these credentials ended without an answer."""
+        return self._shared.known is not None and self._shared.known.cut_off
+
+    def after_fork(self) -> None:
+        """Act as a process of its own: the parent settles what the parent has begun."""
+        self.who = attrs.evolve(self.who, worker=uuid.uuid4().hex)
+        self._shared.after_fork()
+        self._local.after_fork()
+
+    async def run(self, flight: Flight, still_serves: Callable[[], bool]) -> RefreshResult | None:
+        """Obtain a token above `flight.above` that is none of the refused ones.
+
+        Args:
+            flight: What is wanted.
+            still_serves: Whether the token in hand will do meanwhile.
+
+        Returns:
+            The token; None where the store is away and the token in hand serves on.
+
+        Raises:
+            TokenError: There is none.
+            StoreError: The record of the account cannot be used.
+        """
+        try:
+            await self._shared.deliver_owed(self.who)
+            if flight.refused is not None:
+                await self._shared.act(flight.refused, self.who)
+            result = await self._pursue(self._shared, flight)
+        except StoreUnavailableError as away:
+            problem = away
+        else:
+            self._logged_in_alone = False
+            return result
+        if still_serves():
+            self.postponed_until = self._waits() + RETRY_STORE
+            return None
+        return await self._without_store(flight, problem)
+
+    async def reset(self) -> None:
+        """Open the guard for one attempt of these credentials."""
+        reset = Reset(_nonce(), self.who)
+        await self._shared.deliver_owed(self.who)
+        await self._shared.act(reset, self.who)
+        await self._local.act(reset, self.who)
+        self.pause = None
+
+    # --- asking -------------------------------------------------------------------------------------------------------
+
+    async def _pursue(self, account: SharedAccount, flight: Flight) -> RefreshResult:
+        look, claims = _FIRST_LOOK, 0
+        while True:
+            asked_at = self._clock()  # before the read: a login is sent within seconds of it, or not at all
+            claim = self._claim(flight)
+            told = await account.claim(claim)
+            self._seen = max(self._seen, account.known.seen if account.known is not None else 0)
+            match told.answer:
+                case Found(stored):
+                    if (found := self._opened(stored, told)) is not None:
+                        return found
+                    flight.above = max(flight.above, stored.fence)
+                case Lead(fence):
+                    claims += 1
+                    led = await self._lead(account, flight, _Attempt(claim.id, fence, asked_at))
+                    if led is not None:
+                        return led
+                    if claims >= _CLAIMS:
+                        raise self._hold(_BELIEVED, TokenError("the store of tokens takes no token"))
+                case Wait(seconds):
+                    await self._sleep(min(seconds, look * (0.75 + self._random() / 2)))
+                    look = min(look * 1.5, _LONGEST_LOOK)
+                case Cooling(seconds):
+                    raise self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
+                case Closed(reason):
+                    raise self._hold(_BELIEVED, guard_closed(reason))
+                case _:  # too late: another attempt, under another id
+                    claims += 1
+                    await self._sleep(look * self._random())
+
+    def _claim(self, flight: Flight) -> Claim:
+        mark = "" if flight.refused is None else flight.refused.mark
+        lease = lease_for(self._login_timeout)
+        return Claim(_nonce(), self.who, lease, self._random(), flight.above, mark, self._seen)
+
+    def _opened(self, stored: StoredToken, told: Told) -> RefreshResult | None:
+        token = self._vault.take(stored, self._clock() - max(0.0, told.now - stored.at))
+        return None if token is None else RefreshResult(token, repeats=stored.repeats)
+
+    def _hold(self, seconds: float, failure: TokenError, *, due: float = 0.0) -> TokenError:
+        """Answer callers with a failure from memory for a number of seconds, and return it."""
+        now = self._waits()
+        self.pause = Pause(now + seconds, now + max(seconds, due), failure)
+        return failure
+
+    # --- logging in ---------------------------------------------------------------------------------------------------
+
+    async def _lead(self, account: SharedAccount, flight: Flight, attempt: _Attempt) -> RefreshResult | None:
+        """Make the attempt that the account holds; None where the account has to be asked again."""
+        if self._clock() - attempt.asked_at >= SEND_WITHIN:
+            await self._report(account, attempt, LoginResult(Outcome.NOT_COUNTED))
+            return None
+        try:
+            login = await self._log_in(attempt.fence)
+        except asyncio.CancelledError:
+            await self._report(account, attempt, LoginResult(Outcome.UNKNOWN))
+            raise
+        told = await self._report(account, attempt, login)
+        if login.token is None:
+            raise self._failed(login)
+        return self._won(flight, login.token, told)
+
+    async def _report(self, account: SharedAccount, attempt: _Attempt, login: LoginResult) -> Told | None:
+        settled = self._settled(attempt, login)
+        if account is self._local and login.outcome is not Outcome.NOT_COUNTED:
+            self._shared.owe(settled)
+        return await account.report(settled, self.who)
+
+    def _won(self, flight: Flight, token: Token, told: Told | None) -> RefreshResult | None:
+        self.logins += 1
+        self._seen = max(self._seen, token.generation)
+        if told is None:
+            return RefreshResult(token, is_unshared=True)
+        if isinstance(told.answer, Noted) and told.answer.stored:
+            return RefreshResult(token)
+        if self._vault.stores:
+            return None  # a newer token is there, or this secret was refused: the account tells which
+        if flight.refuses(token):
+            raise self._hold(_BELIEVED, cooling(_REPEATED_PAUSE), due=_REPEATED_PAUSE)
+        return RefreshResult(token)
+
+    async def _log_in(self, fence: int) -> LoginResult:
+        """Make one login attempt and say what it came to; only a cancellation is raised."""
+        try:
+            async with asyncio.timeout(self._login_timeout):
+                fetched = await self._source.fetch_token()
+            return self._read(fetched, fence)
+        except TimeoutError:
+            slow = f"the login was given up after {self._login_timeout:g} s without an answer: raise login_timeout"
+            return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(slow, counted=True))
+        except TokenError as problem:
+            return LoginResult(outcome_of(problem), failure=problem)
+        except Exception as problem:  # noqa: BLE001 (a source of the user's own; its words may hold secrets)
+            words = f"the token source failed with {type(problem).__name__}"
+            return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(words, counted=True))
+
+    def _read(self, fetched: Token, fence: int) -> LoginResult:
+        """Return a token with its number, and with a lifetime to work with."""
+        lifetime = usable_lifetime(fetched.expires_in)
+        if lifetime != fetched.expires_in and not self._warned:
+            self._warned = True
+            _log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
+        token = attrs.evolve(fetched, generation=fence, expires_in=lifetime)
+        if token.remaining(self._clock()) > hold_back(lifetime):
+            return LoginResult(Outcome.WORKED, token)
+        slow = TokenEndpointError(f"the login took longer than the {lifetime:g} s that its token lives")
+        return LoginResult(Outcome.WORKED, failure=slow)
+
+    def _settled(self, attempt: _Attempt, login: LoginResult) -> Settle:
+        token = login.token
+        fresh = None if token is None else self._vault.put(token, self._clock() - token.requested_at)
+        return Settle(attempt.id, self.who, attempt.fence, login.outcome, self._random(), login.retry_after, fresh)
+
+    def _failed(self, login: LoginResult) -> TokenError:
+        failure = login.failure or TokenError("the login brought no token")
+        if isinstance(failure, TokenEndpointError) and failure.retry_after is not None:
+            self._hold(min(failure.retry_after, _BELIEVED), cooling(failure.retry_after), due=failure.retry_after)
+        return failure
+
+    # --- without the store --------------------------------------------------------------------------------------------
+
+    async def _without_store(self, flight: Flight, away: StoreUnavailableError) -> RefreshResult:
+        """Log in while the store is away, where that cannot lock the account; the outcome is reported on its return."""
+        if self._policy == "login":
+            return attrs.evolve(await self._pursue(self._local, flight), is_unshared=True)
+        known = self._shared.known
+        if self._policy == "serve" or known is None or not known.alone or self._logged_in_alone:
+            raise store_away(away, self._policy, logged_in=self._logged_in_alone)
+        self._logged_in_alone = True
+        attempt = _Attempt(_nonce(), max(self._seen, known.seen) + 1, self._clock())
+        try:
+            login = await self._log_in(attempt.fence)
+        except asyncio.CancelledError:
+            self._shared.owe(self._settled(attempt, LoginResult(Outcome.UNKNOWN)))
+            raise
+        self._shared.owe(self._settled(attempt, login))
+        if login.token is None:
+            raise self._failed(login)
+        return attrs.evolve(self._won(flight, login.token, None) or RefreshResult(login.token), is_unshared=True)
+
+
+def _nonce() -> str:
+    return uuid.uuid4().hex
