@@ -6,14 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from enkash_async._http.login import PasswordGrant
+from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError
-from enkash_async.tokens import (
-    CachingTokenProvider,
-    Credentials,
-    InMemoryTokenProvider,
-    RedisTokenProvider,
-    TokenSealer,
-)
+from enkash_async.stores import Store, default_store, open_store
+from enkash_async.tokens import LOGIN_TIMEOUT, Credentials, TokenSealer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -39,11 +35,6 @@ class Environment:
     def base_url(self) -> str:
         """`ENKASH_BASE_URL`."""
         return self._environ["ENKASH_BASE_URL"]
-
-    @property
-    def has_redis(self) -> bool:
-        """Whether `ENKASH_REDIS_URL` is set, so that tokens are shared."""
-        return bool(self._environ.get("ENKASH_REDIS_URL", "").strip())
 
     def credentials(self) -> Credentials:
         """Return what EnKash gave for the login.
@@ -72,32 +63,46 @@ class Environment:
         credentials = self.credentials()  # first: it names what is missing
         return PasswordGrant(self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure)
 
-    def provider(self, grant: PasswordGrant) -> CachingTokenProvider:
-        """Return a provider that shares tokens through `ENKASH_REDIS_URL` where that is set.
+    def store(self) -> Store:
+        """Return the store that the variables name, or the default one.
+
+        `ENKASH_STORE_URL` comes before `ENKASH_REDIS_URL`. Without both it is the SQLite file of this user.
 
         Raises:
-            ConfigurationError: `ENKASH_REDIS_URL` or `ENKASH_TOKEN_KEYS` is unusable.
+            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
         """
-        return self.redis_provider(grant) if self.has_redis else InMemoryTokenProvider(grant)
+        for name in ("ENKASH_STORE_URL", "ENKASH_REDIS_URL"):
+            url = HiddenStr(self._environ.get(name, "").strip())
+            if url:
+                return _opened(name, url)
+        return default_store()
 
-    def redis_provider(self, grant: PasswordGrant) -> RedisTokenProvider:
-        """Return a provider that shares tokens through Redis; `ENKASH_TOKEN_KEYS` seals them.
+    def sealer(self) -> TokenSealer | None:
+        """Return what seals tokens by `ENKASH_TOKEN_KEYS`; None takes a key derived from the credentials.
 
         Raises:
-            ConfigurationError: `ENKASH_REDIS_URL` is missing or unusable, or `ENKASH_TOKEN_KEYS` is.
+            ConfigurationError: The keys are unusable.
         """
-        if not self.has_redis:
-            raise ConfigurationError(
-                "set the environment variable ENKASH_REDIS_URL: without it every process keeps its tokens, and its "
-                "guard, to itself"
-            )
-        try:
-            return RedisTokenProvider.from_url(grant, self._environ["ENKASH_REDIS_URL"].strip(), sealer=self._sealer())
-        except ConfigurationError as problem:
-            found = problem
-        raise ConfigurationError(f"ENKASH_REDIS_URL or ENKASH_TOKEN_KEYS: {found}") from None
-
-    def _sealer(self) -> TokenSealer | None:
         keys = self._environ.get("ENKASH_TOKEN_KEYS")
-        # Set but empty is a mistake, such as a secret that was not filled in; plain text must not be the answer.
+        # Set but empty is a mistake, such as a secret that was not filled in.
         return None if keys is None else TokenSealer(keys)
+
+    def login_timeout(self) -> float:
+        """Return the seconds of `ENKASH_LOGIN_TIMEOUT`, or the default.
+
+        Raises:
+            ConfigurationError: It is no number.
+        """
+        text = self._environ.get("ENKASH_LOGIN_TIMEOUT", "").strip()
+        try:
+            return float(text) if text else LOGIN_TIMEOUT
+        except ValueError:
+            raise ConfigurationError(f"ENKASH_LOGIN_TIMEOUT must be a number of seconds, not {text!r}") from None
+
+
+def _opened(name: str, url: str) -> Store:
+    try:
+        return open_store(url)
+    except ConfigurationError as problem:
+        found = problem
+    raise ConfigurationError(f"{name}: {found}") from None

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self, TypedDict, TypeVar, Unpack, get_type_hi
 
 import aiohttp
 import attrs
+from yarl import URL
 
 from enkash_async._calls import custom
 from enkash_async._environment import Environment
@@ -19,19 +20,20 @@ from enkash_async._http.pipeline import Pipeline
 from enkash_async._http.transport import Transport
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
-from enkash_async._support.urls import checked_base_url
+from enkash_async._support.urls import checked_base_url, is_loopback
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
 from enkash_async.errors import ConfigurationError
 from enkash_async.resources.billers import Billers
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.resources.webhooks import Webhooks
+from enkash_async.stores import Store, default_store, process_store
+from enkash_async.tokens import LOGIN_TIMEOUT, OnStoreDown, StoreTokenProvider, TokenProvider
 from enkash_async.tokens._credentials import Credentials
-from enkash_async.tokens._provider import InMemoryTokenProvider
-from enkash_async.tokens._types import TokenProvider
 
 __all__ = ["ClientOptions", "EnkashClient"]
 
+S = TypeVar("S", bound="TokenProvider | Store")
 F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
 
 
@@ -41,6 +43,7 @@ class ClientOptions(TypedDict, total=False):
     A further option is a line here, a line in the docstring there, and its use in `__init__`.
     """
 
+    store: Annotated[Store | None, None]
     session: Annotated[aiohttp.ClientSession | None, None]
     retry: Annotated[RetryPolicy, RetryPolicy()]
     timeout: Annotated[Timeouts, Timeouts()]
@@ -92,6 +95,11 @@ def _filled(given: ClientOptions) -> ClientOptions:
     return filled
 
 
+def _default_store(base_url: str) -> Store:
+    """Return the store of a client that was given none: against this machine the memory of the process."""
+    return process_store() if is_loopback(URL(base_url).host or "") else default_store()
+
+
 class EnkashClient:
     """A client of the EnKash Bill Payment API.
 
@@ -102,6 +110,8 @@ class EnkashClient:
         base_url: Such as `https://host` or `https://host/prefix`. EnKash documents no single host for bill payment:
             use the one that you were given.
         tokens: Hands out tokens; it is yours to close.
+        store: What the processes of this account share; it is yours to close. None, the default, opens the SQLite file
+            of this user; against this machine, such as a sandbox, it takes the memory of the process.
         session: Your own aiohttp session, which is never closed; None, the default, opens one.
         retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
             `RetryPolicy()`, the default, makes three attempts.
@@ -113,6 +123,8 @@ class EnkashClient:
         allow_insecure: Take plain `http` for hosts other than this machine; False by default.
 
     Attributes:
+        tokens: The `TokenProvider`.
+        store: The `Store`.
         billers: Who can be paid.
         bills: Fetch, create, look up, search, wait.
         payments: Let the money go.
@@ -138,7 +150,9 @@ class EnkashClient:
             limits=filled["limits"],
             max_response_bytes=filled["max_response_bytes"],
         )
-        self._own_tokens: TokenProvider | None = None
+        self._owned: list[TokenProvider | Store] = []
+        self.tokens: TokenProvider = tokens
+        self.store: Store = self._own(_default_store(base_url)) if filled["store"] is None else filled["store"]
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
         poller = Poller()
@@ -150,15 +164,25 @@ class EnkashClient:
 
     @classmethod
     @_spelt_out
-    def from_credentials(cls, base_url: str, credentials: Credentials, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client that logs in by itself and keeps its token in the memory of this process.
+    def from_credentials(
+        cls,
+        base_url: str,
+        credentials: Credentials,
+        *,
+        login_timeout: float = LOGIN_TIMEOUT,
+        on_store_down: OnStoreDown = "login_if_proven",
+        **options: Unpack[ClientOptions],
+    ) -> Self:
+        """Return a client that logs in by itself and shares its token through the store.
 
-        Each client made like this logs in for itself and guards its own attempts: make one, not one for each request.
-        Several clients share a login through one provider in `tokens`.
+        All clients that use the same store share one login, and one guard of the account: by default those of this
+        user on this machine.
 
         Args:
             base_url: As for the class.
             credentials: What EnKash gave you.
+            login_timeout: Seconds after which a login without an answer is given up, above 0 and up to 110.
+            on_store_down: What happens when the token ends while the store is away; see `StoreTokenProvider`.
             **options: As for the class.
 
         Raises:
@@ -173,21 +197,34 @@ class EnkashClient:
             path=filled["routes"].token,
             allow_insecure=filled["allow_insecure"],
         )
-        return cls._owner(base_url, InMemoryTokenProvider(grant), options)
+        given = filled["store"]
+        store = _default_store(base_url) if given is None else given
+        provider = StoreTokenProvider(grant, store, login_timeout=login_timeout, on_store_down=on_store_down)
+        return cls._owner(base_url, provider, store, options)
 
     @classmethod
     @_spelt_out
-    def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        login_timeout: float | None = None,
+        on_store_down: OnStoreDown = "login_if_proven",
+        **options: Unpack[ClientOptions],
+    ) -> Self:
         """Return a client that is set up by environment variables, and logs in by itself.
 
         Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
-        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id; `ENKASH_REDIS_URL`,
-        through which all workers share one token (`redis://`, `rediss://`, `unix://`,
-        `redis+sentinel://host,host/service`, `redis+cluster://host,host`); `ENKASH_TOKEN_KEYS`, which seals the token
-        there (see `TokenSealer`).
+        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id; `ENKASH_STORE_URL`,
+        what your processes share (`sqlite:///path`, `redis://`, `rediss://`, `unix://`,
+        `redis+sentinel://host,host/service`, `redis+cluster://host,host`, `postgresql://`, or `memory:` to share
+        nothing); `ENKASH_REDIS_URL`, the same for a Redis; `ENKASH_TOKEN_KEYS`, which seals the token with keys of your
+        own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds. Without a URL it is the SQLite file of this user.
 
         Args:
             environ: Where to look; None looks into `os.environ`.
+            login_timeout: Seconds after which a login without an answer is given up; None takes the variable, or 15.
+            on_store_down: What happens when the token ends while the store is away; see `StoreTokenProvider`.
             **options: As for the class.
 
         Raises:
@@ -200,14 +237,30 @@ class EnkashClient:
         grant = environment.grant(
             session=filled["session"], path=filled["routes"].token, allow_insecure=filled["allow_insecure"]
         )
-        return cls._owner(environment.base_url, environment.provider(grant), options)
+        store = environment.store() if filled["store"] is None else filled["store"]
+        provider = StoreTokenProvider(
+            grant,
+            store,
+            sealer=environment.sealer(),
+            login_timeout=environment.login_timeout() if login_timeout is None else login_timeout,
+            on_store_down=on_store_down,
+        )
+        return cls._owner(environment.base_url, provider, store, options)
 
     @classmethod
-    def _owner(cls, base_url: str, tokens: TokenProvider, options: ClientOptions) -> Self:
-        """Return a client that closes its provider when it is closed."""
-        client = cls(base_url, tokens=tokens, **options)
-        client._own_tokens = tokens
+    def _owner(cls, base_url: str, tokens: TokenProvider, store: Store, options: ClientOptions) -> Self:
+        """Return a client that closes its provider, and the store where that was opened here."""
+        shared: ClientOptions = {**options, "store": store}
+        client = cls(base_url, tokens=tokens, **shared)
+        client._own(tokens)
+        if options.get("store") is None:
+            client._own(store)
         return client
+
+    def _own(self, opened: S) -> S:
+        """Note what is closed with the client."""
+        self._owned.append(opened)
+        return opened
 
     async def request(
         self, method: str, *segments: str, params: Mapping[str, str | int] | None = None, json: Any = None
@@ -235,10 +288,10 @@ class EnkashClient:
         return await self._send(custom.request(method, segments, params=params, json=json))
 
     async def aclose(self) -> None:
-        """Close what this client opened, its session and its own provider; a second call does nothing."""
+        """Close what this client opened: its session, its provider and its store; a second call does nothing."""
         await self._transport.aclose()
-        if self._own_tokens is not None:
-            await self._own_tokens.aclose()
+        for opened in self._owned:
+            await opened.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,9 +1,10 @@
-"""`enkash token`: tests the login and shows the state of the account in Redis, but never the token."""
+"""`enkash token`: tests the login and shows how the account stands in the store, but never the token."""
 
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 import attrs
 import click
@@ -11,7 +12,7 @@ import click
 from enkash_async._environment import Environment
 from enkash_async.cli._output import json_option, print_json, print_line
 from enkash_async.cli._run import finish
-from enkash_async.tokens import ProviderState, StoreStatus
+from enkash_async.tokens import ProviderState, StoreTokenProvider
 
 __all__ = ["token"]
 
@@ -50,80 +51,78 @@ def token(ctx: click.Context, as_json: bool) -> None:
 @token.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show the state of the account in Redis, without a login."""
-    found = finish(_status())
+    """Show how the account stands in the store, without a login."""
+    found = finish(_look())
     if as_json:
         print_json(found)
         return
     print_line(_looked_at())
-    for line in _told(found):
-        print_line(line)
+    print_line(_token_line(found))
+    print_line(_guard_line(found))
 
 
 @token.command("reset-guard")
 def reset_guard() -> None:
-    """Let all workers try refused credentials again; first make sure that the credentials are right."""
+    """Grant the credentials one more login attempt; first make sure that they are right."""
     before = finish(_reset())
     print_line(_looked_at())
-    if before.locked or before.barred_in_all or before.attempts or before.cooling:
-        print_line("The guard is open again: the next worker that needs a token logs in.")
+    if before.barred or before.charged or before.cooling:
+        print_line("The next process that needs a token may log in once; if that fails, run this again.")
     else:
-        print_line("The guard was open already; nothing has changed.")
+        print_line("The guard was open already.")
 
 
 def _looked_at() -> str:
     """Return a line that names the account: it reveals a mistyped user name, which stands for another account."""
     environment = Environment(os.environ)
-    return f"{environment.base_url}, keys enkash:v1:{{{environment.grant().identity.account}}}:*"
+    return f"{environment.base_url}, account {environment.grant().identity.account}, {environment.store()!r}"
+
+
+@asynccontextmanager
+async def _provider() -> AsyncIterator[StoreTokenProvider]:
+    environment = Environment(os.environ)
+    grant, store = environment.grant(), environment.store()
+    async with aclosing(store):
+        provider = StoreTokenProvider(
+            grant, store, sealer=environment.sealer(), login_timeout=environment.login_timeout()
+        )
+        async with aclosing(provider):
+            yield provider
 
 
 async def _log_in() -> _Login:
-    environment = Environment(os.environ)
-    async with aclosing(environment.provider(environment.grant())) as provider:
+    async with _provider() as provider:
         expires_in = (await provider.get_token()).expires_in
-        return _Login(base_url=environment.base_url, expires_in=expires_in, state=provider.state())
+        return _Login(base_url=Environment(os.environ).base_url, expires_in=expires_in, state=provider.state())
 
 
-async def _status() -> StoreStatus:
-    environment = Environment(os.environ)
-    async with aclosing(environment.redis_provider(environment.grant())) as provider:
-        return await provider.status()
+async def _look() -> ProviderState:
+    async with _provider() as provider:
+        return await provider.look()
 
 
-async def _reset() -> StoreStatus:
-    environment = Environment(os.environ)
-    async with aclosing(environment.redis_provider(environment.grant())) as provider:
-        before = await provider.status()
+async def _reset() -> ProviderState:
+    async with _provider() as provider:
+        before = await provider.look()
         await provider.reset_guard()
         return before
 
 
-def _told(found: StoreStatus) -> list[str]:
-    lines = [_token_line(found)]
-    if found.logging_in:
-        lines.append("A worker is logging in.")
-    if found.cooling:
-        lines.append(f"The next login may be tried in {found.cooling:.1f} s, after {found.failures} failures in a row.")
-    return [*lines, _guard_line(found)]
+def _token_line(found: ProviderState) -> str:
+    if found.remaining is None:
+        return "No token is stored that this process can read."
+    return f"A token is stored for another {found.remaining:.0f} s (generation {found.generation})."
 
 
-def _token_line(found: StoreStatus) -> str:
-    if found.generation is None:
-        return "No token is stored."
-    kept = f"sealed with key {found.sealed_with}" if found.sealed_with else "in plain text"
-    unread = "" if found.readable else "; this process cannot read it with its keys"
-    return (
-        f"A token is stored for another {found.remaining or 0:.0f} s, {kept} (generation {found.generation}){unread}."
-    )
-
-
-def _guard_line(found: StoreStatus) -> str:
+def _guard_line(found: ProviderState) -> str:
     reset = "put it right, then run: enkash token reset-guard"
-    if found.locked:
+    if found.barred == "locked":
         return f"No login is made: EnKash says that the account is locked; {reset}"
-    if found.barred:
+    if found.barred == "rejected":
         return f"No login is made with these credentials: EnKash refused them; correct them, or {reset}"
-    if not found.proven and found.attempts >= found.budget:
-        return f"No login is made: {found.attempts} attempts may have counted at EnKash; {reset}"
-    worked = "have worked" if found.proven else f"have not worked yet; attempts: {found.attempts} of {found.budget}"
-    return f"Logins are open: these credentials {worked}."
+    if found.barred == "budget":
+        return f"No login is made: {found.charged} attempts may have counted at EnKash; {reset}"
+    if found.cooling:
+        return f"The next login may be made in {found.cooling:.1f} s."
+    worked = "have worked" if found.proven else "have not worked yet"
+    return f"Logins are open: these credentials {worked}; attempts that may have counted: {found.charged} of 2."

@@ -11,6 +11,7 @@ from enkash_async.stores.store import Cell, Change, Store, refuse_eviction
 from enkash_async.stores.url import open_store
 
 if TYPE_CHECKING:
+    from enkash_async.stores.default import FallbackStore, default_store
     from enkash_async.stores.documents import DocumentCodec, record_key
     from enkash_async.stores.postgres import PostgresStore
     from enkash_async.stores.redis import RedisStore
@@ -21,6 +22,7 @@ __all__ = [
     "Change",
     "Codec",
     "DocumentCodec",
+    "FallbackStore",
     "MemoryStore",
     "PostgresStore",
     "RecordKind",
@@ -29,6 +31,7 @@ __all__ = [
     "Store",
     "act",
     "act_on_each",
+    "default_store",
     "open_store",
     "process_store",
     "record_key",
@@ -39,9 +42,11 @@ __all__ = [
 # Loaded on first use (PEP 562): who keeps records in a file needs no redis.
 _HOMES = {
     "DocumentCodec": "documents",
+    "FallbackStore": "default",
     "PostgresStore": "postgres",
     "RedisStore": "redis",
     "SQLiteStore": "sqlite",
+    "default_store": "default",
     "record_key": "documents",
     "user_store_path": "sqlite",
 }

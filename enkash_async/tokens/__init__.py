@@ -1,13 +1,19 @@
 """Tokens: how they are obtained, kept, renewed and shared."""
 
 from enkash_async.tokens._credentials import Credentials, Identity
-from enkash_async.tokens._provider import InMemoryTokenProvider, RedisTokenProvider, StoreTokenProvider
+from enkash_async.tokens._provider import (
+    LOGIN_TIMEOUT,
+    InMemoryTokenProvider,
+    RedisTokenProvider,
+    StoreTokenProvider,
+)
 from enkash_async.tokens._refresh import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
 from enkash_async.tokens._static import StaticTokenProvider
 from enkash_async.tokens._types import ProviderState, SharedTokenProvider, Token, TokenProvider, TokenSource
 
 __all__ = [
+    "LOGIN_TIMEOUT",
     "Credentials",
     "Identity",
     "InMemoryTokenProvider",

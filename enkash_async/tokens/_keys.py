@@ -6,7 +6,7 @@ import hashlib
 
 from yarl import URL
 
-from enkash_async._support.checks import is_loopback
+from enkash_async._support.urls import is_loopback
 
 __all__ = ["account_name", "client_name", "folded", "joined"]
 

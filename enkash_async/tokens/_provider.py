@@ -26,16 +26,16 @@ from enkash_async.tokens._vault import mark_of, vault_for
 from enkash_async.tokens._windows import Windows
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
+    from enkash_async.stores.redis_url import Client
 
-__all__ = ["InMemoryTokenProvider", "RedisTokenProvider", "StoreTokenProvider"]
+__all__ = ["LOGIN_TIMEOUT", "InMemoryTokenProvider", "RedisTokenProvider", "StoreTokenProvider"]
 
 _log = getLogger("enkash_async.tokens")
 
 _POLICIES = ("serve", "login_if_proven", "login")
 _HIGHEST = 2**52  # no record numbers tokens beyond; milliseconds since 1970 come near it in the year 144,000
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
-_LOGIN_TIMEOUT = 15.0  # seconds
+LOGIN_TIMEOUT = 15.0  # seconds, the default
 
 
 class ProviderOptions(TypedDict, total=False):
@@ -88,7 +88,7 @@ class StoreTokenProvider:
         *,
         sealer: TokenSealer | None = None,
         on_store_down: OnStoreDown = "login_if_proven",
-        login_timeout: float = _LOGIN_TIMEOUT,
+        login_timeout: float = LOGIN_TIMEOUT,
         allow_plain: bool = False,
         clock: Callable[[], float] = instant,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -170,7 +170,22 @@ class StoreTokenProvider:
             barred=None if guard is None else guard.reason,
             cooling=0.0 if guard is not None else cooling,
             store_away=self._refresher.is_away,
+            proven=self._refresher.known is not None and self._refresher.known.proven,
+            charged=0 if self._refresher.known is None else self._refresher.known.charged,
         )
+
+    async def look(self) -> ProviderState:
+        """Ask the store how the account stands, and return what the provider knows then; no login is made.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+            StoreError: The record in the store cannot be used by this version.
+        """
+        found = await self._refresher.look()
+        if found is not None:
+            with self._lock:
+                self._adopt(found)
+        return self.state()
 
     async def reset_guard(self) -> None:
         """Grant these credentials one more login attempt; for operators who have put the account right.
@@ -379,7 +394,7 @@ class RedisTokenProvider(StoreTokenProvider):
             is never closed. The other arguments are those of `StoreTokenProvider`.
     """
 
-    def __init__(self, source: TokenSource, redis: Redis | RedisCluster, **options: Unpack[ProviderOptions]) -> None:
+    def __init__(self, source: TokenSource, redis: Client, **options: Unpack[ProviderOptions]) -> None:
         # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 

@@ -25,6 +25,7 @@ from enkash_async.tokens._commands import (
     Outcome,
     Reset,
     Settle,
+    View,
     Wait,
     Who,
 )
@@ -120,6 +121,11 @@ class Refresher:
         return self._shared.is_away
 
     @property
+    def known(self) -> View | None:
+        """What the process knows of the account since it asked last."""
+        return self._shared.known
+
+    @property
     def was_cut_off(self) -> bool:
         """Whether the account shows that a refresh of these credentials ended without an answer."""
         return self._shared.known is not None and self._shared.known.cut_off
@@ -158,6 +164,20 @@ class Refresher:
             self.postponed_until = self._waits() + RETRY_STORE
             return None
         return await self._without_store(flight, problem)
+
+    async def look(self) -> RefreshResult | None:
+        """Ask how the account stands without beginning a login; return the token that is there, if one is."""
+        claim = Claim(_nonce(), self.who, lease_for(self._login_timeout), 0.0, begins=False)
+        told = await self._shared.act(claim, self.who)
+        self.pause = None
+        match told.answer:
+            case Found(stored):
+                return self._opened(stored, told)
+            case Cooling(seconds):
+                self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
+            case Closed(reason):
+                self._hold(_BELIEVED, guard_closed(reason))
+        return None
 
     async def reset(self) -> None:
         """Open the guard for one attempt of these credentials."""

@@ -15,7 +15,6 @@ from enkash_async.tokens._credentials import Identity
 __all__ = ["ProviderState", "SharedTokenProvider", "Token", "TokenProvider", "TokenSource"]
 
 
-
 @attrs.frozen(init=False)
 class Token:
     """A bearer token that does not show itself.
@@ -88,6 +87,8 @@ class ProviderState:
         barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
         cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
         store_away: Whether the shared store could not be reached when it was last needed.
+        proven: Whether these credentials are known to work, as of the last look at the store.
+        charged: Login attempts that EnKash may have counted since the last one that worked; two are the most.
     """
 
     generation: int | None
@@ -98,6 +99,8 @@ class ProviderState:
     barred: str | None
     cooling: float
     store_away: bool
+    proven: bool = False
+    charged: int = 0
 
 
 @runtime_checkable

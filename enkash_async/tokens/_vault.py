@@ -75,7 +75,9 @@ class Vault:
         text = stored.sealed.decode("ascii", "replace")
         if stored.key_id == _PLAIN:
             return Secret(text)
-        opened = self.sealer and self.sealer.unseal(text, account=self._context, generation=stored.fence)
+        if self.sealer is None:
+            return None
+        opened = self.sealer.unseal(text, account=self._context, generation=stored.fence)
         return None if opened is None else Secret(opened)
 
     @property
