@@ -10,6 +10,8 @@ What is watched, in the words of TOKENS §7:
 S  EnKash never sees three refusals in a row from us, save for the named exceptions. They are told by the attempts in
    the row, not by the schedule: made without the store (b), under the ten-minute rule (c), under a grant of
    `reset_guard` (d), held up after the last check (e); or a write was lost since the account was new (a).
+   Two that §7 does not name are counted apart as «wider»: a login without the store after a password that was changed
+   before it went away (b), and a store's clock that was set ahead over a lease while its login was under way (e).
 L  At the end a right password gets a token that EnKash takes, within the bound.
 F  A token never replaces one whose login began later.
 R  `get_token(rejected=T)` never yields T, its secret, or an older token.
