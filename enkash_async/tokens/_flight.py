@@ -24,12 +24,21 @@ class Flight:
         loop: The loop that the refresh runs in.
         above: Only a token of a higher generation ends it.
         refused: The refusal that is known so far, or None; its token is never handed out again.
+        reports: Whether the refusal is reported to the store, which may not know of the token.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, above: int, refused: Reject | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        above: int,
+        refused: Reject | None = None,
+        reports: bool = True,
+    ) -> None:
         self.loop = loop
         self.above = above
         self.refused = refused
+        self.reports = reports
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known

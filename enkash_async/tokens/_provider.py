@@ -26,6 +26,7 @@ from enkash_async.tokens._vault import mark_of, vault_for
 from enkash_async.tokens._windows import Windows
 
 if TYPE_CHECKING:
+    from enkash_async.stores.redis import RedisStore
     from enkash_async.stores.redis_url import Client
 
 __all__ = ["LOGIN_TIMEOUT", "InMemoryTokenProvider", "RedisTokenProvider", "StoreTokenProvider"]
@@ -114,6 +115,7 @@ class StoreTokenProvider:
         self._held: Held | None = None
         self._flight: Flight | None = None
         self._refused: Reject | None = None  # the newest token that a caller saw refused
+        self._reports = True  # whether the store is told of it
         self._failures = 0
         self._complained: type[EnkashError] | None = None  # the kind of failure that the log tells of last
         self._closed = False
@@ -216,7 +218,12 @@ class StoreTokenProvider:
             if self._refused is None or refusal.fence >= self._refused.fence:
                 self._refused = refusal
             held = self._held
-            if held is not None and (held.token.generation <= refusal.fence or mark_of(held.token) == refusal.mark):
+            is_held = held is not None and mark_of(held.token) == refusal.mark
+            if self._refused is refusal:
+                self._reports = not (held is not None and is_held and held.is_unshared)
+            if is_held:
+                self._refresher.withhold(refusal.mark)
+            if held is not None and (held.token.generation <= refusal.fence or is_held):
                 self._held = None
 
     async def _get_slowly(self, floor: int) -> Token:
@@ -284,7 +291,7 @@ class StoreTokenProvider:
         held = self._held
         if held is not None and not held.is_unshared:
             above = max(above, held.token.generation)
-        self._flight = flight = Flight(loop, above=above, refused=self._refused)
+        self._flight = flight = Flight(loop, above=above, refused=self._refused, reports=self._reports)
         return flight, True
 
     def _launch(self, flight: Flight) -> None:
@@ -394,12 +401,13 @@ class RedisTokenProvider(StoreTokenProvider):
             is never closed. The other arguments are those of `StoreTokenProvider`.
     """
 
-    def __init__(self, source: TokenSource, redis: Client, **options: Unpack[ProviderOptions]) -> None:
+    def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
         # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
-        self._redis_store = RedisStore(redis)
-        super().__init__(source, self._redis_store, **options)
+        store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
+        self._redis_store = store
+        super().__init__(source, store, **options)
 
     @classmethod
     def from_url(cls, source: TokenSource, url: str, **options: Unpack[ProviderOptions]) -> Self:
@@ -416,10 +424,7 @@ class RedisTokenProvider(StoreTokenProvider):
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         url = HiddenStr(url) if isinstance(url, str) else url
-        provider = cls.__new__(cls)
-        provider._redis_store = RedisStore.from_url(url)
-        StoreTokenProvider.__init__(provider, source, provider._redis_store, **options)
-        return provider
+        return cls(source, RedisStore.from_url(url), **options)
 
     async def aclose(self) -> None:
         """Stop a refresh under way, and close the connections that were opened here."""

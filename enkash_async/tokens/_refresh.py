@@ -23,6 +23,7 @@ from enkash_async.tokens._commands import (
     Lead,
     Noted,
     Outcome,
+    Reject,
     Reset,
     Settle,
     View,
@@ -35,7 +36,7 @@ from enkash_async.tokens._record import StoredToken
 from enkash_async.tokens._shared import SharedAccount, Told
 from enkash_async.tokens._states import Pause, RefreshResult, cooling, guard_closed, store_away
 from enkash_async.tokens._types import Token, TokenSource
-from enkash_async.tokens._vault import Vault
+from enkash_async.tokens._vault import Vault, mark_of
 from enkash_async.tokens._windows import hold_back, usable_lifetime
 
 __all__ = ["RETRY_STORE", "OnStoreDown", "Refresher"]
@@ -51,6 +52,7 @@ _BELIEVED = 1.0  # seconds for which a closed guard or a cooldown is believed wi
 _CLAIMS = 8  # begins that may come to nothing in one refresh, so that a store that takes no token cannot cost logins
 #: Seconds between attempts to reach a store that is away while the token in hand serves.
 RETRY_STORE = 1.0
+_UNSENT_PAUSE = 0.5  # seconds, about, after a login that could not be sent
 _REPEATED_PAUSE = 30.0  # seconds without a login after one that brought the secret that EnKash has refused
 
 
@@ -152,7 +154,7 @@ class Refresher:
         """
         try:
             await self._shared.deliver_owed(self.who)
-            if flight.refused is not None:
+            if flight.refused is not None and flight.reports:
                 await self._shared.act(flight.refused, self.who)
             result = await self._pursue(self._shared, flight)
         except StoreUnavailableError as away:
@@ -215,8 +217,10 @@ class Refresher:
                     raise self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
                 case Closed(reason):
                     raise self._hold(_BELIEVED, guard_closed(reason))
-                case _:  # too late: another attempt, under another id
+                case _:  # too late: it is not sent, and another attempt follows under another id
                     claims += 1
+                    late = _Attempt(claim.id, 0, asked_at)
+                    await self._report(account, late, LoginResult(Outcome.NOT_COUNTED))
                     await self._sleep(look * self._random())
 
     def _claim(self, flight: Flight) -> Claim:
@@ -249,7 +253,7 @@ class Refresher:
         told = await self._report(account, attempt, login)
         if login.token is None:
             raise self._failed(login)
-        return self._won(flight, login.token, told)
+        return await self._won(flight, login.token, told)
 
     async def _report(self, account: SharedAccount, attempt: _Attempt, login: LoginResult) -> Told | None:
         settled = self._settled(attempt, login)
@@ -257,13 +261,16 @@ class Refresher:
             self._shared.owe(settled)
         return await account.report(settled, self.who)
 
-    def _won(self, flight: Flight, token: Token, told: Told | None) -> RefreshResult | None:
+    async def _won(self, flight: Flight, token: Token, told: Told | None) -> RefreshResult | None:
         self.logins += 1
         self._seen = max(self._seen, token.generation)
         if told is None:
             return RefreshResult(token, is_unshared=True)
-        if isinstance(told.answer, Noted) and told.answer.stored:
+        is_stored = isinstance(told.answer, Noted) and told.answer.stored
+        if is_stored and not flight.refuses(token):
             return RefreshResult(token)
+        if is_stored:  # the store was emptied, and does not know that EnKash has refused this secret
+            await self._shared.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
         if self._vault.stores:
             return None  # a newer token is there, or this secret was refused: the account tells which
         if flight.refuses(token):
@@ -304,9 +311,17 @@ class Refresher:
 
     def _failed(self, login: LoginResult) -> TokenError:
         failure = login.failure or TokenError("the login brought no token")
-        if isinstance(failure, TokenEndpointError) and failure.retry_after is not None:
-            self._hold(min(failure.retry_after, _BELIEVED), cooling(failure.retry_after), due=failure.retry_after)
+        if isinstance(failure, TokenEndpointError):
+            pause = failure.retry_after
+            if login.outcome is Outcome.NOT_COUNTED and pause is None:  # the account makes no pause after these
+                pause = _UNSENT_PAUSE * (0.5 + self._random())
+            if pause is not None:
+                self._hold(min(pause, _BELIEVED), cooling(pause), due=pause)
         return failure
+
+    def withhold(self, mark: str) -> None:
+        """Share no token of this mark, which EnKash has refused."""
+        self._shared.withhold(mark)
 
     # --- without the store --------------------------------------------------------------------------------------------
 
@@ -327,7 +342,8 @@ class Refresher:
         self._shared.owe(self._settled(attempt, login))
         if login.token is None:
             raise self._failed(login)
-        return attrs.evolve(self._won(flight, login.token, None) or RefreshResult(login.token), is_unshared=True)
+        won = await self._won(flight, login.token, None)
+        return attrs.evolve(won or RefreshResult(login.token), is_unshared=True)
 
 
 def _nonce() -> str:

@@ -10,7 +10,7 @@ from logging import getLogger
 import attrs
 
 from enkash_async._support.breaker import CircuitBreaker
-from enkash_async._support.clock import loop_now
+from enkash_async._support.clock import instant, loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores import RecordKind, Store, act
 from enkash_async.tokens._account import decide, view
@@ -60,7 +60,7 @@ class SharedAccount:
         self._sleep = sleep
         self._random = random
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=loop_now, random=random)
-        self._owed: deque[Command] = deque(maxlen=_MOST_OWED)
+        self._owed: deque[tuple[Command, float]] = deque(maxlen=_MOST_OWED)
         self.known: View | None = None
         self.is_away = False
 
@@ -71,7 +71,13 @@ class SharedAccount:
 
     def owe(self, command: Command) -> None:
         """Keep a report for the time when the store answers again."""
-        self._owed.append(command)
+        self._owed.append((command, instant()))
+
+    def withhold(self, mark: str) -> None:
+        """Deliver no token of this mark: EnKash refused it before the store heard of it."""
+        for place, (command, noted_at) in enumerate(self._owed):
+            if isinstance(command, Settle) and command.token is not None and command.token.mark == mark:
+                self._owed[place] = attrs.evolve(command, token=None), noted_at
 
     async def claim(self, claim: Claim) -> Told:
         """Ask for a token, or for the right to log in.
@@ -112,7 +118,8 @@ class SharedAccount:
             StoreUnavailableError: The store is away.
         """
         while self._owed:
-            await self._act(self._owed[0], who)
+            command, noted_at = self._owed[0]
+            await self._act(_aged(command, instant() - noted_at), who)
             self._owed.popleft()
 
     async def _act(self, command: Command, who: Who) -> Told:
@@ -141,6 +148,13 @@ class SharedAccount:
         if not self.is_away:
             self.is_away = True
             _log.warning("the store of tokens is away: %s", problem)
+
+
+def _aged(command: Command, seconds: float) -> Command:
+    """Return a report as it is made now: its token has grown older while the store was away."""
+    if not isinstance(command, Settle) or command.token is None:
+        return command
+    return attrs.evolve(command, token=attrs.evolve(command.token, age=command.token.age + seconds))
 
 
 def _carried_out(
