@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from enkash_async.stores import Change, SQLiteStore, Store
 from enkash_async.testing.racing import NUMBER, count_up
@@ -17,15 +19,19 @@ __all__ = [
     "NUMBER",
     "SECRET",
     "Skip",
+    "alone",
     "cluster_url",
     "comes_back",
     "count_up",
+    "in_child",
     "own_store",
     "put",
     "sentinel_url",
     "timed",
     "value_of",
 ]
+
+_T = TypeVar("_T")
 
 #: A password that must not be shown; here and not in a test, since a rendered traceback shows the locals of the test.
 SECRET = "made-up-secret"
@@ -39,6 +45,25 @@ def cluster_url(cluster: Cluster) -> str:
 def sentinel_url(watched: SentinelSet) -> str:
     """Return the URL of a set that sentinels watch."""
     return f"redis+sentinel://{','.join(f'{host}:{port}' for host, port in watched.sentinels)}/{watched.service}"
+
+
+def alone(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine in an event loop of its own, without touching the one that pytest has set."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+def in_child(life: Callable[[], bool]) -> bool:
+    """Fork, and return whether the child answers True; it runs nothing else. An async test calls it in a thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # there are other threads, which is what is tested
+        child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if life() else 1)
+        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def own_store(folder: str) -> Store:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-
 import pytest
-from stores.stores import Skip, put, value_of
+from stores.stores import Skip, alone, in_child, put, value_of
 
 from enkash_async.stores import MemoryStore, process_store
 
@@ -49,21 +46,11 @@ def test_the_declaration_is_carried(pending: bool) -> None:
 def test_a_child_begins_with_a_copy_and_shares_nothing() -> None:
     """Also when another thread held the lock when it was born."""
     store = MemoryStore()
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(put(store, "key", b"parent's"))
-        with store._lock:
-            child = os.fork()
-            if child == 0:
-                os._exit(_childs_life(store))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert runner.run(value_of(store, "key")) == b"parent's"
+    alone(put(store, "key", b"parent's"))
+    with store._lock:
+        assert in_child(lambda: alone(_childs_life(store)))
+    assert alone(value_of(store, "key")) == b"parent's"
 
 
-def _childs_life(store: MemoryStore) -> int:
-    async def live() -> bool:
-        return await value_of(store, "key") == b"parent's" and await put(store, "key", b"child's", b"parent's")
-
-    try:
-        return 0 if asyncio.Runner(loop_factory=asyncio.new_event_loop).run(live()) else 1
-    except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
-        return 2
+async def _childs_life(store: MemoryStore) -> bool:
+    return await value_of(store, "key") == b"parent's" and await put(store, "key", b"child's", b"parent's")

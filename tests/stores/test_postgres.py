@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from stores.stores import SECRET, Skip, comes_back, count_up, put, timed, value_of
+from stores.stores import SECRET, Skip, alone, comes_back, count_up, in_child, put, timed, value_of
 from tokens.doubles import until
 
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
@@ -24,11 +23,6 @@ from support import shown
 KEY = "enkash:test:v2:key"
 TIMEOUT = 0.5
 BOUND = 3 * TIMEOUT + 4  # a connection may take two seconds
-
-
-def alone(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(coroutine)
 
 
 @pytest.fixture
@@ -119,16 +113,9 @@ async def test_few_connections_serve_many_tasks(store: PostgresStore, postgres: 
 async def test_a_child_does_not_use_the_parents_connections(store: PostgresStore) -> None:
     """Nor does its end close them."""
     assert await count_up(store, KEY) == [1]
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.events._set_running_loop(None)
-            os._exit(0 if alone(count_up(store, KEY, 10)) else 1)
-        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
-            os._exit(2)
-    mine = await count_up(store, KEY, 10)
-    _, status = await asyncio.to_thread(os.waitpid, child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    child = asyncio.to_thread(in_child, lambda: len(alone(count_up(store, KEY, 10))) == 10)
+    mine, is_well = await asyncio.gather(count_up(store, KEY, 10), child)
+    assert is_well
     assert len(set(mine)) == 10
     assert await value_of(store, KEY) == b"21"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.resources
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
-from stores.stores import SECRET, cluster_url, count_up, put, sentinel_url, timed, value_of
+from stores.stores import SECRET, alone, cluster_url, count_up, in_child, put, sentinel_url, timed, value_of
 from tokens.doubles import until
 
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
@@ -27,11 +26,6 @@ KEY = "enkash:test:v2:key"
 #: What a Redis user needs; `info` only to be told of eviction and lost records, `waitaof` only for durability.
 COMMANDS = ("eval", "evalsha", "mget", "get", "set", "del", "time", "info")
 CLUSTER_COMMANDS = (*COMMANDS, "cluster|slots", "command", "asking")
-
-
-def alone(coroutine: Any) -> Any:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(coroutine)
 
 
 async def lived(store: Store, key: str = KEY) -> bool:
@@ -188,16 +182,9 @@ async def test_a_child_does_not_use_the_parents_connections(redis_server: Server
     """Each gets its own replies."""
     store = RedisStore.from_url(redis_server.url)
     assert await count_up(store, KEY) == [1]
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.events._set_running_loop(None)
-            os._exit(0 if alone(count_up(store, KEY, 20)) else 1)
-        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
-            os._exit(2)
-    mine = await count_up(store, KEY, 20)
-    _, status = await asyncio.to_thread(os.waitpid, child, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
+    child = asyncio.to_thread(in_child, lambda: len(alone(count_up(store, KEY, 20))) == 20)
+    mine, is_well = await asyncio.gather(count_up(store, KEY, 20), child)
+    assert is_well
     assert len(set(mine)) == 20
     assert await value_of(store, KEY) == b"41"
     await store.aclose()

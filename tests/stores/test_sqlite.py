@@ -15,13 +15,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import attrs
 import pytest
-from stores.stores import count_up, put, timed, value_of
+from stores.stores import alone, count_up, in_child, put, timed, value_of
 
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
 from enkash_async.stores import SQLiteStore, open_store, user_store_path
@@ -201,35 +201,23 @@ def test_this_machine_has_a_boot_and_a_clock() -> None:
 # Forks.
 
 
-def in_child(life: Callable[[], bool]) -> bool:
-    """Whether a child process answers True; it runs nothing else."""
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(0 if life() else 1)
-        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
-            os._exit(2)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def alone(store: SQLiteStore, times: int) -> list[int]:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        return runner.run(count_up(store, KEY, times))
+def counted(store: SQLiteStore, times: int) -> list[int]:
+    return alone(count_up(store, KEY, times))
 
 
 def test_parent_and_child_share_the_file(path: Path) -> None:
     """With the store that the parent had open."""
     store = SQLiteStore(path)
-    assert alone(store, 2) == [1, 2]
-    assert in_child(lambda: alone(store, 2) == [3, 4])
-    assert alone(store, 1) == [5]
+    assert counted(store, 2) == [1, 2]
+    assert in_child(lambda: counted(store, 2) == [3, 4])
+    assert counted(store, 1) == [5]
     store._file.close()
 
 
 def test_a_child_holds_locks_of_its_own(path: Path) -> None:
     """What it inherits of SQLite would let it write without any: none is open when it is born."""
     store = SQLiteStore(path)
-    alone(store, 1)
+    counted(store, 1)
     assert in_child(lambda: store._file._connection is None and store._file.lock.acquire(timeout=1))
     store._file.close()
 
@@ -237,23 +225,23 @@ def test_a_child_holds_locks_of_its_own(path: Path) -> None:
 def test_forks_amid_writes_lose_nothing(path: Path) -> None:
     """Threads of the parent write while children are born, and the children write too."""
     store = SQLiteStore(path)
-    alone(store, 1)
+    counted(store, 1)
     stop = threading.Event()
     made: list[int] = []
 
     def write() -> None:
         while not stop.is_set():
-            made.extend(alone(store, 3))
+            made.extend(counted(store, 3))
 
     writers = [threading.Thread(target=write) for _ in range(2)]
     for writer in writers:
         writer.start()
-    born = [in_child(lambda: len(alone(store, 5)) == 5) for _ in range(8)]
+    born = [in_child(lambda: len(counted(store, 5)) == 5) for _ in range(8)]
     stop.set()
     for writer in writers:
         writer.join()
     assert born == [True] * 8
-    assert alone(store, 1) == [1 + len(made) + 8 * 5 + 1]
+    assert counted(store, 1) == [1 + len(made) + 8 * 5 + 1]
     assert len(set(made)) == len(made)
     store._file.close()
 
