@@ -26,8 +26,8 @@ class OtherMachineError(Exception):
 class StoreClock:
     """Reads and keeps the one row of the table `clock`.
 
-    In one boot, now = clock + offset. In a new boot, the offset is chosen so that now is the wall clock's time, or the
-    last now that was written if that is later.
+    In one boot, now = clock + offset. In a new boot, or where that would be earlier than the last now that was written,
+    the offset is chosen anew: now is the wall clock's time, or the last now if that is later.
 
     Attributes:
         clock: Seconds since the machine was started, those of its sleep included.
@@ -60,7 +60,8 @@ class StoreClock:
             raise OtherMachineError
         if not writes:
             return None
-        now = max(self.wall(), last) if mine != boot else last  # the clock itself was set back: a machine restored
+        # A new boot; or the clock itself was set back, as in a machine that is restored from a snapshot.
+        now = max(self.wall(), last)
         kept = " ".join([*boots, boot][-_BOOTS_KEPT:]) if mine != boot else earlier
         connection.execute(
             "UPDATE clock SET boot = ?, offset = ?, last = ?, earlier = ?", (mine, now - here, now, kept)

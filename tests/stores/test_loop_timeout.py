@@ -26,7 +26,10 @@ async def waits(timeout: Callable[[float], AbstractAsyncContextManager[object]])
     timer.start()
     try:
         async with timeout(0.2):
-            return await reply
+            await reply
+            for _ in range(5):  # as streams and parsers hand it on
+                await asyncio.sleep(0)
+            return reply.result()
     finally:
         loop.remove_reader(ours)
         timer.join()

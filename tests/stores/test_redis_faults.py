@@ -107,9 +107,9 @@ async def test_a_swap_whose_answer_is_lost_is_not_sent_again(bench: Bench) -> No
     swap = asyncio.ensure_future(timed(put(bench.store, KEY, b"new", b"value")))
     await bench.between.held()
     bench.between.cut()
+    bench.between.release()
     outcome, _ = await swap
     assert isinstance(outcome, StoreUnavailableError)
-    bench.between.release()
     assert await comes_back(bench.store, KEY) == b"new"
     assert bench.server.commandstats()["set"] == 1
 

@@ -177,6 +177,16 @@ async def test_a_machine_that_was_set_back_does_not_set_now_back(path: Path) -> 
     assert await machine.now(path) == before + 7
 
 
+async def test_a_system_without_names_of_boots_has_a_clock_too(path: Path) -> None:
+    """That a boot is new is seen by its clock, which begins anew."""
+    machine = Machine("", up=5000.0)
+    before = await machine.now(path)
+    machine.up, machine.wall = 3.0, machine.wall + 600
+    assert await machine.now(path) == before + 600
+    machine.up += 7
+    assert await machine.now(path) == before + 607
+
+
 async def test_two_machines_are_refused(path: Path) -> None:
     """The first one learns it when it comes back, after the second has used the file."""
     first, second = Machine("first"), Machine("second")
