@@ -4,7 +4,7 @@ from ._calls.requests import BillRequest as BillRequest
 from ._flow.notifier import BillNotifier as BillNotifier
 from ._flow.pager import AsyncPager as AsyncPager
 from ._http.login import PasswordGrant as PasswordGrant
-from ._version import __version__ as __version__
+from ._support.version import __version__ as __version__
 from .bulk import (
     BulkError as BulkError,
     BulkGroup as BulkGroup,

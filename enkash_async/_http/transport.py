@@ -21,7 +21,7 @@ from enkash_async._flow.gate import Gate
 from enkash_async._support import checks
 from enkash_async._support.clock import glance
 from enkash_async._support.secret import Secret
-from enkash_async._version import __version__
+from enkash_async._support.version import __version__
 from enkash_async._wire.operation import Request, Response
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, Timeouts
 from enkash_async.errors import (

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import click
 
-from enkash_async._version import __version__
+from enkash_async._support.version import __version__
 from enkash_async.cli._bill import bill
 from enkash_async.cli._billers import billers
 from enkash_async.cli._demo import demo

@@ -10,13 +10,13 @@ from typing import Any
 
 import attrs
 import pytest
+from enkash_async.tokens._limits import LEASE
 from fleet.controls import beatless, fenceless, leaseless, undying
 from fleet.processes import Fleet, Scene, scene
 from fleet.workers import Maker, Report, shared
 
 from enkash_async import Timeouts
 from enkash_async.sandbox import FaultKind
-from enkash_async.tokens._limits import LEASE
 
 from servers import Server
 

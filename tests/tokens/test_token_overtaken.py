@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from enkash_async.tokens._renewal import OFFER_PAUSE
 from tokens.doubles import AwayStore, Clock, Login, settle
 from tokens.outages import AHEAD, HOLD, HOUR, Outage
 
 from enkash_async.errors import TokenError
 from enkash_async.tokens import Claim, Identity, Lead, Token
-from enkash_async.tokens._renewal import OFFER_PAUSE
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
+from enkash_async.tokens._redis import _name
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -32,7 +33,6 @@ from enkash_async.tokens import (
     TokenSealer,
     Wait,
 )
-from enkash_async.tokens._redis import _name
 
 from servers import Server
 
