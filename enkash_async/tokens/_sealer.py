@@ -85,7 +85,8 @@ class TokenSealer:
             generation: Its number.
         """
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._writing].encrypt(nonce, access_token.encode(), _context(account, generation))
+        context = _context(account, self._writing, generation)
+        sealed = self._ciphers[self._writing].encrypt(nonce, access_token.encode(), context)
         return f"{_FORM}:{self._writing}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def unseal(self, value: str, *, account: str, generation: int) -> str | None:
@@ -98,7 +99,7 @@ class TokenSealer:
             raw = base64.urlsafe_b64decode(found[2])
             if base64.urlsafe_b64encode(raw).decode() != found[2]:
                 return None  # Python decodes more than one spelling
-            opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, generation))
+            opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, found[1], generation))
         except (self._unfit, ValueError):  # ValueError: not base64, or too short to hold a nonce
             return None
         return opened.decode()
@@ -159,6 +160,6 @@ def _key_id(key: bytes) -> str:
     return hashlib.blake2b(key, digest_size=4, person=b"enkash-key-id").hexdigest()
 
 
-def _context(account: str, generation: int) -> bytes:
+def _context(account: str, key_id: str, generation: int) -> bytes:
     """Return what is authenticated along with a token: it must not pass for another account's, nor for a newer one."""
-    return f"enkash-async {_FORM} {len(account)} {account} {generation}".encode("utf-8", "surrogatepass")
+    return f"enkash-async {_FORM} {key_id} {len(account)} {account} {generation}".encode("utf-8", "surrogatepass")

@@ -12,7 +12,7 @@ import attrs
 from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import instant, loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores import RecordKind, Store, act
+from enkash_async.stores import RecordKind, Store, act, refuse_eviction
 from enkash_async.tokens._account import decide, view
 from enkash_async.tokens._commands import Answer, Claim, Command, Outcome, Reject, Settle, View, Who
 from enkash_async.tokens._record import CODEC, Account
@@ -61,6 +61,7 @@ class SharedAccount:
         self._random = random
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=loop_now, random=random)
         self._owed: deque[tuple[Command, float]] = deque(maxlen=_MOST_OWED)
+        self._is_checked = False  # whether the store keeps what it is given
         self.known: View | None = None
         self.is_away = False
 
@@ -87,14 +88,29 @@ class SharedAccount:
                 counted when the store answers again, since its login is not sent.
             StoreError: The record cannot be used.
         """
+        unsent = Settle(claim.id, claim.who, 0, Outcome.NOT_COUNTED, 0.0)
         try:
             return await self._act(claim, claim.who)
-        except (StoreUnavailableError, asyncio.CancelledError):
-            self.owe(Settle(claim.id, claim.who, 0, Outcome.NOT_COUNTED, 0.0))
+        except StoreUnavailableError:
+            self.owe(unsent)
+            raise
+        except asyncio.CancelledError:
+            await self.report(unsent, claim.who)
             raise
 
     async def report(self, command: Settle | Reject, who: Who) -> Told | None:
-        """Deliver a report; None where the store is away, and the report is kept for its return."""
+        """Deliver a report; None where the store is away, and the report is kept for its return.
+
+        A task that is cancelled meanwhile delivers it once more before it ends: the loop may have cancelled the swap,
+        and a repeated report changes nothing.
+        """
+        try:
+            return await self._delivered(command, who)
+        except asyncio.CancelledError:
+            await self._delivered(command, who)
+            raise
+
+    async def _delivered(self, command: Settle | Reject, who: Who) -> Told | None:
         try:
             return await self._act(command, who)
         except StoreError as problem:
@@ -125,6 +141,9 @@ class SharedAccount:
     async def _act(self, command: Command, who: Who) -> Told:
         self._breaker.enter()
         try:
+            if not self._is_checked:
+                await refuse_eviction(self._store, expiring_only=True)  # an account is kept for ever
+                self._is_checked = True
             told, self.known = await act(
                 self._store,
                 self._key,
