@@ -249,7 +249,7 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
         advice = _UNLOCK if locked else _CHECK_CLIENT if error == "invalid_client" else _CHECK_ALL
         return CredentialsRejectedError(
             f"EnKash refused the login ({said}): {advice}. They are not tried again here; a process that shares no "
-            "token store would, and several wrong logins may lock the account",
+            "store with this one would, and several wrong logins may lock the account",
             status=response.status,
             error=error,
             locked=locked,

@@ -19,7 +19,7 @@ __all__ = [
     "store_away",
 ]
 
-_RESET = "call reset_guard() of the token provider (for tokens shared through Redis: enkash token reset-guard)"
+_RESET = "run: enkash token reset-guard, or call reset_guard() of the token provider"
 _REASONS = {
     "rejected": "no login was attempted, since EnKash refused these credentials or gave no token for them: correct "
     f"them, or, once the account is put right, {_RESET}",
