@@ -12,7 +12,7 @@ import attrs
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores.store import Cell, Change, Store
 
-__all__ = ["Codec", "RecordKind", "act", "act_on_each"]
+__all__ = ["Codec", "RecordKind", "act", "act_on_each", "to_its_end"]
 
 _R = TypeVar("_R")
 _C = TypeVar("_C")
@@ -156,7 +156,7 @@ def _decision(
 async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], StoreUnavailableError | None]:
     """Return which changes were made, or the error after which that is not known."""
     try:
-        made = await _to_its_end(store.swap(changes))
+        made = await to_its_end(store.swap(changes))
     except StoreUnavailableError as error:
         return {}, error.copy()
     return {change.key: done for change, done in zip(changes, made, strict=True)}, None
@@ -167,9 +167,9 @@ def _pauses(tries: int) -> list[float]:
     return [0.0, *(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number) for number in range(tries - 1))]
 
 
-async def _to_its_end(swap: Coroutine[Any, Any, _T]) -> _T:
-    """Wait for a swap, also in a task that is cancelled: then raise when the swap has ended."""
-    task = asyncio.ensure_future(swap)
+async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
+    """Wait for what cannot be recalled, also in a task that is cancelled: then raise when the work has ended."""
+    task = asyncio.ensure_future(work)
     is_cancelled = False
     while not task.done():
         try:

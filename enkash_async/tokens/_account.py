@@ -56,7 +56,8 @@ def view(account: Account, who: Who, now: float) -> View:
     """Return what a caller keeps of an account for the time that the store is away."""
     known = account.fingerprint(who.fingerprint)
     alone = known.proven and not account.attempts and not account.locked and not _is_barred(known, who.worker, now)
-    return View(account.highest_fence, known.proven, len(account.attempts), alone, _was_cut_off(account, who))
+    cut_off, is_closed = _was_cut_off(account, who), isinstance(_obstacle(account, who, now), Closed)
+    return View(account.highest_fence, known.proven, len(account.attempts), alone, cut_off, is_closed)
 
 
 def decide(account: Account, command: Command, now: float) -> tuple[Account, Answer]:

@@ -214,6 +214,7 @@ class View:
         charged: Attempts that are charged.
         alone: Whether the process may log in without the store: proven, nothing charged, no lease held.
         cut_off: Whether a login of these credentials ended without an answer, so that the next refresh is waited for.
+        closed: Whether the guard is closed for the caller.
     """
 
     seen: int
@@ -221,6 +222,7 @@ class View:
     charged: int
     alone: bool
     cut_off: bool = False
+    closed: bool = False
 
 
 Command: TypeAlias = Claim | Settle | Reject | Reset

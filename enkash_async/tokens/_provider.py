@@ -36,6 +36,7 @@ _log = getLogger("enkash_async.tokens")
 _POLICIES = ("serve", "login_if_proven", "login")
 _HIGHEST = 2**52  # no record numbers tokens beyond; milliseconds since 1970 come near it in the year 144,000
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
+_ROUNDS = 16  # refreshes that one caller waits for; more than two are cut off or overtaken only by mischance
 LOGIN_TIMEOUT = 15.0  # seconds, the default
 
 
@@ -140,7 +141,7 @@ class StoreTokenProvider:
             return held.token
         if rejected is not None:
             self._note_refusal(rejected)
-        return await self._get_slowly(-1 if rejected is None else rejected.generation)
+        return await self._get_slowly(rejected)
 
     async def aclose(self) -> None:
         """Stop a refresh under way and hand out no more tokens; a second call does nothing."""
@@ -186,7 +187,8 @@ class StoreTokenProvider:
         found = await self._refresher.look()
         if found is not None:
             with self._lock:
-                self._adopt(found)
+                if not self._closed:
+                    self._adopt(found)
         return self.state()
 
     async def reset_guard(self) -> None:
@@ -213,12 +215,17 @@ class StoreTokenProvider:
         """Drop a refused token, and every token that is older."""
         if not -1 < rejected.generation < _HIGHEST:
             raise ConfigurationError("rejected must be a token that this provider has handed out")
-        refusal = Reject(self._refresher.who.client, rejected.generation, mark_of(rejected))
+        mark = mark_of(rejected)
         with self._lock:
+            held = self._held
+            is_held = held is not None and mark_of(held.token) == mark
+            # The secret in hand is refused, also where it came under another number than the one that is named.
+            fence = (
+                max(rejected.generation, held.token.generation) if held is not None and is_held else rejected.generation
+            )
+            refusal = Reject(self._refresher.who.client, fence, mark)
             if self._refused is None or refusal.fence >= self._refused.fence:
                 self._refused = refusal
-            held = self._held
-            is_held = held is not None and mark_of(held.token) == refusal.mark
             if self._refused is refusal:
                 self._reports = not (held is not None and is_held and held.is_unshared)
             if is_held:
@@ -226,12 +233,13 @@ class StoreTokenProvider:
             if held is not None and (held.token.generation <= refusal.fence or is_held):
                 self._held = None
 
-    async def _get_slowly(self, floor: int) -> Token:
-        """Return a token of a generation above the floor, refreshing as the windows say."""
+    async def _get_slowly(self, rejected: Token | None) -> Token:
+        """Return a token above the rejected one, refreshing as the windows say."""
         loop = asyncio.get_running_loop()
-        while True:
+        floor, mark = (-1, "") if rejected is None else (rejected.generation, mark_of(rejected))
+        for _ in range(_ROUNDS):
             with self._lock:
-                held, now = self._usable(floor), self._clock()
+                held, now = self._usable(floor, mark), self._clock()
                 if held is not None and (now < held.ahead_at or self._is_postponed()):
                     return held.token
                 flight, is_new = self._join_or_start(loop, floor)
@@ -242,20 +250,22 @@ class StoreTokenProvider:
             if waiter is None:
                 assert held is not None  # noqa: S101 (nobody else is served meanwhile)
                 return held.token
-            patience = None if held is None else min(_PATIENCE, held.hold_at - now)
-            await flight.wait(waiter, patience)
-            if held is not None and (best := self._usable(floor)) is not None:
+            await flight.wait(waiter, None if held is None else self._patience(held, now))
+            if held is not None and (best := self._usable(floor, mark)) is not None:
                 return best.token
             if held is None and isinstance(flight.outcome, EnkashError):
                 raise flight.outcome.copy() from flight.outcome.__cause__
             if isinstance(flight.outcome, Token) and self._answers(flight.outcome, floor):
-                return flight.outcome
+                if mark_of(flight.outcome) != mark:
+                    return flight.outcome
+                self._note_refusal(flight.outcome)  # EnKash gave out the rejected secret once more
+        raise TokenError("every refresh of the token was cut off, or brought one that EnKash had refused")
 
-    def _usable(self, floor: int) -> Held | None:
+    def _usable(self, floor: int, mark: str = "") -> Held | None:
         held = self._held
         if held is None or self._clock() >= held.hold_at or not self._answers(held.token, floor):
             return None
-        return held
+        return None if mark and mark_of(held.token) == mark else held
 
     def _answers(self, token: Token, floor: int) -> bool:
         """Whether a token is above the floor, and is not the refused one under another number."""
@@ -276,6 +286,12 @@ class StoreTokenProvider:
         if self._refresher.is_away:
             return True  # nobody waits for a store that is away while the token in hand lives
         return now < held.wait_at and not self._refresher.was_cut_off
+
+    def _patience(self, held: Held, now: float) -> float:
+        """Return the seconds that a caller waits for a new token although the one in hand lives."""
+        lives = held.hold_at - now
+        # What was cut off before, by an event loop that ended, would be cut off again if this caller left.
+        return lives if self._refresher.was_cut_off else min(_PATIENCE, lives)
 
     def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
         """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""

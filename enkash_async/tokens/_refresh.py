@@ -21,7 +21,6 @@ from enkash_async.tokens._commands import (
     Cooling,
     Found,
     Lead,
-    Noted,
     Outcome,
     Reject,
     Reset,
@@ -53,7 +52,8 @@ _CLAIMS = 8  # begins that may come to nothing in one refresh, so that a store t
 #: Seconds between attempts to reach a store that is away while the token in hand serves.
 RETRY_STORE = 1.0
 _UNSENT_PAUSE = 0.5  # seconds, about, after a login that could not be sent
-_REPEATED_PAUSE = 30.0  # seconds without a login after one that brought the secret that EnKash has refused
+_LONGEST_UNSENT_PAUSE = 300.0  # seconds for which the token source may ask
+_REPEATED_PAUSE = 30.0  # seconds without a login after one that brought a token which is of no use
 
 
 @attrs.frozen
@@ -106,9 +106,9 @@ class Refresher:
         self._random = random
         identity = source.identity
         key = record_key("token", identity.account)
-        self._shared = SharedAccount(store, key, sleep=sleep, random=random)
+        self._shared = SharedAccount(store, key, clock=clock, sleep=sleep, random=random)
         # The guard of this process alone, for `on_store_down="login"`: the same machine over a memory of its own.
-        self._local = SharedAccount(MemoryStore(), key, sleep=sleep, random=random)
+        self._local = SharedAccount(MemoryStore(), key, clock=clock, sleep=sleep, random=random)
         self.who = Who(identity.client, identity.fingerprint, uuid.uuid4().hex, vault.keys)
         self.pause: Pause | None = None
         self.postponed_until = -math.inf
@@ -152,20 +152,30 @@ class Refresher:
             TokenError: There is none.
             StoreError: The record of the account cannot be used.
         """
+        away: StoreUnavailableError | None = None
+        result: RefreshResult | TokenError | None = None
         try:
-            await self._shared.deliver_owed(self.who)
-            if flight.refused is not None and flight.reports:
-                await self._shared.act(flight.refused, self.who)
-            result = await self._pursue(self._shared, flight)
-        except StoreUnavailableError as away:
-            problem = away
-        else:
-            self._logged_in_alone = False
-            return result
-        if still_serves():
+            result = await self._through_store(flight)
+        except StoreUnavailableError as problem:
+            away = problem
+        if away is not None and still_serves():
             self.postponed_until = self._waits() + RETRY_STORE
             return None
-        return await self._without_store(flight, problem)
+        if away is not None:
+            result = await self._without_store(flight, away)
+        if isinstance(result, TokenError):
+            raise result
+        return result
+
+    async def _through_store(self, flight: Flight) -> RefreshResult | TokenError:
+        """Return the token, or why there is none; only the failures of the store are raised."""
+        self._seen = max(self._seen, flight.above)  # so that a login's number is above, whatever the store has seen
+        await self._shared.deliver_owed(self.who)
+        if flight.refused is not None and flight.reports:
+            await self._shared.act(flight.refused, self.who)
+        result = await self._pursue(self._shared, flight)
+        self._logged_in_alone = False
+        return result
 
     async def look(self) -> RefreshResult | None:
         """Ask how the account stands without beginning a login; return the token that is there, if one is."""
@@ -191,9 +201,9 @@ class Refresher:
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    async def _pursue(self, account: SharedAccount, flight: Flight) -> RefreshResult:
+    async def _pursue(self, account: SharedAccount, flight: Flight) -> RefreshResult | TokenError:
         look, claims = _FIRST_LOOK, 0
-        while True:
+        while claims < _CLAIMS:
             asked_at = self._clock()  # before the read: a login is sent within seconds of it, or not at all
             claim = self._claim(flight)
             told = await account.claim(claim)
@@ -208,20 +218,19 @@ class Refresher:
                     led = await self._lead(account, flight, _Attempt(claim.id, fence, asked_at))
                     if led is not None:
                         return led
-                    if claims >= _CLAIMS:
-                        raise self._hold(_BELIEVED, TokenError("the store of tokens takes no token"))
                 case Wait(seconds):
                     await self._sleep(min(seconds, look * (0.75 + self._random() / 2)))
                     look = min(look * 1.5, _LONGEST_LOOK)
                 case Cooling(seconds):
-                    raise self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
+                    return self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
                 case Closed(reason):
-                    raise self._hold(_BELIEVED, guard_closed(reason))
+                    return self._hold(_BELIEVED, guard_closed(reason))
                 case _:  # too late: it is not sent, and another attempt follows under another id
                     claims += 1
                     late = _Attempt(claim.id, 0, asked_at)
                     await self._report(account, late, LoginResult(Outcome.NOT_COUNTED))
-                    await self._sleep(look * self._random())
+                    await self._sleep(look * (0.5 + self._random()))
+        return self._hold(_REPEATED_PAUSE, TokenError("the store of tokens takes no token"))
 
     def _claim(self, flight: Flight) -> Claim:
         mark = "" if flight.refused is None else flight.refused.mark
@@ -240,7 +249,9 @@ class Refresher:
 
     # --- logging in ---------------------------------------------------------------------------------------------------
 
-    async def _lead(self, account: SharedAccount, flight: Flight, attempt: _Attempt) -> RefreshResult | None:
+    async def _lead(
+        self, account: SharedAccount, flight: Flight, attempt: _Attempt
+    ) -> RefreshResult | TokenError | None:
         """Make the attempt that the account holds; None where the account has to be asked again."""
         if self._clock() - attempt.asked_at >= SEND_WITHIN:
             await self._report(account, attempt, LoginResult(Outcome.NOT_COUNTED))
@@ -252,8 +263,8 @@ class Refresher:
             raise
         told = await self._report(account, attempt, login)
         if login.token is None:
-            raise self._failed(login)
-        return await self._won(flight, login.token, told)
+            return self._failed(login)
+        return await self._won(account, flight, login.token, told)
 
     async def _report(self, account: SharedAccount, attempt: _Attempt, login: LoginResult) -> Told | None:
         settled = self._settled(attempt, login)
@@ -261,36 +272,47 @@ class Refresher:
             self._shared.owe(settled)
         return await account.report(settled, self.who)
 
-    async def _won(self, flight: Flight, token: Token, told: Told | None) -> RefreshResult | None:
+    async def _won(
+        self, account: SharedAccount, flight: Flight, token: Token, told: Told | None
+    ) -> RefreshResult | TokenError | None:
         self.logins += 1
         self._seen = max(self._seen, token.generation)
-        if told is None:
-            return RefreshResult(token, is_unshared=True)
-        is_stored = isinstance(told.answer, Noted) and told.answer.stored
-        if is_stored and not flight.refuses(token):
-            return RefreshResult(token)
-        if is_stored:  # the store was emptied, and does not know that EnKash has refused this secret
-            await self._shared.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
-        if self._vault.stores:
-            return None  # a newer token is there, or this secret was refused: the account tells which
+        if told is not None and told.kept is not None and flight.refuses(token):
+            # The record was emptied, and does not know that EnKash has refused this secret.
+            await account.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
+            return None
+        if told is not None and self._vault.stores:
+            # A newer token is there, or this secret was refused, unless it is kept: the account tells which.
+            return None if told.kept is None else self._as_kept(token, told.kept, told)
         if flight.refuses(token):
-            raise self._hold(_BELIEVED, cooling(_REPEATED_PAUSE), due=_REPEATED_PAUSE)
-        return RefreshResult(token)
+            return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
+        return RefreshResult(token, is_unshared=told is None)
+
+    def _as_kept(self, token: Token, kept: StoredToken, told: Told) -> RefreshResult | None:
+        """Return a new token; one whose secret was here before ends when the record says, and None is at its end."""
+        if not kept.repeats:
+            return RefreshResult(token)
+        began_at = self._clock() - max(0.0, told.now - kept.at)
+        token = attrs.evolve(token, expires_in=kept.life, requested_at=began_at)
+        return RefreshResult(token, repeats=kept.repeats) if self._is_usable(token) else None
+
+    def _is_usable(self, token: Token) -> bool:
+        return token.remaining(self._clock()) > hold_back(token.expires_in)
 
     async def _log_in(self, fence: int) -> LoginResult:
         """Make one login attempt and say what it came to; only a cancellation is raised."""
+        limit = asyncio.timeout(self._login_timeout)
         try:
-            async with asyncio.timeout(self._login_timeout):
+            async with limit:
                 fetched = await self._source.fetch_token()
             return self._read(fetched, fence)
-        except TimeoutError:
-            slow = f"the login was given up after {self._login_timeout:g} s without an answer: raise login_timeout"
-            return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(slow, counted=True))
         except TokenError as problem:
             return LoginResult(outcome_of(problem), failure=problem)
         except Exception as problem:  # noqa: BLE001 (a source of the user's own; its words may hold secrets)
             words = f"the token source failed with {type(problem).__name__}"
-            return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(words, counted=True))
+        if limit.expired():
+            words = f"the login was given up after {self._login_timeout:g} s without an answer: raise login_timeout"
+        return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(words, counted=True))
 
     def _read(self, fetched: Token, fence: int) -> LoginResult:
         """Return a token with its number, and with a lifetime to work with."""
@@ -299,7 +321,7 @@ class Refresher:
             self._warned = True
             _log.warning("EnKash gave a token lifetime of %s s; %g s is assumed", fetched.expires_in, lifetime)
         token = attrs.evolve(fetched, generation=fence, expires_in=lifetime)
-        if token.remaining(self._clock()) > hold_back(lifetime):
+        if self._is_usable(token):
             return LoginResult(Outcome.WORKED, token)
         slow = TokenEndpointError(f"the login took longer than the {lifetime:g} s that its token lives")
         return LoginResult(Outcome.WORKED, failure=slow)
@@ -313,9 +335,12 @@ class Refresher:
         failure = login.failure or TokenError("the login brought no token")
         if isinstance(failure, TokenEndpointError):
             pause = failure.retry_after
-            if login.outcome is Outcome.NOT_COUNTED and pause is None:  # the account makes no pause after these
-                pause = _UNSENT_PAUSE * (0.5 + self._random())
-            if pause is not None:
+            if login.outcome is Outcome.WORKED:
+                self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
+            elif login.outcome is Outcome.NOT_COUNTED:  # the account makes no pause after these
+                pause = _UNSENT_PAUSE * (0.5 + self._random()) if pause is None else min(pause, _LONGEST_UNSENT_PAUSE)
+                self._hold(pause, cooling(pause))
+            elif pause is not None:
                 self._hold(min(pause, _BELIEVED), cooling(pause), due=pause)
         return failure
 
@@ -325,13 +350,13 @@ class Refresher:
 
     # --- without the store --------------------------------------------------------------------------------------------
 
-    async def _without_store(self, flight: Flight, away: StoreUnavailableError) -> RefreshResult:
+    async def _without_store(self, flight: Flight, away: StoreUnavailableError) -> RefreshResult | TokenError:
         """Log in while the store is away, where that cannot lock the account; the outcome is reported on its return."""
-        if self._policy == "login":
-            return attrs.evolve(await self._pursue(self._local, flight), is_unshared=True)
         known = self._shared.known
-        if self._policy == "serve" or known is None or not known.alone or self._logged_in_alone:
-            raise store_away(away, self._policy, logged_in=self._logged_in_alone)
+        if self._policy == "login" and (known is None or not known.closed):
+            return await self._by_own_guard(flight)
+        if self._policy != "login_if_proven" or known is None or not known.alone or self._logged_in_alone:
+            return store_away(away, self._policy, logged_in=self._logged_in_alone)
         self._logged_in_alone = True
         attempt = _Attempt(_nonce(), max(self._seen, known.seen) + 1, self._clock())
         try:
@@ -341,9 +366,17 @@ class Refresher:
             raise
         self._shared.owe(self._settled(attempt, login))
         if login.token is None:
-            raise self._failed(login)
-        won = await self._won(flight, login.token, None)
-        return attrs.evolve(won or RefreshResult(login.token), is_unshared=True)
+            return self._failed(login)
+        return await self._won(self._shared, flight, login.token, None) or store_away(
+            away, self._policy, logged_in=True
+        )
+
+    async def _by_own_guard(self, flight: Flight) -> RefreshResult | TokenError:
+        """Obtain a token as if this process were the only one."""
+        if flight.refused is not None:
+            await self._local.act(flight.refused, self.who)
+        result = await self._pursue(self._local, flight)
+        return attrs.evolve(result, is_unshared=True) if isinstance(result, RefreshResult) else result
 
 
 def _nonce() -> str:

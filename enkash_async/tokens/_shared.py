@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from logging import getLogger
@@ -10,12 +11,13 @@ from logging import getLogger
 import attrs
 
 from enkash_async._support.breaker import CircuitBreaker
-from enkash_async._support.clock import instant, loop_now
+from enkash_async._support.clock import instant, waits_beside
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores import RecordKind, Store, act, refuse_eviction
+from enkash_async.stores.actions import to_its_end
 from enkash_async.tokens._account import decide, view
 from enkash_async.tokens._commands import Answer, Claim, Command, Outcome, Reject, Settle, View, Who
-from enkash_async.tokens._record import CODEC, Account
+from enkash_async.tokens._record import CODEC, Account, StoredToken
 
 __all__ = ["SharedAccount", "Told"]
 
@@ -32,10 +34,20 @@ class Told:
     Attributes:
         answer: What the machine answered.
         now: The store's clock at that moment.
+        kept: The token of a report as it lies in the record, if it does.
     """
 
     answer: Answer
     now: float
+    kept: StoredToken | None = None
+
+
+@attrs.define(eq=False)
+class _Owed:
+    """A report that the store has missed, and when it was made."""
+
+    command: Command
+    noted_at: float
 
 
 class SharedAccount:
@@ -44,6 +56,7 @@ class SharedAccount:
     Args:
         store: Where the record lies.
         key: Its key.
+        clock: Seconds that run on while the machine sleeps, for the age of what is not delivered.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
@@ -53,14 +66,22 @@ class SharedAccount:
     """
 
     def __init__(
-        self, store: Store, key: str, *, sleep: Callable[[float], Awaitable[object]], random: Callable[[], float]
+        self,
+        store: Store,
+        key: str,
+        *,
+        clock: Callable[[], float] = instant,
+        sleep: Callable[[float], Awaitable[object]],
+        random: Callable[[], float],
     ) -> None:
         self._store = store
         self._key = key
+        self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=loop_now, random=random)
-        self._owed: deque[tuple[Command, float]] = deque(maxlen=_MOST_OWED)
+        self._breaker = self._new_breaker()
+        self._owed: deque[_Owed] = deque(maxlen=_MOST_OWED)
+        self._lock = threading.Lock()
         self._is_checked = False  # whether the store keeps what it is given
         self.known: View | None = None
         self.is_away = False
@@ -68,55 +89,59 @@ class SharedAccount:
     def after_fork(self) -> None:
         """Leave to the parent what the parent has begun."""
         self._owed.clear()
-        self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=loop_now, random=self._random)
+        self._lock = threading.Lock()
+        self._breaker = self._new_breaker()
 
     def owe(self, command: Command) -> None:
         """Keep a report for the time when the store answers again."""
-        self._owed.append((command, instant()))
+        self._owed.append(_Owed(command, self._clock()))
 
     def withhold(self, mark: str) -> None:
         """Deliver no token of this mark: EnKash refused it before the store heard of it."""
-        for place, (command, noted_at) in enumerate(self._owed):
+        for owed in list(self._owed):
+            command = owed.command
             if isinstance(command, Settle) and command.token is not None and command.token.mark == mark:
-                self._owed[place] = attrs.evolve(command, token=None), noted_at
+                owed.command = attrs.evolve(command, token=None)
 
     async def claim(self, claim: Claim) -> Told:
         """Ask for a token, or for the right to log in.
 
+        An attempt that may have begun although no answer came is settled as not counted, since its login is not sent:
+        at once where the caller was cancelled, and else when the store answers again.
+
         Raises:
-            StoreUnavailableError: The store is away. An attempt that may have begun all the same is settled as not
-                counted when the store answers again, since its login is not sent.
+            StoreUnavailableError: The store is away.
             StoreError: The record cannot be used.
         """
         unsent = Settle(claim.id, claim.who, 0, Outcome.NOT_COUNTED, 0.0)
         try:
             return await self._act(claim, claim.who)
-        except StoreUnavailableError:
-            self.owe(unsent)
-            raise
         except asyncio.CancelledError:
             await self.report(unsent, claim.who)
+            raise
+        except Exception:
+            self.owe(unsent)
             raise
 
     async def report(self, command: Settle | Reject, who: Who) -> Told | None:
         """Deliver a report; None where the store is away, and the report is kept for its return.
 
-        A task that is cancelled meanwhile delivers it once more before it ends: the loop may have cancelled the swap,
-        and a repeated report changes nothing.
+        A task that is cancelled meanwhile ends when the report has arrived: what EnKash answered must not be lost.
         """
-        try:
-            return await self._delivered(command, who)
-        except asyncio.CancelledError:
-            await self._delivered(command, who)
-            raise
+        return await to_its_end(self._deliver(command, who))
 
-    async def _delivered(self, command: Settle | Reject, who: Who) -> Told | None:
+    async def _deliver(self, command: Settle | Reject, who: Who) -> Told | None:
         try:
-            return await self._act(command, who)
+            try:
+                return await self._act(command, who)
+            except asyncio.CancelledError:  # an event loop that ends cancels every task once, this one as well
+                return await self._act(command, who)
         except StoreError as problem:
             _log.warning("the store did not take a report: %s", problem)
-            self.owe(command)
-            return None
+        except Exception as problem:  # noqa: BLE001 (a store of the user's own; its words may hold secrets)
+            _log.warning("the store did not take a report: %s", type(problem).__name__)
+        self.owe(command)
+        return None
 
     async def act(self, command: Command, who: Who) -> Told:
         """Carry out one command.
@@ -133,10 +158,11 @@ class SharedAccount:
         Raises:
             StoreUnavailableError: The store is away.
         """
-        while self._owed:
-            command, noted_at = self._owed[0]
-            await self._act(_aged(command, instant() - noted_at), who)
-            self._owed.popleft()
+        while (owed := next(iter(self._owed), None)) is not None:
+            await self._act(_aged(owed.command, self._clock() - owed.noted_at), who)
+            with self._lock:  # another task may have delivered it as well
+                if self._owed and self._owed[0] is owed:
+                    self._owed.popleft()
 
     async def _act(self, command: Command, who: Who) -> Told:
         self._breaker.enter()
@@ -168,6 +194,9 @@ class SharedAccount:
             self.is_away = True
             _log.warning("the store of tokens is away: %s", problem)
 
+    def _new_breaker(self) -> CircuitBreaker:
+        return CircuitBreaker(error=StoreUnavailableError, clock=waits_beside(self._clock), random=self._random)
+
 
 def _aged(command: Command, seconds: float) -> Command:
     """Return a report as it is made now: its token has grown older while the store was away."""
@@ -181,4 +210,10 @@ def _carried_out(
 ) -> tuple[Account | None, tuple[Told, View]]:
     before = Account() if account is None else account
     after, answer = decide(before, command, now)
-    return (account if after is before else after), (Told(answer, now), view(after, who, now))
+    told = Told(answer, now, _kept(after, command) if isinstance(command, Settle) else None)
+    return (account if after is before else after), (told, view(after, who, now))
+
+
+def _kept(account: Account, report: Settle) -> StoredToken | None:
+    tokens = account.client(report.who.client).tokens
+    return next((token for token in tokens if token.fence == report.fence and not token.refused), None)

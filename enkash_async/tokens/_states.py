@@ -104,6 +104,8 @@ def store_away(problem: StoreUnavailableError, policy: str, *, logged_in: bool) 
     """Return the error of a token that is needed while the store is away, and of a login that is not made."""
     if policy == "serve":
         why = "on_store_down='serve' makes no login"
+    elif policy == "login":
+        why = "logins were closed when the store was last read"
     elif logged_in:
         why = "this process has made the one login that it may make during an outage"
     else:
