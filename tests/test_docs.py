@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from stores.lives import full_life
 
-from enkash_async import RedisTokenStore, TokenSealer
+from enkash_async import PostgresStore, TokenSealer
 from enkash_async.cli import enkash
 from enkash_async.sandbox import Sandbox
+from enkash_async.stores import Change, record_key
+from enkash_async.stores.postgres import table_statement
 
-from servers import Server
+from servers import Server, running_postgres
 
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 BLOCKS = [
@@ -24,14 +25,15 @@ BLOCKS = [
     for page in PAGES
     for number, block in enumerate(re.findall(r"(?s)```python\n(.*?)```", page.read_text(encoding="utf-8")), 1)
 ]
-REDIS_PAGE = next(page for page in PAGES if page.name == "redis.md").read_text(encoding="utf-8")
+STORES_PAGE = next(page for page in PAGES if page.name == "stores.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-async def test_a_python_block_runs(block: str, redis_server: Server) -> None:
-    """Each block runs as a script, with warnings as errors, against the sandbox and a real Redis."""
+async def test_a_python_block_runs(block: str, redis_server: Server, tmp_path: Path) -> None:
+    """Each block runs as a script, with warnings as errors, against the sandbox, a file and a real Redis."""
     async with Sandbox(settle_after=0.1) as sandbox:
         shared = {
+            "ENKASH_STORE_URL": f"sqlite:///{tmp_path}/store.sqlite3",
             "ENKASH_REDIS_URL": redis_server.url,
             "ENKASH_TOKEN_KEYS": TokenSealer.generate_key(),
             "ENKASH_WEBHOOK_KEY": "made-up-webhook-key",
@@ -44,30 +46,35 @@ async def test_a_python_block_runs(block: str, redis_server: Server) -> None:
         )
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
+    assert b"Exception ignored" not in out, out.decode()
 
 
-def test_the_page_on_redis_names_every_key(redis_server: Server) -> None:
-    """The page lists exactly the keys that the store writes, in the same order."""
-    from enkash_async.tokens._redis import _KEYS  # noqa: PLC0415 (private: nobody else needs the names)
+def test_the_page_on_stores_names_the_key_of_a_record() -> None:
+    """An operator who looks for it in a store finds it."""
+    kind = record_key("token", "account").rpartition(":")[0]
+    assert f"`{kind}:<hash>`" in STORES_PAGE
 
-    assert re.findall(r"\| `…:(\w+)` \|", REDIS_PAGE) == list(_KEYS)
 
-
-def test_the_page_on_redis_names_commands_that_exist() -> None:
+def test_the_page_on_stores_names_commands_that_exist() -> None:
     """The page names exactly the commands below `enkash token`."""
     token = enkash.commands["token"]
-    named = re.findall(r"enkash token ([a-z-]+)", REDIS_PAGE)
+    named = re.findall(r"enkash token ([a-z-]+)", STORES_PAGE)
     assert set(named) == set(token.commands)  # type: ignore[attr-defined]
 
 
-async def test_the_permissions_on_the_page_are_enough(redis_server: Server) -> None:
-    """A user made by the pasted line can run through a token's whole life."""
-    (line,) = re.findall(r"(?m)^ACL SETUSER .*$", REDIS_PAGE)
-    words = line.replace(">password", ">made-up").split()
-    try:
-        redis_server.ask(*words)
-        store = RedisTokenStore.from_url(redis_server.url.replace("//", "//enkash:made-up@"))
-        await full_life(store)
+async def test_the_statement_and_the_grants_on_the_page_are_enough() -> None:
+    """A user with these rights, on the table that the page shows, can do all that a store does."""
+    (sql,) = re.findall(r"(?s)```sql\n(.*?)```", STORES_PAGE)
+    assert sql.startswith(table_statement())
+    with running_postgres() as server:
+        server.ask("CREATE ROLE enkash LOGIN")
+        for statement in sql.strip().splitlines():
+            server.ask(statement)
+        store = PostgresStore(server.dsn.replace("owner", "enkash"))
+        for old, new in ((None, b"first"), (b"first", b"second"), (b"second", None)):
+            for _ in range(100):  # so many that the store also sweeps
+                await store.read(["enkash:docs:v2:key"])
+                other = Change("enkash:docs:v2:other", b"held by nobody", b"new")
+                assert await store.swap([other]) == [False]
+            assert await store.swap([Change("enkash:docs:v2:key", old, new, 60)]) == [True]
         await store.aclose()
-    finally:
-        redis_server.ask("ACL", "DELUSER", "enkash")
