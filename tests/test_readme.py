@@ -19,14 +19,15 @@ BLOCKS = re.findall(r"(?s)```python\n(.*?)```", README)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block {number}" for number in range(1, len(BLOCKS) + 1)])
-async def test_a_python_block_runs(block: str) -> None:
-    """Each block runs as a script, with warnings as errors, against the sandbox."""
+async def test_a_python_block_runs(block: str, tmp_path: Path) -> None:
+    """Each block runs as a script, with warnings as errors, against the sandbox and a file of its own."""
+    own = {"ENKASH_STORE_URL": f"sqlite:///{tmp_path}/store.sqlite3", "ENKASH_WEBHOOK_KEY": "made-up-webhook-key"}
     async with Sandbox(settle_after=0.1) as sandbox:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **sandbox.environ(), "ENKASH_WEBHOOK_KEY": "made-up-webhook-key"},
+            env={**os.environ, **sandbox.environ(), **own},
         )
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
