@@ -152,7 +152,8 @@ class EnkashClient:
         )
         self._owned: list[TokenProvider | Store] = []
         self.tokens: TokenProvider = tokens
-        self.store: Store = self._own(_default_store(base_url)) if filled["store"] is None else filled["store"]
+        self._base_url = base_url
+        self._store = filled["store"]
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
         poller = Poller()
@@ -256,6 +257,13 @@ class EnkashClient:
         if options.get("store") is None:
             client._own(store)
         return client
+
+    @property
+    def store(self) -> Store:
+        """What the processes of this account share; the default one is opened when it is first asked for."""
+        if self._store is None:
+            self._store = self._own(_default_store(self._base_url))
+        return self._store
 
     def _own(self, opened: S) -> S:
         """Note what is closed with the client."""

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlencode
 
 import attrs
@@ -113,6 +113,9 @@ class PasswordGrant:
         self._wall_clock = wall_clock
         self._identity = Identity.of(self._base_url, credentials)
         self._seal_key = Secret(seal_key(credentials, self._identity.account).hex())
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a PasswordGrant is not pickled; make one where it is needed")
 
     @property
     def identity(self) -> Identity:

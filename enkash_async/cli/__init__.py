@@ -19,6 +19,7 @@ from enkash_async.cli._errors import Exit, complain, explain
 from enkash_async.cli._output import accept_any_text
 from enkash_async.cli._pay import pay
 from enkash_async.cli._sandbox import sandbox
+from enkash_async.cli._store import store
 from enkash_async.cli._token import token
 from enkash_async.cli._webhook import webhook
 from enkash_async.errors import EnkashError
@@ -34,8 +35,8 @@ def enkash(ctx: click.Context) -> None:
 
     `enkash demo` needs no account and makes a payment in a sandbox. `token`, `billers`, `bill` and `pay` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
-    ENKASH_FORM_CLIENT_ID where the form's clientId differs; with ENKASH_REDIS_URL and ENKASH_TOKEN_KEYS they share one
-    token with your other processes.
+    ENKASH_FORM_CLIENT_ID where the form's clientId differs. They share one token with your other processes, through a
+    file of this user, or through what ENKASH_STORE_URL or ENKASH_REDIS_URL names; ENKASH_LOGIN_TIMEOUT bounds a login.
     `webhook` reads ENKASH_WEBHOOK_HEADERS.
 
     Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 4 not settled yet (`pay`), 130
@@ -45,7 +46,7 @@ def enkash(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, token, billers, bill, pay, sandbox, webhook):
+for _command in (demo, token, billers, bill, pay, sandbox, store, webhook):
     enkash.add_command(_command)
 
 

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from enkash_async.cli._output import note
 from enkash_async.client import EnkashClient
 from enkash_async.config import RetryPolicy
+from enkash_async.stores import FallbackStore, Store
 
-__all__ = ["finish", "with_client"]
+__all__ = ["finish", "warn_of_fallback", "with_client"]
 
 T = TypeVar("T")
 
@@ -17,6 +19,12 @@ T = TypeVar("T")
 def finish(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a new event loop and return its result."""
     return asyncio.run(work)
+
+
+def warn_of_fallback(store: Store) -> None:
+    """Tell where no file could be made for the tokens, since warnings of the log are not shown."""
+    if isinstance(store, FallbackStore):
+        note("no file can be made to share tokens in: this command logs in for itself; set ENKASH_STORE_URL")
 
 
 def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPolicy = RetryPolicy()) -> T:
@@ -33,6 +41,7 @@ def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPol
 
     async def session() -> T:
         async with EnkashClient.from_env(retry=retry) as client:
+            warn_of_fallback(client.store)
             return await work(client)
 
     return finish(session())

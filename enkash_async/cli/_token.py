@@ -11,7 +11,8 @@ import click
 
 from enkash_async._environment import Environment
 from enkash_async.cli._output import json_option, print_json, print_line
-from enkash_async.cli._run import finish
+from enkash_async.cli._run import finish, warn_of_fallback
+from enkash_async.stores import record_key
 from enkash_async.tokens import ProviderState, StoreTokenProvider
 
 __all__ = ["token"]
@@ -75,13 +76,15 @@ def reset_guard() -> None:
 def _looked_at() -> str:
     """Return a line that names the account: it reveals a mistyped user name, which stands for another account."""
     environment = Environment(os.environ)
-    return f"{environment.base_url}, account {environment.grant().identity.account}, {environment.store()!r}"
+    account = environment.grant().identity.account
+    return f"{environment.base_url}, {environment.store()!r}, {record_key('token', account)}"
 
 
 @asynccontextmanager
 async def _provider() -> AsyncIterator[StoreTokenProvider]:
     environment = Environment(os.environ)
     grant, store = environment.grant(), environment.store()
+    warn_of_fallback(store)
     async with aclosing(store):
         provider = StoreTokenProvider(
             grant, store, sealer=environment.sealer(), login_timeout=environment.login_timeout()

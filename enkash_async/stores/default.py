@@ -7,6 +7,7 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
+from enkash_async.stores.filesystems import check_local
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
 from enkash_async.stores.store import Store
@@ -39,8 +40,9 @@ def default_store() -> Store:
         _told.add(str(path))
     if is_new:
         _log.warning(
-            "no file for tokens at %s (%s): every process logs in for itself, and no debit can be confirmed; set "
-            "ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or memory:",
+            "no file to share tokens in at %s (%s): every process logs in for itself, and guards only its own attempts; "
+            "set ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or "
+            "memory: to share nothing",
             path,
             why,
         )
@@ -51,7 +53,8 @@ def _flaw(path: Path) -> str | None:
     """Return why a file cannot be made or written, or None where it can."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_local(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as problem:
-        return problem.strerror or type(problem).__name__
+        return problem.strerror or str(problem)
     return None

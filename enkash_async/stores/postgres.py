@@ -111,6 +111,9 @@ class PostgresStore:
         """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
 
+    def __repr__(self) -> str:
+        return "PostgresStore(…)"  # a connection string may hold a password
+
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key; `now` is the server's `clock_timestamp()`."""
         rows = await self._run(lambda connection: self._rows(connection, _READ, list(keys)), may_repeat=True)

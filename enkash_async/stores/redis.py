@@ -98,6 +98,9 @@ class RedisStore:
         """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
 
+    def __repr__(self) -> str:
+        return "RedisStore(…)"  # a URL may hold a password
+
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key; `now` is the clock of the node that holds it."""
         groups = await self._grouped(keys)

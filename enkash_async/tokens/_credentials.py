@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from typing import NoReturn
 
 import attrs
 
@@ -43,6 +44,9 @@ class Credentials:
         del client_secret, password  # a rendered traceback shows the locals of this frame
         if (problem := self._problem()) is not None:
             raise ConfigurationError(f"Credentials.{problem}")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("Credentials are not pickled; read them again where they are needed")
 
     def _problem(self) -> str | None:
         for field in attrs.fields(Credentials):

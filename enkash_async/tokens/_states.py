@@ -85,7 +85,8 @@ class Pause:
 def cooling(seconds: float) -> TokenEndpointError:
     """Return the error of a cooldown that lasts so many seconds yet."""
     return TokenEndpointError(
-        f"no login is made for another {seconds:.1f} s, since the last one failed or its token was refused at once",
+        f"no login is made for another {seconds:.1f} s: one failed a moment ago, its token was refused at once, or an "
+        "operator has granted the next one to other credentials",
         retry_after=seconds,
     )
 
