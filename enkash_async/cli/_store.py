@@ -24,7 +24,7 @@ def store() -> None:
 def init() -> None:
     """Make the table that a PostgreSQL store needs; every other store is ready without it.
 
-    The user of the URL needs the right to create a table; afterwards SELECT, INSERT, UPDATE and DELETE on it are enough.
+    The user of the URL has to be allowed to create a table; later SELECT, INSERT, UPDATE and DELETE on it are enough.
     """
     print_line(finish(_init()))
 

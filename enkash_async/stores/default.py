@@ -40,7 +40,7 @@ def default_store() -> Store:
         _told.add(str(path))
     if is_new:
         _log.warning(
-            "no file to share tokens in at %s (%s): every process logs in for itself, and guards only its own attempts; "
+            "no file to share tokens in at %s (%s): every process logs in for itself, and guards only itself; "
             "set ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or "
             "memory: to share nothing",
             path,

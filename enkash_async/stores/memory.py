@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from enkash_async._support.clock import instant
 from enkash_async._support.forks import reset_after_fork
-from enkash_async.stores.clock import instant
 from enkash_async.stores.store import Cell, Change
 
 __all__ = ["MemoryStore", "process_store"]

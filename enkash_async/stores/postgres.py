@@ -7,11 +7,11 @@ import contextlib
 import functools
 import random as _random
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from enkash_async._support.breaker import CircuitBreaker
+from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
@@ -89,7 +89,7 @@ class PostgresStore:
         nothing_pending: bool = False,
         table: str = "enkash_store",
         timeout: float = _TIMEOUT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:

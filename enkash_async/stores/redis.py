@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random as _random
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Self, cast
 
@@ -12,6 +11,7 @@ from redis.asyncio import RedisCluster
 from redis.crc import key_slot
 
 from enkash_async._support.breaker import CircuitBreaker
+from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
@@ -66,7 +66,7 @@ class RedisStore:
         nothing_pending: bool = False,
         durability: Literal["server", "waitaof"] = "server",
         timeout: float = _TIMEOUT,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:

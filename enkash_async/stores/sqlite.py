@@ -11,8 +11,9 @@ from pathlib import Path
 
 import platformdirs
 
+from enkash_async._support.clock import machine
 from enkash_async.errors import ConfigurationError
-from enkash_async.stores.clock import boot_id, boottime
+from enkash_async.stores.boot import boot_id
 from enkash_async.stores.sqlite_clock import StoreClock
 from enkash_async.stores.sqlite_file import SQLiteFile
 from enkash_async.stores.store import Cell, Change
@@ -56,7 +57,7 @@ class SQLiteStore:
         *,
         nothing_pending: bool = False,
         patience: float = 5.0,
-        clock: Callable[[], float] = boottime,
+        clock: Callable[[], float] = machine,
         boot: Callable[[], str] = boot_id,
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = _random.random,

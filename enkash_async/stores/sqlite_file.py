@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores.filesystems import check_local, identity_of, make_private
 from enkash_async.stores.sqlite_clock import OtherMachineError, StoreClock
@@ -71,12 +72,12 @@ class SQLiteFile:
             StoreUnavailableError: The file cannot be used, or other processes keep it locked.
             StoreError: A newer version of this package has made it.
         """
-        end = time.monotonic() + self._patience
+        end = loop_now() + self._patience
         while True:
             result, problem = self._try(job, writes)
             if problem is None:
                 return result[0]
-            if not is_busy(problem) or time.monotonic() >= end:
+            if not is_busy(problem) or loop_now() >= end:
                 raise StoreUnavailableError(self._told(reason_of(problem, self._patience)))
             self._sleep(_LONGEST_PAUSE * self._random())
 

@@ -95,13 +95,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a virtual clock.
-
-    Attributes:
-        is_virtual: By which `enkash_async.stores.clock` finds that instants are told by this loop's time.
-    """
-
-    is_virtual = True
+    """An event loop on a virtual clock, by which instants are told as well: its `time` is not asyncio's own."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock

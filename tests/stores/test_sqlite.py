@@ -23,9 +23,10 @@ import attrs
 import pytest
 from stores.stores import alone, count_up, in_child, put, timed, value_of
 
+from enkash_async._support.clock import machine as boottime
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
 from enkash_async.stores import SQLiteStore, open_store, user_store_path
-from enkash_async.stores.clock import boot_id, boottime
+from enkash_async.stores.boot import boot_id
 from enkash_async.stores.filesystems import check_local, filesystem_of
 from enkash_async.testing.racing import racers
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from stores.stores import put, value_of
 
+from enkash_async._support.clock import instant
+from enkash_async._support.clock import machine as boottime
 from enkash_async.stores import MemoryStore, SQLiteStore, Store
-from enkash_async.stores.clock import boottime, instant
 from enkash_async.testing import StoreContract, VirtualClock
 
 
