@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 from enkash_async import EnkashClient
 from enkash_async.__main__ import main
 from enkash_async.sandbox import Sandbox
+from enkash_async.stores import process_store
 
 from servers import Server, running
 from support import EAGER, SERVER_KINDS, Enkash, Run
@@ -49,6 +50,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Module
     return _Modules(config, log)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_shared(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a home of its own, and an empty memory of the process."""
+    home = str(tmp_path_factory.mktemp("home"))
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, home)
+    monkeypatch.setenv("XDG_STATE_HOME", f"{home}/state")
+    monkeypatch.setattr("platformdirs.user_state_dir", lambda *_, **__: f"{home}/state/enkash-async")
+    for name in ("ENKASH_STORE_URL", "ENKASH_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    process_store()._held.clear()
+
+
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     async with Sandbox(settle_after=0.0) as running:
@@ -79,7 +93,8 @@ def redis_server(session_server: Server) -> Server:
 
 _VARIABLES = (
     *("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD"),
-    *("ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "ENKASH_TOKEN_KEYS", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"),
+    *("ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "ENKASH_STORE_URL", "ENKASH_LOGIN_TIMEOUT", "ENKASH_TOKEN_KEYS"),
+    *("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM"),
 )
 
 

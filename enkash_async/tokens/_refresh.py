@@ -270,7 +270,10 @@ class Refresher:
         settled = self._settled(attempt, login)
         if account is self._local and login.outcome is not Outcome.NOT_COUNTED:
             self._shared.owe(settled)
-        return await account.report(settled, self.who)
+        told = await account.report(settled, self.who)
+        if told is None:  # without the store, the guard of this process has to know
+            await self._local.report(settled, self.who)
+        return told
 
     async def _won(
         self, account: SharedAccount, flight: Flight, token: Token, told: Told | None

@@ -8,15 +8,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tokens.benches import Bench, memory_bench, redis_bench
 from tokens.doubles import AwayStore, Clock
 from tokens.outages import Outage
 
-from servers import FLAVOURS, Server, running
 from support import alarm
 
 
@@ -37,23 +35,10 @@ def outage(clock: Clock) -> Outage:
     return Outage(clock, AwayStore(clock=clock))
 
 
-@pytest.fixture(scope="module", params=["memory", *FLAVOURS])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server | None]:
-    """Where a store keeps things: in this process (None), or on a server of each kind."""
-    if request.param == "memory":
-        yield None
-        return
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
-        yield server
-
-
-@pytest.fixture
-async def bench(place: Server | None, clock: Clock) -> AsyncIterator[Bench]:
-    if place is None:
-        yield memory_bench(clock)
-        return
-    async with redis_bench(clock, place) as made:
-        yield made
+@pytest.fixture(autouse=True)
+def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers who could take the old token wait for 20 ms, not for two seconds."""
+    monkeypatch.setattr("enkash_async.tokens._provider._PATIENCE", 0.02)
 
 
 @pytest.fixture
@@ -74,7 +59,8 @@ import asyncio, contextvars, os, signal, sys, threading, time
 from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
 from enkash_async._support.clock import instant
 from enkash_async.errors import TokenError
-from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, MemoryTokenStore
+from enkash_async.stores import MemoryStore
+from enkash_async.tokens import InMemoryTokenProvider, StoreTokenProvider
 signal.alarm(15)
 
 def in_child(work):

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from enkash_async.errors import CredentialsRejectedError, TokenEndpointError, TokenReplyError, TokenStoreError
-from enkash_async.tokens import Claim, Failure, Identity, MemoryTokenStore, Token
+from enkash_async.errors import CredentialsRejectedError, StoreUnavailableError, TokenEndpointError, TokenReplyError
+from enkash_async.stores import Cell, Change, MemoryStore, RecordKind, Store, act, record_key
+from enkash_async.tokens import Identity, Token
+from enkash_async.tokens._account import decide
+from enkash_async.tokens._commands import Answer, Command
+from enkash_async.tokens._record import CODEC, Account
 
 __all__ = [
+    "KEY",
     "AwayStore",
     "Clock",
     "Login",
     "SpyStore",
+    "account_in",
     "ambiguous",
     "locked",
     "refused",
     "settle",
+    "tell",
     "transient",
+    "unclear",
     "unreadable",
+    "unsent",
     "until",
 ]
 
@@ -28,12 +37,21 @@ def refused() -> CredentialsRejectedError:
     return CredentialsRejectedError("refused", status=400, error="invalid_grant")
 
 
+def unclear() -> CredentialsRejectedError:
+    return CredentialsRejectedError("forbidden", status=403)
+
+
 def locked() -> CredentialsRejectedError:
     return CredentialsRejectedError("locked", status=423, locked=True)
 
 
 def transient(retry_after: float | None = None) -> TokenEndpointError:
-    return TokenEndpointError("busy", retry_after=retry_after)
+    """HTTP 429."""
+    return TokenEndpointError("busy", retry_after=retry_after, status=429)
+
+
+def unsent(retry_after: float | None = None) -> TokenEndpointError:
+    return TokenEndpointError("nobody listens", retry_after=retry_after)
 
 
 def ambiguous() -> TokenEndpointError:
@@ -45,9 +63,13 @@ def unreadable() -> TokenReplyError:
 
 
 async def settle() -> None:
-    """Let all ready tasks run, without any time passing."""
+    """Let all ready tasks run, without any time passing but for the work of stores."""
     for _ in range(40):
         await asyncio.sleep(0)
+    while SpyStore.under_way:
+        await asyncio.sleep(0.001)
+        if not SpyStore.under_way:
+            await settle()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -114,7 +136,8 @@ class Login:
         gated: bool = False,
         fingerprint: str = "first password",
     ) -> None:
-        self.identity = Identity("account", fingerprint)
+        self.identity = Identity("account", fingerprint, "client")
+        self.seal_key = b"k" * 32
         self.gated = gated
         self.attempts = 0
         self._clock = clock
@@ -146,103 +169,100 @@ class Login:
         self._gates.clear()
 
 
-class SpyStore(MemoryTokenStore):
-    """A memory store that records the names of its calls."""
+#: Where the record of the account of every `Login` lies.
+KEY = record_key("token", "account")
 
-    def __init__(self, *, clock: Callable[[], float], random: Callable[[], float] = lambda: 1.0) -> None:
-        super().__init__(clock=clock, random=random)
+
+class SpyStore:
+    """Records the names of the calls to a store.
+
+    Args:
+        inner: The store.
+
+    Attributes:
+        calls: `read` or `swap`, in the order in which they were made.
+        under_way: Calls that have not ended yet, of all stores.
+    """
+
+    under_way = 0
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
         self.calls: list[str] = []
 
-    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
-        self.calls.append("claim")
-        return await super().claim(identity, owner, above=above)
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        self.calls.append("read")
+        SpyStore.under_way += 1
+        try:
+            return await self.inner.read(keys)
+        finally:
+            SpyStore.under_way -= 1
 
-    async def beat(self, identity: Identity, owner: str) -> bool:
-        self.calls.append("beat")
-        return await super().beat(identity, owner)
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        self.calls.append("swap")
+        SpyStore.under_way += 1
+        try:
+            return await self.inner.swap(changes)
+        finally:
+            SpyStore.under_way -= 1
 
-    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
-        self.calls.append("publish")
-        return await super().publish(identity, owner, token)
-
-    async def fail(
-        self,
-        identity: Identity,
-        owner: str,
-        failure: Failure,
-        retry_after: float | None = None,
-        *,
-        fence: int | None = None,
-    ) -> float:
-        self.calls.append(f"fail {failure.value}")
-        return await super().fail(identity, owner, failure, retry_after, fence=fence)
-
-    async def reject(self, identity: Identity, generation: int) -> None:
-        self.calls.append(f"reject {generation}")
-        await super().reject(identity, generation)
-
-    async def reset(self, identity: Identity) -> None:
-        self.calls.append("reset")
-        await super().reset(identity)
+    async def aclose(self) -> None:
+        await self.inner.aclose()
 
 
-EVERYTHING = frozenset({"claim", "beat", "publish", "fail", "reject", "reset"})
+async def account_in(store: Store) -> Account:
+    """Return what a store knows of the account of every `Login`."""
+    value = (await store.read([KEY]))[KEY].value
+    return Account() if value is None else CODEC.decode(value)
+
+
+async def tell(store: Store, command: Command) -> Answer:
+    """Act as another process of the account."""
+
+    def decided(account: Account | None, order: Command, now: float) -> tuple[Account, Answer]:
+        return decide(account or Account(), order, now)
+
+    return await act(store, KEY, decided, command, kind=RecordKind(CODEC))
+
+
+EVERYTHING = frozenset({"read", "swap"})
 
 
 class AwayStore(SpyStore):
-    """A memory store that can be cut off; it records the names of the calls that arrive.
+    """A store that can be cut off; it records the names of the calls that arrive.
 
     Attributes:
         cut_off: The methods that cannot contact it.
+        deaf: The methods whose answers are lost.
         problem: The error that these methods raise.
         tries: How many calls were cut off.
     """
 
-    def __init__(self, *, clock: Callable[[], float], random: Callable[[], float] = lambda: 1.0) -> None:
-        super().__init__(clock=clock, random=random)
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        super().__init__(MemoryStore(clock=clock))
         self.cut_off: Collection[str] = ()
-        self.problem: Exception = TokenStoreError("nobody answers at store.example")
+        self.deaf: Collection[str] = ()
+        self.problem: Exception = StoreUnavailableError("nobody answers at store.example")
         self.tries = 0
 
     def leave(self) -> None:
         self.cut_off = EVERYTHING
 
     def come_back(self) -> None:
-        self.cut_off = ()
+        self.cut_off = self.deaf = ()
 
     def _contact(self, name: str) -> None:
         if name in self.cut_off:
             self.tries += 1
             raise self.problem
 
-    async def claim(self, identity: Identity, owner: str, *, above: int) -> Claim:
-        self._contact("claim")
-        return await super().claim(identity, owner, above=above)
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        self._contact("read")
+        return await super().read(keys)
 
-    async def beat(self, identity: Identity, owner: str) -> bool:
-        self._contact("beat")
-        return await super().beat(identity, owner)
-
-    async def publish(self, identity: Identity, owner: str, token: Token) -> bool:
-        self._contact("publish")
-        return await super().publish(identity, owner, token)
-
-    async def fail(
-        self,
-        identity: Identity,
-        owner: str,
-        failure: Failure,
-        retry_after: float | None = None,
-        *,
-        fence: int | None = None,
-    ) -> float:
-        self._contact("fail")
-        return await super().fail(identity, owner, failure, retry_after, fence=fence)
-
-    async def reject(self, identity: Identity, generation: int) -> None:
-        self._contact("reject")
-        await super().reject(identity, generation)
-
-    async def reset(self, identity: Identity) -> None:
-        self._contact("reset")
-        await super().reset(identity)
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        self._contact("swap")
+        made = await super().swap(changes)
+        if "swap" in self.deaf:
+            raise self.problem
+        return made

@@ -15,7 +15,7 @@ def test_a_child_gets_a_token_while_its_parent_logs_in(run_script: Callable[[str
     said = run_script("""
         clock = Clock()  # which stands still
         login = Login(clock, gated=True)
-        provider = CachingTokenProvider(login, MemoryTokenStore(clock=clock), clock=clock)
+        provider = StoreTokenProvider(login, MemoryTokenStore(clock=clock), clock=clock)
         thread = threading.Thread(target=lambda: print("parent", asyncio.run(provider.get_token()).reveal()))
         thread.start()
         while not login.attempts:
@@ -50,7 +50,7 @@ def test_locks_that_other_threads_held_do_not_stop_a_child(run_script: Callable[
         clocks = {{"provider": (standing, clock), "store": (clock, standing)}}
         of_provider, of_store = clocks["{locked}"]
         store = SpyStore(clock=of_store)
-        provider = CachingTokenProvider(Login(clock), store, clock=of_provider, sleep=clock.hurry)
+        provider = StoreTokenProvider(Login(clock), store, clock=of_provider, sleep=clock.hurry)
         token = asyncio.run(provider.get_token())
         standing.now = clock.now = 1e6
         standing.stands = True
@@ -95,7 +95,7 @@ def test_the_children_of_a_prefork_server_renew_apart(run_script: Callable[[str]
         clock = Clock()
         login = Login(clock)
         store = SpyStore(clock=clock)
-        provider = CachingTokenProvider(
+        provider = StoreTokenProvider(
             login, store, clock=clock, sleep=clock.hurry, random=lambda: next(shares)
         )
         asyncio.run(provider.get_token())

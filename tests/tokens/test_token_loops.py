@@ -14,14 +14,14 @@ from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
 
 from enkash_async._support.clock import instant
 from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenError
-from enkash_async.tokens import CachingTokenProvider, InMemoryTokenProvider, Token
+from enkash_async.tokens import StoreTokenProvider, InMemoryTokenProvider, Token
 
 HOUR, HOLD, AHEAD = 3600.0, 30.0, 720.0
 
 
-def provider_of(login: Login, clock: Clock) -> CachingTokenProvider:
+def provider_of(login: Login, clock: Clock) -> StoreTokenProvider:
     """Return a provider whose waiting takes no time."""
-    return CachingTokenProvider(
+    return StoreTokenProvider(
         login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry, random=lambda: 0.0, patience=0.02
     )
 
@@ -41,7 +41,7 @@ def in_threads(number: int, work: Callable[[], object]) -> list[Future[object]]:
     return futures
 
 
-def result_of(provider: CachingTokenProvider) -> Token:
+def result_of(provider: StoreTokenProvider) -> Token:
     """Ask from a thread and a loop of its own, for ten seconds at most."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(provider.get_token())).result(10)
@@ -139,7 +139,7 @@ def test_a_garbage_collection_at_a_bad_moment_blocks_nobody(run_script: Callable
         logging.disable()
         clock = CollectingClock()
         login = Login(clock, gated=True)
-        provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry)
+        provider = StoreTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry)
         closed = asyncio.new_event_loop()
         call = closed.create_task(provider.get_token())
         closed.run_until_complete(settle())
@@ -198,7 +198,7 @@ async def main():
     asyncio.get_running_loop().set_task_factory(eager_task_factory)
     clock = Clock()
     login = Login(clock, {script})
-    provider = CachingTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    provider = StoreTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
     calls = [asyncio.ensure_future(provider.get_token()) for _ in range(3)]
     if login.gated:
         await login.release()
@@ -214,7 +214,7 @@ def test_a_loop_that_begins_tasks_at_once_is_told_of_the_guard(run_script: Calla
     said = run_script(f"""{EAGER}
 async def main():
     clock = Clock()
-    provider = CachingTokenProvider(Login(clock, refused()), SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    provider = StoreTokenProvider(Login(clock, refused()), SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
     for factory in (None, eager_task_factory):
         asyncio.get_running_loop().set_task_factory(factory)
         try:

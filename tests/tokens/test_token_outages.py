@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens.doubles import AwayStore, Clock, Login, ambiguous, refused, transient
 
-from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenEndpointError, TokenStoreError
-from enkash_async.tokens import CachingTokenProvider, OnStoreDown, Token
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenEndpointError, StoreUnavailableError
+from enkash_async.tokens import StoreTokenProvider, OnStoreDown, Token
 
 WORKERS = 4
 
@@ -60,7 +60,7 @@ class Fleet:
         self.seen: list[Token] = []
         self.logins = [Person(self, number) for number in range(WORKERS)]
         self.providers = [
-            CachingTokenProvider(
+            StoreTokenProvider(
                 login,
                 self.store,
                 on_store_down=policy,
@@ -116,7 +116,7 @@ class Fleet:
             if closed.reason == "rejected":
                 self.told.add(worker)
             return
-        except (CredentialsRejectedError, TokenEndpointError, TokenStoreError):
+        except (CredentialsRejectedError, TokenEndpointError, StoreUnavailableError):
             return
         assert token.remaining(self.clock()) > 0
         # Two tokens that workers fetched without the store can have the same number.

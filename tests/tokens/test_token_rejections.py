@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokens.doubles import Clock, Login, SpyStore, ambiguous, transient
 
 from enkash_async.errors import LoginGuardError, TokenEndpointError
-from enkash_async.tokens import CachingTokenProvider, Token
+from enkash_async.tokens import StoreTokenProvider, Token
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Run:
     def __init__(self, lifetime: float) -> None:
         self.clock = Clock()
         self.login = Login(self.clock, lifetime=lifetime)
-        self.provider = CachingTokenProvider(
+        self.provider = StoreTokenProvider(
             self.login,
             SpyStore(clock=self.clock),
             clock=self.clock,

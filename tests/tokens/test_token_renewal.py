@@ -15,9 +15,9 @@ from enkash_async.errors import (
     LoginGuardError,
     TokenEndpointError,
     TokenError,
-    TokenStoreError,
+    StoreUnavailableError,
 )
-from enkash_async.tokens import CachingTokenProvider, OnStoreDown, Token
+from enkash_async.tokens import StoreTokenProvider, OnStoreDown, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
@@ -34,7 +34,7 @@ def test_a_policy_has_a_name(outage: Outage) -> None:
 def test_a_store_is_a_store(outage: Outage) -> None:
     """The constructor refuses a Redis client in place of a store at once."""
     with pytest.raises(ConfigurationError, match="store must be a TokenStore, not object"):
-        CachingTokenProvider(Login(outage.clock), object())  # type: ignore[arg-type]
+        StoreTokenProvider(Login(outage.clock), object())  # type: ignore[arg-type]
 
 
 class TestInHand:
@@ -135,7 +135,7 @@ class TestProven:
         provider = await outage.proven(login, "serve")
         outage.clock.now += HOUR
         failure = await outage.failure(provider)
-        assert type(failure) is TokenStoreError
+        assert type(failure) is StoreUnavailableError
         assert str(failure) == (
             "nobody answers at store.example; no token is in hand, and none was fetched: on_store_down='serve' makes "
             "no login"
@@ -213,7 +213,7 @@ class TestProven:
         assert isinstance(await outage.failure(provider), CredentialsRejectedError)
         for _ in range(3):
             outage.clock.now += HOUR
-            assert isinstance(await outage.failure(provider), (TokenStoreError, LoginGuardError))
+            assert isinstance(await outage.failure(provider), (StoreUnavailableError, LoginGuardError))
         assert login.attempts == 2
 
     @pytest.mark.parametrize("policy", TRUSTING)
@@ -258,7 +258,7 @@ class TestUnproven:
         outage.clock.now += HOUR - HOLD - 1
         assert await provider.get_token() is token
         outage.clock.now += 1
-        assert isinstance(await outage.failure(provider), TokenStoreError)
+        assert isinstance(await outage.failure(provider), StoreUnavailableError)
         assert login.attempts == 0
 
     async def test_a_token_that_enkash_refuses_is_gone(self, outage: Outage) -> None:
@@ -269,7 +269,7 @@ class TestUnproven:
         token = await provider.get_token()
         outage.store.leave()
         for rejected in (token, None, token):
-            assert isinstance(await outage.failure(provider, rejected=rejected), TokenStoreError)
+            assert isinstance(await outage.failure(provider, rejected=rejected), StoreUnavailableError)
         assert login.attempts == 0
 
     async def test_login_tries_them(self, outage: Outage) -> None:
@@ -350,7 +350,7 @@ class TestBarred:
         outage.store.leave()
         for _ in range(3):
             outage.clock.now += HOUR
-            assert isinstance(await outage.failure(provider), (LoginGuardError, TokenStoreError))
+            assert isinstance(await outage.failure(provider), (LoginGuardError, StoreUnavailableError))
         assert login.attempts == 1
 
     async def test_a_token_of_a_corrected_password_does_not_unbar_the_wrong_one(self, outage: Outage) -> None:
@@ -364,14 +364,14 @@ class TestBarred:
         assert (await outage.ask(third)).reveal() == "at-corrected-password-1"
         outage.store.leave()
         outage.clock.now += HOUR
-        assert isinstance(await outage.failure(third), (LoginGuardError, TokenStoreError))
+        assert isinstance(await outage.failure(third), (LoginGuardError, StoreUnavailableError))
         assert stale.attempts == 1
 
 
 class TestTheEnd:
     """The provider is closed while the store is away."""
 
-    async def _close(self, outage: Outage, provider: CachingTokenProvider, *calls: asyncio.Task[Token]) -> None:
+    async def _close(self, outage: Outage, provider: StoreTokenProvider, *calls: asyncio.Task[Token]) -> None:
         await provider.aclose()
         for failure in await asyncio.gather(*calls, return_exceptions=True):
             assert type(failure) is TokenError
@@ -415,7 +415,7 @@ class TestTheEnd:
         assert await outage.guard(other) == "budget"
 
 
-class _VaultError(TokenStoreError):
+class _VaultError(StoreUnavailableError):
     """A failure of the source's own store."""
 
 

@@ -13,7 +13,7 @@ from enkash_async.errors import (
     LoginGuardError,
     TokenEndpointError,
     TokenError,
-    TokenStoreError,
+    StoreUnavailableError,
 )
 from enkash_async.tokens import Claim, Failure, Identity, MemoryTokenStore, OnStoreDown
 
@@ -183,7 +183,7 @@ class TestLostAnswers:
         provider = outage.provider(login, policy)
         for _ in range(3):
             outage.store.leave()
-            assert isinstance(await outage.failure(provider), TokenStoreError)
+            assert isinstance(await outage.failure(provider), StoreUnavailableError)
             assert login.attempts == 0
             clock.now += 7
         outage.store.come_back()

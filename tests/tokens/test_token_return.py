@@ -8,12 +8,12 @@ import pytest
 from tokens.doubles import Login, settle
 from tokens.outages import AHEAD, HOLD, HOUR, OFFER_PAUSE, Outage
 
-from enkash_async.tokens import CachingTokenProvider, Failure, Found, Refused, Token
+from enkash_async.tokens import StoreTokenProvider, Failure, Found, Refused, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
 
-async def alone(outage: Outage, login: Login) -> tuple[CachingTokenProvider, Token]:
+async def alone(outage: Outage, login: Login) -> tuple[StoreTokenProvider, Token]:
     """Return a provider with a token that it fetched without the store."""
     provider = await outage.proven(login)
     outage.clock.now += HOUR
