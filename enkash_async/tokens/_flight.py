@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from enkash_async.errors import EnkashError
 from enkash_async.tokens._commands import Reject
@@ -25,6 +26,7 @@ class Flight:
         above: Only a token of a higher generation ends it.
         refused: The refusal that is known so far, or None; its token is never handed out again.
         reports: Whether the refusal is reported to the store, which may not know of the token.
+        needed_at: The instant from which callers wait for it, on the clock of the tokens; before, they have another.
     """
 
     def __init__(
@@ -34,15 +36,22 @@ class Flight:
         above: int,
         refused: Reject | None = None,
         reports: bool = True,
+        needed_at: float = -math.inf,
     ) -> None:
         self.loop = loop
         self.above = above
         self.refused = refused
         self.reports = reports
+        self.needed_at = needed_at
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known
         self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a caller waits for it, or has waited."""
+        return bool(self._waiters)
 
     def refuses(self, token: Token) -> bool:
         """Whether a token is the refused one under another number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import random
 import threading
 from collections.abc import Awaitable, Callable
@@ -307,7 +308,10 @@ class StoreTokenProvider:
         held = self._held
         if held is not None and not held.is_unshared:
             above = max(above, held.token.generation)
-        self._flight = flight = Flight(loop, above=above, refused=self._refused, reports=self._reports)
+        needed_at = -math.inf if held is None else held.wait_at
+        self._flight = flight = Flight(
+            loop, above=above, refused=self._refused, reports=self._reports, needed_at=needed_at
+        )
         return flight, True
 
     def _launch(self, flight: Flight) -> None:

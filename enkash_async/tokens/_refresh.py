@@ -46,7 +46,8 @@ OnStoreDown: TypeAlias = Literal["serve", "login_if_proven", "login"]
 _log = getLogger("enkash_async.tokens")
 
 _FIRST_LOOK = 0.05  # seconds between looks at the login of another process; they grow, so that a slow one costs little
-_LONGEST_LOOK = 0.4
+_LONGEST_LOOK = 0.28  # at most 0.35 with the spread: a caller is served within 0.4 s of the end of a login elsewhere
+_CALM_LOOK = 0.5  # seconds between looks where no caller waits yet: a renewal elsewhere costs two store calls
 _BELIEVED = 1.0  # seconds for which a closed guard or a cooldown is believed without asking the store
 _CLAIMS = 8  # begins that may come to nothing in one refresh, so that a store that takes no token cannot cost logins
 #: Seconds between attempts to reach a store that is away while the token in hand serves.
@@ -219,7 +220,8 @@ class Refresher:
                     if led is not None:
                         return led
                 case Wait(seconds):
-                    await self._sleep(min(seconds, look * (0.75 + self._random() / 2)))
+                    calm = 0.0 if flight.is_awaited else min(_CALM_LOOK, (flight.needed_at - self._clock()) / 2)
+                    await self._sleep(min(seconds, max(look, calm) * (0.75 + self._random() / 2)))
                     look = min(look * 1.5, _LONGEST_LOOK)
                 case Cooling(seconds):
                     return self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
