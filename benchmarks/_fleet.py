@@ -13,13 +13,15 @@ from typing import Any, Protocol
 import aiohttp
 import attrs
 
+from benchmarks._counted import CountedStore, Counts, NotedGrant
 from benchmarks._samples import BILL_PATH, TOKEN_PATH
 from benchmarks._server import CREDENTIALS
 from benchmarks.peers.fleet_aiocache import AiocacheRedLock
 from benchmarks.peers.fleet_redis_lock import RedisLock
-from enkash_async import EnkashClient, PasswordGrant, RedisTokenProvider
+from enkash_async import EnkashClient, PasswordGrant, StoreTokenProvider
+from enkash_async.stores import MemoryStore, Store, open_store
 
-__all__ = ["OURS", "PEERS", "Ask", "Call", "Close", "Fleet", "Load", "Make", "fleet"]
+__all__ = ["OURS", "PEERS", "Ask", "Call", "Close", "Count", "Fleet", "Load", "Make", "fleet"]
 
 OURS = "enkash_async"
 
@@ -33,6 +35,11 @@ _Login = Callable[[], Awaitable[tuple[str, float]]]
 
 class _Contender(Protocol):
     """Gets tokens, and calls the API with them."""
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        ...
 
     async def get_token(self) -> object:
         """Return a token that is good for a while."""
@@ -61,12 +68,19 @@ PEERS = tuple(_TOKENS)
 
 
 class _Ours:
-    """Our provider, and our client with it."""
+    """Our provider over a store, and our client with it."""
 
-    def __init__(self, base_url: str, redis_url: str) -> None:
-        self._tokens = RedisTokenProvider.from_url(PasswordGrant(base_url, CREDENTIALS), redis_url)
+    def __init__(self, base_url: str, store_url: str) -> None:
+        self._store = CountedStore(_opened(store_url))
+        self._source = NotedGrant(PasswordGrant(base_url, CREDENTIALS))
+        self._tokens = StoreTokenProvider(self._source, self._store)
         self._client = EnkashClient(base_url, tokens=self._tokens)
         self.get_token = self._tokens.get_token
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
+        return Counts(tuple(self._store.calls), tuple(self._source.logins))
 
     async def call(self) -> object:
         """Read a bill."""
@@ -76,10 +90,18 @@ class _Ours:
         """Close all connections."""
         await self._client.aclose()
         await self._tokens.aclose()
+        await self._store.aclose()
+
+
+def _opened(store_url: str) -> Store:
+    # The memory store of the process would still hold the token of the round before.
+    return MemoryStore() if store_url == "memory:" else open_store(store_url)
 
 
 class _Peer:
     """A peer's tokens, and a session of aiohttp that sends them."""
+
+    counts = Counts()
 
     def __init__(self, base_url: str, tokens: _Tokens, session: aiohttp.ClientSession) -> None:
         self._url = f"{base_url}{BILL_PATH}{_BILL}"
@@ -99,9 +121,9 @@ class _Peer:
         await self._tokens.aclose()
 
 
-async def _contender(who: str, base_url: str, redis_url: str) -> _Contender:
+async def _contender(who: str, base_url: str, store_url: str) -> _Contender:
     if who == OURS:
-        return _Ours(base_url, redis_url)
+        return _Ours(base_url, store_url)
     session = aiohttp.ClientSession(raise_for_status=True)
 
     async def login() -> tuple[str, float]:
@@ -111,7 +133,7 @@ async def _contender(who: str, base_url: str, redis_url: str) -> _Contender:
             got = await reply.json()
         return got["access_token"], got["expires_in"]
 
-    return _Peer(base_url, _TOKENS[who](redis_url, login), session)
+    return _Peer(base_url, _TOKENS[who](store_url, login), session)
 
 
 # --- what a process is told -------------------------------------------------------------------------------------------
@@ -130,9 +152,9 @@ class _Worker:
             raise RuntimeError("nobody was made yet")
         return self._made
 
-    async def make(self, who: str, base_url: str, redis_url: str) -> None:
+    async def make(self, who: str, base_url: str, store_url: str) -> None:
         """Put a new one in the place of the last."""
-        self._made = await _contender(who, base_url, redis_url)
+        self._made = await _contender(who, base_url, store_url)
 
 
 class _Order(Protocol):
@@ -146,21 +168,21 @@ class Make:
     Args:
         who: `OURS`, or one of `PEERS`.
         base_url: Where to log in and to call.
-        redis_url: Through which the processes share a token.
+        store_url: Through which the processes share a token; of a Redis for a peer.
     """
 
     who: str
     base_url: str
-    redis_url: str
+    store_url: str
 
     async def carry_out(self, worker: _Worker) -> None:
         """Do it."""
-        await worker.make(self.who, self.base_url, self.redis_url)
+        await worker.make(self.who, self.base_url, self.store_url)
 
 
 @attrs.frozen
 class Ask:
-    """Ask for one token; the answer is how many seconds it took.
+    """Ask for one token; the answer is when the call began and when it ended.
 
     Args:
         at: When, on the monotonic clock, which the processes of one machine share.
@@ -168,12 +190,12 @@ class Ask:
 
     at: float
 
-    async def carry_out(self, worker: _Worker) -> float:
+    async def carry_out(self, worker: _Worker) -> tuple[float, float]:
         """Do it."""
         await _until(self.at)
         begun = time.monotonic()
         await worker.contender.get_token()
-        return time.monotonic() - begun
+        return begun, time.monotonic()
 
 
 @attrs.frozen
@@ -222,6 +244,15 @@ class Call:
         """Do it."""
         for _ in range(self.times):
             await worker.contender.call()
+
+
+@attrs.frozen
+class Count:
+    """Answer with the `Counts` of whoever was made last."""
+
+    async def carry_out(self, worker: _Worker) -> Counts:
+        """Do it."""
+        return worker.contender.counts
 
 
 @attrs.frozen

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks._counted import CountedStore, Counts
+from benchmarks._renewals import Costs, Worked, renewals
 from benchmarks._report import WIDTH, bounds_held, document, number, quantity, table, words
 from benchmarks._results import Bound, Comparison, Figure, Settings, compared
 from benchmarks._rounds import Spread, interleave, ratios
 from benchmarks._samples import bill
 from benchmarks._server import CREDENTIALS, serving
-from enkash_async import BillFilter, EnkashClient
+from enkash_async import BillFilter, EnkashClient, MemoryStore, PasswordGrant, StoreTokenProvider
 
 COSTS = st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=20)
 
@@ -135,3 +137,29 @@ async def test_the_server_is_one_that_the_client_understands() -> None:
     assert one.extra == {"makerUser": "maker@example.com", "retries": one.extra["retries"]}
     assert len(page) == 10
     assert (counts["bill"], counts["token"], counts["search"]) == (1, 1, 1)
+
+
+async def test_a_counted_store_counts_what_a_login_costs() -> None:
+    """A login is recorded before it is sent and settled after it, each with a read and a swap."""
+    store = CountedStore(MemoryStore())
+    with serving() as server:
+        provider = StoreTokenProvider(PasswordGrant(server.base_url, CREDENTIALS), store)
+        await provider.get_token()
+        cold = len(store.calls)
+        await provider.get_token()
+        await provider.aclose()
+    assert (cold, len(store.calls)) == (4, 4)
+
+
+def test_logins_close_together_are_one_renewal() -> None:
+    """A login belongs to the renewal of the one before, if it began soon after that."""
+    assert renewals([10.0, 10.1, 10.2, 12.0, 14.0, 14.3], apart=0.5) == [[10.0, 10.1, 10.2], [12.0], [14.0, 14.3]]
+
+
+def test_the_store_calls_of_a_renewal_are_those_from_its_login_to_the_next() -> None:
+    """The leader's first call lies before its login; the cold start and the last renewal are left out."""
+    leader = Counts(store_calls=[0.0, 0.1, 9.9, 9.95, 10.2, 10.3, 19.9], logins=[0.05, 10.0])
+    other = Counts(store_calls=[0.0, 0.3, 10.1, 19.9, 19.95, 20.3], logins=[20.0])
+    worked = Worked(calls=[], renewals=[[0.05], [10.0], [20.0]], counts=[leader, other])
+    assert worked.costs(lead=0.5) == [Costs(leaders=[4], others=[1])]
+    assert worked.period() == pytest.approx(9.975)
