@@ -1,4 +1,4 @@
-"""The client: wires the parts together and closes only what it opened."""
+"""The client: connects the parts, and closes only what it opened."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
 
 
 class ClientOptions(TypedDict, total=False):
-    """What every way to make a client takes by keyword, with the defaults; `EnkashClient` says what each means.
+    """The keyword arguments of `EnkashClient`, `from_credentials` and `from_env`, with their defaults.
 
-    A further option is a line here, a line in the docstring there, and its use in `__init__`.
+    To add an option: a line here, a line in the docstring of `EnkashClient`, and its use in `__init__`.
     """
 
     store: Annotated[Store | None, None]
@@ -58,7 +58,7 @@ _DEFAULTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(ClientO
 
 @attrs.frozen(repr=False)
 class _Shown:
-    """A default value as `help()` shows it: `Routes()` rather than twelve paths."""
+    """A default value with a short `repr` for `help()`: `Routes()` instead of twelve paths."""
 
     value: object
 
@@ -67,7 +67,7 @@ class _Shown:
 
 
 def _spelt_out(call: F) -> F:
-    """Have `help()` and `inspect.signature()` show every option of a call in the place of its `**options`."""
+    """Make `help()` and `inspect.signature()` show each option of a call instead of `**options`."""
     *own, _ = (signature := inspect.signature(call, eval_str=True)).parameters.values()
     each = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_Shown(_DEFAULTS[name]), annotation=hint)
@@ -78,11 +78,11 @@ def _spelt_out(call: F) -> F:
 
 
 def _filled(given: ClientOptions) -> ClientOptions:
-    """Return every option, those that are not given with their defaults.
+    """Return every option, with the default where the caller gave none.
 
     Raises:
         TypeError: There is no such option.
-        ConfigurationError: `retry` or `routes` is of the wrong kind.
+        ConfigurationError: `retry` or `routes` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
         cast(
@@ -125,12 +125,12 @@ class EnkashClient:
         session: Your own aiohttp session, which is never closed; None, the default, opens one.
         retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
             `RetryPolicy()`, the default, makes three attempts.
-        timeout: Bounds of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
-        limits: How many requests may be under way, and begin in a second. `Limits()`, the default, allows 100 under
-            way, and sets no rate.
+        timeout: Limits of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
+        limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in
+            flight, and sets no rate.
         routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
-        max_response_bytes: Largest reply that is read; 64 MiB by default.
-        allow_insecure: Take plain `http` for hosts other than this machine; False by default.
+        max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger one is raised as an error.
+        allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
     Attributes:
         tokens: The `TokenProvider`.
@@ -149,7 +149,7 @@ class EnkashClient:
     def __init__(self, base_url: str, *, tokens: TokenProvider, **options: Unpack[ClientOptions]) -> None:
         if not isinstance(tokens, TokenProvider):
             kind = type(tokens).__name__
-            del tokens  # a rendered traceback shows the locals of this frame, and this may be a bare token
+            del tokens  # it may be a bare token, and a rendered traceback shows the locals of this frame
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
         filled = _filled(options)
         retry, timeout, routes = filled["retry"], filled["timeout"], filled["routes"]
@@ -283,19 +283,19 @@ class EnkashClient:
     async def request(
         self, method: str, *segments: str, params: Mapping[str, str | int] | None = None, json: Any = None
     ) -> Any:
-        """Call any other EnKash route, signed, and return its decoded payload.
+        """Call any other EnKash route with the client's token, and return the decoded payload.
 
-        `await client.request("GET", "api", "v0", "webhook-data")`. A GET or HEAD is repeated like every read; any other
-        method is never sent again once it may have arrived.
+        `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read; a call
+        with any other method is never repeated once EnKash may have received it.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
-            segments: The parts of the path, each percent-encoded, so that a `/` in an id stays part of it.
-            params: Query parameters.
-            json: The body; money as `Decimal`, never `float`.
+            segments: The parts of the path. Each is percent-encoded, so that a `/` in an id stays part of the id.
+            params: Query parameters; None sends none.
+            json: The body; None sends none. Money as `Decimal`, never `float`.
 
         Returns:
-            The envelope's payload, or the whole document where it has no envelope; None for an empty body. Numbers with
+            The envelope's payload, or the whole document if it has no envelope; None for an empty body. Numbers with
             a fraction are `Decimal`.
 
         Raises:
