@@ -1,4 +1,4 @@
-"""The processes of a fleet, and what each of them is told to do."""
+"""The processes of a fleet, and the orders that they carry out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Contender(Protocol):
         ...
 
     async def get_token(self) -> object:
-        """Return a token that is good for a while."""
+        """Return a valid token."""
         ...
 
     async def call(self) -> object:
@@ -99,7 +99,7 @@ def _opened(store_url: str) -> Store:
 
 
 class _Peer:
-    """A peer's tokens, and a session of aiohttp that sends them."""
+    """A peer's provider, and an aiohttp session that sends its tokens."""
 
     counts = Counts()
 
@@ -140,16 +140,16 @@ async def _contender(who: str, base_url: str, store_url: str) -> _Contender:
 
 
 class _Worker:
-    """What a process has at hand."""
+    """The state of a process: its contender."""
 
     def __init__(self) -> None:
         self._made: _Contender | None = None
 
     @property
     def contender(self) -> _Contender:
-        """Whoever was made last."""
+        """The contender that was made last."""
         if self._made is None:
-            raise RuntimeError("nobody was made yet")
+            raise RuntimeError("no contender was made yet")
         return self._made
 
     async def make(self, who: str, base_url: str, store_url: str) -> None:
@@ -163,7 +163,7 @@ class _Order(Protocol):
 
 @attrs.frozen
 class Make:
-    """Begin with a new contender, which is not connected to anything yet.
+    """Make a new contender, without any connection yet.
 
     Args:
         who: `OURS`, or one of `PEERS`.
@@ -185,7 +185,7 @@ class Ask:
     """Ask for one token; the answer is when the call began and when it ended.
 
     Args:
-        at: When, on the monotonic clock, which the processes of one machine share.
+        at: Start, in monotonic seconds, which the processes of one machine share.
     """
 
     at: float
@@ -200,13 +200,13 @@ class Ask:
 
 @attrs.frozen
 class Load:
-    """Ask for tokens for a while; the answer is when each call began and how many seconds it took.
+    """Ask for tokens for a while; the answer is the start and the duration of each call, in seconds.
 
     Args:
         at: As for `Ask`.
-        seconds: For how long.
-        callers: How many at a time.
-        pause: Seconds between the calls of one of them.
+        seconds: Duration of the load.
+        callers: Concurrent callers of this process.
+        pause: Seconds between the calls of one caller.
     """
 
     at: float
@@ -232,10 +232,10 @@ class Load:
 
 @attrs.frozen
 class Call:
-    """Make API requests, one after another, on the token in hand.
+    """Make API requests, one after another, with the current token.
 
     Args:
-        times: How many.
+        times: Number of requests.
     """
 
     times: int
@@ -257,7 +257,7 @@ class Count:
 
 @attrs.frozen
 class Close:
-    """Close whoever was made last."""
+    """Close the contender that was made last."""
 
     async def carry_out(self, worker: _Worker) -> None:
         """Do it."""
@@ -273,7 +273,7 @@ async def _obey(orders: Connection) -> None:
     while True:
         try:
             order: _Order | None = await asyncio.to_thread(orders.recv)
-        except EOFError:  # whoever gave the orders is gone
+        except EOFError:  # the parent process is gone
             return
         if order is None:
             return
@@ -291,17 +291,17 @@ class Fleet:
     """Processes that wait for orders.
 
     Args:
-        orders: A pipe to each.
+        orders: A pipe to each process.
     """
 
     def __init__(self, orders: Sequence[Connection]) -> None:
         self._orders = orders
 
     def tell(self, number: int, order: _Order) -> list[Any]:
-        """Have the first so many carry out an order at the same time, and return their answers.
+        """Let the first `number` processes carry out an order at the same time, and return their answers.
 
         Raises:
-            EOFError: One of them failed, for the reason that it wrote to the standard error stream.
+            EOFError: A process failed; it wrote the reason to the standard error stream.
         """
         chosen = self._orders[:number]
         for each in chosen:
@@ -311,10 +311,10 @@ class Fleet:
 
 @contextlib.contextmanager
 def fleet(size: int) -> Iterator[Fleet]:
-    """Start so many processes, and end them at the end.
+    """Start processes, and end them when the `with` block ends.
 
     Args:
-        size: How many there may be at a time.
+        size: Number of processes.
     """
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
@@ -323,7 +323,7 @@ def fleet(size: int) -> Iterator[Fleet]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_process, args=(theirs,), daemon=True)
             process.start()
-            theirs.close()  # so that the end of the process shows as the end of the pipe
+            theirs.close()  # so that `recv` raises EOFError when the process ends
             stack.callback(process.join)
             stack.callback(ours.close)
             orders.append(ours)

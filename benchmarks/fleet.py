@@ -42,7 +42,7 @@ _LEADER, _OTHERS = Bound(6), Bound(2)  # store calls a renewal
 
 @attrs.frozen
 class _Terms:
-    """How long things take, in seconds, and how much is done.
+    """Durations in seconds, and the amount of work.
 
     Attributes:
         login: What a login takes.
@@ -118,7 +118,7 @@ class _Place:
         return counts
 
     async def logins(self) -> list[float]:
-        """Return when logins began since `begin`."""
+        """Return the start of each login since `begin`, in monotonic seconds."""
         return [float(instant) for instant in await self._http("GET", "/logins")]
 
     def soon(self) -> float:
@@ -312,8 +312,8 @@ async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
     """Measure fleets of several sizes.
 
     Args:
-        settings: How much to measure.
-        server: Answers the API requests; logins that take time are made at servers of their own.
+        settings: Amount of work.
+        server: Server for API requests; slow logins go to servers of their own.
     """
     terms = _SMOKE if settings.smoke else _Terms()
     results: list[Comparison | Figure] = []
