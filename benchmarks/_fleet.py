@@ -215,7 +215,7 @@ class Load:
     pause: float
 
     async def carry_out(self, worker: _Worker) -> list[tuple[float, float]]:
-        """Do it."""
+        """Carry out the order."""
         get_token, end = worker.contender.get_token, self.at + self.seconds
         calls: list[tuple[float, float]] = []
 
@@ -241,7 +241,7 @@ class Call:
     times: int
 
     async def carry_out(self, worker: _Worker) -> None:
-        """Do it."""
+        """Carry out the order."""
         for _ in range(self.times):
             await worker.contender.call()
 
@@ -260,7 +260,7 @@ class Close:
     """Close the contender that was made last."""
 
     async def carry_out(self, worker: _Worker) -> None:
-        """Do it."""
+        """Carry out the order."""
         await worker.contender.aclose()
 
 
