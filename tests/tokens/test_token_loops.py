@@ -14,7 +14,7 @@ from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
 
 from enkash_async._support.clock import instant
 from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenError
-from enkash_async.tokens import StoreTokenProvider, InMemoryTokenProvider, Token
+from enkash_async.tokens import InMemoryTokenProvider, StoreTokenProvider, Token
 
 HOUR, HOLD, AHEAD = 3600.0, 30.0, 720.0
 

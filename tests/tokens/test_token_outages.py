@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens.doubles import AwayStore, Clock, Login, ambiguous, refused, transient
 
-from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenEndpointError, StoreUnavailableError
-from enkash_async.tokens import StoreTokenProvider, OnStoreDown, Token
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, StoreUnavailableError, TokenEndpointError
+from enkash_async.tokens import OnStoreDown, StoreTokenProvider, Token
 
 WORKERS = 4
 

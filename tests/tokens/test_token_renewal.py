@@ -13,11 +13,11 @@ from enkash_async.errors import (
     ConfigurationError,
     CredentialsRejectedError,
     LoginGuardError,
+    StoreUnavailableError,
     TokenEndpointError,
     TokenError,
-    StoreUnavailableError,
 )
-from enkash_async.tokens import StoreTokenProvider, OnStoreDown, Token
+from enkash_async.tokens import OnStoreDown, StoreTokenProvider, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 

@@ -11,9 +11,9 @@ from tokens.outages import HOUR, OFFER_PAUSE, POLICIES, Outage
 from enkash_async.errors import (
     CredentialsRejectedError,
     LoginGuardError,
+    StoreUnavailableError,
     TokenEndpointError,
     TokenError,
-    StoreUnavailableError,
 )
 from enkash_async.tokens import Claim, Failure, Identity, MemoryTokenStore, OnStoreDown
 

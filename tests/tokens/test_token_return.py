@@ -8,7 +8,7 @@ import pytest
 from tokens.doubles import Login, settle
 from tokens.outages import AHEAD, HOLD, HOUR, OFFER_PAUSE, Outage
 
-from enkash_async.tokens import StoreTokenProvider, Failure, Found, Refused, Token
+from enkash_async.tokens import Failure, Found, Refused, StoreTokenProvider, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
