@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from logging import getLogger
 from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
-from enkash_async._support.clock import glance, glance_until, instant, waits_beside
+from enkash_async._support.clock import fast_clock, fast_clock_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, EnkashError, LoginGuardError, TokenError
@@ -138,7 +138,7 @@ class StoreTokenProvider:
             StoreError: The record in the store cannot be used by this version.
         """
         held = self._held
-        if rejected is None and held is not None and (glance() < held.fresh_until or self._is_fresh(held)):
+        if rejected is None and held is not None and (fast_clock() < held.fresh_until or self._is_fresh(held)):
             return held.token
         if rejected is not None:
             self._note_refusal(rejected)
@@ -274,7 +274,7 @@ class StoreTokenProvider:
 
     def _is_fresh(self, held: Held) -> bool:
         """Whether a token need not be renewed yet, by the clock of its age."""
-        held.fresh_until = glance_until(self._clock, held.ahead_at)
+        held.fresh_until = fast_clock_until(self._clock, held.ahead_at)
         return self._clock() < held.ahead_at
 
     def _is_postponed(self) -> bool:

@@ -51,7 +51,7 @@ class Held:
 
     Attributes:
         is_unshared: Whether the store does not know of the token yet.
-        fresh_until: Until then, on the clock `glance`, `ahead_at` has not come, as was last looked.
+        fresh_until: Until then, on the clock `fast_clock`, `ahead_at` has not come, as was last looked.
     """
 
     token: Token
