@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from enkash_async import ConfigurationError, EnkashClient, InMemoryTokenProvider, RedisTokenProvider, TokenSealer
+from enkash_async import ConfigurationError, EnkashClient, MemoryStore, RedisStore, SQLiteStore, TokenSealer
 from enkash_async._environment import Environment
+from enkash_async.errors import TokenError
 from enkash_async.sandbox import Sandbox
+from enkash_async.stores import FallbackStore
 
 from servers import Server
 from support import shown
@@ -50,24 +52,80 @@ async def test_token_keys_seal_the_token(sandbox: Sandbox, redis_server: Server)
             await client.billers.list_categories()
     assert sandbox.counts["token"] == 1
     with redis_server.admin() as admin:
-        (key,) = admin.keys("*:tok")
-        assert str(admin.hget(key, "value")).startswith(f"s1:{TokenSealer(KEY).key_ids[0]}:")
+        (key,) = admin.keys("enkash:token:v2:*")
+        assert TokenSealer(KEY).key_ids[0] in str(admin.get(key))
 
 
 @pytest.mark.parametrize("url", [None, "", "  "])
-def test_without_a_redis_url_every_process_is_alone(url: str | None) -> None:
+async def test_without_a_url_the_processes_of_this_user_share_a_file(
+    url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty variable counts as unset."""
-    environ = {**SETTINGS, "ENKASH_TOKEN_KEYS": KEY} | ({} if url is None else {"ENKASH_REDIS_URL": url})
-    environment = Environment(environ)
-    assert type(environment.provider(environment.grant())) is InMemoryTokenProvider
-    with pytest.raises(ConfigurationError, match="ENKASH_REDIS_URL"):
-        environment.redis_provider(environment.grant())
+    monkeypatch.setattr("platformdirs.user_state_dir", lambda *_, **__: str(tmp_path / "state"))
+    environ = {**SETTINGS} | ({} if url is None else {"ENKASH_REDIS_URL": url, "ENKASH_STORE_URL": url})
+    async with EnkashClient.from_env(environ) as client:
+        assert isinstance(client.store, SQLiteStore)
+        assert client.store.path == tmp_path / "state" / "store.sqlite3"
 
 
-def test_with_a_redis_url_tokens_are_shared() -> None:
-    """The client opens no connection before the first token."""
-    environment = Environment({**SETTINGS, "ENKASH_REDIS_URL": REDIS})
-    assert isinstance(environment.provider(environment.grant()), RedisTokenProvider)
+async def test_without_a_url_clients_in_a_row_share_a_login(sandbox: Sandbox) -> None:
+    """Ten commands in a row log in once, without any server."""
+    for _ in range(10):
+        async with EnkashClient.from_env(sandbox.environ()) as client:
+            assert await client.billers.list_categories()
+    assert sandbox.counts["token"] == 1
+
+
+async def test_a_wrong_password_is_tried_once_by_clients_in_a_row(sandbox: Sandbox) -> None:
+    """The file keeps the guard."""
+    for _ in range(10):
+        async with EnkashClient.from_env({**sandbox.environ(), "ENKASH_PASSWORD": "wrong"}) as client:
+            with pytest.raises(TokenError):
+                await client.billers.list_categories()
+    assert sandbox.counts["token"] == 1
+
+
+async def test_memory_shares_nothing_with_other_clients(sandbox: Sandbox) -> None:
+    """`memory:` switches sharing off."""
+    async with EnkashClient.from_env({**sandbox.environ(), "ENKASH_STORE_URL": "memory:"}) as client:
+        assert isinstance(client.store, MemoryStore)
+        await client.billers.list_categories()
+    assert sandbox.counts["token"] == 1
+
+
+async def test_where_no_file_can_be_made_the_log_says_so_once(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The memory of the process takes its place for tokens."""
+    (tmp_path / "in the way").write_text("")
+    monkeypatch.setattr("platformdirs.user_state_dir", lambda *_, **__: str(tmp_path / "in the way"))
+    for _ in range(2):
+        async with EnkashClient.from_env(sandbox.environ()) as client:
+            assert isinstance(client.store, FallbackStore)
+            await client.billers.list_categories()
+    assert sandbox.counts["token"] == 1
+    said = [record.getMessage() for record in caplog.records if "ENKASH_STORE_URL" in record.getMessage()]
+    assert len(said) == 1
+    assert str(tmp_path) in said[0]
+
+
+def test_a_login_timeout_is_a_number() -> None:
+    """The variable is named; 15 s where it is not set."""
+    assert Environment({}).login_timeout() == 15
+    assert Environment({"ENKASH_LOGIN_TIMEOUT": " 40.5 "}).login_timeout() == 40.5
+    for wrong in ("soon", "15s"):
+        with pytest.raises(ConfigurationError, match="ENKASH_LOGIN_TIMEOUT"):
+            Environment({"ENKASH_LOGIN_TIMEOUT": wrong}).login_timeout()
+    for wrong in ("0", "111", "nan"):
+        with pytest.raises(ConfigurationError, match="login_timeout"):
+            EnkashClient.from_env({**SETTINGS, "ENKASH_STORE_URL": "memory:", "ENKASH_LOGIN_TIMEOUT": wrong})
+
+
+def test_a_store_url_comes_before_a_redis_url(tmp_path: Path) -> None:
+    """No connection is opened before the first token."""
+    assert isinstance(Environment({"ENKASH_REDIS_URL": REDIS}).store(), RedisStore)
+    both = {"ENKASH_REDIS_URL": REDIS, "ENKASH_STORE_URL": f"sqlite:///{tmp_path}/file"}
+    assert isinstance(Environment(both).store(), SQLiteStore)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +133,7 @@ def test_with_a_redis_url_tokens_are_shared() -> None:
 )
 def test_unusable_token_keys_are_refused(keys: str) -> None:
     """An empty secret is refused, because it would mean plain text."""
-    with pytest.raises(ConfigurationError, match="ENKASH_TOKEN_KEYS") as caught:
+    with pytest.raises(ConfigurationError, match="key") as caught:
         EnkashClient.from_env({**SETTINGS, "ENKASH_REDIS_URL": REDIS, "ENKASH_TOKEN_KEYS": keys})
     assert "s3cret" not in shown(caught.value)
 

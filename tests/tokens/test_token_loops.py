@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from tokens.doubles import Clock, Login, SpyStore, refused, settle, until
+from tokens.doubles import Clock, Login, SpyStore, account_in, refused, settle, until
 
 from enkash_async._support.clock import instant
 from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenError
+from enkash_async.stores import Cell, Change, MemoryStore
 from enkash_async.tokens import InMemoryTokenProvider, StoreTokenProvider, Token
 
 HOUR, HOLD, AHEAD = 3600.0, 30.0, 720.0
@@ -22,7 +24,7 @@ HOUR, HOLD, AHEAD = 3600.0, 30.0, 720.0
 def provider_of(login: Login, clock: Clock) -> StoreTokenProvider:
     """Return a provider whose waiting takes no time."""
     return StoreTokenProvider(
-        login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry, random=lambda: 0.0, patience=0.02
+        login, SpyStore(MemoryStore(clock=clock)), clock=clock, sleep=clock.hurry, random=lambda: 0.5
     )
 
 
@@ -90,11 +92,11 @@ def test_threads_that_name_one_refused_token_share_one_login() -> None:
     provider = InMemoryTokenProvider(login)
     revoked = asyncio.run(provider.get_token())
 
-    async def ask() -> set[int]:
+    async def ask() -> set[str]:
         calls = (provider.get_token(rejected=revoked) for _ in range(10))
-        return {token.generation for token in await asyncio.gather(*calls)}
+        return {token.reveal() for token in await asyncio.gather(*calls)}
 
-    assert [future.result(10) for future in in_threads(4, lambda: asyncio.run(ask()))] == [{revoked.generation + 1}] * 4
+    assert [future.result(10) for future in in_threads(4, lambda: asyncio.run(ask()))] == [{"at-first-password-2"}] * 4
     assert login.attempts == 2
 
 
@@ -116,7 +118,7 @@ async def test_a_caller_may_leave_while_another_loop_logs_in(clock: Clock) -> No
 
     await asyncio.to_thread(ask_and_leave)
     await login.release()
-    assert (await login_call).generation == 1
+    assert (await login_call).reveal() == "at-first-password-1"
     assert login.attempts == 1
 
 
@@ -139,7 +141,7 @@ def test_a_garbage_collection_at_a_bad_moment_blocks_nobody(run_script: Callable
         logging.disable()
         clock = CollectingClock()
         login = Login(clock, gated=True)
-        provider = StoreTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.hurry)
+        provider = StoreTokenProvider(login, SpyStore(MemoryStore(clock=clock)), clock=clock, sleep=clock.hurry)
         closed = asyncio.new_event_loop()
         call = closed.create_task(provider.get_token())
         closed.run_until_complete(settle())
@@ -198,7 +200,7 @@ async def main():
     asyncio.get_running_loop().set_task_factory(eager_task_factory)
     clock = Clock()
     login = Login(clock, {script})
-    provider = StoreTokenProvider(login, SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    provider = StoreTokenProvider(login, SpyStore(MemoryStore(clock=clock)), clock=clock, sleep=clock.sleep)
     calls = [asyncio.ensure_future(provider.get_token()) for _ in range(3)]
     if login.gated:
         await login.release()
@@ -206,7 +208,7 @@ async def main():
 
 asyncio.run(main())
 """)
-    assert said == "{1} 1"
+    assert said == "{'at-first-password-1'} 1"
 
 
 def test_a_loop_that_begins_tasks_at_once_is_told_of_the_guard(run_script: Callable[[str], str]) -> None:
@@ -214,7 +216,7 @@ def test_a_loop_that_begins_tasks_at_once_is_told_of_the_guard(run_script: Calla
     said = run_script(f"""{EAGER}
 async def main():
     clock = Clock()
-    provider = StoreTokenProvider(Login(clock, refused()), SpyStore(clock=clock), clock=clock, sleep=clock.sleep)
+    provider = StoreTokenProvider(Login(clock, refused()), SpyStore(MemoryStore(clock=clock)), clock=clock, sleep=clock.sleep)
     for factory in (None, eager_task_factory):
         asyncio.get_running_loop().set_task_factory(factory)
         try:
@@ -289,8 +291,8 @@ def test_a_loop_that_stands_still_during_a_login_holds_nobody_up(clock: Clock) -
         assert newer.generation > old.generation
         standing.run_until_complete(login.release())
         standing.run_until_complete(until(lambda: len(asyncio.all_tasks()) == 1))
-        assert standing.run_until_complete(provider.get_token()) is newer
-        assert result_of(provider) is newer
+        assert standing.run_until_complete(provider.get_token()).generation == newer.generation
+        assert result_of(provider).generation == newer.generation
         assert login.attempts == 3
     finally:
         standing.close()
@@ -429,3 +431,131 @@ def test_a_provider_can_be_closed_after_its_loop(clock: Clock) -> None:
     del call
     login.forget()
     gc.collect()  # asyncio complains about the tasks that were left behind here, not in some other test
+
+
+# --- short jobs -------------------------------------------------------------------------------------------------------
+
+
+class Slow(Login):
+    """Every login takes a moment, in which a short job ends."""
+
+    async def fetch_token(self) -> Token:
+        token = await super().fetch_token()
+        await asyncio.sleep(0.02)
+        return token
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+@pytest.mark.parametrize("provides", ["one provider", "a provider for each job"])
+def test_short_jobs_make_two_logins_a_lifetime_at_most(
+    clock: Clock, provides: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one in the last stretch is cut off with its job; the next job waits for its own."""
+    monkeypatch.setattr("enkash_async.tokens._provider._PATIENCE", 1e-9)
+    login, store = Slow(clock), SpyStore(MemoryStore(clock=clock))
+
+    def new_provider() -> StoreTokenProvider:
+        return StoreTokenProvider(login, store, clock=clock, sleep=clock.hurry, random=lambda: 0.5)
+
+    async def job(provider: StoreTokenProvider) -> None:
+        for _ in range(2):
+            await provider.get_token()
+
+    provider = new_provider()
+    asyncio.run(job(provider))
+    for lifetime in range(1, 4):
+        before = login.attempts
+        for _ in range(100):
+            clock.now += 36
+            asyncio.run(job(provider if provides == "one provider" else new_provider()))
+        assert login.attempts - before <= 2, lifetime
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+@pytest.mark.parametrize("provides", ["one provider", "a provider for each job"])
+def test_short_jobs_after_a_password_change_do_not_lock_the_account(clock: Clock, provides: str) -> None:
+    """Their logins are cut off before EnKash's refusal arrives: two attempts, and never a third."""
+    login, store = Slow(clock), SpyStore(MemoryStore(clock=clock))
+
+    def new_provider() -> StoreTokenProvider:
+        return StoreTokenProvider(login, store, clock=clock, sleep=clock.hurry, random=lambda: 0.5)
+
+    provider = new_provider()
+    asyncio.run(provider.get_token())
+    login.script = [refused() for _ in range(1000)]
+
+    async def job() -> None:
+        mine = provider if provides == "one provider" else new_provider()
+        for _ in range(2):
+            with contextlib.suppress(TokenError):
+                await mine.get_token()
+
+    for _ in range(200):
+        clock.now += 36
+        asyncio.run(job())
+    assert login.attempts <= 3  # the one that worked, and two wrong ones
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+def test_threads_with_a_loop_each_share_one_refresh(clock: Clock) -> None:
+    """With a wrong password as well: one attempt, and none later."""
+    login = Slow(clock, *(refused() for _ in range(50)))
+    provider = provider_of(login, clock)
+
+    async def ask() -> None:
+        for _ in range(5):
+            with contextlib.suppress(TokenError):
+                await provider.get_token()
+
+    for future in in_threads(8, lambda: asyncio.run(ask())):
+        future.result(20)
+    assert login.attempts == 1
+
+
+@pytest.mark.usefixtures("silent_asyncio")
+@pytest.mark.parametrize("outcome", [HOUR, refused()])
+def test_a_job_that_is_cancelled_in_any_await_leaves_an_account_that_is_right(
+    clock: Clock, outcome: float | Exception
+) -> None:
+    """Its attempt is settled by what EnKash answered, or charged where no answer came; none stays open."""
+    for turns in range(60):
+        login = Login(clock, outcome)
+        store = SpyStore(Turning(clock))
+        provider = StoreTokenProvider(login, store, clock=clock, sleep=clock.hurry, random=lambda: 0.5)
+
+        async def job(turns: int = turns, provider: StoreTokenProvider = provider) -> None:
+            call = asyncio.create_task(provider.get_token())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+
+        asyncio.run(job())
+        account = asyncio.run(account_in(store))
+        states = [attempt.state for attempt in account.attempts]
+        assert "open" not in states, turns
+        if not login.attempts:
+            assert states == []
+        elif isinstance(outcome, float):
+            assert states in ([], ["unknown"]), turns
+        else:
+            assert states in (["refused"], ["unknown"]), turns
+
+
+class Turning(MemoryStore):
+    """A memory whose answers take a few turns of the loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return await super().read(keys)
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        made = await super().swap(changes)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return made
