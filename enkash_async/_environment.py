@@ -83,9 +83,14 @@ class Environment:
         Raises:
             ConfigurationError: The keys are unusable.
         """
-        keys = self._environ.get("ENKASH_TOKEN_KEYS")
         # Set but empty is a mistake, such as a secret that was not filled in.
-        return None if keys is None else TokenSealer(keys)
+        if "ENKASH_TOKEN_KEYS" not in self._environ:
+            return None
+        try:
+            return TokenSealer(self._environ["ENKASH_TOKEN_KEYS"])
+        except ConfigurationError as problem:
+            found = problem
+        raise ConfigurationError(f"ENKASH_TOKEN_KEYS: {found}") from None
 
     def login_timeout(self) -> float:
         """Return the seconds of `ENKASH_LOGIN_TIMEOUT`, or the default.

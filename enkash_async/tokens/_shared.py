@@ -128,20 +128,26 @@ class SharedAccount:
 
         A task that is cancelled meanwhile ends when the report has arrived: what EnKash answered must not be lost.
         """
-        return await to_its_end(self._deliver(command, who))
-
-    async def _deliver(self, command: Settle | Reject, who: Who) -> Told | None:
+        is_noted: list[bool] = []
         try:
-            try:
-                return await self._act(command, who)
-            except asyncio.CancelledError:  # an event loop that ends cancels every task once, this one as well
-                return await self._act(command, who)
+            return await to_its_end(self._deliver(command, who, is_noted))
+        except asyncio.CancelledError:
+            if not is_noted:  # an event loop that ends cancels every task once, that of the delivery as well
+                await to_its_end(self._deliver(command, who, is_noted))
+            raise
+
+    async def _deliver(self, command: Settle | Reject, who: Who, is_noted: list[bool]) -> Told | None:
+        told = None
+        try:
+            told = await self._act(command, who)
         except StoreError as problem:
             _log.warning("the store did not take a report: %s", problem)
         except Exception as problem:  # noqa: BLE001 (a store of the user's own; its words may hold secrets)
             _log.warning("the store did not take a report: %s", type(problem).__name__)
-        self.owe(command)
-        return None
+        if told is None:
+            self.owe(command)
+        is_noted.append(True)
+        return told
 
     async def act(self, command: Command, who: Who) -> Told:
         """Carry out one command.
