@@ -109,7 +109,7 @@ class Refresher:
         key = record_key("token", identity.account)
         self._shared = SharedAccount(store, key, clock=clock, sleep=sleep, random=random)
         # The guard of this process alone, for `on_store_down="login"`: the same machine over a memory of its own.
-        self._local = SharedAccount(MemoryStore(), key, clock=clock, sleep=sleep, random=random)
+        self._local = SharedAccount(MemoryStore(clock=clock), key, clock=clock, sleep=sleep, random=random)
         self.who = Who(identity.client, identity.fingerprint, uuid.uuid4().hex, vault.keys)
         self.pause: Pause | None = None
         self.postponed_until = -math.inf
