@@ -123,7 +123,7 @@ async def test_an_unreachable_redis_is_one_line(
     monkeypatch.setenv("ENKASH_REDIS_URL", "redis://me:s3cret-redis@127.0.0.1:1/0")
     run = await enkash("token", *command)
     assert (run.code, run.out) == (1, "")
-    assert run.err.startswith("enkash: Redis at 127.0.0.1:1 cannot be reached")
+    assert run.err.startswith("enkash: Redis at 127.0.0.1:1 does not answer")
     assert run.err.count("\n") == 1
     assert "s3cret" not in run.err
     assert sandbox.counts["token"] == 0

@@ -23,7 +23,11 @@ def test_a_child_gets_a_token_while_its_parent_logs_in(run_script: Callable[[str
 
         def in_the_child():
             login.gated = False
-            return asyncio.run(provider.get_token()).reveal()
+            for _ in range(2):
+                try:
+                    return asyncio.run(provider.get_token()).reveal()
+                except TokenError as failure:
+                    clock.now += failure.retry_after + 0.01
 
         print("child", in_child(in_the_child), flush=True)
         asyncio.run(login.release())
@@ -68,7 +72,7 @@ def test_a_child_inherits_the_token_and_the_guard(run_script: Callable[[str], st
     """The child uses the parent's token and does not try a password that the parent saw refused."""
     said = run_script("""
         login, barred = Login(instant), Login(instant, refused())
-        provider, other = InMemoryTokenProvider(login), InMemoryTokenProvider(barred)
+        provider, other = InMemoryTokenProvider(login), StoreTokenProvider(barred, MemoryStore())
         asyncio.run(provider.get_token())
 
         def ask_in_vain():

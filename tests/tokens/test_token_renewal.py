@@ -6,8 +6,8 @@ import asyncio
 import logging
 
 import pytest
-from tokens.doubles import Login, ambiguous, locked, refused, settle, transient
-from tokens.outages import AHEAD, HOLD, HOUR, POLICIES, WAIT, Outage
+from tokens.doubles import Login, ambiguous, locked, refused, settle, tell, transient
+from tokens.outages import AHEAD, HOLD, HOUR, LEASE, POLICIES, WAIT, Outage
 
 from enkash_async.errors import (
     ConfigurationError,
@@ -18,6 +18,7 @@ from enkash_async.errors import (
     TokenError,
 )
 from enkash_async.tokens import OnStoreDown, StoreTokenProvider, Token
+from enkash_async.tokens._commands import Claim, Who
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
 
@@ -33,7 +34,7 @@ def test_a_policy_has_a_name(outage: Outage) -> None:
 
 def test_a_store_is_a_store(outage: Outage) -> None:
     """The constructor refuses a Redis client in place of a store at once."""
-    with pytest.raises(ConfigurationError, match="store must be a TokenStore, not object"):
+    with pytest.raises(ConfigurationError, match="store must be a Store, such as SQLiteStore"):
         StoreTokenProvider(Login(outage.clock), object())  # type: ignore[arg-type]
 
 
@@ -92,8 +93,8 @@ class TestInHand:
         for _ in range(3):
             await outage.ask(provider)
         assert [record.getMessage() for record in caplog.records] == [
-            "the token store is away: nobody answers at store.example",
-            "the token store is back",
+            "the store of tokens is away: nobody answers at store.example",
+            "the store of tokens is back",
         ]
 
 
@@ -114,20 +115,6 @@ class TestProven:
             outage.clock.now += 100
             assert await outage.ask(provider) is tokens[0]
         assert login.attempts == 2
-
-    async def test_a_fleet_spreads_its_logins_over_a_second(self, outage: Outage) -> None:
-        """Each process waits for a random part of a second."""
-        login = Login(outage.clock)
-        provider = outage.provider(login, chance=0.8)
-        await provider.get_token()
-        outage.store.leave()
-        outage.clock.now += HOUR
-        call = asyncio.create_task(provider.get_token())
-        await outage.clock.advance(0.7)
-        assert login.attempts == 1
-        await outage.clock.advance(0.2)
-        assert login.attempts == 2
-        await call
 
     async def test_serve_makes_no_login(self, outage: Outage) -> None:
         """The policy `serve` uses a token and never logs in without the store."""
@@ -168,31 +155,23 @@ class TestProven:
             assert login.attempts == attempts + 1
             outage.store.leave()
 
-    async def test_a_refusal_before_the_outage_is_not_held_against_its_token(self, outage: Outage) -> None:
-        """A new login answered that refusal, so its token may be refused once more."""
-        login = Login(outage.clock)
-        provider = outage.provider(login)
-        await outage.ask(provider, rejected=await provider.get_token())
-        outage.store.leave()
-        outage.clock.now += HOUR
-        alone = await outage.ask(provider)
-        assert (await outage.ask(provider, rejected=alone)).generation > alone.generation
-        assert login.attempts == 4
-
-    async def test_a_token_that_enkash_refuses_is_replaced(self, outage: Outage) -> None:
-        """The worker replaces it once and stops when the new one is refused as well."""
+    async def test_a_token_that_enkash_refuses_is_replaced_once(self, outage: Outage) -> None:
+        """One attempt per process and outage; the next outage allows another."""
         login = Login(outage.clock)
         provider = await outage.proven(login)
         token = await provider.get_token()
         new = await outage.ask(provider, rejected=token)
         assert new.generation > token.generation
         assert await outage.ask(provider, rejected=token) is new
-        assert await outage.guard(provider, rejected=new) == "renewal"
-        assert await outage.ask(provider) is new
+        for rejected in (new, None):
+            assert "the one login" in str(await outage.failure(provider, rejected=rejected))
         assert login.attempts == 2
-        outage.clock.now += 30
+        outage.store.come_back()
         assert (await outage.ask(provider, rejected=new)).generation > new.generation
-        assert login.attempts == 3
+        outage.store.leave()
+        outage.clock.now += HOUR
+        await outage.ask(provider)
+        assert login.attempts == 4
 
     async def test_a_late_refusal_of_the_old_token_leaves_the_new_one_alone(self, outage: Outage) -> None:
         """The token that was fetched without the store has a higher number."""
@@ -216,22 +195,45 @@ class TestProven:
             assert isinstance(await outage.failure(provider), (StoreUnavailableError, LoginGuardError))
         assert login.attempts == 2
 
-    @pytest.mark.parametrize("policy", TRUSTING)
-    async def test_a_transient_failure_is_followed_by_a_pause(self, outage: Outage, policy: OnStoreDown) -> None:
-        """The provider waits for `retry_after` without the store, as it does with one."""
+    async def test_a_transient_failure_is_followed_by_a_pause(self, outage: Outage) -> None:
+        """The policy `login` waits for `retry_after` without the store, as it does with one."""
         login = Login(outage.clock, HOUR, transient(retry_after=100))
-        provider = await outage.proven(login, policy)
+        provider = await outage.proven(login, "login")
         outage.clock.now += HOUR
         assert isinstance(await outage.failure(provider), TokenEndpointError)
-        for _ in range(9):
+        for _ in range(8):
             outage.clock.now += 10
             failure = await outage.failure(provider)
             assert isinstance(failure, TokenEndpointError)
             assert not failure.counted
         assert login.attempts == 2
-        outage.clock.now += 10
+        outage.clock.now += 20
         await outage.ask(provider)
         assert login.attempts == 3
+
+    async def test_a_failure_uses_up_the_one_login(self, outage: Outage) -> None:
+        """Also one that EnKash did not count."""
+        login = Login(outage.clock, HOUR, transient())
+        provider = await outage.proven(login)
+        outage.clock.now += HOUR
+        assert isinstance(await outage.failure(provider), TokenEndpointError)
+        for _ in range(3):
+            outage.clock.now += 60
+            assert isinstance(await outage.failure(provider), StoreUnavailableError)
+        assert login.attempts == 2
+
+    async def test_an_attempt_under_way_elsewhere_forbids_it(self, outage: Outage) -> None:
+        """When the record was last read, another process held the lease; it may be wrong once more already."""
+        login = Login(outage.clock)
+        provider = outage.provider(login)
+        await provider.get_token()
+        other = Who("client", "first password", "another worker", ())
+        await tell(outage.store, Claim("a", other, LEASE, 0.5, above=2**50))
+        await provider.look()
+        outage.store.leave()
+        outage.clock.now += HOUR
+        assert isinstance(await outage.failure(provider), StoreUnavailableError)
+        assert login.attempts == 1
 
 
 class TestUnproven:
@@ -292,17 +294,24 @@ class TestUnproven:
         assert await outage.guard(provider) == "budget"
         assert login.attempts == 2
 
-    async def test_login_counts_what_was_tried_before(self, outage: Outage) -> None:
-        """One attempt with the store and one without it use up the budget."""
-        login = Login(outage.clock, ambiguous(), ambiguous())
+    async def test_login_counts_a_refusal_that_the_store_did_not_hear_of(self, outage: Outage) -> None:
+        """The guard of the process knows of it, and the fleet's when the store is back."""
+        login = Login(outage.clock, refused(), refused())
         provider = outage.provider(login, "login")
-        await outage.failure(provider)
+        login.gated = True
+        call = asyncio.create_task(provider.get_token())
+        await settle()
         outage.store.leave()
-        outage.clock.now += 60
-        await outage.failure(provider)
-        outage.clock.now += 60
-        assert await outage.guard(provider) == "budget"
-        assert login.attempts == 2
+        await login.release()
+        with pytest.raises(CredentialsRejectedError):
+            await call
+        for _ in range(3):
+            outage.clock.now += HOUR
+            assert isinstance(await outage.failure(provider), (LoginGuardError, StoreUnavailableError))
+        outage.store.come_back()
+        outage.clock.now += 2
+        assert await outage.guard(provider) == "rejected"
+        assert login.attempts == 1
 
     @pytest.mark.parametrize(("failure", "reason"), [(refused, "rejected"), (locked, "locked")])
     async def test_login_keeps_to_the_bars(self, outage: Outage, failure: type[TokenError], reason: str) -> None:
@@ -338,7 +347,7 @@ class TestBarred:
         outage.store.leave()
         for _ in range(3):
             outage.clock.now += HOUR
-            assert await outage.guard(provider) == reason
+            assert isinstance(await outage.failure(provider), (LoginGuardError, StoreUnavailableError))
         assert login.attempts == len(script)
 
     @pytest.mark.parametrize("policy", POLICIES)
@@ -389,16 +398,6 @@ class TestTheEnd:
         assert login.attempts == 2
         await self._close(outage, provider, *calls)
 
-    async def test_before_a_login_without_the_store(self, outage: Outage) -> None:
-        """Closing in the second over which logins are spread prevents the login."""
-        login = Login(outage.clock)
-        provider = outage.provider(login, "login", chance=0.9)
-        outage.store.leave()
-        call = asyncio.create_task(provider.get_token())
-        await outage.clock.advance(0.1)
-        await self._close(outage, provider, call)
-        assert login.attempts == 0
-
     async def test_during_a_login_whose_store_has_gone(self, outage: Outage) -> None:
         """The lease runs out, the next worker charges the attempt, and one more is allowed."""
         login = Login(outage.clock, gated=True)
@@ -408,7 +407,7 @@ class TestTheEnd:
         outage.store.leave()
         await self._close(outage, provider, call)
         outage.store.come_back()
-        outage.clock.now += 7
+        outage.clock.now += LEASE + 61
         other = outage.provider(Login(outage.clock, ambiguous()))
         assert isinstance(await outage.failure(other), TokenEndpointError)
         outage.clock.now += 60
