@@ -29,16 +29,17 @@ from enkash_async.errors import (
     CredentialsRejectedError,
     LoginGuardError,
     ServerError,
-    TokenStoreError,
+    StoreUnavailableError,
+    TokenEndpointError,
     WaitTimeoutError,
 )
 from enkash_async.models import Outcome
 from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.stores import MemoryStore
 from enkash_async.tokens import (
-    CachingTokenProvider,
     InMemoryTokenProvider,
-    MemoryTokenStore,
     StaticTokenProvider,
+    StoreTokenProvider,
     Token,
 )
 from enkash_async.webhooks import Claimed, MemoryDedupe
@@ -180,13 +181,13 @@ def test_a_failed_login_is_answered_from_memory_for_a_virtual_second() -> None:
     """After it the provider asks the store again, where an operator has reset the guard meanwhile."""
 
     async def main() -> None:
-        store, login = MemoryTokenStore(), Login(clock.instant, refused())
-        provider = CachingTokenProvider(login, store)
+        store, login = MemoryStore(), Login(clock.instant, refused())
+        provider = StoreTokenProvider(login, store)
         with pytest.raises(CredentialsRejectedError):
             await provider.get_token()
         with pytest.raises(LoginGuardError):
             await provider.get_token()
-        await store.reset(login.identity)
+        await StoreTokenProvider(login, store).reset_guard()
         with pytest.raises(LoginGuardError):
             await provider.get_token()
         await asyncio.sleep(1.1)
@@ -201,7 +202,7 @@ def test_a_renewed_token_may_be_refused_after_virtual_seconds() -> None:
     async def main() -> None:
         provider = InMemoryTokenProvider(Login(clock.instant))
         renewed = await provider.get_token(rejected=await provider.get_token())
-        with pytest.raises(LoginGuardError):
+        with pytest.raises(TokenEndpointError):
             await provider.get_token(rejected=renewed)
         await asyncio.sleep(31)
         assert (await provider.get_token(rejected=renewed)).generation > renewed.generation
@@ -371,14 +372,14 @@ def test_a_clock_that_is_given_serves_for_waits_as_well() -> None:
 def test_another_loops_clock_does_not_keep_a_store_down() -> None:
     """A breaker is shared by loops: one whose clock is far behind looks at the store, and then as often as any."""
     now = Clock(1e6)
-    breaker = CircuitBreaker(error=TokenStoreError, clock=now, random=lambda: 0.5)
+    breaker = CircuitBreaker(error=StoreUnavailableError, clock=now, random=lambda: 0.5)
     for _ in range(3):
         breaker.failed("away")
-    with pytest.raises(TokenStoreError):
+    with pytest.raises(StoreUnavailableError):
         breaker.enter()
     now.now = 0.0
     breaker.enter()
-    with pytest.raises(TokenStoreError):
+    with pytest.raises(StoreUnavailableError):
         breaker.enter()
     now.now = 5.0
     breaker.enter()
@@ -404,11 +405,12 @@ def _clocks_read(path: Path) -> set[str]:
 
 
 def test_no_other_module_reads_a_clock() -> None:
-    """Save for the wall clock of a login, and for the sandbox: it plays EnKash, whose clock is none of ours."""
+    """Save for the wall clock of a login, and for the sandbox, which plays EnKash, the stores and what tests them."""
     found = {
         name: clocks
         for path in PACKAGE.rglob("*.py")
-        if not (name := path.relative_to(PACKAGE).as_posix()).startswith("sandbox/") and (clocks := _clocks_read(path))
+        if not (name := path.relative_to(PACKAGE).as_posix()).startswith(("sandbox/", "stores/", "testing/"))
+        and (clocks := _clocks_read(path))
     }
     assert found.pop("_support/clock.py") > {"time.monotonic", "time.clock_gettime", "loop.time"}
     assert found == {"_http/login.py": {"time.time"}}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokens.doubles import AwayStore, Clock, Login, ambiguous, refused, transient
 
-from enkash_async.errors import CredentialsRejectedError, LoginGuardError, TokenEndpointError, StoreUnavailableError
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, StoreUnavailableError, TokenEndpointError
 from enkash_async.tokens import OnStoreDown, StoreTokenProvider, Token
 
 WORKERS = 4

@@ -75,7 +75,7 @@ async def test_a_refusal_of_a_token_is_told_before_the_store_is_asked(outage: Ou
     assert login.attempts == 2
 
 
-@pytest.mark.parametrize(("failure", "state"), [(refused, "refused"), (locked, "refused"), (ambiguous, "unknown")])
+@pytest.mark.parametrize(("failure", "state"), [(refused, "refused"), (locked, "refused")])
 async def test_a_failed_login_is_charged_for_the_fleet(outage: Outage, failure: type[TokenError], state: str) -> None:
     """A process that logged in alone reports what EnKash answered, once."""
     login = Login(outage.clock, HOUR, failure())

@@ -17,10 +17,9 @@ from enkash_async.errors import ConfigurationError
 from enkash_async.tokens import (
     Identity,
     InMemoryTokenProvider,
-    MemoryTokenStore,
+    SharedTokenProvider,
     TokenProvider,
     TokenSource,
-    TokenStore,
 )
 
 HOST = "https://enkash.example"
@@ -76,7 +75,7 @@ class TestToken:
     @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
     def test_it_is_not_pickled(self, protocol: int) -> None:
         """A task queue would store it."""
-        with pytest.raises(TypeError, match="TokenStore"):
+        with pytest.raises(TypeError, match="Store"):
             pickle.dumps(Token("at-hidden", 60.0), protocol)
 
     def test_a_copy_is_itself(self) -> None:
@@ -172,10 +171,16 @@ class TestIdentity:
         assert after.fingerprint != before.fingerprint
         assert after.account == before.account
 
-    @pytest.mark.parametrize("name", ["client_id", "username", "form_client_id"])
-    def test_another_user_is_another_account(self, name: str) -> None:
+    def test_another_user_is_another_account(self) -> None:
         """Each user has a token and a guard of its own."""
-        assert Identity.of(HOST, attrs.evolve(OURS, **{name: "other"})).account != Identity.of(HOST, OURS).account
+        assert Identity.of(HOST, attrs.evolve(OURS, username="other")).account != Identity.of(HOST, OURS).account
+
+    @pytest.mark.parametrize("name", ["client_id", "form_client_id"])
+    def test_another_client_id_has_a_token_of_its_own(self, name: str) -> None:
+        """EnKash locks the user, so the guard is shared."""
+        other, ours = Identity.of(HOST, attrs.evolve(OURS, **{name: "other"})), Identity.of(HOST, OURS)
+        assert other.client != ours.client
+        assert other.account == ours.account
 
     def test_another_host_is_another_account(self) -> None:
         """The test host's token is not used at the live one, and equal passwords do not show as equal."""
@@ -201,6 +206,6 @@ class TestIdentity:
 def test_the_parts_fit_the_protocols() -> None:
     """`isinstance` tells a user whether a class of their own is complete."""
     grant = PasswordGrant(HOST, OURS)
-    parts = [grant, MemoryTokenStore(), InMemoryTokenProvider(grant)]
-    fits = [[isinstance(part, kind) for kind in (TokenSource, TokenStore, TokenProvider)] for part in parts]
-    assert fits == [[True, False, False], [False, True, False], [False, False, True]]
+    parts = [grant, InMemoryTokenProvider(grant)]
+    fits = [[isinstance(part, kind) for kind in (TokenSource, TokenProvider, SharedTokenProvider)] for part in parts]
+    assert fits == [[True, False, False], [False, True, True]]
