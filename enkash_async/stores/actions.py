@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
+from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores.store import Cell, Change, Store
 
@@ -22,6 +23,9 @@ _T = TypeVar("_T")
 _TRIES = 50  # two are enough for 64 processes that want one record at the same time
 _FIRST_PAUSE = 0.002  # seconds, doubled after each try; the pause is a random share of it
 _LONGEST_PAUSE = 0.2  # seconds; all pauses together are less than ten
+# Seconds after which a store is away that can be read and takes no change: a full disk, a right that is missing. A lost
+# reply takes about a second, and the next one comes.
+_UNANSWERED = 2.0
 
 Sleep = Callable[[float], Awaitable[object]]
 Random = Callable[[], float]
@@ -115,6 +119,7 @@ async def act_on_each(
     """
     answers: dict[str, _A] = {}
     unanswered: StoreUnavailableError | None = None
+    in_a_row, began = 0, loop_now()
     for pause in _pauses(tries):
         if pause:
             await sleep(pause * random())
@@ -125,6 +130,9 @@ async def act_on_each(
         answers |= {key: one.answer for key, one in decided.items() if one.change is None or swapped.get(key)}
         if len(answers) == len(commands):
             return {key: answers[key] for key in commands}
+        in_a_row = 0 if unanswered is None else in_a_row + 1
+        if in_a_row > 1 and loop_now() - began > _UNANSWERED:
+            break
     raise unanswered or StoreError(f"other processes changed the record before this one, {tries} times in a row")
 
 

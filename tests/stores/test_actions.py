@@ -326,3 +326,12 @@ def test_each_command_is_carried_out_once_whatever_gets_lost(plans: list[str], c
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(run())
+
+
+async def test_a_store_that_takes_no_change_is_away_within_seconds() -> None:
+    """Though it answers reads, as with a full disk or a right that is missing, and does so at once."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(StoreUnavailableError, match="no answer"):
+        await act(Hindered("request lost"), KEY, pay_in, ("a", 5), kind=ACCOUNT)
+    assert loop.time() - began < 4
