@@ -157,6 +157,7 @@ class StoreTokenProvider:
         if flight.loop is asyncio.get_running_loop():
             flight.task.cancel()
             await asyncio.wait([flight.task])
+            await self._refresher.settle_owed()
         elif not flight.loop.is_closed():
             flight.loop.call_soon_threadsafe(flight.task.cancel)
 

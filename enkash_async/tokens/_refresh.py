@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import uuid
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from enkash_async._support.clock import waits_beside
-from enkash_async.errors import StoreUnavailableError, TokenEndpointError, TokenError
+from enkash_async.errors import StoreError, StoreUnavailableError, TokenEndpointError, TokenError
 from enkash_async.stores import MemoryStore, Store, record_key
 from enkash_async.tokens._account import SEND_WITHIN, lease_for
 from enkash_async.tokens._commands import (
@@ -199,6 +200,12 @@ class Refresher:
         await self._shared.act(reset, self.who)
         await self._local.act(reset, self.who)
         self.pause = None
+
+    async def settle_owed(self) -> None:
+        """Settle what was begun and not sent, before the process ends: an attempt in the store counts until then."""
+        if not self.is_away:
+            with contextlib.suppress(StoreError):
+                await self._shared.deliver_owed(self.who)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
