@@ -3,57 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import multiprocessing
-import os
 import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from multiprocessing import forkserver
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
-from pathlib import Path
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import attrs
-import pytest
+from fleet.enkash import Account, Enkash
+from fleet.places import Place
 from fleet.workers import Maker, Plan, Report, main, shared, together
+from fleet.zygote import begin, finish
 
-from enkash_async.sandbox import FaultKind, Sandbox
-from enkash_async.sandbox._token import TokenStyle
-from enkash_async.tokens import Credentials, Identity, RedisTokenStore
+__all__ = ["Fleet", "Scene", "Seen", "Worker", "WorkerGoneError", "dismiss", "fleet"]
 
-from servers import Server
-
-__all__ = ["Fleet", "Scene", "Seen", "Worker", "WorkerGoneError", "fleet", "scene"]
-
-_LIMIT = 40.0  # seconds for anything that a test waits for
-_END_LIMIT = 10.0
-_TESTS = Path(__file__).parents[1]
-
-# Starting a process also reaps ended ones, and two threads must not reap the same one.
-_one_at_a_time = threading.Lock()
+_LIMIT = 60.0  # seconds for anything that a test waits for
 
 
 class WorkerGoneError(Exception):
     """A worker process has ended without an answer."""
-
-
-@functools.cache
-def _processes() -> ForkServerContext:
-    """Start the process that all workers are forked from; it has imported what they need."""
-    context = multiprocessing.get_context("forkserver")
-    # Each worker imports the main module of the tests anew: with pytest at hand, that takes no time.
-    context.set_forkserver_preload(["fleet.workers", "fleet.controls", "pytest"])
-    with pytest.MonkeyPatch.context() as patch:
-        # Up to Python 3.12 the fork server has not got this process's sys.path.
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(_TESTS), os.environ.get("PYTHONPATH")])))
-        # A forked process ends without saving its coverage: measuring it would only make the workers slower.
-        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        forkserver.ensure_running()
-    return context
 
 
 class Worker:
@@ -61,11 +31,11 @@ class Worker:
 
     def __init__(self, process: ForkServerProcess, line: Connection) -> None:
         self.process = process
+        self.line = line
         self.notes: list[str] = []
-        self._line = line
         self._replies: asyncio.Queue[Any] = asyncio.Queue()
         self._noted = asyncio.Event()
-        self._gone = False
+        self.gone = False
         asyncio.get_running_loop().add_reader(line.fileno(), self._read)
 
     @property
@@ -79,7 +49,7 @@ class Worker:
         Raises:
             WorkerGoneError: The process ended meanwhile.
         """
-        self._line.send((order, arguments))
+        self.line.send((order, arguments))
         reply = await asyncio.wait_for(self._replies.get(), _LIMIT)
         if isinstance(reply, WorkerGoneError):
             raise reply
@@ -93,24 +63,23 @@ class Worker:
     async def noted(self, note: str) -> None:
         """Wait until the worker has noted something."""
         while note not in self.notes:
-            if self._gone:
+            if self.gone:
                 raise WorkerGoneError(f"worker {self.pid} has ended")
             self._noted.clear()
             await self._noted.wait()
 
-    def hang_up(self) -> None:
-        """Close the pipe, at which the worker ends."""
-        if not self._line.closed:
-            asyncio.get_running_loop().remove_reader(self._line.fileno())
-            self._line.close()
+    def let_go(self) -> None:
+        """Read nothing of the worker's any more."""
+        if not self.gone:
+            asyncio.get_running_loop().remove_reader(self.line.fileno())
 
     def _read(self) -> None:
         try:
-            kind, what = self._line.recv()
+            kind, what = self.line.recv()
         except (EOFError, OSError):
-            self._gone = True
+            self.let_go()
+            self.gone = True
             self._replies.put_nowait(WorkerGoneError(f"worker {self.pid} has ended"))
-            self.hang_up()
         else:
             if kind == "note":
                 self.notes.append(what)
@@ -152,153 +121,169 @@ class Fleet:
         assert done, "nobody logs in"
         return self.workers[watches.index(done.pop())]
 
+    async def served(self, *, within: float = 20.0) -> Report:
+        """Ask again and again until all are served, because a worker believes in a closed guard for a second."""
+        async with asyncio.timeout(within):
+            while (report := await self.ask()).errors:
+                await asyncio.sleep(0.1)
+        return report
+
     def without(self, worker: Worker) -> Fleet:
         return Fleet([each for each in self.workers if each is not worker])
 
 
+_Idle = tuple[ForkServerProcess, Connection]
+
+#: Workers that wait for a plan. Several event loops use them one after the other.
+_idle: list[_Idle] = []
+
+
 @asynccontextmanager
-async def fleet(plans: Sequence[Plan]) -> AsyncIterator[Fleet]:
-    """Run a worker process for each plan; they are ready, and have done nothing yet."""
+async def fleet(plans: Sequence[Plan], *, reusable: bool = True) -> AsyncIterator[Fleet]:
+    """Run a worker process for each plan; they are ready, and have done nothing yet.
+
+    Args:
+        plans: Their settings.
+        reusable: Whether the processes may serve another fleet later; not those whose code a control has changed.
+    """
     workers: list[Worker] = []
-    ends: list[int | None] = []
     try:
-        for process, line in await asyncio.to_thread(_start, plans):
+        for process, line in [_taken() for _ in plans]:
             workers.append(Worker(process, line))
-        async with asyncio.timeout(_LIMIT):
-            await asyncio.gather(*(worker.noted("ready") for worker in workers))
+        await asyncio.gather(*(worker.tell("become", plan=plan) for worker, plan in zip(workers, plans, strict=True)))
         yield Fleet(workers)
+        if reusable:
+            living = [worker for worker in workers if worker.process.is_alive()]
+            await Fleet(living).tell("leave")
+            await asyncio.sleep(0)
         complaints = [note for worker in workers for note in worker.notes if note.startswith("!")]
         assert complaints == [], "the workers' event loops have something to complain of"
+    except BaseException:
+        reusable = False
+        raise
     finally:
+        lasting: list[_Idle] = []
+        ending: list[_Idle] = []
         for worker in workers:
-            worker.hang_up()
-        ends += await asyncio.to_thread(_end, [worker.process for worker in workers])
+            worker.let_go()
+            keeps = reusable and not worker.gone and worker.process.is_alive()
+            (lasting if keeps else ending).append((worker.process, worker.line))
+        _idle.extend(lasting)
+        await asyncio.to_thread(_end, ending)
+
+
+def dismiss() -> None:
+    """End all workers that wait for a plan."""
+    _end(_idle)
+    _idle.clear()
+
+
+def _taken() -> _Idle:
+    return _idle.pop() if _idle else begin(main)
+
+
+def _end(workers: Sequence[_Idle]) -> None:
+    for _, line in workers:
+        line.close()
+    ends = finish([process for process, _ in workers])
     assert set(ends) <= {0, -signal.SIGKILL}, "not every worker ends by itself when the test hangs up"
-
-
-def _start(plans: Sequence[Plan]) -> list[tuple[ForkServerProcess, Connection]]:
-    started: list[tuple[ForkServerProcess, Connection]] = []
-    for plan in plans:
-        ours, theirs = multiprocessing.Pipe()
-        with theirs, _one_at_a_time:
-            process = _processes().Process(target=main, args=(theirs, plan), daemon=True)
-            process.start()
-        started.append((process, ours))
-    return started
-
-
-def _end(processes: Sequence[ForkServerProcess]) -> list[int | None]:
-    """Wait until the workers have ended, and return their exit codes; None for one that had to be killed."""
-    deadline = time.monotonic() + _END_LIMIT
-    while True:
-        with _one_at_a_time:
-            ends = [process.exitcode for process in processes]
-        if None not in ends or time.monotonic() > deadline:
-            break
-        time.sleep(0.01)
-    with _one_at_a_time:
-        for process in processes:
-            process.kill()  # a stopped process as well
-            process.join()
-            process.close()
-    return ends
 
 
 @attrs.frozen
 class Seen:
-    """The result of a run: what callers got, how many logins were tried, and whether EnKash locked the account."""
+    """The result of a run: what callers got, and what EnKash saw of this account.
+
+    Attributes:
+        account: At the end.
+        logins: How many were tried in this run.
+        calls: Of the store, of each process; see `Agent.calls`.
+    """
 
     report: Report
+    account: Account
     logins: int
-    locked: bool
+    calls: Sequence[Sequence[tuple[str, float]]] = ()
+
+    @property
+    def locked(self) -> bool:
+        return self.account.locked
 
 
-@attrs.frozen
 class Scene:
-    """An EnKash, and what a worker needs to use it."""
+    """An account that no other scene uses, and workers that share its token in a store.
 
-    sandbox: Sandbox
-    plan: Plan
+    Args:
+        enkash: Where they log in.
+        place: Where they share.
+        make: Makes their providers.
+        account: Settings of the account.
+        plan: Attributes of the workers' plan.
+    """
+
+    def __init__(
+        self,
+        enkash: Enkash,
+        place: Place,
+        make: Maker = shared,
+        *,
+        account: dict[str, Any] | None = None,
+        **plan: Any,
+    ) -> None:
+        self.enkash = enkash
+        self.user = enkash.open(**(account or {}))
+        self.plan = Plan(base_url=enkash.base_url, store=place.url, user=self.user, make=make, **plan)
+
+    @property
+    def account(self) -> Account:
+        return self.enkash.seen(self.user)
 
     @property
     def logins(self) -> int:
         """How many logins were tried."""
-        return self.sandbox.counts["token"]
+        return len(self.account.logins)
 
-    @property
-    def locked(self) -> bool:
-        """Whether EnKash has locked the account."""
-        return self.sandbox.ledger.accounts.locked
+    def change(self, **settings: Any) -> None:
+        """Change the account from now on."""
+        self.enkash.change(self.user, **settings)
+
+    def revoke(self) -> None:
+        """End all tokens."""
+        self.enkash.revoke(self.user)
 
     async def logged_in(self, times: int) -> None:
         """Wait until the given number of logins has arrived."""
-        async with asyncio.timeout(_LIMIT):
-            while self.logins < times:
-                await asyncio.sleep(0.005)
-
-    async def called(self, times: int) -> None:
-        """Wait until the API has been called the given number of times."""
-        async with asyncio.timeout(_LIMIT):
-            while self.sandbox.counts["biller_categories"] < times:
-                await asyncio.sleep(0.005)
-
-    async def stored_generation(self) -> int | None:
-        """Return the generation of the token in Redis."""
-        store = RedisTokenStore.from_url(self.plan.redis_url, timeout=5)
-        try:
-            return (await store.status(Identity.of(self.plan.base_url, self.plan.credentials))).generation
-        finally:
-            await store.aclose()
-
-    async def seen(self, run: Awaitable[Report]) -> Seen:
-        """Return the result of a run, without the logins before it."""
-        before = self.logins
-        report = await run
-        return Seen(report, self.logins - before, self.locked)
+        deadline = time.monotonic() + _LIMIT
+        while self.logins < times:
+            assert time.monotonic() < deadline, "the login does not arrive"
+            await asyncio.sleep(0.01)
 
     def changed(self, **changes: Any) -> Plan:
         """Return the plan with other attributes."""
         return attrs.evolve(self.plan, **changes)
 
-    def fleet(self, number: int, **changes: Any) -> AbstractAsyncContextManager[Fleet]:
+    @asynccontextmanager
+    async def fleet(self, number: int, **changes: Any) -> AsyncIterator[Fleet]:
         """Run the given number of workers, with the given changes of their plan."""
-        return fleet([self.changed(**changes)] * number)
+        async with self.fleet_of([self.changed(**changes)] * number) as workers:
+            yield workers
 
-    def with_password(self, password: str) -> Credentials:
-        """Return the account's credentials with another password."""
-        return attrs.evolve(self.plan.credentials, password=password)
+    @asynccontextmanager
+    async def fleet_of(self, plans: Sequence[Plan]) -> AsyncIterator[Fleet]:
+        """Run a worker for each plan."""
+        changes_code = any(getattr(plan.make, "changes_code", False) for plan in plans)
+        async with fleet(plans, reusable=not changes_code) as workers:
+            yield workers
 
+    async def seen(self, workers: Fleet, run: Any) -> Seen:
+        """Return the result of a run, without the logins before it."""
+        before = self.logins
+        await workers.tell("calls")
+        report = await run
+        calls = await workers.tell("calls")
+        account = self.account
+        return Seen(report, account, len(account.logins) - before, calls)
 
-@asynccontextmanager
-async def scene(
-    server: Server,
-    make: Maker = shared,
-    *,
-    login_takes: float = 0.3,
-    token_lifetime: float = 3600.0,
-    token_style: TokenStyle = "camel",
-    **plan: Any,
-) -> AsyncIterator[Scene]:
-    """Run an EnKash of its own, with an account that no other scene uses.
-
-    Args:
-        server: Where the workers share their token.
-        make: Makes their providers.
-        login_takes: Seconds, long enough for all workers of a cold fleet to want a token before there is one.
-        token_lifetime: Seconds.
-        token_style: As for the sandbox.
-        plan: Further attributes of the plan.
-    """
-    async with Sandbox(token_lifetime=token_lifetime, token_style=token_style) as sandbox:
-        if login_takes:
-            sandbox.faults.add("token", FaultKind.SLOW, delay=login_takes, times=None)
-        yield Scene(
-            sandbox,
-            Plan(
-                base_url=sandbox.base_url,
-                credentials=sandbox.credentials,
-                redis_url=server.url,
-                make=make,
-                **plan,
-            ),
-        )
+    async def run(self, number: int, **changes: Any) -> Seen:
+        """Let all callers of a fleet ask once."""
+        async with self.fleet(number, **changes) as workers:
+            return await self.seen(workers, workers.ask())
