@@ -27,11 +27,12 @@ BIN = ROOT / ".venv" / "bin"
 PACKAGED = (
     "tests/cli",
     "tests/sandbox",
+    "tests/stores/test_redis.py",
+    "tests/stores/test_sqlite.py",
     "tests/test_environment.py",
     "tests/test_imports.py",
     "tests/test_public.py",
     "tests/test_readme.py",
-    "tests/tokens/test_token_redis_store.py",
     "tests/tokens/test_token_sealer.py",
     "tests/webhooks/test_webhook_dedupe.py",
     "tests/webhooks/test_webhook_receiver.py",
@@ -41,9 +42,9 @@ SCHEDULES = (
     "tests/_money/test_confirm.py",
     "tests/_money/test_confirm_races.py",
     "tests/_money/test_money_machine.py",
+    "tests/tokens/test_account_model.py",
     "tests/tokens/test_token_outages.py",
     "tests/tokens/test_token_rejections.py",
-    "tests/tokens/test_token_store_twins.py",
 )
 ROUNDS = 20  # of the schedules; about eight minutes on two cores
 
