@@ -1,104 +1,126 @@
-"""A token's life as a store sees it, providers that share one, and callers who ask all the time."""
+"""The life of a token as providers see it that share one Redis, and callers who ask them all the time."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Self, cast
 
+import attrs
+import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from tokens.doubles import until
 
-from enkash_async._http.login import PasswordGrant
+from enkash_async import PasswordGrant, RedisStore, RedisTokenProvider
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, StoreUnavailableError
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import (
-    Cooling,
-    Failure,
-    Found,
-    Identity,
-    Lead,
-    RedisTokenProvider,
-    RedisTokenStore,
-    Refused,
-    Token,
-    Wait,
-)
+from enkash_async.stores import record_key
+from enkash_async.tokens import Token
 
-from servers import HOST, Cluster, SentinelSet, Server
+from servers import HOST, SentinelSet, Server
 
 Client = Redis | RedisCluster
 
-#: The commands that a Redis user needs to be a token store, as the page for operators gives them.
-COMMANDS = (
-    *("eval", "evalsha", "get", "set", "del", "hget", "hset", "hdel", "hmget", "hexists", "hincrby", "hkeys"),
-    *("pexpire", "pttl", "time"),
-)
-#: And those for a cluster: to learn where the slots are, and to follow one that moves.
-CLUSTER_COMMANDS = (*COMMANDS, "cluster|slots", "command", "asking")
-
-
-async def full_life(store: RedisTokenStore) -> str:
-    """Run every step that a store knows, from a first login to a locked account that was reset.
-
-    Returns:
-        The account that was made up for it.
-    """
-    who = Identity(uuid.uuid4().hex, "right")
-    first = await _log_in(store, who, "first")
-    await store.reject(who, first.generation)
-    assert (await store.status(who)).refused_up_to == first.generation
-    second = await _log_in(store, who, "second")
-    assert second.generation > first.generation
-    await store.reject(who, second.generation)
-    await _fail(store, who, "third", Failure.TRANSIENT)
-    assert isinstance(await store.claim(who, "fourth", above=-1), Cooling)
-    await store.reset(who)
-    await _fail(store, who, "fifth", Failure.LOCKED)
-    assert await store.claim(who, "sixth", above=-1) == Refused("locked")
-    status = await store.status(who)
-    assert (status.locked, status.barred, status.proven, status.failures) == (True, True, False, 0)
-    await store.reset(who)
-    assert not (await store.status(who)).locked
-    return who.account
-
-
-async def _log_in(store: RedisTokenStore, who: Identity, owner: str) -> Token:
-    """Claim, show a sign of life while others wait, and publish."""
-    lead = await store.claim(who, owner, above=-1)
-    assert isinstance(lead, Lead)
-    assert isinstance(await store.claim(who, "another", above=-1), Wait)
-    assert await store.beat(who, owner)
-    assert (await store.status(who)).logging_in
-    token = Token(f"at-{who.account}-{owner}", 60.0, None, lead.fence)
-    assert await store.publish(who, owner, token)
-    found = await store.claim(who, "another", above=-1)
-    assert isinstance(found, Found)
-    assert found.token.reveal() == token.reveal()
-    return found.token
-
-
-async def _fail(store: RedisTokenStore, who: Identity, owner: str, failure: Failure) -> None:
-    assert isinstance(await store.claim(who, owner, above=-1), Lead)
-    await store.fail(who, owner, failure, retry_after=5.0)
+#: What the store needs, and neither the harness nor a sentinel.
+_SCRIPTS = ("eval", "evalsha")
 
 
 def provider(
-    sandbox: Sandbox, redis: Client | str, *, clock: Callable[[], float] = time.monotonic, **options: Any
+    sandbox: Sandbox,
+    redis: Client | RedisStore | str,
+    *,
+    password: str = "",
+    clock: Callable[[], float] = time.monotonic,
+    **options: Any,
 ) -> RedisTokenProvider:
-    """Return a provider for the sandbox's account."""
-    grant = PasswordGrant(sandbox.base_url, sandbox.credentials, clock=clock)
+    """Return a provider for the sandbox's account, over a URL, a client of the application, or a store.
+
+    Args:
+        sandbox: Logs in.
+        redis: What the provider shares its tokens through.
+        password: Empty takes the right one.
+        clock: Monotonic seconds.
+        options: As for the provider.
+    """
+    credentials = attrs.evolve(sandbox.credentials, password=password or sandbox.credentials.password)
+    grant = PasswordGrant(sandbox.base_url, credentials, clock=clock)
+    if isinstance(redis, str):
+        return RedisTokenProvider.from_url(grant, redis, clock=clock, **options)
     return RedisTokenProvider(grant, redis, clock=clock, **options)
 
 
-def account_of(sandbox: Sandbox) -> Identity:
-    """Return the account that a provider of the sandbox uses."""
-    return PasswordGrant(sandbox.base_url, sandbox.credentials).identity
+def record_of(sandbox: Sandbox) -> str:
+    """Return the key under which the account of the sandbox lies."""
+    return record_key("token", PasswordGrant(sandbox.base_url, sandbox.credentials).identity.account)
+
+
+async def whole_life(redis: Client | str, servers: Sequence[Server]) -> None:
+    """Take one token through all that can happen to it while two workers share it.
+
+    A login, which both share; a refusal, after which one of them logs in for both; a wrong password, which is tried
+    once; an outage, during which the token in hand serves; and the end of the outage.
+
+    Args:
+        redis: What the workers share.
+        servers: Those that may hold the record; without them there is no outage.
+    """
+    async with Sandbox() as sandbox, AsyncExitStack() as stack:
+        first, second, mistaken, other = [provider(sandbox, redis, password=word) for word in ("", "", "no", "no")]
+        for one in (first, second, mistaken, other):
+            stack.push_async_callback(one.aclose)
+        token = await first.get_token()
+        assert (await second.get_token()).reveal() == token.reveal()
+        assert sandbox.counts["token"] == 1
+
+        renewed = await second.get_token(rejected=token)
+        assert renewed.generation > token.generation
+        assert (await first.get_token(rejected=token)).reveal() == renewed.reveal()
+        assert sandbox.counts["token"] == 2
+
+        await _refuse_once(mistaken, other)
+        assert sandbox.counts["token"] == 3
+
+        if servers:
+            await _serve_without_scripts(first, servers, renewed)
+        state = await first.look()
+        assert (state.store_away, state.generation, state.proven) == (False, renewed.generation, True)
+        assert sandbox.counts["token"] == 3
+
+
+async def _refuse_once(mistaken: RedisTokenProvider, other: RedisTokenProvider) -> None:
+    """Let a worker try a wrong password, and see that no other worker tries it again."""
+    with pytest.raises(CredentialsRejectedError):
+        await mistaken.get_token()
+    with pytest.raises(LoginGuardError) as closed:
+        await other.get_token()
+    assert closed.value.reason == "rejected"
+
+
+async def _serve_without_scripts(worker: RedisTokenProvider, servers: Sequence[Server], token: Token) -> None:
+    """Let the store go away, and see that the worker serves its token on."""
+    with _without_scripts(servers):
+        with pytest.raises(StoreUnavailableError, match="Redis refuses"):
+            await worker.look()
+        assert worker.state().store_away
+        assert (await worker.get_token()).reveal() == token.reveal()
+
+
+@contextmanager
+def _without_scripts(servers: Sequence[Server]) -> Iterator[None]:
+    """Forbid the scripts of a store, and allow them again."""
+    users = [(server, user) for server in servers for user in server.ask("ACL", "USERS")]
+    for server, user in users:
+        server.ask("ACL", "SETUSER", user, *(f"-{name}" for name in _SCRIPTS))
+    try:
+        yield
+    finally:
+        for server, user in users:
+            server.ask("ACL", "SETUSER", user, *(f"+{name}" for name in _SCRIPTS))
 
 
 class Callers:
@@ -149,43 +171,12 @@ class Callers:
             await asyncio.sleep(0.005)
 
 
-class Skip:
-    """A monotonic clock that a test can set ahead in place of a wait."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
-
-
 async def becomes(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask again and again until the condition holds."""
     end = time.monotonic() + 10
     while not await condition():
         assert time.monotonic() < end, "it did not come about"
         await asyncio.sleep(0.01)
-
-
-async def timed(ask: Callable[[], Awaitable[object]]) -> tuple[object, float]:
-    """Return the result of a call, or its exception, and the seconds that it took."""
-    began = time.monotonic()
-    outcome: object
-    try:
-        outcome = await ask()
-    except Exception as problem:  # noqa: BLE001 (it is the outcome)
-        outcome = problem
-    return outcome, time.monotonic() - began
-
-
-def sentinel_url(watched: SentinelSet) -> str:
-    """Return the URL of a set that sentinels watch."""
-    return f"redis+sentinel://{','.join(f'{host}:{port}' for host, port in watched.sentinels)}/{watched.service}"
-
-
-def cluster_url(cluster: Cluster) -> str:
-    """Return the URL of a cluster."""
-    return f"redis+cluster://{','.join(f'{HOST}:{port}' for port in cluster.ports)}"
 
 
 def strangers(server: Server) -> int:

@@ -1,4 +1,4 @@
-"""A cluster with all keys of an account in one slot, which may move from node to node."""
+"""A cluster: the record of an account lies in one slot, which may move from node to node."""
 
 from __future__ import annotations
 
@@ -8,26 +8,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 from redis.asyncio.cluster import RedisCluster
-from stores.lives import (
-    CLUSTER_COMMANDS,
-    Callers,
-    Skip,
-    account_of,
-    becomes,
-    cluster_url,
-    full_life,
-    provider,
-    strangers,
-    timed,
-    unreachable_port,
-)
+from stores.lives import Callers, provider, record_of, strangers, unreachable_port, whole_life
+from stores.stores import Skip, cluster_url, put, timed, value_of
 from tokens.doubles import until
 
-from enkash_async.errors import TokenStoreError
+from enkash_async.errors import StoreUnavailableError
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import Identity, Lead, RedisTokenProvider, RedisTokenStore, Token
+from enkash_async.stores import RedisStore
+from enkash_async.tokens import Token
 
 from servers import HOST, Cluster, free_ports, running_cluster
+
+KEY = "enkash:test:v2:key"
 
 
 @pytest.fixture(scope="module")
@@ -44,34 +36,29 @@ async def _client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_a_url_of_a_cluster_leads_to_the_node(cluster: Cluster, protocol: int) -> None:
-    """Accounts on different nodes run through a token's whole life in RESP2 and RESP3."""
-    store = RedisTokenStore.from_url(f"{cluster_url(cluster)}?protocol={protocol}")
-    owners = {cluster.owner_of(f"{{{await full_life(store)}}}") for _ in range(12)}
-    await store.aclose()
-    assert len(owners) > 1
+async def test_workers_share_a_token_through_a_url_of_a_cluster(cluster: Cluster, protocol: int) -> None:
+    """They do so in RESP2 and RESP3."""
+    await whole_life(f"{cluster_url(cluster)}?protocol={protocol}", cluster.nodes)
 
 
-async def test_a_cluster_client_of_the_application_serves(cluster: Cluster) -> None:
-    """The store keeps tokens through the application's client and does not close it."""
+async def test_a_cluster_client_of_the_application_serves_and_stays_open(cluster: Cluster) -> None:
+    """The workers share tokens through the application's client and do not close it."""
     async with _client(cluster) as client:
-        store = RedisTokenStore(client)
-        await full_life(store)
-        await store.aclose()
+        await whole_life(client, cluster.nodes)
         assert await client.ping()
 
 
-async def test_many_accounts_at_once_share_a_few_connections(cluster: Cluster) -> None:
+async def test_many_tasks_share_a_few_connections_to_each_node(cluster: Cluster) -> None:
     """A caller waits for a free connection and is not told that Redis is away."""
-    store = RedisTokenStore.from_url(cluster_url(cluster))
-    who = [Identity(f"crowd-{number}", "right") for number in range(100)]
-    claims = await asyncio.gather(*(store.claim(one, "owner", above=-1) for one in who), return_exceptions=True)
+    store = RedisStore.from_url(cluster_url(cluster))
+    swaps = await asyncio.gather(*(put(store, f"crowd-{number}", b"value") for number in range(200)))
+    assert swaps == [True] * 200
+    assert max(map(strangers, cluster.nodes)) <= 5  # one more for who tells where the slots are
     await store.aclose()
-    assert [claim for claim in claims if not isinstance(claim, Lead)] == []
 
 
 @pytest.mark.parametrize("loss", ["refuses", "is unreachable"])
-async def test_a_lost_node_of_the_url_keeps_nobody_from_the_others(cluster: Cluster, loss: str) -> None:
+async def test_a_lost_node_of_the_url_keeps_no_store_from_the_others(cluster: Cluster, loss: str) -> None:
     """The store connects, whichever node of the URL it asks first."""
     with unreachable_port() as dark:
         port = {"refuses": free_ports(1)[0], "is unreachable": dark}[loss]
@@ -82,48 +69,23 @@ async def test_a_lost_node_of_the_url_keeps_nobody_from_the_others(cluster: Clus
             pauses.append(seconds)
             await asyncio.sleep(seconds)
 
-        for _ in range(4):  # redis-py shuffles them
-            store = RedisTokenStore(url, sleep=pause)
-            await full_life(store)
+        for turn in range(4):  # redis-py shuffles them
+            store = RedisStore.from_url(url, sleep=pause)
+            assert await put(store, f"{KEY} {loss} {turn}", b"value")
             await store.aclose()
         assert pauses == []  # the first attempt was enough
-
-
-@pytest.mark.parametrize("protocol", [2, 3])
-async def test_the_commands_for_a_cluster_are_enough(cluster: Cluster, protocol: int) -> None:
-    """A user with the listed commands alone can claim a lease while the slot moves to another node."""
-    for node in cluster.nodes:
-        allowed = (f"+{command}" for command in CLUSTER_COMMANDS)
-        node.ask("ACL", "SETUSER", "enkash", "reset", "on", ">made-up", "~enkash:v1:*", "-@all", *allowed)
-    store = RedisTokenStore.from_url(cluster_url(cluster).replace("//", "//enkash:made-up@") + f"?protocol={protocol}")
-    await full_life(store)
-    who = Identity(f"moving-{protocol}", "right")
-    slot = cluster.slot_of(f"{{{who.account}}}")
-    target = cluster.other_than(cluster.owner_of_slot(slot))
-    with target.admin() as admin:
-        admin.config_resetstat()
-    move = asyncio.create_task(asyncio.to_thread(cluster.migrate_slot, slot, target, pause=0.2))
-    await becomes(lambda: _is_moving(cluster, slot))
-    assert isinstance(await store.claim(who, "owner", above=-1), Lead)
-    await move
-    assert target.commandstats()["asking"] > 0
-    await store.aclose()
-
-
-async def _is_moving(cluster: Cluster, slot: int) -> bool:
-    return f"[{slot}->-" in cluster.owner_of_slot(slot).ask("CLUSTER", "NODES")
 
 
 async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
     """The store closes them also while its client waits for a node that does not answer."""
     await until(lambda: not any(map(strangers, cluster.nodes)))
-    store = RedisTokenStore.from_url(cluster_url(cluster), timeout=0.1)
-    account = await full_life(store)
-    node = cluster.owner_of(f"{{{account}}}")
+    store = RedisStore.from_url(cluster_url(cluster), timeout=0.4)
+    assert await value_of(store, KEY) is None
+    node = cluster.owner_of(KEY)
     assert strangers(node)
     node.freeze()
-    outcome, _ = await timed(lambda: store.status(Identity(account, "right")))
-    assert isinstance(outcome, TokenStoreError)
+    outcome, _ = await timed(value_of(store, KEY))
+    assert isinstance(outcome, StoreUnavailableError)
     await store.aclose()
     node.thaw()
     await until(lambda: not any(map(strangers, cluster.nodes)))
@@ -131,7 +93,7 @@ async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
 
 
 async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
-    """Callers see no error, new workers wait, and the move causes no login."""
+    """Callers see no error, a new worker gets the token, and the move causes no login."""
     async with Sandbox(token_lifetime=60) as steady, Sandbox(token_lifetime=2) as brief, _client(cluster) as theirs:
         redises = (cluster_url(cluster), theirs)
         long_lived, short_lived = [[provider(sandbox, redis) for redis in redises] for sandbox in (steady, brief)]
@@ -139,8 +101,7 @@ async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
             await calm.hear(100)
             await busy.hear(100)
             for sandbox, callers in ((steady, calm), (brief, busy)):
-                cold = [provider(sandbox, redis) for redis in redises]
-                callers.generations |= await _got_while_the_slot_moves(cluster, account_of(sandbox), cold)
+                callers.generations.add(await _got_while_the_slot_moves(cluster, sandbox))
         assert (calm.errors, busy.errors) == ([], [])
         assert steady.counts["token"] == len(calm.generations) == 1
         # The last login may have come after the last caller.
@@ -149,46 +110,47 @@ async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
             await one.aclose()
 
 
-async def _got_while_the_slot_moves(cluster: Cluster, who: Identity, cold: list[RedisTokenProvider]) -> set[int]:
-    """Move an account's slot, ask workers that have no token when half of its keys have moved, and close them."""
-    slot = cluster.slot_of(f"{{{who.account}}}")
-    source = cluster.owner_of_slot(slot)
-    target = cluster.other_than(source)
+async def _got_while_the_slot_moves(cluster: Cluster, sandbox: Sandbox) -> int:
+    """Return the generation that a new worker gets when the account's record has moved and its slot has not."""
+    slot = cluster.slot_of(record_of(sandbox))
+    target = cluster.other_than(cluster.owner_of_slot(slot))
     target.ask("SCRIPT", "FLUSH")
-    for server in (source, target):
-        server.ask("CONFIG", "RESETSTAT")
+    target.ask("CONFIG", "RESETSTAT")
+    cold = provider(sandbox, cluster_url(cluster))
     move = asyncio.create_task(asyncio.to_thread(cluster.migrate_slot, slot, target, pause=0.4))
     await until(lambda: bool(target.ask("CLUSTER", "COUNTKEYSINSLOT", slot)))
-    tokens = await asyncio.gather(*(one.get_token() for one in cold))
+    token = await cold.get_token()
+    assert target.commandstats()["asking"] > 0
     await move
-    assert "errorstat_TRYAGAIN" in {**source.info("errorstats"), **target.info("errorstats")}
-    assert (await cold[0].status()).proven
+    assert (await cold.look()).proven
     assert target.commandstats()["eval"] > 0  # it did not know the scripts
-    for one in cold:
-        await one.aclose()
-    return {token.generation for token in tokens}
+    await cold.aclose()
+    return token.generation
 
 
-async def test_while_a_slot_is_stuck_the_token_in_hand_serves(cluster: Cluster, sandbox: Sandbox) -> None:
-    """A worker without a token gets an error within a bounded time, and a token afterwards."""
-    tag = f"{{{account_of(sandbox).account}}}"
-    slot, target = cluster.slot_of(tag), cluster.other_than(cluster.owner_of(tag))
+async def test_a_worker_without_a_token_waits_a_bounded_time_while_its_slot_moves(
+    cluster: Cluster, sandbox: Sandbox
+) -> None:
+    """It gets the token, or an error and the token afterwards; the token in hand serves the others.
+
+    redis-py sends ASKING and the command over the connections to a node in turn, so with two it is sent to and fro.
+    """
+    key = record_of(sandbox)
+    slot, target = cluster.slot_of(key), cluster.other_than(cluster.owner_of(key))
     clock = Skip()
-    warm, cold = [provider(sandbox, cluster_url(cluster), clock=clock) for _ in range(2)]
+    store = RedisStore.from_url(cluster_url(cluster), clock=clock)
+    warm, cold = provider(sandbox, cluster_url(cluster), clock=clock), provider(sandbox, store, clock=clock)
     token = await warm.get_token()
+    theirs = [name for name in (f"name-{number}" for number in range(100)) if cluster.owner_of(name) is target]
+    await asyncio.gather(*(value_of(store, name) for name in theirs[:4]))
     async with Callers(warm) as callers:
         with cluster.migrating(slot, target):
-            outcome, took = await timed(cold.get_token)
-            assert isinstance(outcome, TokenStoreError)
+            outcome, took = await timed(cold.get_token())
+            assert isinstance(outcome, (Token, StoreUnavailableError))
             assert took < 5
         clock.ahead += 1.5
-        await becomes(lambda: _has(cold, token))
+        assert (await cold.get_token()).reveal() == token.reveal()
     assert callers.errors == []
     assert sandbox.counts["token"] == 1
     for one in (warm, cold):
         await one.aclose()
-
-
-async def _has(worker: RedisTokenProvider, token: Token) -> bool:
-    outcome, _ = await timed(worker.get_token)
-    return isinstance(outcome, Token) and outcome.generation == token.generation

@@ -17,17 +17,14 @@ import asyncio, sys
 if sys.argv[1] == "without":
     sys.modules["hiredis"] = None
 from redis.asyncio import Redis
-from stores.lives import full_life
-from enkash_async.tokens import RedisTokenStore
+from stores.lives import whole_life
 
 async def main():
     for protocol in (2, 3):
         url = f"{sys.argv[2]}?protocol={protocol}"
-        ours = RedisTokenStore.from_url(url)
-        await full_life(ours)
-        await ours.aclose()
+        await whole_life(url, [])
         async with Redis.from_url(url) as client:
-            await full_life(RedisTokenStore(client))
+            await whole_life(client, [])
             connection = client.connection_pool._available_connections[0]
             print(type(connection._parser).__name__)
             said = await client.execute_command("CLIENT", "INFO")
@@ -44,7 +41,7 @@ _PARSERS = {
 
 @pytest.mark.parametrize("hiredis", ["with", "without"])
 def test_both_protocols_are_read_by_both_parsers(any_server: Server, tmp_path: Path, hiredis: str) -> None:
-    """The store runs through a token's whole life with the expected parser."""
+    """Workers share a token with the expected parser, over a URL and over a client of the application."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", _SCRIPT, hiredis, any_server.url],
         cwd=tmp_path,

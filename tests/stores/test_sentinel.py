@@ -1,4 +1,4 @@
-"""A primary that sentinels watch: the store finds it through them and follows a failover."""
+"""A primary that sentinels watch: workers find it through them and follow a failover."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stores.lives import (
-    Callers,
-    account_of,
-    full_life,
-    provider,
-    sentinel_client,
-    sentinel_url,
-    strangers,
-    timed,
-    unreachable_port,
-)
+from stores.lives import Callers, provider, record_of, sentinel_client, unreachable_port, whole_life
+from stores.stores import put, sentinel_url, value_of
 from tokens.doubles import until
 
-from enkash_async.errors import TokenStoreError
+from enkash_async.errors import StoreUnavailableError
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import RedisTokenStore
+from enkash_async.stores import RedisStore
 
 from servers import HOST, SERVICE, SentinelSet, Server, free_ports, running_sentinels
 from support import RawServer, Reader, Writer, raw_server
 
+KEY = "enkash:test:v2:key"
 _CLIENT_HELLO = b"\x16\x03\x01"  # how TLS begins
 
 
@@ -38,33 +30,16 @@ def watched(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-async def test_a_url_of_sentinels_leads_to_the_primary(watched: SentinelSet, protocol: int) -> None:
-    """The store runs through a token's whole life in RESP2 and RESP3."""
-    store = RedisTokenStore.from_url(f"{sentinel_url(watched)}?protocol={protocol}")
-    account = await full_life(store)
-    await store.aclose()
-    assert any(account in key for key in watched.primary.ask("KEYS", "*"))
+async def test_workers_share_a_token_through_a_url_of_sentinels(watched: SentinelSet, protocol: int) -> None:
+    """They do so in RESP2 and RESP3."""
+    await whole_life(f"{sentinel_url(watched)}?protocol={protocol}", [watched.primary])
 
 
-async def test_a_sentinel_client_of_the_application_serves(watched: SentinelSet) -> None:
-    """The store keeps tokens through the application's client and does not close it."""
+async def test_a_sentinel_client_of_the_application_serves_and_stays_open(watched: SentinelSet) -> None:
+    """The workers share tokens through the application's client and do not close it."""
     async with sentinel_client(watched) as client:
-        store = RedisTokenStore(client)
-        await full_life(store)
-        await store.aclose()
+        await whole_life(client, [watched.primary])
         assert await client.ping()
-
-
-async def test_all_connections_are_closed_at_the_end(watched: SentinelSet) -> None:
-    """The store closes the connections to the sentinels as well."""
-    servers = [watched.primary, *watched.watchers]
-    await until(lambda: not any(map(strangers, servers)))
-    store = RedisTokenStore.from_url(sentinel_url(watched))
-    await full_life(store)
-    assert strangers(watched.primary)
-    assert any(map(strangers, watched.watchers))
-    await store.aclose()
-    await until(lambda: not any(map(strangers, servers)))
 
 
 async def test_with_tls_a_sentinel_is_told_nothing_in_plain_text() -> None:
@@ -76,25 +51,25 @@ async def test_with_tls_a_sentinel_is_told_nothing_in_plain_text() -> None:
 
     async with raw_server(listen) as sentinel:
         place = sentinel.base_url.removeprefix("http://")
-        store = RedisTokenStore.from_url(f"rediss+sentinel://{place}/enkash?sentinel_password=made-up")
-        with pytest.raises(TokenStoreError):
-            await full_life(store)
+        store = RedisStore.from_url(f"rediss+sentinel://{place}/enkash?sentinel_password=made-up")
+        with pytest.raises(StoreUnavailableError):
+            await value_of(store, KEY)
         await store.aclose()
     assert set(said) == {_CLIENT_HELLO}
 
 
 @pytest.mark.parametrize("loss", ["refuses", "is unreachable", "hangs"])
-async def test_a_lost_sentinel_keeps_nobody_from_the_others(watched: SentinelSet, loss: str) -> None:
+async def test_a_lost_sentinel_keeps_no_store_from_the_others(watched: SentinelSet, loss: str) -> None:
     """The store connects although the first sentinel of the list is lost."""
     good = sentinel_url(watched).removeprefix("redis+sentinel://")
     hanging = watched.watchers[0]
     with unreachable_port() as dark:
         port = {"refuses": free_ports(1)[0], "is unreachable": dark, "hangs": hanging.port}[loss]
-        store = RedisTokenStore.from_url(f"redis+sentinel://{HOST}:{port},{good}")
+        store = RedisStore.from_url(f"redis+sentinel://{HOST}:{port},{good}")
         if loss == "hangs":
             hanging.freeze()
         try:
-            await full_life(store)
+            assert await put(store, f"{KEY} {loss}", b"value")
         finally:
             hanging.thaw()
             await store.aclose()
@@ -112,8 +87,7 @@ async def test_a_failover_goes_unnoticed(flavour: str, tmp_path: Path) -> None:
             url = sentinel_url(watched)
             async with sentinel_client(watched) as theirs:
                 long_lived = [provider(steady, redis) for redis in (url, url, theirs, theirs)]
-                # Logins without a store are spread at random; here they come at once.
-                short_lived = [provider(brief, redis, random=lambda: 0.0) for redis in (url, theirs)]
+                short_lived = [provider(brief, redis, on_store_down="login") for redis in (url, theirs)]
                 async with Callers(*long_lived) as calm, Callers(*short_lived) as busy:
                     await calm.hear(100)
                     await busy.hear(100)
@@ -131,22 +105,7 @@ async def test_a_failover_goes_unnoticed(flavour: str, tmp_path: Path) -> None:
                     await until(lambda: not any(one.state().store_away for one in short_lived))
                 assert (calm.errors, busy.errors) == ([], [])
                 assert steady.counts["token"] == len(calm.generations) <= 2
-                assert (await cold.status()).generation in calm.generations
-                assert account_of(steady).account in "".join(watched.primary.ask("KEYS", "*"))
+                assert (await cold.look()).generation in calm.generations
+                assert record_of(steady) in watched.primary.ask("KEYS", "*")
                 for one in (*long_lived, *short_lived, cold):
                     await one.aclose()
-
-
-async def test_without_sentinels_and_primary_the_answer_comes_soon(any_flavour: str, tmp_path: Path) -> None:
-    """A caller does not wait for three sentinels in turn, three times."""
-    with running_sentinels(any_flavour, tmp_path) as watched:
-        store = RedisTokenStore.from_url(sentinel_url(watched), timeout=0.1)
-        servers = [watched.primary, watched.replica, *watched.watchers]
-        for server in servers:
-            server.freeze()
-        outcome, took = await timed(lambda: full_life(store))
-        assert isinstance(outcome, TokenStoreError)
-        assert took < 3
-        for server in servers:
-            server.thaw()
-        await store.aclose()

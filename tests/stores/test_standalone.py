@@ -1,4 +1,4 @@
-"""One Redis: over TCP, over a Unix socket, over TLS, and with a password."""
+"""One Redis: over TCP, over a Unix socket, over TLS, through a client of the application, and with a password."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from stores.lives import account_of, full_life, provider
+from stores.lives import provider, record_of, whole_life
 
-from enkash_async.errors import TokenStoreError
+from enkash_async.errors import StoreUnavailableError
 from enkash_async.sandbox import Sandbox
-from enkash_async.tokens import RedisTokenProvider, RedisTokenStore
 
 from servers import HOST, Server, TlsRelay, running, tls_relay
 from support import shown
@@ -23,33 +22,31 @@ WRONG = "made-up-and-wr0ng"
 
 
 @pytest.mark.parametrize("url", ["url", "unix_url"])
-async def test_a_url_leads_to_a_token(redis_server: Server, sandbox: Sandbox, url: str) -> None:
-    """Two workers share one login, over TCP and over a Unix socket."""
-    workers = [provider(sandbox, getattr(redis_server, url)) for _ in range(2)]
-    first, second = [await worker.get_token() for worker in workers]
-    assert first.reveal() == second.reveal()
-    assert sandbox.counts["token"] == 1
-    for worker in workers:
-        await worker.aclose()
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_workers_share_a_token_through_a_url(redis_server: Server, url: str, protocol: int) -> None:
+    """They do so over TCP and over a Unix socket, in RESP2 and RESP3."""
+    where = getattr(redis_server, url)
+    await whole_life(f"{where}{'&' if '?' in where else '?'}protocol={protocol}", [redis_server])
 
 
 @pytest.mark.parametrize("decode", [True, False])
-async def test_a_client_of_the_application_serves_and_stays_open(redis_server: Server, decode: bool) -> None:
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_client_of_the_application_serves_and_stays_open(
+    redis_server: Server, decode: bool, protocol: int
+) -> None:
     """The store reads replies as bytes and as text, because the application chooses which."""
-    async with Redis.from_url(redis_server.url, decode_responses=decode) as client:
-        store = RedisTokenStore(client)
-        await full_life(store)
-        await store.aclose()
+    async with Redis.from_url(redis_server.url, decode_responses=decode, protocol=protocol) as client:
+        await whole_life(client, [redis_server])
         assert await client.ping()
 
 
-async def test_another_database_is_used_as_told(redis_server: Server) -> None:
-    """The store writes its keys into the database that the URL names."""
-    store = RedisTokenStore.from_url(redis_server.url.replace("/0", "/3"))
-    await full_life(store)
-    await store.aclose()
+async def test_the_database_that_the_url_names_holds_the_record(redis_server: Server, sandbox: Sandbox) -> None:
+    """No other database holds anything."""
+    worker = provider(sandbox, redis_server.url.replace("/0", "/3"))
+    await worker.get_token()
+    await worker.aclose()
     with redis_server.admin() as nought, redis_server.admin(db=3) as third:
-        assert (nought.dbsize(), bool(third.dbsize())) == (0, True)
+        assert (nought.keys(), third.keys()) == ([], [record_of(sandbox)])
 
 
 @pytest.fixture
@@ -59,24 +56,21 @@ async def relay(redis_server: Server, tmp_path: Path) -> AsyncIterator[TlsRelay]
         yield made
 
 
-async def test_tls_is_verified_with_the_ca_of_the_url(relay: TlsRelay) -> None:
-    """The store runs through a token's whole life over one verified TLS connection."""
-    store = RedisTokenStore.from_url(f"{relay.url}?ssl_ca_certs={relay.ca_file}")
-    await full_life(store)
-    await store.aclose()
-    assert relay.count == 1
+async def test_workers_share_a_token_over_tls(relay: TlsRelay, redis_server: Server) -> None:
+    """They trust the CA that the URL names."""
+    await whole_life(f"{relay.url}?ssl_ca_certs={relay.ca_file}", [redis_server])
 
 
 @pytest.mark.parametrize("case", ["unknown CA", "another name"])
 async def test_a_certificate_in_doubt_is_refused(relay: TlsRelay, sandbox: Sandbox, case: str) -> None:
-    """The store raises its own error, and no worker tries unproven credentials."""
+    """The worker raises its own error and does not try unproven credentials."""
     urls = {
         "unknown CA": relay.url,
         # Another spelling of the address, for which the certificate was not made out.
         "another name": f"{relay.url.replace(HOST, '127.1')}?ssl_ca_certs={relay.ca_file}",
     }
-    worker = RedisTokenProvider.from_url(provider(sandbox, relay.url)._identity_source, urls[case])
-    with pytest.raises(TokenStoreError, match="Redis"):
+    worker = provider(sandbox, urls[case])
+    with pytest.raises(StoreUnavailableError, match="Redis"):
         await worker.get_token()
     await worker.aclose()
     assert relay.count == 0  # no handshake came to its end
@@ -85,16 +79,16 @@ async def test_a_certificate_in_doubt_is_refused(relay: TlsRelay, sandbox: Sandb
 
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("user", ["", "enkash"])
-async def test_a_wrong_redis_password_is_not_shown(
+async def test_a_wrong_redis_password_is_tried_once(
     any_flavour: str, tmp_path: Path, sandbox: Sandbox, user: str, protocol: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Error, its causes and log hide the password, and the store does not try it again and again."""
+    """The worker says that Redis refuses it and makes no login; error, causes and log hide the password."""
     caplog.set_level(logging.DEBUG)
     lines = ("requirepass right", "user enkash on >right ~* +@all")
     with running(any_flavour, tmp_path, *lines) as server:
         server.ask("CONFIG", "RESETSTAT")
         worker = provider(sandbox, f"redis://{user}:{WRONG}@{HOST}:{server.port}/0?protocol={protocol}")
-        with pytest.raises(TokenStoreError, match="refuses the user or the password") as caught:
+        with pytest.raises(StoreUnavailableError, match="refuses the user or the password") as caught:
             await worker.get_token()
         await worker.aclose()
         assert server.info("errorstats")["errorstat_WRONGPASS"]["count"] == 1
@@ -103,11 +97,7 @@ async def test_a_wrong_redis_password_is_not_shown(
     assert sandbox.counts["token"] == 0
 
 
-async def test_a_right_password_works(any_flavour: str, tmp_path: Path, sandbox: Sandbox) -> None:
-    """The provider stores a proven token behind the password of the user `default`."""
+async def test_workers_share_a_token_behind_a_password(any_flavour: str, tmp_path: Path) -> None:
+    """The URL holds the password of the user `default`."""
     with running(any_flavour, tmp_path, "requirepass right") as server:
-        worker = provider(sandbox, server.url)
-        await worker.get_token()
-        assert (await worker.status()).proven
-        assert account_of(sandbox).account in server.ask("KEYS", "*")[0]
-        await worker.aclose()
+        await whole_life(server.url, [server])
