@@ -73,7 +73,6 @@ TREE: dict[type[EnkashError], tuple[type, ...]] = {
     LoginGuardError: (TokenError,),
     TokenEndpointError: (TokenError,),
     TokenReplyError: (TokenEndpointError,),
-    StoreUnavailableError: (TokenError,),
     StoreError: (EnkashError,),
     StoreUnavailableError: (TokenError, StoreError),
     WebhookError: (EnkashError,),
