@@ -38,6 +38,7 @@ from enkash_async import (
 )
 from enkash_async.client import ClientOptions
 from enkash_async.sandbox import Sandbox
+from enkash_async.stores import MemoryStore, SQLiteStore, process_store
 
 from support import RawServer, Reader, Writer, raw_server, reply
 
@@ -154,8 +155,8 @@ def test_bills_and_payments_share_what_reads_and_what_settles() -> None:
     ("call", "own"),
     [
         (EnkashClient, ["base_url", "tokens"]),
-        (EnkashClient.from_credentials, ["base_url", "credentials"]),
-        (EnkashClient.from_env, ["environ"]),
+        (EnkashClient.from_credentials, ["base_url", "credentials", "login_timeout", "on_store_down"]),
+        (EnkashClient.from_env, ["environ", "login_timeout", "on_store_down"]),
     ],
 )
 def test_help_tells_every_option_with_its_type_and_default(call: Callable[..., Any], own: list[str]) -> None:
@@ -193,7 +194,7 @@ async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox)
             await client.billers.list_categories()
         await client.aclose()
         assert not session.closed
-        assert (await tokens.get_token()).generation == 1
+        assert (await tokens.get_token()).generation >= 1
     await tokens.aclose()
     with pytest.raises(TokenError, match="closed"):
         await tokens.get_token()
@@ -339,3 +340,25 @@ async def test_any_id_arrives_whole_or_is_refused(reference: str) -> None:
                 return
     path = server.requests[0].split(b" ")[1].decode()
     assert [unquote(part) for part in path.split("/")] == ["", "a", reference, "z"]
+
+
+async def test_clients_of_this_machine_share_the_memory_of_the_process(sandbox: Sandbox) -> None:
+    """Two clients make one login; one with a store of its own makes another, and the store stays open."""
+    for _ in range(2):
+        async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
+            assert client.store is process_store()
+            await client.billers.list_categories()
+    assert sandbox.counts["token"] == 1
+    own = MemoryStore()
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=own) as client:
+        assert client.store is own
+        assert client.tokens.state().logins == 0  # type: ignore[attr-defined]
+        await client.billers.list_categories()
+    assert sandbox.counts["token"] == 2
+
+
+def test_a_client_of_another_host_opens_the_file_of_this_user() -> None:
+    """Also one that was given a provider."""
+    client = EnkashClient.from_credentials("https://api.example", Credentials("a", "b", "c", "d"))
+    assert isinstance(client.store, SQLiteStore)
+    assert isinstance(EnkashClient("https://api.example", tokens=StaticTokenProvider("t")).store, SQLiteStore)
