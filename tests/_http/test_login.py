@@ -31,6 +31,8 @@ from enkash_async.errors import (
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.sandbox._token import TokenStyle
 from enkash_async.tokens import Token
+from enkash_async.tokens._commands import Outcome
+from enkash_async.tokens._outcomes import outcome_of
 
 from support import RawServer, Reader, Writer, raw_server, reply
 
@@ -190,9 +192,9 @@ def test_plain_http_is_for_this_machine() -> None:
     PasswordGrant("http://enkash.example", OURS, allow_insecure=True)
 
 
-def test_a_login_has_eight_seconds() -> None:
-    """The defaults are eight seconds in all and three to connect, because a caller waits."""
-    assert Timeouts(total=8.0, connect=3.0) == LOGIN_TIMEOUTS
+def test_a_login_is_bounded_by_the_provider() -> None:
+    """The grant's own bound is the longest `login_timeout`; five seconds to connect."""
+    assert Timeouts(total=110.0, connect=5.0) == LOGIN_TIMEOUTS
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------------
@@ -422,14 +424,21 @@ async def test_without_a_known_word_the_status_is_enough(status: int, body: str)
     assert "demo" not in str(failure)
 
 
-@pytest.mark.parametrize(
-    "word", ["invalid_request", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable"]
-)
+@pytest.mark.parametrize("word", ["unsupported_grant_type", "temporarily_unavailable", "server_error"])
 async def test_a_request_that_enkash_did_not_understand_says_nothing_about_a_password(word: str) -> None:
-    """The client charges no attempt to the account, because EnKash did not check the password."""
+    """Nothing is barred; the attempt is charged all the same, since EnKash may have counted it."""
     failure = await trouble_of(Answer(json.dumps({"error": word}), "400 Bad Request"))
     assert word in str(failure)
-    assert not failure.counted
+    assert failure.counted
+
+
+@pytest.mark.parametrize("word", ["invalid_grant", "invalid_client", "invalid_request", "invalid_scope"])
+@pytest.mark.parametrize("status", [400, 401])
+async def test_what_enkash_calls_invalid_is_a_refusal(word: str, status: int) -> None:
+    """Any word that begins so bars these credentials."""
+    failure = await rejection_of(Answer(json.dumps({"error": word}), f"{status} No"))
+    assert (failure.status, failure.error) == (status, word)
+    assert outcome_of(failure) is Outcome.INVALID
 
 
 @pytest.mark.parametrize(
@@ -451,10 +460,11 @@ async def test_a_locked_account_is_recognised(status: int, text: str) -> None:
     assert "unlocked" in str(failure)
 
 
-async def test_423_means_locked() -> None:
-    """The status alone locks the account, because the body is empty."""
+async def test_423_without_a_word_is_an_unclear_refusal() -> None:
+    """A gateway may send it as well; it takes a word of EnKash to stop every password."""
     failure = await rejection_of(Answer("", "423 Locked"))
-    assert (failure.status, failure.locked) == (423, True)
+    assert (failure.status, failure.locked) == (423, False)
+    assert outcome_of(failure) is Outcome.UNCLEAR
 
 
 @pytest.mark.parametrize(
@@ -472,7 +482,7 @@ async def test_423_means_locked() -> None:
 async def test_other_words_and_pages_do_not_lock(text: str) -> None:
     """A gateway's page that speaks of locks does not mark the account as locked."""
     assert (await rejection_of(Answer(text, "401 No"))).locked is False
-    assert not (await trouble_of(Answer(text, "500 Oops"))).counted
+    assert outcome_of(await trouble_of(Answer(text, "500 Oops"))) is Outcome.UNKNOWN
 
 
 # --- transient failures -----------------------------------------------------------------------------------------------
@@ -481,9 +491,10 @@ async def test_other_words_and_pages_do_not_lock(text: str) -> None:
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 302, 307, 404, 405, 408, 415, 422, 429])
 @pytest.mark.parametrize("body", ["", "{}", "<html>"])
 async def test_other_statuses_are_transient_failures(status: int, body: str) -> None:
-    """The attempt is not charged, and the login does not follow a redirect with the password."""
+    """All but a 429 are charged, and the login does not follow a redirect with the password."""
     failure = await trouble_of(Answer(body, f"{status} Oops", "Location: /elsewhere"))
-    assert (failure.counted, failure.retry_after) == (False, None)
+    assert (failure.counted, failure.status, failure.retry_after) == (status != 429, status, None)
+    assert outcome_of(failure) is (Outcome.PASSING if status == 429 else Outcome.UNKNOWN)
     assert f"HTTP {status}" in str(failure)
 
 
