@@ -128,7 +128,9 @@ async def test_a_time_out_and_a_cancellation_show_no_secret() -> None:
         await asyncio.sleep(30)
 
     async with raw_server(silence) as server:
-        brief = EnkashClient.from_credentials(server.base_url, CREDENTIALS, retry=EAGER, timeout=Timeouts(total=0.1))
+        brief = EnkashClient.from_credentials(
+            server.base_url, CREDENTIALS, retry=EAGER, timeout=Timeouts(total=0.1), login_timeout=0.1
+        )
         async with brief as client:
             with pytest.raises(EnkashError) as caught:
                 await client.bills.create(2001, {"cn": CONSUMER})

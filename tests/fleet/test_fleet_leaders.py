@@ -12,13 +12,13 @@ from typing import Any
 
 import attrs
 import pytest
-from fleet.controls import fenceless, leaseless, undying, unhurried
-from fleet.enkash import Account, Enkash
-from fleet.places import KINDS, Place
-from fleet.processes import Fleet, Scene, Worker, fleet
+from enkash_async.tokens._limits import LEASE
+from fleet.controls import beatless, fenceless, leaseless, undying
+from fleet.processes import Fleet, Scene, scene
 from fleet.workers import Maker, Report, shared
 
-from enkash_async.tokens._account import lease_for
+from enkash_async import Timeouts
+from enkash_async.sandbox import FaultKind
 
 _LOGIN = 2.0  # seconds, so that a lease is short; a busy machine may need one for a login
 _LEASE = lease_for(_LOGIN)
