@@ -67,7 +67,7 @@ class SQLiteStore:
                 "path must be that of a file; for a URL there is open_store, for memory MemoryStore"
             )
         self.nothing_pending = nothing_pending
-        self.path = Path(path).expanduser().absolute()
+        self.path: Path = Path(path).expanduser().absolute()
         store_clock = StoreClock(clock=clock, boot=boot, wall=wall)
         self._file = SQLiteFile(self.path, clock=store_clock, patience=patience, random=random)
         self._workers = Workers(1)

@@ -36,7 +36,7 @@ def test_one_command_shows_the_whole_road() -> None:
     assert re.search(r"a sandbox at http://127\.0\.0\.1:\d+", lines[0])
     steps = [line for line in lines if re.match(r"\d\. ", line)]
     assert [line[3:25].rstrip() for line in steps] == list(STEPS)
-    assert steps[0].endswith("token good for 3600 s (generation 1)")
+    assert "token good for 3600 s (generation " in steps[0]
     assert re.search(r"  ₹ \d,\d{3}\.\d\d, due \d{4}-\d\d-\d\d, consumer 123456789$", steps[3])
     assert steps[4].endswith("PENDING (payment INIT)")
     assert steps[5].endswith("1 bill accepted; PENDING (payment IN_PROCESS, bill IN_PROGRESS)")
