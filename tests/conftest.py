@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -30,6 +32,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # pytest-asyncio asks for the current loop before its first test. Up to Python 3.13 that call makes a loop where
 # there is none yet; `asyncio.run` in a later test drops it unclosed, and the test during which it is collected fails.
 asyncio.set_event_loop(None)
+
+# No test writes below the real home. Some modules copy the environment when they are imported, before any fixture.
+_HOME = tempfile.TemporaryDirectory(prefix="enkash-home-", ignore_cleanup_errors=True)
+os.environ |= {"HOME": _HOME.name, "USERPROFILE": _HOME.name, "XDG_STATE_HOME": f"{_HOME.name}/state"}
 
 #: Modules whose tests start many processes or check durations.
 _HEAVY = ("tests/fleet/", "tests/stores/", "tests/webhooks/test_webhook_fleet.py")
