@@ -12,13 +12,13 @@ from typing import Any
 
 import attrs
 import pytest
-from enkash_async.tokens._limits import LEASE
-from fleet.controls import beatless, fenceless, leaseless, undying
-from fleet.processes import Fleet, Scene, scene
+from fleet.controls import fenceless, leaseless, undying, unhurried
+from fleet.enkash import Account, Enkash
+from fleet.places import KINDS, Place
+from fleet.processes import Fleet, Scene, Worker, fleet
 from fleet.workers import Maker, Report, shared
 
-from enkash_async import Timeouts
-from enkash_async.sandbox import FaultKind
+from enkash_async.tokens._account import lease_for
 
 _LOGIN = 2.0  # seconds, so that a lease is short; a busy machine may need one for a login
 _LEASE = lease_for(_LOGIN)
@@ -61,6 +61,7 @@ class Resumed:
 async def renewing(scene: Scene, first_login: float) -> AsyncIterator[Fleet]:
     """Run four workers whose token was revoked a moment ago, and whose next login takes the given seconds."""
     async with scene.fleet(4) as workers:
+        await workers.workers[0].ask()  # alone, so that there is one token whatever the control
         await workers.ask()
         scene.revoke()
         scene.change(once=[first_login], logins=[])

@@ -119,25 +119,25 @@ async def test_commands_that_share_nothing_lock_the_account(enkash: Enkash, tmp_
 
 
 async def short_jobs(enkash: Enkash, place: Place, make: Maker = shared, *, changes: bool = False) -> Seen:
-    """Run ten jobs with `asyncio.run` while the token is to be renewed; each ends during the background login.
+    """Run six jobs with `asyncio.run` while the token is to be renewed; each ends during the background login.
 
     Args:
         changes: Change the password at EnKash before.
     """
-    scene = Scene(enkash, place, make, account={"takes": 1.0}, callers=1)
+    scene = Scene(enkash, place, make, account={"takes": 0.7}, callers=1)
     async with scene.fleet(1, clock_shift=0.0) as workers:
         await workers.ask()
         if changes:
             scene.change(passwords={"another-password"})
         await workers.tell("advance", seconds=3100)
-        return await scene.seen(workers, workers.workers[0].tell("short_jobs", number=10, work=0.3))
+        return await scene.seen(workers, workers.workers[0].tell("short_jobs", number=6, work=0.2))
 
 
 def check_two_logins(seen: Seen) -> None:
     assert seen.logins <= 2
     assert not seen.locked
     assert seen.report.errors == {}
-    assert seen.report.served == 10
+    assert seen.report.served == 6
 
 
 async def test_short_jobs_log_in_twice_a_lifetime_at_most(enkash: Enkash, place: Place) -> None:
