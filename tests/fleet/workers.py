@@ -18,9 +18,9 @@ from fleet.enkash import CLIENT_SECRET, RIGHT
 
 from enkash_async import EnkashClient
 from enkash_async._http.login import PasswordGrant
+from enkash_async._support.clock import machine as boottime
 from enkash_async.errors import LoginGuardError
 from enkash_async.stores import Cell, Change, SQLiteStore, Store, open_store
-from enkash_async.stores.clock import boottime
 from enkash_async.tokens import Credentials, OnStoreDown, SharedTokenProvider, StoreTokenProvider, Token, TokenProvider
 
 __all__ = ["Maker", "Plan", "Report", "main", "shared", "together"]
