@@ -190,8 +190,6 @@ class Sandbox:
     def environ(self) -> dict[str, str]:
         """Return the `ENKASH_…` variables with which `EnkashClient.from_env` finds this sandbox.
 
-        `ENKASH_STORE_URL` is `memory:`, so that nothing of a sandbox stays in the files of this user.
-
         Raises:
             RuntimeError: The sandbox has not been started.
         """
@@ -203,7 +201,6 @@ class Sandbox:
             "ENKASH_USERNAME": ours.username,
             "ENKASH_PASSWORD": ours.password,
             "ENKASH_FORM_CLIENT_ID": ours.form_client_id or ours.client_id,
-            "ENKASH_STORE_URL": "memory:",
         }
 
     async def late_work(self) -> None:
