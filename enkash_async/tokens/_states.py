@@ -83,7 +83,7 @@ class Pause:
 
 
 def cooling(seconds: float) -> TokenEndpointError:
-    """Return the error of a cooldown that lasts so many seconds yet."""
+    """Return the error of a pause, in seconds, during which nobody logs in."""
     return TokenEndpointError(
         f"no login is made for another {seconds:.1f} s: one failed a moment ago, its token was refused at once, or an "
         "operator has granted the next one to other credentials",
