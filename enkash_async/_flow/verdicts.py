@@ -18,7 +18,7 @@ other 5xx                              transient  raise  reconcile  reconcile  f
 `response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
 any other answer                       call       raise  raise      raise      failed    yes
 an outcome that is not known           call       raise  raise      raise      unknown   no
-no token, and no login may be made     permanent  raise  raise      raise      not_sent  no
+no token; a login is barred or vain     permanent  raise  raise      raise      not_sent  no
 no token: the login was not counted    transient  again  again      again      not_sent  no
 no token for another reason            call       raise  raise      raise      not_sent  no
 wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no
@@ -186,8 +186,9 @@ def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
 
 
 def _login(problem: errors.TokenEndpointError) -> Verdict:
-    if problem.counted:
-        return _NO_LOGIN  # EnKash may have counted the login; repeating it could lock the account
+    if problem.counted or problem.reason == "renewal":
+        # EnKash may have counted the login, and repeating it could lock the account; or it refuses each new token.
+        return _NO_LOGIN
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)
 
 

@@ -29,6 +29,7 @@ from enkash_async.errors import (
     OutcomeUnknownError,
     RateLimitError,
     ResponseDecodeError,
+    TokenEndpointError,
     TokenError,
 )
 from enkash_async.tokens._types import Token, TokenProvider
@@ -114,8 +115,8 @@ class Pipeline:
                 await gate.turn()
                 try:
                     renewed = await self._token(token)
-                except LoginGuardError as guard:
-                    if guard.reason == "renewal":
+                except (LoginGuardError, TokenEndpointError) as no_login:
+                    if no_login.reason == "renewal":
                         return result
                     raise
                 return await self._exchange(operation, renewed, gate)

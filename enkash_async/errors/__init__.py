@@ -279,18 +279,15 @@ class LoginGuardError(TokenError):
 
     Attributes:
         reason: `rejected` (EnKash refused these credentials), `budget` (too many attempts with credentials that have
-            never worked), `locked` (EnKash says that the account is) or `renewal` (EnKash refused a token that was
-            renewed a moment ago).
+            never worked), `locked` (EnKash says that the account is) or `renewal` (EnKash refused a fixed token, which
+            cannot be renewed).
     """
+
+    _advice = RetryAdvice.NEVER  # a person has to act first
 
     def __init__(self, message: str = "", *, reason: str = "rejected") -> None:
         super().__init__(message)
         self.reason: str = reason
-
-    @property
-    def retry(self) -> RetryAdvice:
-        """LATER for `renewal`; otherwise NEVER, since a person has to act first."""
-        return RetryAdvice.LATER if self.reason == "renewal" else RetryAdvice.NEVER
 
 
 class TokenEndpointError(TokenError):
@@ -300,15 +297,24 @@ class TokenEndpointError(TokenError):
         retry_after: Seconds to wait before the next attempt, or None.
         counted: True when EnKash may have counted the attempt: it was sent, and was not answered with 429.
         status: HTTP status of the login's reply, or 0 where none came.
+        reason: Why no login was made: `"cooldown"` after a failed one, `"renewal"` where EnKash refused a token right
+            after its login; empty where one was made.
     """
 
     def __init__(
-        self, message: str = "", *, retry_after: float | None = None, counted: bool = False, status: int = 0
+        self,
+        message: str = "",
+        *,
+        retry_after: float | None = None,
+        counted: bool = False,
+        status: int = 0,
+        reason: str = "",
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.counted: bool = counted
         self.status: int = status
+        self.reason: str = reason
 
 
 class TokenReplyError(TokenEndpointError):

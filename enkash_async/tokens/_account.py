@@ -122,8 +122,9 @@ def _obstacle(account: Account, who: Who, now: float) -> Closed | Wait | Cooling
         return Wait(leased)
     if (closed := _over_budget(account, who, now)) is not None:
         return closed
-    pause = max(left(account.cooling_at, account.cooling_for, now), _pause(account.client(who.client), who, now))
-    return Cooling(pause) if pause > 0 else None
+    cooldown = left(account.cooling_at, account.cooling_for, now)
+    pause = max(cooldown, _pause(account.client(who.client), who, now))
+    return Cooling(pause, is_renewal=pause > cooldown) if pause > 0 else None
 
 
 def _over_budget(account: Account, who: Who, now: float) -> Closed | Cooling | None:
@@ -293,10 +294,8 @@ def _reject(account: Account, refusal: Reject, now: float) -> Account:
         noted=max(account.fence, refusal.fence),
         tokens=tuple(attrs.evolve(token, refused=token.refused or token in hit) for token in client.tokens),
     )
-    if is_new:
-        client = _paused(client, now)
-    elif hit:
-        client = attrs.evolve(client, pauses=0)
+    if hit:
+        client = _paused(client, now) if is_new else attrs.evolve(client, pauses=0)
     return account.with_client(client)
 
 

@@ -172,9 +172,14 @@ class Wait:
 
 @attrs.frozen
 class Cooling:
-    """The caller may try again in `seconds`, not before."""
+    """The caller may try again in `seconds`, not before.
+
+    Attributes:
+        is_renewal: Whether EnKash refused the newest token at once, or gives out the same one again and again.
+    """
 
     seconds: float
+    is_renewal: bool = False
 
 
 @attrs.frozen

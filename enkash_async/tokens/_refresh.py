@@ -187,8 +187,8 @@ class Refresher:
         match told.answer:
             case Found(stored):
                 return self._opened(stored, told)
-            case Cooling(seconds):
-                self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
+            case Cooling(seconds, is_renewal):
+                self._hold(min(seconds, _BELIEVED), cooling(seconds, is_renewal=is_renewal), due=seconds)
             case Closed(reason):
                 self._hold(_BELIEVED, guard_closed(reason))
         return None
@@ -230,8 +230,9 @@ class Refresher:
                     calm = 0.0 if flight.is_awaited else min(_CALM_LOOK, (flight.needed_at - self._clock()) / 2)
                     await self._sleep(min(seconds, max(look, calm) * (0.75 + self._random() / 2)))
                     look = min(look * 1.5, _LONGEST_LOOK)
-                case Cooling(seconds):
-                    return self._hold(min(seconds, _BELIEVED), cooling(seconds), due=seconds)
+                case Cooling(seconds, is_renewal):
+                    failure = cooling(seconds, is_renewal=is_renewal)
+                    return self._hold(min(seconds, _BELIEVED), failure, due=seconds)
                 case Closed(reason):
                     return self._hold(_BELIEVED, guard_closed(reason))
                 case _:  # too late: it is not sent, and another attempt follows under another id
@@ -297,7 +298,7 @@ class Refresher:
             # A newer token is there, or this secret was refused, unless it is kept: the account tells which.
             return None if told.kept is None else self._as_kept(token, told.kept, told)
         if flight.refuses(token):
-            return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
+            return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE, is_renewal=True))
         return RefreshResult(token, is_unshared=told is None)
 
     def _as_kept(self, token: Token, kept: StoredToken, told: Told) -> RefreshResult | None:

@@ -26,7 +26,6 @@ _REASONS = {
     "budget": "no login was attempted, since too many failed that EnKash may have counted: check the credentials, then "
     f"{_RESET}",
     "locked": f"no login was attempted, since EnKash says that the account is locked: have it unlocked, then {_RESET}",
-    "renewal": "the token was renewed a moment ago and EnKash refuses the new one as well",
 }
 
 
@@ -78,16 +77,22 @@ class Pause:
 
     def failure_at(self, now: float) -> TokenError:
         """Return the failure as it stands at an instant, for one caller alone."""
-        is_cooldown = isinstance(self.failure, TokenEndpointError)
-        return cooling(self.due - now) if is_cooldown else self.failure.copy()
+        if isinstance(self.failure, TokenEndpointError):
+            return cooling(self.due - now, is_renewal=self.failure.reason == "renewal")
+        return self.failure.copy()
 
 
-def cooling(seconds: float) -> TokenEndpointError:
+def cooling(seconds: float, *, is_renewal: bool = False) -> TokenEndpointError:
     """Return the error of a pause, in seconds, during which nobody logs in."""
+    why = (
+        "EnKash refused a token right after its login, or gives out the same token again"
+        if is_renewal
+        else "one failed a moment ago, or an operator has granted the next one to other credentials"
+    )
     return TokenEndpointError(
-        f"no login is made for another {seconds:.1f} s: one failed a moment ago, its token was refused at once, or an "
-        "operator has granted the next one to other credentials",
+        f"no login is made for another {seconds:.1f} s: {why}",
         retry_after=seconds,
+        reason="renewal" if is_renewal else "cooldown",
     )
 
 

@@ -105,6 +105,7 @@ DECISIONS: list[tuple[EnkashError, Next, Next, Next]] = [
     (ApiError("no", status=409), RAISE, RAISE, RAISE),
     (ApiError("moved", status=302, response_code=2), RAISE, RAISE, RAISE),
     (TokenEndpointError("login dropped", counted=True), RAISE, RAISE, RAISE),
+    (TokenEndpointError("refused at once", reason="renewal"), RAISE, RAISE, RAISE),
     (TokenReplyError("login unreadable"), RAISE, RAISE, RAISE),
     (CredentialsRejectedError("no", status=401), RAISE, RAISE, RAISE),
     (LoginGuardError("no"), RAISE, RAISE, RAISE),
@@ -146,6 +147,7 @@ TRANSIENT = [
 PERMANENT = [
     *(AuthenticationError("x"), ConfigurationError("x"), CredentialsRejectedError("x"), InvalidRequestError("x")),
     *(LoginGuardError("x"), TokenEndpointError("x", counted=True), TokenReplyError("x")),
+    TokenEndpointError("x", reason="renewal"),
 ]
 OF_THE_CALL = [BadRequestError("x"), NotFoundError("x"), OutcomeUnknownError("x"), EnkashError("x")]
 
@@ -246,7 +248,7 @@ ADVICE: list[tuple[EnkashError, RetryAdvice]] = [
     (TokenError("x"), RetryAdvice.LATER),
     (CredentialsRejectedError("x"), RetryAdvice.NEVER),
     (LoginGuardError("x", reason="budget"), RetryAdvice.NEVER),
-    (LoginGuardError("x", reason="renewal"), RetryAdvice.LATER),
+    (LoginGuardError("x", reason="renewal"), RetryAdvice.NEVER),
     (TokenEndpointError("x", retry_after=7.0), RetryAdvice.LATER),
     (TokenReplyError("x"), RetryAdvice.NEVER),
     (StoreUnavailableError("x"), RetryAdvice.LATER),

@@ -27,6 +27,7 @@ from enkash_async import (
     InMemoryTokenProvider,
     Limits,
     LoginGuardError,
+    MemoryStore,
     OutcomeUnknownError,
     PasswordGrant,
     RateLimitError,
@@ -34,6 +35,7 @@ from enkash_async import (
     RetryPolicy,
     ServerError,
     StaticTokenProvider,
+    StoreTokenProvider,
     Timeouts,
     Token,
     TokenEndpointError,
@@ -923,9 +925,10 @@ async def test_a_login_that_fails_for_a_transient_reason_is_repeated(sandbox: Sa
         return now + sum(pauses.taken)
 
     transport = Transport(sandbox.base_url)
-    tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials, clock=clock), clock=clock)
+    grant = PasswordGrant(sandbox.base_url, sandbox.credentials, clock=clock)
+    tokens = StoreTokenProvider(grant, MemoryStore(clock=clock), clock=clock)
     pipeline = Pipeline(transport, tokens, RetryPolicy(), sleep=pauses)
-    sandbox.faults.add("token", FaultKind.UNAVAILABLE, times=1, retry_after=9)
+    sandbox.faults.add("token", FaultKind.RATE_LIMITED, times=1, retry_after=9)
     await pipeline(_read("/api/v2/biller"))
     assert sandbox.counts["token"] == 2
     assert sum(pauses.taken) >= 9

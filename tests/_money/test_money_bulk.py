@@ -16,12 +16,13 @@ from tokens.doubles import Clock
 from enkash_async import (
     Bill,
     EnkashClient,
-    InMemoryTokenProvider,
+    MemoryStore,
     OutcomeUnknownError,
     PasswordGrant,
     PollPolicy,
     RetryPolicy,
     SettlePolicy,
+    StoreTokenProvider,
     Timeouts,
 )
 from enkash_async._calls.requests import BillRequest
@@ -91,7 +92,8 @@ class _Dice:
 
 @asynccontextmanager
 async def _client(sandbox: Sandbox, clock: Clock) -> AsyncIterator[EnkashClient]:
-    tokens = InMemoryTokenProvider(PasswordGrant(sandbox.base_url, sandbox.credentials, clock=clock), clock=clock)
+    grant = PasswordGrant(sandbox.base_url, sandbox.credentials, clock=clock)
+    tokens = StoreTokenProvider(grant, MemoryStore(clock=clock), clock=clock)
     async with EnkashClient(sandbox.base_url, tokens=tokens, retry=POLICY, timeout=TIMEOUT) as made:
         yield made
     await tokens.aclose()

@@ -100,13 +100,13 @@ class TestWholeRoad:
         money_moved_once(sandbox.ledger, rows)
 
     async def test_a_second_run_changes_nothing(self, batch: Batch, sandbox: WatchedSandbox) -> None:
-        """The second run looks each bill up and sends nothing else."""
+        """The second run takes the token of the first, looks each bill up and sends nothing else."""
         await batch.pay(row(1), row(2))
         sandbox.counts.clear()
         results = await batch.pay(row(1), row(2))
         assert outcomes(results) == [RowOutcome.ALREADY_PAID] * 2
         assert [one.amount for one in results] == [due(sandbox, row(1)), due(sandbox, row(2))]
-        assert sandbox.counts == {"token": 1, "bill_by_reference": 2}
+        assert sandbox.counts == {"bill_by_reference": 2}
 
     async def test_remarks_go_with_the_confirmation(self, batch: Batch, sandbox: WatchedSandbox) -> None:
         """EnKash's ledger shows the remarks that the user gave to `enkash pay`."""
@@ -199,7 +199,7 @@ class TestOutcomes:
         results = await batch.pay(*rows, rehearse=True)
         assert outcomes(results) == [RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE, RowOutcome.OVER_CEILING, REFUSED]
         assert results[1].amount == due(sandbox, row(2))
-        assert set(sandbox.counts) == {"token", "bill_by_reference", "fetch_bill"}
+        assert set(sandbox.counts) == {"bill_by_reference", "fetch_bill"}
 
     @pytest.mark.parametrize("changes", [{"biller_id": 2101}, {"params": {"cn": "765432109876"}}])
     async def test_a_reference_of_another_bill(
@@ -423,7 +423,7 @@ class TestStopping:
             assert len(sandbox.ledger.debits) == earlier + 2
             if ended:
                 break
-        assert number > 12
+        assert number >= 12
         references = {payment.reference_id for payment in sandbox.ledger.search()}
         assert len(sandbox.ledger.search()) == len(references) == len(sandbox.ledger.debits) == 2 * number
 
