@@ -16,7 +16,7 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 
 #: What is imported inside a function, since only some need it, and it takes long or may not be installed.
 LAZY = {
-    "tokens._provider": {"enkash_async.stores.redis"},
+    "tokens._memory_and_redis": {"enkash_async.stores.redis"},
     "webhooks._redis": {"enkash_async.stores.redis_link"},
     "testing": {"enkash_async.testing.contract"},
     "tokens._sealer": {"cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"},

@@ -1,12 +1,8 @@
 """Tokens: how they are obtained, kept, renewed and shared."""
 
 from enkash_async.tokens._credentials import Credentials, Identity
-from enkash_async.tokens._provider import (
-    LOGIN_TIMEOUT,
-    InMemoryTokenProvider,
-    RedisTokenProvider,
-    StoreTokenProvider,
-)
+from enkash_async.tokens._memory_and_redis import InMemoryTokenProvider, RedisTokenProvider
+from enkash_async.tokens._provider import LOGIN_TIMEOUT, StoreTokenProvider
 from enkash_async.tokens._refresh import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
 from enkash_async.tokens._static import StaticTokenProvider

@@ -26,6 +26,7 @@ class Flight:
         above: Only a token of a higher generation ends it.
         refused: The refusal that is known so far, or None; its token is never handed out again.
         reports: Whether the refusal is reported to the store, which may not know of the token.
+        proof: The generation of the token in hand, if a login with these credentials brought it, or 0.
         needed_at: The instant from which callers wait for it, on the clock of the tokens; before, they have another.
     """
 
@@ -36,13 +37,16 @@ class Flight:
         above: int,
         refused: Reject | None = None,
         reports: bool = True,
+        proof: int = 0,
         needed_at: float = -math.inf,
     ) -> None:
         self.loop = loop
         self.above = above
         self.refused = refused
         self.reports = reports
+        self.proof = proof
         self.needed_at = needed_at
+        self.logs_in = False  # a login is on its way, and its end is worth waiting for
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known

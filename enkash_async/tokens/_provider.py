@@ -9,14 +9,13 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from logging import getLogger
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TypedDict
 
 from enkash_async._support.clock import fast_clock, fast_clock_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
-from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, EnkashError, LoginGuardError, TokenError
-from enkash_async.stores import Store, process_store
-from enkash_async.tokens._account import LONGEST_LOGIN
+from enkash_async.stores import Store
+from enkash_async.tokens._arguments import check_arguments
 from enkash_async.tokens._commands import Reject
 from enkash_async.tokens._flight import Flight, wake
 from enkash_async.tokens._refresh import RETRY_STORE, OnStoreDown, Refresher
@@ -26,17 +25,13 @@ from enkash_async.tokens._types import ProviderState, Token, TokenSource
 from enkash_async.tokens._vault import mark_of, vault_for
 from enkash_async.tokens._windows import Windows
 
-if TYPE_CHECKING:
-    from enkash_async.stores.redis import RedisStore
-    from enkash_async.stores.redis_url import Client
-
-__all__ = ["LOGIN_TIMEOUT", "InMemoryTokenProvider", "RedisTokenProvider", "StoreTokenProvider"]
+__all__ = ["LOGIN_TIMEOUT", "ProviderOptions", "StoreTokenProvider"]
 
 _log = getLogger("enkash_async.tokens")
 
-_POLICIES = ("serve", "login_if_proven", "login")
 _HIGHEST = 2**52  # no record numbers tokens beyond; milliseconds since 1970 come near it in the year 144,000
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
+_GRACE = 2.0  # seconds that closing leaves to a login on its way; most take less than one
 _ROUNDS = 16  # refreshes that one caller waits for; more than two are cut off or overtaken only by mischance
 LOGIN_TIMEOUT = 15.0  # seconds, the default
 
@@ -97,7 +92,7 @@ class StoreTokenProvider:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
-        _check(source, store, sealer, on_store_down, login_timeout)
+        check_arguments(source, store, sealer, on_store_down, login_timeout)
         self._refresher = Refresher(
             source,
             store,
@@ -145,7 +140,10 @@ class StoreTokenProvider:
         return await self._get_slowly(rejected)
 
     async def aclose(self) -> None:
-        """Stop a refresh under way and hand out no more tokens; a second call does nothing."""
+        """Hand out no more tokens, and stop a refresh under way; a login that was sent gets two seconds to end.
+
+        A second call does nothing.
+        """
         with self._lock:
             self._closed = True
             self._held = None
@@ -155,6 +153,8 @@ class StoreTokenProvider:
         if flight is None or flight.task is None:
             return
         if flight.loop is asyncio.get_running_loop():
+            if flight.logs_in:  # a login that is cut off may have counted, and is charged
+                await asyncio.wait([flight.task], timeout=_GRACE)
             flight.task.cancel()
             await asyncio.wait([flight.task])
             await self._refresher.settle_owed()
@@ -311,7 +311,12 @@ class StoreTokenProvider:
             above = max(above, held.token.generation)
         needed_at = -math.inf if held is None else held.wait_at
         self._flight = flight = Flight(
-            loop, above=above, refused=self._refused, reports=self._reports, needed_at=needed_at
+            loop,
+            above=above,
+            refused=self._refused,
+            reports=self._reports,
+            proof=0 if held is None or not held.is_own else held.token.generation,
+            needed_at=needed_at,
         )
         return flight, True
 
@@ -380,74 +385,4 @@ def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
     ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
     if result.is_unshared:
         ahead_at = min(ahead_at, now + RETRY_STORE)
-    return Held(token, ahead_at, end - windows.wait, end - windows.hold, result.is_unshared)
-
-
-def _check(source: object, store: object, sealer: object, on_store_down: object, login_timeout: object) -> None:
-    if not isinstance(source, TokenSource):
-        raise ConfigurationError(f"source must be a TokenSource such as PasswordGrant, not {type(source).__name__}")
-    if not all(callable(getattr(store, name, None)) for name in ("read", "swap", "aclose")):
-        raise ConfigurationError(f"store must be a Store, such as SQLiteStore(path), not {type(store).__name__}")
-    if sealer is not None and not isinstance(sealer, TokenSealer):
-        raise ConfigurationError(f"sealer must be a TokenSealer, or None, not {type(sealer).__name__}")
-    if on_store_down not in _POLICIES:
-        raise ConfigurationError(f"on_store_down must be one of {', '.join(map(repr, _POLICIES))}")
-    is_number = isinstance(login_timeout, (int, float)) and not isinstance(login_timeout, bool)
-    if not is_number or not 0 < login_timeout <= LONGEST_LOGIN:  # type: ignore[operator]  # it is a number
-        raise ConfigurationError(
-            f"login_timeout must be a number of seconds above 0 and up to {LONGEST_LOGIN:g}, not {login_timeout!r}"
-        )
-
-
-class InMemoryTokenProvider(StoreTokenProvider):
-    """Hands out tokens of a source, shared within this process.
-
-    All providers of the process share one login and one guard. Other processes are not seen: each logs in for itself,
-    so that several workers with a wrong password can together lock the account. Use a `SQLiteStore` or a Redis there.
-
-    Args:
-        source: Logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
-    """
-
-    def __init__(self, source: TokenSource, **options: Unpack[ProviderOptions]) -> None:
-        super().__init__(source, process_store(), **options)
-
-
-class RedisTokenProvider(StoreTokenProvider):
-    """Hands out tokens of a source, shared by all processes that use the same Redis.
-
-    Args:
-        source: Logs in, such as a `PasswordGrant`.
-        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), which
-            is never closed. The other arguments are those of `StoreTokenProvider`.
-    """
-
-    def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
-        # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
-        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
-
-        store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
-        self._redis_store = store
-        super().__init__(source, store, **options)
-
-    @classmethod
-    def from_url(cls, source: TokenSource, url: str, **options: Unpack[ProviderOptions]) -> Self:
-        """Return a provider with connections of its own, which `aclose()` closes.
-
-        Args:
-            source: Logs in.
-            url: As in `ENKASH_REDIS_URL`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or
-                `redis+cluster://host,host`. The other arguments are those of `StoreTokenProvider`.
-
-        Raises:
-            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
-        """
-        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
-
-        url = HiddenStr(url) if isinstance(url, str) else url
-        return cls(source, RedisStore.from_url(url), **options)
-
-    async def aclose(self) -> None:
-        """Stop a refresh under way, and close the connections that were opened here."""
-        await super().aclose()
-        await self._redis_store.aclose()
+    return Held(token, ahead_at, end - windows.wait, end - windows.hold, result.is_unshared, result.is_own)

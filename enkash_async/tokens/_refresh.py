@@ -249,7 +249,8 @@ class Refresher:
 
     def _opened(self, stored: StoredToken, told: Told) -> RefreshResult | None:
         token = self._vault.take(stored, self._clock() - max(0.0, told.now - stored.at))
-        return None if token is None else RefreshResult(token, repeats=stored.repeats)
+        is_own = stored.fingerprint == self.who.fingerprint
+        return None if token is None else RefreshResult(token, repeats=stored.repeats, is_own=is_own)
 
     def _hold(self, seconds: float, failure: TokenError, *, due: float = 0.0) -> TokenError:
         """Answer callers with a failure from memory for a number of seconds, and return it."""
@@ -263,9 +264,13 @@ class Refresher:
         self, account: SharedAccount, flight: Flight, attempt: _Attempt
     ) -> RefreshResult | TokenError | None:
         """Make the attempt that the account holds; None where the account has to be asked again."""
+        if flight.proof and account.known is not None and not account.known.proven:
+            # The record was emptied. Two logins that are cut off would close the guard for credentials that work.
+            await account.report(Settle(_nonce(), self.who, flight.proof, Outcome.WORKED, 0.0), self.who)
         if self._clock() - attempt.asked_at >= SEND_WITHIN:
             await self._report(account, attempt, LoginResult(Outcome.NOT_COUNTED))
             return None
+        flight.logs_in = True
         try:
             login = await self._log_in(attempt.fence)
         except asyncio.CancelledError:
@@ -294,9 +299,10 @@ class Refresher:
             # The record was emptied, and does not know that EnKash has refused this secret.
             await account.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
             return None
+        if told is not None and told.kept is not None:
+            return self._as_kept(token, told.kept, told)
         if told is not None and self._vault.stores:
-            # A newer token is there, or this secret was refused, unless it is kept: the account tells which.
-            return None if told.kept is None else self._as_kept(token, told.kept, told)
+            return None  # a newer token is there, or this secret was refused: the account tells which
         if flight.refuses(token):
             return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE, is_renewal=True))
         return RefreshResult(token, is_unshared=told is None)

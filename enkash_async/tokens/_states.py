@@ -37,11 +37,13 @@ class RefreshResult:
         token: The new token.
         repeats: Logins that brought the same living secret again.
         is_unshared: Whether the store does not know of the token yet.
+        is_own: Whether a login with the caller's own credentials brought it, which proves that they work.
     """
 
     token: Token
     repeats: int = 0
     is_unshared: bool = False
+    is_own: bool = True
 
 
 @attrs.define
@@ -50,6 +52,7 @@ class Held:
 
     Attributes:
         is_unshared: Whether the store does not know of the token yet.
+        is_own: Whether a login with the caller's own credentials brought it.
         fresh_until: Until then, on the clock `fast_clock`, `ahead_at` has not come, as was last looked.
     """
 
@@ -58,6 +61,7 @@ class Held:
     wait_at: float
     hold_at: float
     is_unshared: bool
+    is_own: bool
     fresh_until: float = -math.inf
 
 

@@ -19,6 +19,7 @@ from enkash_async.tokens._types import Token, TokenSource
 __all__ = ["Vault", "mark_of", "vault_for"]
 
 _PLAIN: Final = "plain"  # stands for the key id of a token that is stored as it is
+_ABSENT: Final = ""  # stands for the key id of a token that stays out of the store
 
 
 def mark_of(token: Token) -> str:
@@ -47,15 +48,15 @@ class Vault:
             return ()
         return (_PLAIN,) if self.sealer is None else self.sealer.key_ids
 
-    def put(self, token: Token, age: float) -> FreshToken | None:
-        """Return a token as a report carries it, or None where tokens are not stored.
+    def put(self, token: Token, age: float) -> FreshToken:
+        """Return a token as a report carries it; where tokens are not stored, only that there is one, and its end.
 
         Args:
             token: Numbered with the fence of its attempt.
             age: Seconds since just before its login was sent.
         """
         if not self.stores:
-            return None
+            return FreshToken(_ABSENT, b"", mark_of(token), token.expires_in, age)
         if self.sealer is None:
             return FreshToken(_PLAIN, token.reveal().encode(), mark_of(token), token.expires_in, age)
         sealed = self.sealer.seal(token.reveal(), account=self._context, generation=token.generation)

@@ -37,8 +37,9 @@ def outage(clock: Clock) -> Outage:
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callers who could take the old token wait for 20 ms, not for two seconds."""
+    """Callers who could take the old token, and closing providers, wait for 20 ms, not for two seconds."""
     monkeypatch.setattr("enkash_async.tokens._provider._PATIENCE", 0.02)
+    monkeypatch.setattr("enkash_async.tokens._provider._GRACE", 0.02)
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ class Hand:
     ends_at: float
     life: float
     shared: bool = True
+    own: bool = True  # whether a login with the worker's password brought it
 
 
 @attrs.define(eq=False)
@@ -489,11 +490,16 @@ class Model:
     def _answered(self, worker: Worker, act: Act, before: Account, answer: Answer) -> None:
         match act.command, answer:
             case Claim(), Found(token):
-                self._adopt(worker, Hand(int(token.mark[1:]), token.fence, self._end(token), token.life))
+                own = token.fingerprint == worker.who.fingerprint
+                self._adopt(worker, Hand(int(token.mark[1:]), token.fence, self._end(token), token.life, own=own))
             case Claim(id=id_), Lead(fence):
                 self.orders += 1
                 act.attempt = Try(id_, fence, self.orders, worker.password, self._why(before, worker, id_))
                 worker.sending, worker.checked = act, False
+                is_new = worker.view is not None and not worker.view.proven
+                if is_new and worker.hand is not None and worker.hand.own:
+                    proof = Settle(self._id(), worker.who, worker.hand.fence, Outcome.WORKED, 0.0)
+                    worker.act = Act(proof, self._clock(worker))
             case Claim(id=id_), TooLate():
                 worker.owed.append(self._unsent(worker, id_))
             case Claim(), Wait(seconds):

@@ -784,7 +784,7 @@ def test_a_token_that_has_served_for_half_a_minute_is_replaced_at_once(cell: Cel
     cell.tell(Reject("c", fence, "mark 2"))
     fence = cell.log_in(secret="3")
     cell.tell(Reject("c", fence, "mark 3"))
-    assert cell.claim() == Cooling(30.0)
+    assert cell.claim() == Cooling(30.0, is_renewal=True)
 
 
 def test_a_token_fetched_before_the_refusal_was_noted_is_replaced_at_once(cell: Cell) -> None:
@@ -813,7 +813,7 @@ def test_a_login_that_brings_the_refused_secret_worked_but_is_not_stored(cell: C
     assert cell.settle(Outcome.WORKED, token=fresh()) == Noted(stored=False)
     assert cell.charged == []
     assert [(token.fence, token.refused) for token in cell.tokens] == [(fence, True)]
-    assert cell.claim() == Cooling(30.0)
+    assert cell.claim() == Cooling(30.0, is_renewal=True)
 
 
 def test_a_refused_token_goes_when_another_secret_takes_its_place(cell: Cell) -> None:
@@ -886,7 +886,7 @@ def test_a_secret_that_comes_again_and_again_costs_no_more_logins_to_its_end(cel
         fence = cell.begin(above=fence)
         cell.settle(Outcome.WORKED, token=fresh(life=1_000.0))
     cell.now += 985
-    assert cell.claim() == Cooling(15.0)
+    assert cell.claim() == Cooling(15.0, is_renewal=True)
     assert isinstance(cell.claim(who(keys=("another",))), Lead)
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
-from tokens.doubles import Login, account_in, ambiguous, locked, refused, settle
+from tokens.doubles import Clock, Login, account_in, ambiguous, locked, refused, settle, until
 from tokens.outages import HOUR, OFFER_PAUSE, Outage
 
-from enkash_async.errors import CredentialsRejectedError, StoreUnavailableError, TokenError
+from enkash_async.errors import (
+    CredentialsRejectedError,
+    LoginGuardError,
+    StoreUnavailableError,
+    TokenEndpointError,
+    TokenError,
+)
+from enkash_async.stores import MemoryStore
 from enkash_async.tokens import StoreTokenProvider, Token
 
 pytestmark = pytest.mark.usefixtures("silent_asyncio")
@@ -161,3 +170,65 @@ async def test_a_reset_is_heard_by_the_store_or_not_at_all(outage: Outage) -> No
     await outage.ask(provider)
     assert login.attempts == 2
     assert (await account_in(outage.store)).attempts == ()
+
+
+async def test_credentials_with_a_token_in_hand_stay_proven_in_a_store_that_was_emptied(clock: Clock) -> None:
+    """Two processes that end during a login of these credentials hold the next one up for ten minutes at most."""
+    store = MemoryStore(clock=clock)
+    login = Login(clock)
+    providers = [StoreTokenProvider(login, store, clock=clock, sleep=clock.sleep) for _ in range(2)]
+    for provider in providers:
+        await provider.get_token()
+    store._held.clear()
+    login.gated = True
+    for provider in providers:
+        clock.now += HOUR
+        await end_during_a_login(provider, login)
+    account = await account_in(store)
+    assert ([attempt.state for attempt in account.attempts], account.fingerprints[0].proven) == (["unknown"] * 2, True)
+    fresh = StoreTokenProvider(Login(clock), store, clock=clock, sleep=clock.sleep)
+    with pytest.raises(TokenEndpointError) as caught:
+        await fresh.get_token()
+    assert caught.value.retry_after == pytest.approx(600)
+    clock.now += 600
+    assert (await fresh.get_token()).reveal()
+
+
+async def test_credentials_without_a_token_in_hand_prove_nothing(clock: Clock) -> None:
+    """After two logins that were cut off, the guard is closed until an operator resets it."""
+    store, login = MemoryStore(clock=clock), Login(clock, gated=True)
+    for _ in range(2):
+        await end_during_a_login(StoreTokenProvider(login, store, clock=clock, sleep=clock.sleep), login)
+        clock.now += HOUR
+    with pytest.raises(LoginGuardError) as caught:
+        await StoreTokenProvider(login, store, clock=clock, sleep=clock.sleep).get_token()
+    assert caught.value.reason == "budget"
+
+
+async def end_during_a_login(provider: StoreTokenProvider, login: Login) -> None:
+    """Close a provider while its login has no answer."""
+    before = login.attempts
+    call = asyncio.create_task(provider.get_token())
+    await until(lambda: login.attempts > before)
+    await provider.aclose()
+    with pytest.raises(TokenError, match="closed"):
+        await call
+
+
+async def test_a_login_that_ends_while_its_provider_closes_is_the_fleets(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing waits for it, so nothing stays charged and the next process makes no login."""
+    monkeypatch.setattr("enkash_async.tokens._provider._GRACE", 10.0)
+    store, login, other = MemoryStore(clock=clock), Login(clock, gated=True), Login(clock)
+    provider = StoreTokenProvider(login, store, clock=clock, sleep=clock.sleep)
+    call = asyncio.create_task(provider.get_token())
+    await until(lambda: login.attempts == 1)
+    closing = asyncio.create_task(provider.aclose())
+    await login.release()
+    await closing
+    with pytest.raises(TokenError, match="closed"):
+        await call
+    assert (await account_in(store)).attempts == ()
+    await StoreTokenProvider(other, store, clock=clock, sleep=clock.sleep).get_token()
+    assert other.attempts == 0

@@ -1,0 +1,70 @@
+"""The provider over the two stores that most programs name: the memory of this process, and Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self, Unpack
+
+from enkash_async._support.secret import HiddenStr
+from enkash_async.stores import process_store
+from enkash_async.tokens._provider import ProviderOptions, StoreTokenProvider
+from enkash_async.tokens._types import TokenSource
+
+if TYPE_CHECKING:
+    from enkash_async.stores.redis import RedisStore
+    from enkash_async.stores.redis_url import Client
+
+__all__ = ["InMemoryTokenProvider", "RedisTokenProvider"]
+
+
+class InMemoryTokenProvider(StoreTokenProvider):
+    """Hands out tokens of a source, shared within this process.
+
+    All providers of the process share one login and one guard. Other processes are not seen: each logs in for itself,
+    so that several workers with a wrong password can together lock the account. Use a `SQLiteStore` or a Redis there.
+
+    Args:
+        source: Logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
+    """
+
+    def __init__(self, source: TokenSource, **options: Unpack[ProviderOptions]) -> None:
+        super().__init__(source, process_store(), **options)
+
+
+class RedisTokenProvider(StoreTokenProvider):
+    """Hands out tokens of a source, shared by all processes that use the same Redis.
+
+    Args:
+        source: Logs in, such as a `PasswordGrant`.
+        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), which
+            is never closed. The other arguments are those of `StoreTokenProvider`.
+    """
+
+    def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
+        # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
+        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
+
+        store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
+        self._redis_store = store
+        super().__init__(source, store, **options)
+
+    @classmethod
+    def from_url(cls, source: TokenSource, url: str, **options: Unpack[ProviderOptions]) -> Self:
+        """Return a provider with connections of its own, which `aclose()` closes.
+
+        Args:
+            source: Logs in.
+            url: As in `ENKASH_REDIS_URL`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or
+                `redis+cluster://host,host`. The other arguments are those of `StoreTokenProvider`.
+
+        Raises:
+            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
+        """
+        from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
+
+        url = HiddenStr(url) if isinstance(url, str) else url
+        return cls(source, RedisStore.from_url(url), **options)
+
+    async def aclose(self) -> None:
+        """Stop a refresh under way, and close the connections that were opened here."""
+        await super().aclose()
+        await self._redis_store.aclose()
