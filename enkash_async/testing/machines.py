@@ -1,0 +1,137 @@
+"""What the token machine needs of a store: one login for all, a budget, and an end of every wait."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from enkash_async._support.clock import instant
+from enkash_async._support.secret import Secret
+from enkash_async.errors import CredentialsRejectedError, LoginGuardError, StoreUnavailableError
+from enkash_async.stores.actions import RecordKind, act
+from enkash_async.stores.store import Cell, Change, Store
+from enkash_async.testing.asking import new_key, run
+from enkash_async.tokens import Identity, StoreTokenProvider, Token
+from enkash_async.tokens._account import decide
+from enkash_async.tokens._commands import Answer, Claim, Command, Lead, Wait, Who
+from enkash_async.tokens._record import CODEC, Account
+
+__all__ = ["Machines"]
+
+_PROCESSES, _CALLERS = 4, 5
+_LEASE = 0.3  # seconds
+_HOUR = 3600.0
+
+
+@attrs.define
+class _Source:
+    """Logs in at an EnKash that is made up, or is refused there."""
+
+    identity: Identity
+    seal_key: bytes
+    refuses: bool = False
+    logins: int = 0
+
+    async def fetch_token(self) -> Token:
+        self.logins += 1
+        requested_at = instant()
+        await asyncio.sleep(0.05)
+        if self.refuses:
+            raise CredentialsRejectedError("a wrong password", status=401, error="invalid_grant")
+        return Token(Secret(f"at-{uuid.uuid4().hex}"), 3600.0, requested_at)
+
+
+@attrs.frozen
+class _Shaken:
+    """A store whose clock is off, and that loses every second answer of a swap."""
+
+    inner: Store
+    offset: float = 0.0
+    loses: bool = False
+    _swaps: list[int] = attrs.field(factory=list, init=False)
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        cells = await self.inner.read(keys)
+        return {key: Cell(cell.value, cell.now + self.offset) for key, cell in cells.items()}
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        made = await self.inner.swap(changes)
+        self._swaps.append(len(changes))
+        if self.loses and len(self._swaps) % 2:
+            raise StoreUnavailableError("the answer was lost")
+        return made
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class Machines:
+    """The part of `StoreContract` that runs the token machine over the store."""
+
+    def test_all_providers_of_an_account_share_one_login(self, store: Store) -> None:
+        """Twenty callers of four providers get one token."""
+
+        async def body(store: Store) -> None:
+            source = _source()
+            tokens = await asyncio.gather(*_calls(source, store))
+            assert (len({token.reveal() for token in tokens}), source.logins) == (1, 1)
+
+        run(store, body)
+
+    def test_a_wrong_password_is_tried_once(self, store: Store) -> None:
+        """The other providers learn of the refusal from the store."""
+
+        async def body(store: Store) -> None:
+            source = _source(refuses=True)
+            failures = await asyncio.gather(*_calls(source, store), return_exceptions=True)
+            assert {type(failure) for failure in failures} <= {CredentialsRejectedError, LoginGuardError}
+            assert source.logins == 1
+
+        run(store, body)
+
+    def test_a_swap_whose_answer_is_lost_begins_no_second_login(self, store: Store) -> None:
+        """The same command is decided again on what is read then."""
+
+        async def body(store: Store) -> None:
+            source = _source()
+            tokens = await asyncio.gather(*_calls(source, _Shaken(store, loses=True)))
+            assert (len({token.reveal() for token in tokens}), source.logins) == (1, 1)
+
+        run(store, body)
+
+    def test_a_clock_that_is_set_back_ends_every_wait(self, store: Store) -> None:
+        """A lease that began an hour later by the store's clock ends after its own length."""
+
+        async def body(store: Store) -> None:
+            key, back = new_key(), _Shaken(store, offset=-_HOUR)
+            assert isinstance(await _claim(store, key, "first"), Lead)
+            waiting = await _claim(back, key, "second")
+            assert isinstance(waiting, Wait)
+            assert waiting.seconds <= _LEASE
+            await asyncio.sleep(2 * _LEASE)
+            assert not isinstance(await _claim(back, key, "third"), Wait)
+
+        run(store, body)
+
+
+def _source(*, refuses: bool = False) -> _Source:
+    identity = Identity(account=f"contract-{uuid.uuid4().hex}", client="client", fingerprint="one")
+    return _Source(identity, secrets.token_bytes(32), refuses)
+
+
+def _calls(source: _Source, store: Store) -> list[asyncio.Task[Token]]:
+    """Ask for a token as several callers of each of several processes; a provider of its own is one to the store."""
+    providers = [StoreTokenProvider(source, store, allow_plain=True) for _ in range(_PROCESSES)]
+    return [asyncio.ensure_future(provider.get_token()) for provider in providers for _ in range(_CALLERS)]
+
+
+async def _claim(store: Store, key: str, id_: str) -> Answer:
+    def decided(account: Account | None, command: Command, now: float) -> tuple[Account, Answer]:
+        return decide(account or Account(), command, now)
+
+    claim = Claim(id_, Who("client", "fingerprint", "worker", ()), _LEASE, 0.0)
+    return await act(store, key, decided, claim, kind=RecordKind(CODEC))
