@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from enkash_async import EnkashClient
 from enkash_async.__main__ import main
@@ -36,24 +34,6 @@ asyncio.set_event_loop(None)
 # No test writes below the real home. Some modules copy the environment when they are imported, before any fixture.
 _HOME = tempfile.TemporaryDirectory(prefix="enkash-home-", ignore_cleanup_errors=True)
 os.environ |= {"HOME": _HOME.name, "USERPROFILE": _HOME.name, "XDG_STATE_HOME": f"{_HOME.name}/state"}
-
-#: Modules whose tests start many processes or check durations.
-_HEAVY = ("tests/fleet/", "tests/stores/", "tests/webhooks/test_webhook_fleet.py")
-
-
-class _Modules(LoadFileScheduling):
-    """Keeps the tests of a module in one process, and those of all heavy modules in the same one.
-
-    The mark `xdist_group` would say the same, but with pytest 9.2 and pytest-xdist 3.8 it is not heeded.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "heavy" if nodeid.startswith(_HEAVY) else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _Modules:
-    """Distribute the tests over the processes that `-n` starts."""
-    return _Modules(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ RIGHT = "right-password"
 WRONG = "wrong-password"
 
 _LOCKS_AT = 3  # wrong logins in a row
-_LIFETIME = 600  # seconds after which a server that nobody ends is ended
+_LIFETIME = 600  # seconds without an order, after which a server that nobody ends is ended
 
 
 @attrs.define
@@ -145,6 +145,7 @@ async def _serve(line: Connection) -> None:
             asyncio.get_running_loop().remove_reader(line.fileno())
             ended.set()
         else:
+            signal.alarm(_LIFETIME)
             line.send(getattr(process, order)(**arguments))
 
     asyncio.get_running_loop().add_reader(line.fileno(), obey)

@@ -83,7 +83,7 @@ class FilePlace:
 
     def strike(self, fault: str) -> None:
         if fault == "locked":  # another process writes, without end
-            self._lock = sqlite3.connect(self.path, isolation_level=None)
+            self._lock = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._lock.execute("BEGIN IMMEDIATE")
         elif fault == "damaged":
             self.flush()

@@ -12,8 +12,8 @@ from fleet.places import Place
 from fleet.processes import Scene, Seen
 from fleet.workers import Maker, shared
 
-# Seconds; 0.4 is what is promised of a machine that has nothing else to do.
-_LATEST = float(os.environ.get("ENKASH_FLEET_LATEST", "2"))
+# Seconds; 0.4 is what is promised of a machine that has nothing else to do. Without a login the lease ends after 30.
+_LATEST = float(os.environ.get("ENKASH_FLEET_LATEST", "10"))
 _REFUSALS = {"CredentialsRejectedError", "LoginGuardError"}
 
 
@@ -21,7 +21,7 @@ _REFUSALS = {"CredentialsRejectedError", "LoginGuardError"}
 
 
 async def cold_start(enkash: Enkash, place: Place, make: Maker = shared) -> Seen:
-    return await Scene(enkash, place, make, account={"takes": 1.0}).run(32)
+    return await Scene(enkash, place, make, account={"takes": 0.5}).run(32)
 
 
 def check_one_login(seen: Seen, processes: int = 32) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 import pytest
@@ -15,10 +17,13 @@ from fleet.places import place as running_place
 from fleet.processes import Fleet, Scene, Seen
 from fleet.workers import Maker, Report, shared
 
+from enkash_async.tokens import OnStoreDown
+
 # A record that is there is updated; accounts are never deleted; what INFO says is of no use to tokens.
 _HARMLESS = {"without INSERT", "without del", "without info"}
 _PROCESSES = 4
 _CALLERS = 5
+_AT_ONCE = 8  # outages at the same time, each of eight processes that mostly wait
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +73,21 @@ class Outage:
     back: Seen
 
 
-async def break_it(enkash: Enkash, place: Place, fault: str, make: Maker = shared, **plan: str) -> Outage:
-    """Get a token, break the store, ask in each way, and put it right."""
-    scene = Scene(enkash, place, make, callers=_CALLERS, account={"takes": 0.1})
-    other = Scene(enkash, place, make, callers=_CALLERS, account={"takes": 0.1}, password=WRONG, **plan)
+async def break_it(enkash: Enkash, place: Place, fault: str, policy: OnStoreDown) -> Outage:
+    """Get a token, break the store, ask in each way, and put it right.
+
+    Args:
+        policy: `on_store_down` of the workers with the wrong password.
+    """
+    scene = Scene(enkash, place, callers=_CALLERS, account={"takes": 0.1})
+    other = Scene(enkash, place, callers=_CALLERS, account={"takes": 0.1}, password=WRONG, on_store_down=policy)
     async with scene.fleet(_PROCESSES, clock_shift=0.0) as workers, other.fleet(_PROCESSES) as newcomers:
         await workers.ask()
         await strike(place, fault, workers, newcomers)
         try:
-            in_hand = await scene.seen(workers, ageing(workers))
-            unproven = await other.seen(newcomers, newcomers.ask())
+            in_hand, unproven = await asyncio.gather(
+                scene.seen(workers, ageing(workers)), other.seen(newcomers, newcomers.ask())
+            )
             scene.revoke()
             renewed = await scene.seen(workers, workers.ask(rejected=True))
         finally:
@@ -102,7 +112,7 @@ async def until_shared(workers: Fleet) -> Report:
             report = await workers.ask()
             if not report.errors and len(report.tokens) == 1:
                 return report
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
 
 
 def check_served_from_hand(seen: Seen, *, is_harmless: bool = False) -> None:
@@ -124,16 +134,72 @@ def check_one_login_a_process(seen: Seen) -> None:
     assert seen.report.served + seen.report.errors.total() == _PROCESSES * _CALLERS
 
 
-@pytest.mark.parametrize(("kind", "fault"), FAULTS)
-async def test_a_broken_store_costs_no_account(
-    enkash: Enkash, mortals: Mapping[str, Place], kind: str, fault: str
-) -> None:
+_Case: TypeAlias = "tuple[str, str, OnStoreDown]"  # the kind of store, what happens to it, the workers' policy
+
+#: The account of unproven credentials is lost with another policy.
+_POLICED: Sequence[_Case] = (
+    (KINDS[0], "damaged", "login"),
+    (KINDS[1], "killed", "login"),
+    (KINDS[2], "killed", "login"),
+)
+_CASES: Sequence[_Case] = (*((kind, fault, "login_if_proven") for kind, fault in FAULTS), *_POLICED)
+
+
+async def break_all(enkash: Enkash, places: Mapping[_Case, Place]) -> dict[_Case, Outage | BaseException]:
+    """Break all stores, a few at once; one place has one fault after the other."""
+    free, own = asyncio.Semaphore(_AT_ONCE), {id(place): asyncio.Lock() for place in places.values()}
+
+    async def one(case: _Case) -> Outage:
+        _, fault, policy = case
+        async with own[id(places[case])], free:
+            return await break_it(enkash, places[case], fault, policy)
+
+    # Where places share a server, the cases stand in each other's way: those begin first.
+    order = sorted(places, key=lambda case: list(places.values()).count(places[case]), reverse=True)
+    return dict(zip(order, await asyncio.gather(*map(one, order), return_exceptions=True), strict=True))
+
+
+@pytest.fixture(scope="module")
+def outages(
+    enkash: Enkash, mortals: Mapping[str, Place], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[_Case, Outage | BaseException]]:
+    """Break all stores concurrently, because workers mostly wait for them; those that start soon are one for each."""
+
+    def folder() -> Path:
+        return tmp_path_factory.mktemp("store")
+
+    with ExitStack() as stack:
+        places = {
+            case: mortals[KINDS[2]] if case[0] == KINDS[2] else stack.enter_context(running_place(case[0], folder()))
+            for case in _CASES
+        }
+        yield asyncio.run(break_all(enkash, places))
+
+
+@pytest.fixture
+def outage(outages: Mapping[_Case, Outage | BaseException], case: _Case) -> Outage:
+    """One of them."""
+    seen = outages[case]
+    if isinstance(seen, BaseException):
+        raise seen
+    return seen
+
+
+@pytest.mark.parametrize("case", [case for case in _CASES if case not in _POLICED], ids="-".join)
+def test_a_broken_store_costs_no_account(outage: Outage, case: _Case) -> None:
     """A token in hand serves; nobody tries a password that is not proven; one login a process renews."""
-    seen = await break_it(enkash, mortals[kind], fault)
-    check_served_from_hand(seen.in_hand, is_harmless=fault in _HARMLESS)
-    check_one_attempt_at_most(seen.unproven)
-    check_one_login_a_process(seen.renewed)
-    assert seen.back.report.errors == {}
+    check_served_from_hand(outage.in_hand, is_harmless=case[1] in _HARMLESS)
+    check_one_attempt_at_most(outage.unproven)
+    check_one_login_a_process(outage.renewed)
+    assert outage.back.report.errors == {}
+
+
+@pytest.mark.parametrize("case", _POLICED, ids="-".join)
+def test_unproven_credentials_that_are_tried_without_a_store_lock_the_account(outage: Outage, case: _Case) -> None:
+    """Control: the check of unproven credentials fails with `on_store_down="login"`, and costs the account."""
+    with pytest.raises(AssertionError):
+        check_one_attempt_at_most(outage.unproven)
+    assert (outage.unproven.logins, outage.unproven.locked) == (_PROCESSES, True)
 
 
 async def test_who_asks_the_store_each_time_fails_without_it(enkash: Enkash, mortals: Mapping[str, Place]) -> None:
@@ -150,17 +216,6 @@ async def test_who_asks_the_store_each_time_fails_without_it(enkash: Enkash, mor
     with pytest.raises(AssertionError):
         check_served_from_hand(seen)
     assert seen.report.served == 0
-
-
-@pytest.mark.parametrize(("kind", "fault"), [(KINDS[0], "damaged"), (KINDS[1], "killed"), (KINDS[2], "killed")])
-async def test_unproven_credentials_that_are_tried_without_a_store_lock_the_account(
-    enkash: Enkash, mortals: Mapping[str, Place], kind: str, fault: str
-) -> None:
-    """Control: the check of unproven credentials fails with `on_store_down="login"`, and costs the account."""
-    seen = await break_it(enkash, mortals[kind], fault, on_store_down="login")
-    with pytest.raises(AssertionError):
-        check_one_attempt_at_most(seen.unproven)
-    assert (seen.unproven.logins, seen.unproven.locked) == (_PROCESSES, True)
 
 
 @pytest.mark.parametrize(("kind", "fault"), [(KINDS[0], "damaged"), (KINDS[1], "killed"), (KINDS[2], "killed")])

@@ -28,7 +28,7 @@ __all__ = ["Maker", "Plan", "Report", "main", "shared", "together"]
 #: Where this was imported: in the fork server, unless the workers have to import everything themselves.
 IMPORTED_IN = os.getpid()
 
-_LIFETIME = 300  # seconds after which a worker that nobody ends is ended
+_LIFETIME = 300  # seconds without an order, after which a worker that nobody ends is ended
 
 
 @attrs.frozen(kw_only=True)
@@ -211,6 +211,7 @@ class Agent:
         assert os.getppid() == IMPORTED_IN, "the fork server has not imported this module, so each worker has to"
         try:
             while (order := await self._order()) is not None:
+                signal.alarm(_LIFETIME)
                 name, arguments = order
                 self._line.send(("reply", await getattr(self, name)(**arguments)))
         finally:
