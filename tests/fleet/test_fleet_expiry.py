@@ -45,14 +45,14 @@ class Worked:
 
 
 async def work(enkash: Enkash, place: Place, make: Maker, number: int) -> Worked:
-    """Ask for tokens for two lifetimes."""
+    """Ask for tokens for one and a half lifetimes."""
     scene = Scene(enkash, place, make, account={"lifetime": _LIFETIME, "takes": 0.1}, callers=2)
     async with scene.fleet(number) as workers:
         await workers.ask()
         await workers.tell("calls")
         began = time.monotonic()
         await workers.tell("load", pause=0.2)
-        await asyncio.sleep(2 * _LIFETIME)
+        await asyncio.sleep(1.5 * _LIFETIME)
         report = await workers.rest()
         seconds = time.monotonic() - began
         return Worked(seconds, scene.account, await workers.tell("calls"), report)
@@ -105,7 +105,7 @@ async def over_all_stores(enkash: Enkash, places: Mapping[str, Place]) -> dict[s
 
 @pytest.fixture(scope="module")
 def all_stores(enkash: Enkash, places: Mapping[str, Place]) -> dict[str, Runs]:
-    """Run all of them concurrently, because each takes two lifetimes."""
+    """Run all of them concurrently, because each takes more than a lifetime."""
     return asyncio.run(over_all_stores(enkash, places))
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import pytest
 from fleet.controls import alone, forgetful
 from fleet.enkash import CLIENT_SECRET, RIGHT, WRONG, Account, Enkash
-from fleet.places import FilePlace, Place
+from fleet.places import KINDS, FilePlace, Place
 from fleet.processes import Scene, Seen
-from fleet.workers import Maker, from_env, shared, together
-
-_ROOT = Path(__file__).parents[2]
+from fleet.workers import Maker, command, from_env, shared, together
+from fleet.zygote import begin, finish
 
 
 def environment(scene: Scene, folder: Path, password: str = RIGHT, **more: str) -> dict[str, str]:
@@ -83,20 +83,22 @@ async def test_four_processes_that_share_nothing_log_in_each(enkash: Enkash, tmp
 async def commands(
     enkash: Enkash, folder: Path, number: int, password: str = RIGHT, **more: str
 ) -> tuple[Account, list[int]]:
-    """Run `enkash token` in a row, and return the exit codes."""
+    """Run `enkash token` in a row, each in a process of its own, and return the exit codes."""
     scene = Scene(enkash, FilePlace(folder), account={"takes": 0.0})
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ENKASH_", "COVERAGE"))}
-    env = {**kept, **environment(scene, folder, password, **more), "PYTHONPATH": str(_ROOT)}
-    codes = []
-    for _ in range(number):
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "enkash_async", "token"),
-            env=env,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        codes.append(await process.wait())
+    env = {**kept, **environment(scene, folder, password, **more)}
+    codes = [await asyncio.to_thread(_run_command, env) for _ in range(number)]
     return scene.account, codes
+
+
+def _run_command(env: Mapping[str, str]) -> int:
+    process, line = begin(command)
+    with line:
+        line.send((env, ["token"]))
+        assert line.poll(60), "the command does not end"
+        code: int = line.recv()
+        assert finish([process]) == [0]
+        return code
 
 
 async def test_ten_commands_in_a_row_log_in_once(enkash: Enkash, tmp_path: Path) -> None:
@@ -140,22 +142,57 @@ def check_two_logins(seen: Seen) -> None:
     assert seen.report.served == 6
 
 
-async def test_short_jobs_log_in_twice_a_lifetime_at_most(enkash: Enkash, place: Place) -> None:
+@attrs.frozen
+class Jobs:
+    """The runs over one store with their control."""
+
+    shared: Seen
+    changed: Seen
+    forgetful: Seen
+
+
+async def all_jobs(enkash: Enkash, place: Place) -> Jobs:
+    return Jobs(
+        *await asyncio.gather(
+            short_jobs(enkash, place),
+            short_jobs(enkash, place, changes=True),
+            short_jobs(enkash, place, forgetful, changes=True),
+        )
+    )
+
+
+async def jobs_over_all_stores(enkash: Enkash, places: Mapping[str, Place]) -> dict[str, Jobs]:
+    made = await asyncio.gather(*(all_jobs(enkash, places[kind]) for kind in KINDS))
+    return dict(zip(KINDS, made, strict=True))
+
+
+@pytest.fixture(scope="module")
+def all_stores(enkash: Enkash, places: Mapping[str, Place]) -> dict[str, Jobs]:
+    """Run all of them concurrently, because jobs mostly wait."""
+    return asyncio.run(jobs_over_all_stores(enkash, places))
+
+
+@pytest.fixture(params=KINDS)
+def jobs(request: pytest.FixtureRequest, all_stores: dict[str, Jobs]) -> Jobs:
+    """The runs over each store in turn."""
+    return all_stores[request.param]
+
+
+def test_short_jobs_log_in_twice_a_lifetime_at_most(jobs: Jobs) -> None:
     """A job whose loop ends cuts the background login off; a later one waits for its own."""
-    check_two_logins(await short_jobs(enkash, place))
+    check_two_logins(jobs.shared)
 
 
-async def test_short_jobs_do_not_lock_an_account_whose_password_was_changed(enkash: Enkash, place: Place) -> None:
+def test_short_jobs_do_not_lock_an_account_whose_password_was_changed(jobs: Jobs) -> None:
     """The token in hand serves all jobs, and EnKash sees two wrong logins at most."""
-    check_two_logins(await short_jobs(enkash, place, changes=True))
+    check_two_logins(jobs.changed)
 
 
-async def test_short_jobs_that_forget_what_was_cut_off_lock_the_account(enkash: Enkash, place: Place) -> None:
+def test_short_jobs_that_forget_what_was_cut_off_lock_the_account(jobs: Jobs) -> None:
     """Control: the same run fails the check when an attempt that was cut off is not kept."""
-    seen = await short_jobs(enkash, place, forgetful, changes=True)
     with pytest.raises(AssertionError):
-        check_two_logins(seen)
-    assert seen.locked
+        check_two_logins(jobs.forgetful)
+    assert jobs.forgetful.locked
 
 
 # --- threads and forks ------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from functools import reduce
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
@@ -17,13 +18,14 @@ import attrs
 from fleet.enkash import CLIENT_SECRET, RIGHT
 
 from enkash_async import EnkashClient
+from enkash_async.__main__ import main as command_line
 from enkash_async._http.login import PasswordGrant
 from enkash_async._support.clock import machine as boottime
 from enkash_async.errors import LoginGuardError
 from enkash_async.stores import Cell, Change, SQLiteStore, Store, open_store
 from enkash_async.tokens import Credentials, OnStoreDown, SharedTokenProvider, StoreTokenProvider, Token, TokenProvider
 
-__all__ = ["Maker", "Plan", "Report", "main", "shared", "together"]
+__all__ = ["Maker", "Plan", "Report", "command", "from_env", "main", "shared", "together"]
 
 #: Where this was imported: in the fork server, unless the workers have to import everything themselves.
 IMPORTED_IN = os.getpid()
@@ -497,6 +499,16 @@ def main(line: Connection) -> None:
 
 async def _work(line: Connection) -> None:
     await Agent(line).run()
+
+
+def command(line: Connection) -> None:
+    """Run one command of the command line, with the environment and the words that the test sends."""
+    signal.alarm(_LIFETIME)
+    with line, open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        env, words = line.recv()
+        os.environ.clear()
+        os.environ.update(env)
+        line.send(command_line(words))
 
 
 def from_env(source: TellingGrant, plan: Plan, store: Counting, options: dict[str, Any]) -> TokenProvider:

@@ -20,7 +20,7 @@ __all__ = ["begin", "finish"]
 _TESTS = Path(__file__).parents[1]
 _END_LIMIT = 10.0  # seconds
 _STORES = ("enkash_async.stores.postgres", "enkash_async.stores.redis", "enkash_async.stores.sqlite")
-_PRELOADED = ("fleet.workers", "fleet.controls", "fleet.enkash", *_STORES, "pytest")
+_PRELOADED = ("fleet.workers", "fleet.controls", "fleet.enkash", *_STORES, "enkash_async.cli", "pytest")
 
 # Starting a process also reaps ended ones, and two threads must not reap the same one.
 _one_at_a_time = threading.Lock()
