@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import pytest
@@ -18,7 +19,8 @@ from enkash_async.testing.racing import run_alone
 
 __all__ = ["StoreContract"]
 
-_KEEP = 0.6  # seconds; a store may be late by as much
+# Seconds for which a record is kept; a store may be late by as much. The next is taken where a machine was too slow.
+_KEEPS = (0.3, 0.6, 1.2, 2.4)
 _VALUES = {
     "empty": b"",
     "a NUL": b"\0",
@@ -224,38 +226,44 @@ class StoreContract(Races, Machines):
     def test_a_record_is_kept_for_its_time_and_no_longer(self, store: Store) -> None:
         """Then the key holds nothing: it can be set, and what it held is no old value."""
 
-        async def body(store: Store) -> None:
+        async def is_in_time(store: Store, keep: float) -> bool:
             brief, deleted, eternal, long = [new_key() for _ in range(4)]
-            keeps = ((brief, _KEEP), (deleted, _KEEP), (eternal, None), (long, 3600))
+            keeps = ((brief, keep), (deleted, keep), (eternal, None), (long, 3600))
             began = time.monotonic()
             assert all(await store.swap([Change(key, None, b"value", keep) for key, keep in keeps]))
             cells = await store.read([brief, eternal, long])
-            if time.monotonic() - began < _KEEP:
-                assert {cell.value for cell in cells.values()} == {b"value"}
-            await asyncio.sleep(2 * _KEEP)
+            if time.monotonic() - began >= keep:
+                return False
+            assert {cell.value for cell in cells.values()} == {b"value"}
+            await asyncio.sleep(2 * keep)
             cells = await store.read([brief, eternal, long])
             assert [cells[key].value for key in (brief, eternal, long)] == [None, b"value", b"value"]
             assert not await swap_one(store, brief, b"value", b"new")
             assert not await swap_one(store, deleted, b"value", None)
             assert await swap_one(store, brief, None, b"new")
             assert await swap_one(store, deleted, None, None)
+            return True
 
-        run(store, body)
+        run(store, functools.partial(_in_time, is_in_time))
 
     def test_every_change_says_anew_how_long_the_record_is_kept(self, store: Store) -> None:
         """Longer, for ever, or shorter than before."""
 
-        async def body(store: Store) -> None:
+        async def is_in_time(store: Store, keep: float) -> bool:
             longer, for_ever, shorter = [new_key() for _ in range(3)]
-            keeps = {longer: (_KEEP, 3600), for_ever: (_KEEP, None), shorter: (None, _KEEP)}
+            keeps = {longer: (keep, 3600), for_ever: (keep, None), shorter: (None, keep)}
+            began = time.monotonic()
             await store.swap([Change(key, None, b"old", keep) for key, (keep, _) in keeps.items()])
-            again = [Change(key, b"old", b"new", keep) for key, (_, keep) in keeps.items()]
-            assert all(await store.swap(again))
-            await asyncio.sleep(2 * _KEEP)
+            made = await store.swap([Change(key, b"old", b"new", keep) for key, (_, keep) in keeps.items()])
+            if time.monotonic() - began >= keep:
+                return False
+            assert all(made)
+            await asyncio.sleep(2 * keep)
             cells = await store.read([longer, for_ever, shorter])
             assert [cells[key].value for key in (longer, for_ever, shorter)] == [b"new", b"new", None]
+            return True
 
-        run(store, body)
+        run(store, functools.partial(_in_time, is_in_time))
 
     def test_now_runs_with_time_and_never_back(self, store: Store) -> None:
         """Seconds are seconds, over many reads and swaps."""
@@ -267,10 +275,10 @@ class StoreContract(Races, Machines):
             for number in range(30):
                 await swap_one(store, key, b"%d" % (number - 1) if number else None, b"%d" % number)
                 seen.append((await cell_of(store, key)).now)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.3)
             seen.append((await cell_of(store, key)).now)
             assert seen == sorted(seen)
-            assert 0.45 <= seen[-1] - first <= time.monotonic() - began + 0.5
+            assert 0.25 <= seen[-1] - first <= time.monotonic() - began + 0.5
 
         run(store, body)
 
@@ -292,3 +300,11 @@ async def _closed_twice(store: Store) -> None:
     await store.read([new_key()])
     await store.aclose()
     await store.aclose()
+
+
+async def _in_time(run: Callable[[Store, float], Awaitable[bool]], store: Store) -> None:
+    """Run a test that has only the seconds for which its records are kept, until it has made do with them."""
+    for keep in _KEEPS:
+        if await run(store, keep):
+            return
+    raise AssertionError(f"a call or two take {_KEEPS[-1]} s")

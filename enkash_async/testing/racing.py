@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import base64
 import contextlib
 import os
@@ -89,12 +90,12 @@ def in_threads(number: int, run: Callable[[], Coroutine[Any, Any, _T]]) -> list[
 
 @attrs.define
 class Racer:
-    """A process that has opened the store, and waits to be started."""
+    """A process that opens one store after the other, and waits for orders."""
 
     process: subprocess.Popen[str]
 
     def start(self, order: str) -> None:
-        """Give it an order: `count <key> <times>`, or `take <key>`."""
+        """Give it an order: `open <store>`, `count <key> <times>`, `take <key>`, or `close`."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
@@ -104,45 +105,69 @@ class Racer:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
+    def kill(self) -> None:
+        """End it, and return when it has ended."""
+        self.process.kill()
+        self.process.communicate()
+
+
+#: Racers that wait for a store. To start one takes as long as a test.
+_idle: list[Racer] = []
+
 
 @contextlib.contextmanager
 def racers(number: int, make: Callable[[], Store]) -> Iterator[list[Racer]]:
-    """Start processes that each open a store; they are killed at the end.
+    """Lend processes that have each opened a store; those that a test has killed are replaced for the next one.
 
     Args:
         number: How many.
         make: Opens the store. It is pickled, so it is a function of a module, or a `functools.partial` of one.
     """
-    job = base64.b64encode(pickle.dumps(make)).decode()
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
-    started = [_start(job, environ) for _ in range(number)]
+    job = base64.b64encode(pickle.dumps((dict(os.environ), make))).decode()
+    lent = [_idle.pop() if _idle else _start() for _ in range(number)]
     try:
-        for racer in started:
-            if racer.line() != "ready":
-                raise RuntimeError("a process could not open the store; its error is above")
-        yield started
+        for racer in lent:
+            racer.start(f"open {job}")
+        if any(racer.line() != "open" for racer in lent):
+            raise RuntimeError("a process could not open the store; its error is above")
+        yield lent
+        living = [racer for racer in lent if racer.process.poll() is None]
+        for racer in living:
+            racer.start("close")
+        _idle.extend(racer for racer in living if racer.line() == "closed")
     finally:
-        for racer in started:
-            racer.process.kill()
-            racer.process.communicate()
+        for racer in lent:
+            if racer not in _idle:
+                racer.kill()
 
 
-def _start(job: str, environ: dict[str, str]) -> Racer:
-    command = [sys.executable, "-c", "from enkash_async.testing.racing import main; main()", job]
+@atexit.register
+def _dismiss() -> None:
+    while _idle:
+        _idle.pop().kill()
+
+
+def _start() -> Racer:
+    command = [sys.executable, "-c", "from enkash_async.testing.racing import main; main()"]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
     pipe = subprocess.PIPE
     return Racer(subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environ, text=True))  # noqa: S603
 
 
 def main() -> None:
     """Be such a process."""
-    store: Store = pickle.loads(base64.b64decode(sys.argv[1]))()  # noqa: S301 (the test's own)
-    asyncio.run(_obey(store))
+    for line in iter(sys.stdin.readline, ""):
+        _, job = line.split()
+        environ, make = pickle.loads(base64.b64decode(job))  # noqa: S301 (the test's own)
+        os.environ.clear()
+        os.environ.update(environ)
+        asyncio.run(_obey(make()))
 
 
 async def _obey(store: Store) -> None:
     await store.read(["enkash:contract:v2:warm"])
-    _say("ready")
-    for line in iter(sys.stdin.readline, ""):
+    _say("open")
+    while (line := sys.stdin.readline()) not in {"", "close\n"}:
         word, key, *rest = line.split()
         if word == "take":
             _say(str(await take(store, key, str(os.getpid()).encode())))
@@ -150,6 +175,7 @@ async def _obey(store: Store) -> None:
             [number] = await count_up(store, key)
             _say(str(number))
     await store.aclose()
+    _say("closed")
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import reduce
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import attrs
@@ -504,7 +505,7 @@ async def _work(line: Connection) -> None:
 def command(line: Connection) -> None:
     """Run one command of the command line, with the environment and the words that the test sends."""
     signal.alarm(_LIFETIME)
-    with line, open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+    with line, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         env, words = line.recv()
         os.environ.clear()
         os.environ.update(env)

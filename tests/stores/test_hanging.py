@@ -215,11 +215,11 @@ async def test_a_token_that_redis_stores_late_does_not_look_younger(bench: Bench
 
 async def test_proven_credentials_log_in_alone_when_the_token_ends(bench: Bench) -> None:
     """The worker logs in once within a bounded time and shares the token when the store is back."""
-    async with Sandbox(token_lifetime=6) as sandbox:  # time passes for the server as well
+    async with Sandbox(token_lifetime=3) as sandbox:  # time passes for the server as well
         worker = bench.worker(sandbox)
         await worker.get_token()
         bench.hang("frozen")
-        await asyncio.sleep(6)
+        await asyncio.sleep(3)
         token, took = await timed(worker.get_token())
         assert isinstance(token, Token)
         assert took < BOUND

@@ -98,6 +98,7 @@ async def test_records_that_have_ended_are_removed(path: Path) -> None:
 
 def test_the_file_of_a_user_is_in_the_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As the XDG rules say on Linux."""
+    monkeypatch.undo()  # every test has a folder of its own
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert user_store_path() == tmp_path / "enkash-async" / "store.sqlite3"
 
