@@ -1,19 +1,18 @@
-"""Each of the four stores does what a store has to do, on every server that there is."""
+"""Each of the four stores does what a store has to do, on every server that there is; a cluster has its own module."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
-from stores.stores import cluster_url
 
 from enkash_async.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, Store, open_store
 from enkash_async.testing import StoreContract
 
-from servers import Cluster, Postgres, Server, running_cluster
+from servers import Postgres, Server
 
 
 class TestMemoryStore(StoreContract):
@@ -64,22 +63,6 @@ class _ClosesItsClient(RedisStore):
     async def aclose(self) -> None:
         await super().aclose()
         await self._redis.aclose()
-
-
-@pytest.fixture(scope="module")
-def cluster(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running_cluster(flavour, tmp_path_factory.mktemp(flavour)) as made:
-        yield made
-
-
-class TestRedisStoreOnACluster(StoreContract):
-    @pytest.fixture
-    def opener(self, cluster: Cluster) -> Callable[[], Store]:
-        return functools.partial(open_store, cluster_url(cluster))
-
-    @pytest.fixture
-    def store(self, opener: Callable[[], Store]) -> Store:
-        return opener()
 
 
 class TestPostgresStore(StoreContract):
