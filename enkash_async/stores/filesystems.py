@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import sys
 from pathlib import Path
 
@@ -69,5 +70,7 @@ def make_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
-        if os.name == "posix" and path.stat().st_mode & 0o077:
+        mode = path.stat().st_mode
+        # A folder that was named by mistake stays as it is: without its x nobody could enter it.
+        if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
             path.chmod(0o600)

@@ -103,6 +103,16 @@ def test_the_file_of_a_user_is_in_the_state_folder(monkeypatch: pytest.MonkeyPat
     assert user_store_path() == tmp_path / "enkash-async" / "store.sqlite3"
 
 
+async def test_a_folder_in_the_place_of_the_file_keeps_its_mode(tmp_path: Path) -> None:
+    """Or a wrong path would lock everybody out of a folder such as /tmp."""
+    tmp_path.chmod(0o755)
+    store = SQLiteStore(tmp_path)
+    with pytest.raises(StoreUnavailableError):
+        await value_of(store, KEY)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    await store.aclose()
+
+
 @pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", 5, None])
 def test_what_is_no_path_is_refused(wrong: object) -> None:
     """Before any file is made."""
