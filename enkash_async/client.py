@@ -27,7 +27,7 @@ from enkash_async.resources.billers import Billers
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.resources.webhooks import Webhooks
-from enkash_async.stores import Store, default_store, process_store
+from enkash_async.stores import Store, process_store
 from enkash_async.tokens import LOGIN_TIMEOUT, OnStoreDown, StoreTokenProvider, TokenProvider
 from enkash_async.tokens._credentials import Credentials
 
@@ -82,12 +82,11 @@ def _filled(given: ClientOptions) -> ClientOptions:
 
     Raises:
         TypeError: There is no such option.
-        ConfigurationError: `retry` or `routes` has a wrong type.
+        ConfigurationError: `retry`, `routes` or `store` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
-        cast(
-            "dict[str, object]", given
-        ).clear()  # a rendered traceback shows the locals of these frames, and a misspelt option may be a secret
+        # A rendered traceback shows the locals of these frames, and a wrong option may be a secret.
+        cast("dict[str, object]", given).clear()
         raise wrong
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
 
@@ -102,12 +101,16 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
             given[name] = value = value.value  # type: ignore[literal-required]
         if not isinstance(value, kind):
             return ConfigurationError(f"{name} must be {example}, not {type(value).__name__}")
+    store = given.get("store")
+    if store is not None and not all(callable(getattr(store, name, None)) for name in ("read", "swap", "aclose")):
+        kind_of = type(store).__name__
+        return ConfigurationError(f"store must be a Store, such as open_store(url) or MemoryStore(), not {kind_of}")
     return None
 
 
 def _default_store(base_url: str) -> Store:
     """Return the store of a client that was given none: against this machine the memory of the process."""
-    return process_store() if is_loopback(URL(base_url).host or "") else default_store()
+    return process_store() if is_loopback(URL(base_url).host or "") else Environment(os.environ).store()
 
 
 class EnkashClient:
@@ -186,8 +189,8 @@ class EnkashClient:
     ) -> Self:
         """Return a client that logs in by itself and shares its token through the store.
 
-        All clients that use the same store share one login, and one guard of the account: by default those of this
-        user on this machine.
+        All clients that use the same store share one login, and one guard of the account: by default the store that
+        `ENKASH_STORE_URL` names, or the SQLite file of this user.
 
         Args:
             base_url: As for the class.

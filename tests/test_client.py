@@ -10,8 +10,10 @@ import pickle
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -362,3 +364,21 @@ def test_a_client_of_another_host_opens_the_file_of_this_user() -> None:
     client = EnkashClient.from_credentials("https://api.example", Credentials("a", "b", "c", "d"))
     assert isinstance(client.store, SQLiteStore)
     assert isinstance(EnkashClient("https://api.example", tokens=StaticTokenProvider("t")).store, SQLiteStore)
+
+
+def test_a_store_that_is_none_is_refused_without_a_word_of_it() -> None:
+    """A URL, which may hold a password, is to be opened first."""
+    with pytest.raises(ConfigurationError, match=r"store must be a Store, such as open_store\(url\)") as caught:
+        EnkashClient("https://api.example", tokens=StaticTokenProvider("t"), store="redis://:secret-word@h")  # type: ignore[arg-type]
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert all("secret-word" not in line for line in shown.format() if "test_client.py" not in line)
+
+
+async def test_the_variable_names_the_store_of_every_client_of_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log and the errors name it, so it must work; against this machine the memory of the process stays."""
+    monkeypatch.setenv("ENKASH_STORE_URL", f"sqlite:///{tmp_path}/shared.sqlite3")
+    for host, kind in (("https://api.example", SQLiteStore), ("http://127.0.0.1:1", MemoryStore)):
+        async with EnkashClient.from_credentials(host, Credentials("c", "s", "u", "p")) as client:
+            assert type(client.store) is kind

@@ -45,6 +45,8 @@ _MAX_REPLY = 1024 * 1024  # bytes; a token reply has a few hundred
 
 _TOO_MANY = 429
 _REFUSING = frozenset({401, 403, 423})
+_SPEAKING = frozenset({200, 400, 401, 403, 423, 429})  # elsewhere «locked» may be said of a database
+_ACCOUNT_LOCKED = re.compile(rb"(account|user)[\s_a-z\"':-]{0,40}locked|^\W*locked\W*$", re.IGNORECASE)
 # These words are about the request or the server, and say nothing of a password.
 _OTHER = frozenset({"server_error", "temporarily_unavailable", "unsupported_grant_type"})
 # Only words that are known are repeated: this member of the reply could as well hold what was sent.
@@ -68,6 +70,7 @@ class _Reply:
     access_token: Secret | None = None
     expires_in: float = 0.0
     error: str | None = None
+    is_failure: bool = False  # EnKash's envelope, with a `response_code` other than 0
 
 
 class PasswordGrant:
@@ -143,7 +146,7 @@ class PasswordGrant:
         if not response.is_success:
             raise _refusal(response, response.status, reply.error)
         if reply.access_token is None:
-            raise _without_token(response, reply.error)
+            raise _without_token(response, reply.error, is_failure=reply.is_failure)
         return Token(reply.access_token, reply.expires_in, requested_at)
 
     async def _post(self) -> Response | TokenError:
@@ -153,6 +156,8 @@ class PasswordGrant:
         try:
             return await transport.send(self._request(), self._authorization())
         except TransportError as problem:
+            if problem.status >= 400:
+                return Response(status=problem.status, headers={}, body=b"")  # the status says enough
             return TokenEndpointError(f"the login failed: {problem}", counted=problem.sent)
         except ResponseDecodeError as problem:
             if not 200 <= problem.status < 300:
@@ -202,6 +207,7 @@ def _read(response: Response, wall_clock: Callable[[], float]) -> _Reply:
         access_token=_access_token(document),
         expires_in=_lifetime(document, response, wall_clock),
         error=error if isinstance(error, str) and error in _OAUTH_ERRORS else None,
+        is_failure=str(document.get("response_code", 0)) != "0",
     )
 
 
@@ -268,11 +274,13 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
 
 def _says_locked(response: Response) -> bool:
     # A gateway's HTML page may well speak of something else that is locked.
-    return response.body.lstrip()[:1] != b"<" and bool(_LOCKED.search(response.body))
+    if response.body.lstrip()[:1] == b"<" or not _LOCKED.search(response.body):
+        return False
+    return response.status in _SPEAKING or bool(_ACCOUNT_LOCKED.search(response.body))
 
 
-def _without_token(response: Response, error: str | None) -> TokenError:
-    if error is not None or _says_locked(response):
+def _without_token(response: Response, error: str | None, *, is_failure: bool) -> TokenError:
+    if error is not None or is_failure or _says_locked(response):
         return _refusal(response, 400 if error in _OTHER else 401, error)
     kind = response.content_type or "no content type"
     return TokenReplyError(

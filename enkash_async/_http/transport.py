@@ -164,7 +164,7 @@ class Transport:
     async def _exchange(
         self, request: Request, body: _OneShot | None, authorization: Secret | None
     ) -> Response | EnkashError:
-        session = self._session()
+        session, status = self._session(), 0
         try:
             async with session.request(
                 request.method,
@@ -178,7 +178,7 @@ class Transport:
                 auto_decompress=True,
                 middlewares=None if self._given is not None else (_Once(),),
             ) as reply:
-                length = reply.content_length
+                status, length = reply.status, reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
                     return await self._read(reply)
                 return Response(status=reply.status, headers=reply.headers, body=await reply.content.read())
@@ -186,7 +186,7 @@ class Transport:
             # Drops aiohttp's frames, whose locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
-            return self._failure(problem, body)
+            return self._failure(problem, body, status)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
         """Read a reply of unknown or excessive size, and stop once it is larger than the limit."""
@@ -214,7 +214,7 @@ class Transport:
             return url
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
-    def _failure(self, problem: Exception, body: _OneShot | None) -> TransportError:
+    def _failure(self, problem: Exception, body: _OneShot | None, status: int) -> TransportError:
         """Return the error for a failure of aiohttp's, and whether the request may have been sent.
 
         Without a connection, or before aiohttp began to write the body, nothing was sent. Once the body was begun, a
@@ -232,9 +232,9 @@ class Transport:
         state = "the request may have arrived" if begun else "nothing was sent"
         if isinstance(problem, TimeoutError):
             return RequestTimeoutError(
-                f"{host} gave no whole reply within {self._timeout.total:g} s; {state}", sent=begun
+                f"{host} gave no whole reply within {self._timeout.total:g} s; {state}", sent=begun, status=status
             )
-        return TransportError(f"the exchange with {host} broke off: {what}; {state}", sent=begun)
+        return TransportError(f"the exchange with {host} broke off: {what}; {state}", sent=begun, status=status)
 
     def _session(self) -> aiohttp.ClientSession:
         self._enter_loop()

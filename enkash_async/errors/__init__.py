@@ -70,13 +70,15 @@ class TransportError(EnkashError):
 
     Attributes:
         sent: False when EnKash provably received nothing that it could act on; True when it may have.
+        status: HTTP status of a reply that broke off, or 0 where none began.
     """
 
     _advice = RetryAdvice.LATER  # nothing was sent, or it was a read
 
-    def __init__(self, message: str = "", *, sent: bool = True) -> None:
+    def __init__(self, message: str = "", *, sent: bool = True, status: int = 0) -> None:
         super().__init__(message)
         self.sent: bool = sent
+        self.status: int = status
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

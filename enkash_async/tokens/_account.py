@@ -311,7 +311,7 @@ def _reset(account: Account, reset: Reset, now: float) -> Account:
     return attrs.evolve(
         account.with_fingerprint(known),
         settled=(*account.settled, reset.id)[-_SETTLED:],
-        grant=Grant(reset.who.fingerprint, now, _TEN_MINUTES),
+        grant=Grant(reset.who.fingerprint, now, _TEN_MINUTES) if _obstacle(account, reset.who, now) else account.grant,
         locked=0,
         failures=0,
         cooling_for=0.0,

@@ -97,7 +97,7 @@ class FreshToken:
     """
 
     key_id: str
-    sealed: bytes
+    sealed: bytes = attrs.field(repr=False)
     mark: str
     life: float
     age: float

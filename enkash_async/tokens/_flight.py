@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from enkash_async.errors import EnkashError
 from enkash_async.tokens._commands import Reject
@@ -47,6 +48,7 @@ class Flight:
         self.proof = proof
         self.needed_at = needed_at
         self.logs_in = False  # a login is on its way, and its end is worth waiting for
+        self.alive_until = math.inf  # on the clock of the tokens; put off with every step
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known
@@ -61,9 +63,14 @@ class Flight:
         """Whether a token is the refused one under another number."""
         return self.refused is not None and self.refused.mark == mark_of(token)
 
-    def is_adrift(self, here: asyncio.AbstractEventLoop) -> bool:
-        """Whether the flight is stuck: its event loop is not the caller's, and is not running."""
-        return self.loop is not here and not self.loop.is_running()
+    def is_adrift(self, here: asyncio.AbstractEventLoop, now: float) -> bool:
+        """Whether the flight is stuck: its event loop is not the caller's, and does not run or stands still.
+
+        Args:
+            here: The caller's event loop.
+            now: On the clock of the tokens.
+        """
+        return self.loop is not here and (not self.loop.is_running() or now >= self.alive_until)
 
     def join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """Return a future that is done when the flight is; call it under the provider's lock, before `done` is set."""
@@ -77,13 +84,13 @@ class Flight:
         waiters, self._waiters = self._waiters, []
         return waiters
 
-    async def wait(self, waiter: asyncio.Future[None], patience: float | None) -> None:
+    async def wait(self, waiter: asyncio.Future[None], patience: float | None, clock: Callable[[], float]) -> None:
         """Wait until the flight has landed, is adrift, or patience ends (in seconds; None has no end)."""
         here = asyncio.get_running_loop()
         if self.loop is here or patience is not None:
             await asyncio.wait([waiter], timeout=patience)
             return
-        while not waiter.done() and not self.is_adrift(here):
+        while not waiter.done() and not self.is_adrift(here, clock()):
             await asyncio.wait([waiter], timeout=_LOOK)
 
 

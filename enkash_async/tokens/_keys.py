@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 
 from yarl import URL
 
@@ -14,14 +15,14 @@ __all__ = ["account_name", "client_name", "folded", "joined"]
 def folded(base_url: str, username: str) -> tuple[str, str]:
     """Return the host and the user name as EnKash tells accounts apart.
 
-    Case, a default port, a trailing dot and the names of this machine make no other host; case and outer blanks make no
-    other user.
+    Case, a default port, a trailing dot and the names of this machine make no other host; case, outer blanks and the
+    way in which an accent is encoded make no other user.
     """
     url = URL(base_url)
     host = (url.raw_host or "").lower().rstrip(".")
     host = "localhost" if is_loopback(host) else host
     port = "" if url.is_default_port() else f":{url.port}"
-    return host + port, username.strip().casefold()
+    return host + port, unicodedata.normalize("NFC", username.strip().casefold())
 
 
 def account_name(base_url: str, username: str) -> str:

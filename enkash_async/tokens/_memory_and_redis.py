@@ -44,7 +44,7 @@ class RedisTokenProvider(StoreTokenProvider):
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
-        self._redis_store = store
+        self._opened = None if store is redis else store
         super().__init__(source, store, **options)
 
     @classmethod
@@ -62,9 +62,13 @@ class RedisTokenProvider(StoreTokenProvider):
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         url = HiddenStr(url) if isinstance(url, str) else url
-        return cls(source, RedisStore.from_url(url), **options)
+        store = RedisStore.from_url(url)
+        provider = cls(source, store, **options)
+        provider._opened = store
+        return provider
 
     async def aclose(self) -> None:
         """Stop a refresh under way, and close the connections that were opened here."""
         await super().aclose()
-        await self._redis_store.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()

@@ -8,9 +8,19 @@ from enkash_async.errors import CredentialsRejectedError, TokenEndpointError, To
 from enkash_async.tokens._commands import Outcome
 from enkash_async.tokens._types import Token
 
-__all__ = ["LoginResult", "outcome_of"]
+__all__ = ["LoginAttempt", "LoginResult", "outcome_of"]
 
 _TOO_MANY = 429
+_MAY_REFUSE = frozenset({400, 409, 412, 422})  # may stand for a wrong password; EnKash documents no refusal of a login
+
+
+@attrs.frozen
+class LoginAttempt:
+    """A login that is about to be made; `asked_at` lies before the read that led to it."""
+
+    id: str
+    fence: int
+    asked_at: float
 
 
 @attrs.frozen
@@ -34,7 +44,7 @@ def outcome_of(failure: TokenError) -> Outcome:
     what EnKash answered                           outcome
     =============================================  ===========
     400 or 401 with an error `invalid_*`           INVALID
-    403, 423, any other 401                        UNCLEAR
+    403, 423, any other 401 or 400, 409, 412, 422  UNCLEAR
     a text that says that the account is locked    LOCKED
     200 without a token that can be read           UNREADABLE
     429                                            PASSING
@@ -49,6 +59,8 @@ def outcome_of(failure: TokenError) -> Outcome:
     if isinstance(failure, TokenEndpointError):
         if failure.status == _TOO_MANY:
             return Outcome.PASSING
+        if failure.counted and failure.status in _MAY_REFUSE:
+            return Outcome.UNCLEAR
         return Outcome.UNKNOWN if failure.counted else Outcome.NOT_COUNTED
     return Outcome.UNKNOWN
 
@@ -56,9 +68,7 @@ def outcome_of(failure: TokenError) -> Outcome:
 def _refusal(refusal: CredentialsRejectedError) -> Outcome:
     if refusal.locked:
         return Outcome.LOCKED
-    # Status 0: from a source of the user's own, which may have no HTTP.
-    if refusal.status in {0, 400, 401} and (refusal.error or "").startswith("invalid_"):
+    # Status 0: from a source of the user's own, which may have no HTTP. Some servers send a refusal with status 200.
+    if refusal.status in {0, 200, 400, 401} and (refusal.error or "").startswith("invalid_"):
         return Outcome.INVALID
-    if refusal.status in {0, 401, 403, 423}:
-        return Outcome.UNCLEAR
-    return Outcome.UNREADABLE if 200 <= refusal.status < 300 else Outcome.UNKNOWN
+    return Outcome.UNCLEAR

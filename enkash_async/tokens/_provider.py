@@ -252,7 +252,7 @@ class StoreTokenProvider:
             if waiter is None:
                 assert held is not None  # noqa: S101 (nobody else is served meanwhile)
                 return held.token
-            await flight.wait(waiter, None if held is None else self._patience(held, now))
+            await flight.wait(waiter, None if held is None else self._patience(held, now), self._clock)
             if held is not None and (best := self._usable(floor, mark)) is not None:
                 return best.token
             if held is None and isinstance(flight.outcome, EnkashError):
@@ -300,7 +300,7 @@ class StoreTokenProvider:
         if self._closed:
             raise closed()
         flight = self._flight
-        if flight is not None and not flight.is_adrift(loop):
+        if flight is not None and not flight.is_adrift(loop, self._clock()):
             return flight, False
         pause = self._refresher.pause
         if pause is not None and (now := self._waits()) < pause.until:

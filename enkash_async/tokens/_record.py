@@ -88,7 +88,7 @@ class StoredToken:
     fence: int
     fingerprint: str
     key_id: str
-    sealed: bytes
+    sealed: bytes = attrs.field(repr=False)
     mark: str
     at: float
     life: float

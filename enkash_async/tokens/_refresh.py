@@ -8,12 +8,12 @@ import math
 import uuid
 from collections.abc import Awaitable, Callable
 from logging import getLogger
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import attrs
 
 from enkash_async._support.clock import waits_beside
-from enkash_async.errors import StoreError, StoreUnavailableError, TokenEndpointError, TokenError
+from enkash_async.errors import EnkashError, StoreError, StoreUnavailableError, TokenEndpointError, TokenError
 from enkash_async.stores import MemoryStore, Store, record_key
 from enkash_async.tokens._account import SEND_WITHIN, lease_for
 from enkash_async.tokens._commands import (
@@ -31,7 +31,7 @@ from enkash_async.tokens._commands import (
     Who,
 )
 from enkash_async.tokens._flight import Flight
-from enkash_async.tokens._outcomes import LoginResult, outcome_of
+from enkash_async.tokens._outcomes import LoginAttempt, LoginResult, outcome_of
 from enkash_async.tokens._record import StoredToken
 from enkash_async.tokens._shared import SharedAccount, Told
 from enkash_async.tokens._states import Pause, RefreshResult, cooling, guard_closed, store_away
@@ -43,6 +43,8 @@ __all__ = ["RETRY_STORE", "OnStoreDown", "Refresher"]
 
 #: What a provider does that needs a token while its store is away; see `StoreTokenProvider`.
 OnStoreDown: TypeAlias = Literal["serve", "login_if_proven", "login"]
+
+E = TypeVar("E", bound=EnkashError)
 
 _log = getLogger("enkash_async.tokens")
 
@@ -56,15 +58,6 @@ RETRY_STORE = 1.0
 _UNSENT_PAUSE = 0.5  # seconds, about, after a login that could not be sent
 _LONGEST_UNSENT_PAUSE = 300.0  # seconds for which the token source may ask
 _REPEATED_PAUSE = 30.0  # seconds without a login after one that brought a token which is of no use
-
-
-@attrs.frozen
-class _Attempt:
-    """A login that is about to be made; `asked_at` lies before the read that led to it."""
-
-    id: str
-    fence: int
-    asked_at: float
 
 
 class Refresher:
@@ -160,6 +153,9 @@ class Refresher:
             result = await self._through_store(flight)
         except StoreUnavailableError as problem:
             away = problem
+        except StoreError as problem:  # nobody logs in alone, and nobody asks again at once
+            self._hold(_BELIEVED, problem)
+            raise
         if away is not None and still_serves():
             self.postponed_until = self._waits() + RETRY_STORE
             return None
@@ -213,6 +209,7 @@ class Refresher:
         look, claims = _FIRST_LOOK, 0
         while claims < _CLAIMS:
             asked_at = self._clock()  # before the read: a login is sent within seconds of it, or not at all
+            flight.alive_until = asked_at + lease_for(self._login_timeout)
             claim = self._claim(flight)
             told = await account.claim(claim)
             self._seen = max(self._seen, account.known.seen if account.known is not None else 0)
@@ -223,7 +220,7 @@ class Refresher:
                     flight.above = max(flight.above, stored.fence)
                 case Lead(fence):
                     claims += 1
-                    led = await self._lead(account, flight, _Attempt(claim.id, fence, asked_at))
+                    led = await self._lead(account, flight, LoginAttempt(claim.id, fence, asked_at))
                     if led is not None:
                         return led
                 case Wait(seconds):
@@ -237,7 +234,7 @@ class Refresher:
                     return self._hold(_BELIEVED, guard_closed(reason))
                 case _:  # too late: it is not sent, and another attempt follows under another id
                     claims += 1
-                    late = _Attempt(claim.id, 0, asked_at)
+                    late = LoginAttempt(claim.id, 0, asked_at)
                     await self._report(account, late, LoginResult(Outcome.NOT_COUNTED))
                     await self._sleep(look * (0.5 + self._random()))
         return self._hold(_REPEATED_PAUSE, TokenError("the store of tokens takes no token"))
@@ -252,7 +249,7 @@ class Refresher:
         is_own = stored.fingerprint == self.who.fingerprint
         return None if token is None else RefreshResult(token, repeats=stored.repeats, is_own=is_own)
 
-    def _hold(self, seconds: float, failure: TokenError, *, due: float = 0.0) -> TokenError:
+    def _hold(self, seconds: float, failure: E, *, due: float = 0.0) -> E:
         """Answer callers with a failure from memory for a number of seconds, and return it."""
         now = self._waits()
         self.pause = Pause(now + seconds, now + max(seconds, due), failure)
@@ -261,7 +258,7 @@ class Refresher:
     # --- logging in ---------------------------------------------------------------------------------------------------
 
     async def _lead(
-        self, account: SharedAccount, flight: Flight, attempt: _Attempt
+        self, account: SharedAccount, flight: Flight, attempt: LoginAttempt
     ) -> RefreshResult | TokenError | None:
         """Make the attempt that the account holds; None where the account has to be asked again."""
         if flight.proof and account.known is not None and not account.known.proven:
@@ -281,7 +278,7 @@ class Refresher:
             return self._failed(login)
         return await self._won(account, flight, login.token, told)
 
-    async def _report(self, account: SharedAccount, attempt: _Attempt, login: LoginResult) -> Told | None:
+    async def _report(self, account: SharedAccount, attempt: LoginAttempt, login: LoginResult) -> Told | None:
         settled = self._settled(attempt, login)
         if account is self._local and login.outcome is not Outcome.NOT_COUNTED:
             self._shared.owe(settled)
@@ -345,7 +342,7 @@ class Refresher:
         slow = TokenEndpointError(f"the login took longer than the {lifetime:g} s that its token lives")
         return LoginResult(Outcome.WORKED, failure=slow)
 
-    def _settled(self, attempt: _Attempt, login: LoginResult) -> Settle:
+    def _settled(self, attempt: LoginAttempt, login: LoginResult) -> Settle:
         token = login.token
         fresh = None if token is None else self._vault.put(token, self._clock() - token.requested_at)
         return Settle(attempt.id, self.who, attempt.fence, login.outcome, self._random(), login.retry_after, fresh)
@@ -377,7 +374,7 @@ class Refresher:
         if self._policy != "login_if_proven" or known is None or not known.alone or self._logged_in_alone:
             return store_away(away, self._policy, logged_in=self._logged_in_alone)
         self._logged_in_alone = True
-        attempt = _Attempt(_nonce(), max(self._seen, known.seen) + 1, self._clock())
+        attempt = LoginAttempt(_nonce(), max(self._seen, known.seen) + 1, self._clock())
         try:
             login = await self._log_in(attempt.fence)
         except asyncio.CancelledError:

@@ -6,7 +6,7 @@ import math
 
 import attrs
 
-from enkash_async.errors import LoginGuardError, StoreUnavailableError, TokenEndpointError, TokenError
+from enkash_async.errors import EnkashError, LoginGuardError, StoreUnavailableError, TokenEndpointError, TokenError
 from enkash_async.tokens._types import Token
 
 __all__ = [
@@ -77,9 +77,9 @@ class Pause:
 
     until: float
     due: float
-    failure: TokenError
+    failure: EnkashError
 
-    def failure_at(self, now: float) -> TokenError:
+    def failure_at(self, now: float) -> EnkashError:
         """Return the failure as it stands at an instant, for one caller alone."""
         if isinstance(self.failure, TokenEndpointError):
             return cooling(self.due - now, is_renewal=self.failure.reason == "renewal")

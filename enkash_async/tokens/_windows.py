@@ -30,11 +30,15 @@ LONGEST_LIFETIME = 7 * 24 * 3600.0
 _SPREAD = 0.25  # share of the time between `ahead` and `wait` by which processes start apart
 
 
-def usable_lifetime(expires_in: float | None) -> float:
-    """Return a lifetime in seconds to work with, whatever EnKash said."""
-    if expires_in is None or not math.isfinite(expires_in) or expires_in <= 0:
+def usable_lifetime(expires_in: object) -> float:
+    """Return a lifetime in seconds to work with, whatever EnKash, or a token source of the user's own, said."""
+    try:
+        seconds = float(expires_in)  # type: ignore[arg-type]  # what is no number is caught
+    except OverflowError:
+        return LONGEST_LIFETIME
+    except (TypeError, ValueError):
         return DEFAULT_LIFETIME
-    return min(expires_in, LONGEST_LIFETIME)
+    return min(seconds, LONGEST_LIFETIME) if math.isfinite(seconds) and seconds > 0 else DEFAULT_LIFETIME
 
 
 def hold_back(lifetime: float) -> float:

@@ -485,6 +485,43 @@ async def test_other_words_and_pages_do_not_lock(text: str) -> None:
     assert outcome_of(await trouble_of(Answer(text, "500 Oops"))) is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    "text", ['{"message":"database is locked"}', '{"error":"row locked by another transaction"}', "resource locked"]
+)
+@pytest.mark.parametrize("status", [404, 500, 503])
+async def test_a_lock_of_a_database_locks_no_account(status: int, text: str) -> None:
+    """Only what is said of an account or a user counts where the status is of no refusal."""
+    assert outcome_of(await trouble_of(Answer(text, f"{status} Oops"))) is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "outcome"),
+    [
+        (400, '{"response_code":1,"response_message":"FAILURE","payload":"wrong"}', Outcome.UNCLEAR),
+        (422, '{"message":"no"}', Outcome.UNCLEAR),
+        (200, '{"response_code":1,"response_message":"FAILURE","payload":"wrong"}', Outcome.UNCLEAR),
+        (200, '{"error":"invalid_grant"}', Outcome.INVALID),
+        (200, "<html>maintenance</html>", Outcome.UNREADABLE),
+    ],
+)
+async def test_a_refusal_in_another_form_is_charged_as_one(status: int, text: str, outcome: Outcome) -> None:
+    """EnKash documents no refusal of a login, so one that may be a refusal is not tried again every ten minutes."""
+    assert outcome_of(await failure_of(Answer(text, f"{status} So"))) is outcome
+
+
+async def test_a_refusal_whose_body_breaks_off_is_a_refusal() -> None:
+    """The status came, and says enough."""
+
+    async def broken(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(b"{", "401 Unauthorized", length=100))
+
+    async with raw_server(broken) as server:
+        with pytest.raises(CredentialsRejectedError) as caught:
+            await PasswordGrant(server.base_url, OURS).fetch_token()
+        assert (caught.value.status, outcome_of(caught.value)) == (401, Outcome.UNCLEAR)
+
+
 # --- transient failures -----------------------------------------------------------------------------------------------
 
 
@@ -494,7 +531,7 @@ async def test_other_statuses_are_transient_failures(status: int, body: str) -> 
     """All but a 429 are charged, and the login does not follow a redirect with the password."""
     failure = await trouble_of(Answer(body, f"{status} Oops", "Location: /elsewhere"))
     assert (failure.counted, failure.status, failure.retry_after) == (status != 429, status, None)
-    assert outcome_of(failure) is (Outcome.PASSING if status == 429 else Outcome.UNKNOWN)
+    assert outcome_of(failure) is {429: Outcome.PASSING, 422: Outcome.UNCLEAR}.get(status, Outcome.UNKNOWN)
     assert f"HTTP {status}" in str(failure)
 
 

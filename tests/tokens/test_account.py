@@ -440,6 +440,13 @@ def test_a_reset_clears_no_charge_and_grants_its_fingerprint_one_attempt(cell: C
     cell.begin()
 
 
+def test_a_reset_of_an_open_guard_holds_up_nobody(cell: Cell) -> None:
+    """There is nothing to grant, so that another right password logs in at once."""
+    cell.tell(Reset("r", who()))
+    assert cell.account.grant is None
+    cell.begin(who("other", "w2"))
+
+
 def test_a_granted_attempt_that_works_clears_the_rest(cell: Cell) -> None:
     """Everybody goes on as before."""
     _shut(cell)

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -578,3 +579,27 @@ class Turning(MemoryStore):
         for _ in range(3):
             await asyncio.sleep(0)
         return made
+
+
+def test_a_refresh_in_a_loop_that_stands_still_is_taken_over_when_its_lease_has_run_out(clock: Clock) -> None:
+    """A caller of another loop does not wait for the end of a blocked thread."""
+    login, go_on = Login(clock, gated=True), threading.Event()
+    provider = provider_of(login, clock)
+
+    async def stuck() -> Token:
+        call = asyncio.create_task(provider.get_token())
+        await until(lambda: login.attempts == 1)
+        go_on.wait(20)  # blocks the event loop
+        return await call
+
+    with ThreadPoolExecutor(2) as pool:
+        blocked = pool.submit(lambda: asyncio.run(stuck()))
+        while not login.attempts:
+            time.sleep(0.001)
+        clock.now += 25 + 61  # the lease, and the cooldown of credentials that are not proven
+        login.gated = False
+        token = result_of(provider, clock)
+        assert login.attempts == 2
+        go_on.set()
+        pool.submit(lambda: asyncio.run(login.release())).result(10)
+        assert blocked.result(10).reveal() == token.reveal()

@@ -1346,3 +1346,23 @@ def test_a_login_timeout_is_a_number_of_seconds(clock: Clock, seconds: float) ->
     """No lease may outlast two minutes."""
     with pytest.raises(ConfigurationError, match="login_timeout must be a number of seconds above 0 and up to 110"):
         provider_of(Login(clock), MemoryStore(), clock, login_timeout=seconds)
+
+
+async def test_a_record_of_a_newer_version_is_read_once_a_second(clock: Clock) -> None:
+    """The token in hand serves on, and a thousand callers do not ask the store a thousand times."""
+    store = SpyStore(MemoryStore(clock=clock))
+    provider = provider_of(Login(clock), store, clock)
+    token = await provider.get_token()
+    held = (await store.read([KEY]))[KEY].value
+    await store.swap([Change(KEY, held, b'{"format":99,"record":{}}')])
+    clock.now += HOUR - AHEAD
+    store.calls.clear()
+    for _ in range(1000):
+        assert await provider.get_token() is token
+        await settle()
+    assert store.calls.count("read") <= 2
+    clock.now += AHEAD
+    for _ in range(100):
+        with pytest.raises(StoreError):
+            await provider.get_token()
+    assert store.calls.count("read") <= 4

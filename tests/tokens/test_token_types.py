@@ -175,6 +175,12 @@ class TestIdentity:
         """Each user has a token and a guard of its own."""
         assert Identity.of(HOST, attrs.evolve(OURS, username="other")).account != Identity.of(HOST, OURS).account
 
+    @pytest.mark.parametrize("spelling", ["JOS\u00c9@example.com", "jose\u0301@example.com ", "jos\u00e9@example.com"])
+    def test_spellings_of_one_user_are_one_account(self, spelling: str) -> None:
+        """EnKash locks one user, however the name is written: case, outer blanks, and how an accent is encoded."""
+        written = [attrs.evolve(OURS, username=name) for name in (spelling, "jos\u00e9@example.com")]
+        assert len({Identity.of(HOST, each).account for each in written}) == 1
+
     @pytest.mark.parametrize("name", ["client_id", "form_client_id"])
     def test_another_client_id_has_a_token_of_its_own(self, name: str) -> None:
         """EnKash locks the user, so the guard is shared."""
