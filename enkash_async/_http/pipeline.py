@@ -82,7 +82,7 @@ class Pipeline:
                 return result
             if decide(operation.effect, result) is Next.RECONCILE:
                 unclear = result
-            then = decide(operation.effect, result, writes=self._retry.writes)
+            then = decide(operation.effect, result, writes=self._retry.writes and operation.departure is None)
             pause = self._pause(attempt, result) if then is Next.AGAIN else None
             if pause is None:
                 # An earlier attempt may have succeeded, whatever the last one says. Even «reference used before» proves
@@ -137,7 +137,9 @@ class Pipeline:
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
-        response = await self._transport.send(operation.request, Secret(token.authorization))
+        if operation.departure is not None:
+            await operation.departure.note()  # last of all: whatever waits, waits before it is written down
+        response = await self._transport.send(operation.request, Secret(token.authorization), operation.departure)
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
         if isinstance(result, RateLimitError):
             asked = self._retry.backoff if result.retry_after is None else result.retry_after

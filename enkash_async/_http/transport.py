@@ -7,8 +7,11 @@ exception itself is dropped: its frames and attributes hold the request headers,
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from logging import getLogger
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,7 +25,7 @@ from enkash_async._support import checks
 from enkash_async._support.clock import fast_clock
 from enkash_async._support.secret import Secret
 from enkash_async._support.version import __version__
-from enkash_async._wire.operation import Request, Response
+from enkash_async._wire.operation import Departure, Request, Response
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, Timeouts
 from enkash_async.errors import (
     ConfigurationError,
@@ -38,6 +41,8 @@ _log = getLogger("enkash_async")
 
 _BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+_UNHEARD = 30  # seconds after which the system gives up bytes that the other side does not acknowledge
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
@@ -61,6 +66,54 @@ class _OneShot(BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
+class _LoneShot(_OneShot):
+    """The body of a request on a connection of its own, which is not begun too late.
+
+    Prevents a double debit: the reply of a confirmation names no bill, so that on a shared connection a stray reply
+    would pass for its own; and a process that was stopped before the first byte would send when another may have sent.
+
+    Args:
+        value: The body.
+        content_type: Its type.
+        is_timely: Whether it may still be begun.
+    """
+
+    def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
+        super().__init__(value, content_type=content_type)
+        self._is_timely = is_timely
+        self._transport: Any = None
+        self._protocol: Any = None
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        self._transport = writer.transport
+        self._protocol = self._transport.get_protocol()
+        self._protocol.force_close()  # or aiohttp would keep the connection for others, if the server lets it
+        _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
+        if not self._is_timely():
+            raise ConnectionAbortedError("the request was held up for too long, and is not begun")
+        await super().write_with_length(writer, content_length)
+
+    @property
+    def has_stray_bytes(self) -> bool:
+        """Whether more came than the one reply."""
+        # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+        return bool(getattr(self._protocol, "_buffer", ()) or getattr(self._protocol, "_tail", b""))
+
+    def reset(self) -> None:
+        """Break the connection off at once, so that no byte that is still buffered leaves later."""
+        if self._transport is not None:
+            _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
+
+def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:
+    """Set an option of a transport's socket, if the system knows it and the socket is open."""
+    line = transport.get_extra_info("socket")
+    if option is not None and line is not None:
+        with contextlib.suppress(OSError):
+            line.setsockopt(level, option, value)
+
+
 class _Once:
     """A client middleware that lets only the first attempt through.
 
@@ -78,6 +131,15 @@ class _Once:
             raise aiohttp.ClientConnectionError
         self._begun = True
         return handler(request)
+
+
+def _body(request: Request, departure: Departure | None) -> _OneShot | None:
+    if request.method in _BARE and request.body is None:
+        return None
+    body = request.body or b""
+    if departure is None:
+        return _OneShot(body, content_type=request.content_type)
+    return _LoneShot(body, content_type=request.content_type, is_timely=departure.is_timely)
 
 
 class Transport:
@@ -131,19 +193,21 @@ class Transport:
         self._enter_loop()
         return self._gate
 
-    async def send(self, request: Request, authorization: Secret | None = None) -> Response:
+    async def send(
+        self, request: Request, authorization: Secret | None = None, departure: Departure | None = None
+    ) -> Response:
         """Send a request and return its whole reply.
 
         Args:
             request: The request.
             authorization: Value of the `Authorization` header; None sends none.
+            departure: Says whether the body may be begun; the request then has a connection of its own.
 
         Raises:
             TransportError: No reply; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
-        bare = request.method in _BARE and request.body is None
-        body = None if bare else _OneShot(request.body or b"", content_type=request.content_type)
+        body = _body(request, departure)
         started = fast_clock()
         result = await self._exchange(request, body, authorization)
         spent = (fast_clock() - started) * 1000
@@ -164,13 +228,30 @@ class Transport:
     async def _exchange(
         self, request: Request, body: _OneShot | None, authorization: Secret | None
     ) -> Response | EnkashError:
+        if not isinstance(body, _LoneShot):
+            return await self._exchanged(request, body, authorization)
+        result: Response | EnkashError | None = None
+        try:
+            result = await self._exchanged(request, body, authorization)
+        finally:
+            if not isinstance(result, Response):
+                body.reset()
+        if isinstance(result, Response) and body.has_stray_bytes:
+            return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
+        return result
+
+    async def _exchanged(
+        self, request: Request, body: _OneShot | None, authorization: Secret | None
+    ) -> Response | EnkashError:
         session, status = self._session(), 0
         try:
             async with session.request(
                 request.method,
                 self._url(request),
                 data=body,
-                headers=self._headers(authorization),
+                headers=self._headers(authorization, alone=isinstance(body, _LoneShot)),
+                # aiohttp keeps connections by a key of which this name is a part: no kept one has it.
+                server_hostname=self._host.host if isinstance(body, _LoneShot) else None,
                 timeout=self._timeout,
                 allow_redirects=False,
                 # A user's own session may have other defaults, and an HTTP status must not become an exception here.
@@ -202,10 +283,12 @@ class Transport:
                 )
         return Response(status=reply.status, headers=reply.headers, body=bytes(body))
 
-    def _headers(self, authorization: Secret | None) -> dict[str, str]:
+    def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds them by itself
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
+        if alone:
+            headers["Connection"] = "close"
         return headers
 
     def _url(self, request: Request) -> URL:

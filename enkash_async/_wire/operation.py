@@ -12,7 +12,7 @@ import attrs
 
 from enkash_async._support import exact_json
 
-__all__ = ["Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
+__all__ = ["Departure", "Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
 
 T = TypeVar("T")
 
@@ -58,6 +58,18 @@ class Response:
         return 200 <= self.status < 300
 
 
+class Departure(Protocol):
+    """What is done each time before a request leaves that must not be sent twice."""
+
+    async def note(self) -> None:
+        """Write down that the request leaves next; an `EnkashError` keeps it from being sent."""
+        ...
+
+    def is_timely(self) -> bool:
+        """Whether the body may still be begun, so soon after it was written down."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class Operation(Generic[T]):
     """A call as a value: what to send, what comes back, and what it changes.
@@ -70,6 +82,7 @@ class Operation(Generic[T]):
         reference_id: The caller's id of the bill, for a look-up after an unclear end.
         utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back after an unclear end.
         sensitive: Values of the request to redact from errors.
+        departure: What is done each time before the request leaves; the request then has a connection of its own.
     """
 
     name: str
@@ -79,6 +92,7 @@ class Operation(Generic[T]):
     reference_id: str | None = None
     utility_enkash_ids: tuple[str, ...] = attrs.field(default=(), repr=False)
     sensitive: tuple[str, ...] = attrs.field(default=(), repr=False)
+    departure: Departure | None = attrs.field(default=None, repr=False, eq=False)
 
 
 class Send(Protocol):
