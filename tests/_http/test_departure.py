@@ -81,7 +81,7 @@ async def test_bytes_after_the_reply_make_it_unclear(stray: bytes) -> None:
     """The reply may be another request's, since it names no bill; a plain write keeps its reply."""
     async with raw_server(Lines(stray)) as server:
         transport = Transport(checked_base_url(server.base_url))
-        with pytest.raises(TransportError, match="none is believed|broke off") as caught:
+        with pytest.raises(TransportError, match=r"none is believed|broke off") as caught:
             await transport.send(PUT, None, Notes())
         assert caught.value.sent
         await transport.aclose()

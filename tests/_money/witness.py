@@ -15,7 +15,7 @@ import attrs
 
 from enkash_async._http.transport import Transport
 from enkash_async._support.secret import Secret
-from enkash_async._wire.operation import Request, Response
+from enkash_async._wire.operation import Departure, Request, Response
 from enkash_async.config import Timeouts
 from enkash_async.errors import EnkashError, TransportError
 
@@ -138,13 +138,15 @@ class Witness(Transport):
         self.begun = 0
         self._exchanges = exchanges
 
-    async def send(self, request: Request, authorization: Secret | None = None) -> Response:
+    async def send(
+        self, request: Request, authorization: Secret | None = None, departure: Departure | None = None
+    ) -> Response:
         """Send a request; as in `Transport.send`."""
         self.begun += 1
         began_at = time.monotonic()
         answer: Response | EnkashError | None = None
         try:
-            answer = await super().send(request, authorization)
+            answer = await super().send(request, authorization, departure)
         except EnkashError as failure:
             answer = failure
             raise
