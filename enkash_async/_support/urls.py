@@ -11,7 +11,7 @@ from yarl import URL
 from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError, InvalidRequestError
 
-__all__ = ["checked_base_url", "checked_url", "is_loopback"]
+__all__ = ["checked_base_url", "checked_url", "folded_host", "is_loopback"]
 
 _UNMEANT = re.compile(r"[\s\x00-\x1f\\]")  # white space, control characters, and `\`, which some parsers read as `/`
 
@@ -47,6 +47,16 @@ def checked_url(value: object) -> str:
     if _is_readable(url):
         raise InvalidRequestError("url must be https, or the headers that prove a post travel in the clear")
     return given
+
+
+def folded_host(base_url: str) -> str:
+    """Return host and port of a base URL as EnKash tells its servers apart.
+
+    Case, a default port, a trailing dot and the names of this machine make no other host.
+    """
+    url = URL(base_url)
+    host = (url.raw_host or "").lower().rstrip(".")
+    return ("localhost" if is_loopback(host) else host) + ("" if url.is_default_port() else f":{url.port}")
 
 
 def is_loopback(host: str) -> bool:

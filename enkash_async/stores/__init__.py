@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from enkash_async.stores.actions import Codec, RecordKind, act, act_on_each
+from enkash_async.stores.actions import Codec, RecordKind, act, act_on_each, act_on_each_beside
 from enkash_async.stores.memory import MemoryStore, process_store
 from enkash_async.stores.store import Cell, Change, Store, refuse_eviction
 from enkash_async.stores.url import open_store
@@ -31,6 +31,7 @@ __all__ = [
     "Store",
     "act",
     "act_on_each",
+    "act_on_each_beside",
     "default_store",
     "open_store",
     "process_store",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random as _random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -13,7 +13,7 @@ from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.stores.store import Cell, Change, Store
 
-__all__ = ["Codec", "RecordKind", "act", "act_on_each", "to_its_end"]
+__all__ = ["Codec", "RecordKind", "Transition", "act", "act_on_each", "act_on_each_beside", "to_its_end"]
 
 _R = TypeVar("_R")
 _C = TypeVar("_C")
@@ -115,7 +115,30 @@ async def act_on_each(
     simply acted on again.
 
     Args:
-        commands: The command for each key, up to 1,000.
+        commands: The command for each key, up to 1,024.
+    """
+    return await act_on_each_beside(
+        store, commands, (), lambda _key, _cells: transition, kind=kind, tries=tries, sleep=sleep, random=random
+    )
+
+
+async def act_on_each_beside(
+    store: Store,
+    commands: Mapping[str, _C],
+    beside: Sequence[str],
+    given: Callable[[str, Mapping[str, Cell]], Transition[_R, _C, _A]],
+    *,
+    kind: RecordKind[_R],
+    tries: int = _TRIES,
+    sleep: Sleep = asyncio.sleep,
+    random: Random = _random.random,
+) -> dict[str, _A]:
+    """Carry out a command on each of several records, each time seeing others that are read in the same call.
+
+    Args:
+        commands: The command for each key; with `beside` up to 1,024 keys.
+        beside: Keys that are read too, and not changed.
+        given: Returns the transition of a key, given all cells of a read.
     """
     answers: dict[str, _A] = {}
     unanswered: StoreUnavailableError | None = None
@@ -124,7 +147,8 @@ async def act_on_each(
         if pause:
             await sleep(pause * random())
         todo = {key: command for key, command in commands.items() if key not in answers}
-        decided = _decide(await store.read(list(todo)), todo, transition, kind)
+        cells = await store.read([*todo, *beside])
+        decided = {key: _decision(key, cells[key], given(key, cells), command, kind) for key, command in todo.items()}
         changes = [one.change for one in decided.values() if one.change is not None]
         swapped, unanswered = await _swap(store, changes) if changes else ({}, None)
         answers |= {key: one.answer for key, one in decided.items() if one.change is None or swapped.get(key)}
@@ -142,12 +166,6 @@ class _Decision(Generic[_A]):
 
     answer: _A
     change: Change | None
-
-
-def _decide(
-    cells: Mapping[str, Cell], commands: Mapping[str, _C], transition: Transition[_R, _C, _A], kind: RecordKind[_R]
-) -> dict[str, _Decision[_A]]:
-    return {key: _decision(key, cells[key], transition, command, kind) for key, command in commands.items()}
 
 
 def _decision(

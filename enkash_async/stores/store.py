@@ -45,7 +45,7 @@ class Change:
 class Store(Protocol):
     """A memory that processes share.
 
-    Up to 1,000 keys are passed in one call, none of them twice. Records are small: usually under 4 KiB. Every call
+    Up to 1,024 keys are passed in one call, none of them twice. Records are small: usually under 4 KiB. Every call
     answers, or raises, within a bound that the store sets itself, such as five seconds. What a store cannot do just
     now (no answer, full, read-only, a right that is missing) is a `StoreUnavailableError`. A store may be used from
     several tasks at a time.

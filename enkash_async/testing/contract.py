@@ -185,10 +185,10 @@ class StoreContract(Races, Machines):
     # Several records in one call.
 
     def test_a_read_answers_for_every_key(self, store: Store) -> None:
-        """A thousand, of which every third holds something; and for none."""
+        """All that one call may name, of which every third holds something; and for none."""
 
         async def body(store: Store) -> None:
-            keys = [new_key() for _ in range(1000)]
+            keys = [new_key() for _ in range(1024)]
             full = {key: key.encode() for key in keys[::3]}
             assert all(await store.swap([Change(key, None, value, 60) for key, value in full.items()]))
             cells = await store.read(keys)

@@ -7,7 +7,7 @@ import unicodedata
 
 from yarl import URL
 
-from enkash_async._support.urls import is_loopback
+from enkash_async._support.urls import folded_host
 
 __all__ = ["account_name", "client_name", "folded", "joined"]
 
@@ -18,11 +18,7 @@ def folded(base_url: str, username: str) -> tuple[str, str]:
     Case, a default port, a trailing dot and the names of this machine make no other host; case, outer blanks and the
     way in which an accent is encoded make no other user.
     """
-    url = URL(base_url)
-    host = (url.raw_host or "").lower().rstrip(".")
-    host = "localhost" if is_loopback(host) else host
-    port = "" if url.is_default_port() else f":{url.port}"
-    return host + port, unicodedata.normalize("NFC", username.strip().casefold())
+    return folded_host(base_url), unicodedata.normalize("NFC", username.strip().casefold())
 
 
 def account_name(base_url: str, username: str) -> str:

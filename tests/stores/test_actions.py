@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores import Cell, Change, DocumentCodec, MemoryStore, RecordKind, act, act_on_each
+from enkash_async.stores import (
+    Cell,
+    Change,
+    DocumentCodec,
+    MemoryStore,
+    RecordKind,
+    act,
+    act_on_each,
+    act_on_each_beside,
+)
+from enkash_async.stores.actions import Transition
 
 from support import shown
 
@@ -242,6 +252,22 @@ async def test_many_records_are_acted_on_in_few_calls() -> None:
     answers = await act_on_each(store, commands, pay_in, kind=ACCOUNT, sleep=Pauses())
     assert list(answers.items()) == [(key, number + 1) for number, key in enumerate(keys)]
     assert [len(changes) for changes in store.swaps] == [100, 50, 25, 12, 6, 3, 1]
+
+
+async def test_a_command_is_decided_beside_what_is_read_in_the_same_call() -> None:
+    """Each time anew, and what stands beside is not changed."""
+    store, beside = Hindered("overtaken", "made"), "enkash:birth:v2:made-up"
+    await MemoryStore.swap(store, [Change(beside, None, b"3")])
+
+    def given(key: str, cells: Mapping[str, Cell]) -> Transition[Account, Command, int]:
+        factor = int(cells[beside].value or b"0")
+        assert set(cells) == {KEY, beside}
+        return lambda record, command, now: pay_in(record, (command[0], command[1] * factor), now)
+
+    answers = await act_on_each_beside(store, {KEY: ("a", 5)}, [beside], given, kind=ACCOUNT, sleep=Pauses())
+    assert answers == {KEY: 1015}
+    assert store.reads == 2
+    assert [change.key for change in store.swaps[-1]] == [KEY]
 
 
 async def test_no_command_is_no_call() -> None:
