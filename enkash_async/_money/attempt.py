@@ -1,0 +1,174 @@
+"""One attempt at one bill's debit, as a value: what is to be done next, and what it becomes when told how that went.
+
+The caller does what `do` says, for many bills at a time if it likes, and tells each attempt by one method:
+
+    ACT     carry out `command` on the record          answered(answer)
+    SEARCH  read the bill, by search; singly where     showed(reading)
+            the search does not show it
+    READ    read the bill by a single read begun now   showed(reading)
+    CHECK   read the store's birth                     checked(id)
+    SEND    send, unless `may_begin` says no           returned(outcome), or unauthorized() after a 401
+    WAIT    nothing for `wait`; then a new attempt
+    END     nothing; `end` says what came of it
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+from enkash_async._money.debit_commands import (
+    Accepted,
+    Answer,
+    Claim,
+    Command,
+    Contradicted,
+    Go,
+    Looked,
+    MarkSent,
+    Mine,
+    Noted,
+    Older,
+    Outcome,
+    Reading,
+    Renew,
+    Settle,
+    Stale,
+    Unclear,
+    Wait,
+)
+from enkash_async._money.debit_record import Debit
+
+__all__ = ["Attempt", "Do", "End"]
+
+_SENDINGS = 2  # a 401 is answered by one new login
+
+
+class Do(enum.Enum):
+    """What an attempt needs next."""
+
+    ACT = "act"
+    SEARCH = "search"
+    READ = "read"
+    CHECK = "check"
+    SEND = "send"
+    WAIT = "wait"
+    END = "end"
+
+
+class End(enum.Enum):
+    """What came of an attempt."""
+
+    DEBITED = "EnKash said yes, now or before, or shows the debit"
+    REFUSED = "EnKash refused it clearly"
+    NOT_SENT = "nothing was sent, and a new attempt may be made at once"
+    UNCLEAR = "it was sent, and may be carried out within the window"
+    UNREADABLE = "the bill does not say whether it waits for its debit; nothing was sent by this attempt"
+    CONTRADICTED = "EnKash said yes, and shows no debit"
+
+
+@attrs.frozen
+class Attempt:
+    """An attempt.
+
+    Prevents a double debit: after a lost write the record of an attempt that has sent may look as if it had only
+    claimed, so each new attempt takes a new `by`.
+
+    Attributes:
+        by: Random; no attempt shares it.
+        created: Whether a create of this step brought the bill forth in a waiting state; then it is not read, provided
+            that the record says that it was never sent: the step may have stood still since.
+        reads: False skips the first reading, as `check_first=False` says; never the record, nor the single read before
+            a second confirmation.
+        alone: Whether it is to be sent by itself.
+    """
+
+    by: str
+    created: bool = False
+    reads: bool = True
+    do: Do = Do.ACT
+    command: Command | None = attrs.field(default=attrs.Factory(lambda self: Claim(self.by), takes_self=True))
+    alone: bool = False
+    sending: int = 1
+    seen: Debit | None = None
+    store: str = ""
+    wait: Wait | None = None
+    end: End | None = None
+
+    def answered(self, answer: Answer) -> Attempt:
+        """Go on after the answer to `command`."""
+        match answer:
+            case Mine():
+                return self._claimed(answer)
+            case Older(seen):
+                return attrs.evolve(self, do=Do.READ, seen=seen)
+            case Wait(why="sent"):
+                return attrs.evolve(self, do=Do.READ, wait=answer)
+            case Wait():
+                return attrs.evolve(self, do=Do.WAIT, wait=answer)
+            case Stale():
+                return self._act(Renew(self.by))
+            case Go(store):
+                return attrs.evolve(self, do=Do.CHECK, store=store)
+            case Noted():
+                return self._act(MarkSent(self.by, self.sending)) if self.end is None else self._ended(self.end)
+            case _:
+                return self._ended(_ENDS.get(type(answer), End.NOT_SENT))
+
+    def _claimed(self, mine: Mine) -> Attempt:
+        if mine.again or not self.reads or (self.created and mine.is_new):
+            return self._act(MarkSent(self.by), alone=mine.alone)
+        return attrs.evolve(self, do=Do.SEARCH, alone=mine.alone)
+
+    def showed(self, reading: Reading) -> Attempt:
+        """Go on after what a read shows."""
+        if self.seen is not None:
+            return self._act(Looked(self.by, self.seen, reading))
+        if reading is Reading.CONFIRMED:
+            return self._settled(Outcome.ACCEPTED, End.DEBITED)
+        if self.wait is not None:
+            return attrs.evolve(self, do=Do.WAIT)
+        if reading is Reading.UNCONFIRMED:
+            return self._act(MarkSent(self.by, self.sending))
+        return self._settled(Outcome.NEVER_SENT, End.UNREADABLE)
+
+    def checked(self, birth: str | None) -> Attempt:
+        """Go on after the id of the store's birth; another one than before means that the store was emptied."""
+        if birth == self.store:
+            return attrs.evolve(self, do=Do.SEND)
+        return self._settled(Outcome.NEVER_SENT, End.NOT_SENT)
+
+    def returned(self, outcome: Outcome) -> Attempt:
+        """Go on after a sending."""
+        return self._settled(outcome, _AFTER[outcome])
+
+    def unauthorized(self) -> Attempt:
+        """Go on after a 401, which debits nothing: once more with a new token, written down anew."""
+        if self.sending == _SENDINGS:
+            return self._settled(Outcome.REFUSED, End.REFUSED)
+        return self._act(MarkSent(self.by, self.sending + 1), sending=self.sending + 1)
+
+    def _act(self, command: Command, **known: Any) -> Attempt:
+        return attrs.evolve(self, do=Do.ACT, command=command, **known)
+
+    def _settled(self, outcome: Outcome, end: End) -> Attempt:
+        return self._act(Settle(self.by, outcome), end=end)
+
+    def _ended(self, end: End) -> Attempt:
+        return attrs.evolve(self, do=Do.END, command=None, end=end)
+
+
+_ENDS: dict[type[Answer], End] = {
+    Accepted: End.DEBITED,
+    Contradicted: End.CONTRADICTED,
+    Unclear: End.UNREADABLE,
+}
+_AFTER = {
+    Outcome.ACCEPTED: End.DEBITED,
+    Outcome.REFUSED: End.REFUSED,
+    Outcome.REFUSED_TOGETHER: End.UNCLEAR,
+    Outcome.NEVER_SENT: End.NOT_SENT,
+    Outcome.UNCLEAR: End.UNCLEAR,
+}
