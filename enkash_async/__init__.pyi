@@ -65,6 +65,7 @@ from .models import (
     BillPayStatus as BillPayStatus,
     Circle as Circle,
     CompanyBiller as CompanyBiller,
+    DebitRecord as DebitRecord,
     FetchedBill as FetchedBill,
     Outcome as Outcome,
     PaymentInitiation as PaymentInitiation,

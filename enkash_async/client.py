@@ -18,6 +18,9 @@ from enkash_async._flow.poller import Poller
 from enkash_async._http.login import PasswordGrant
 from enkash_async._http.pipeline import Pipeline
 from enkash_async._http.transport import Transport
+from enkash_async._money.debit_keys import Keys
+from enkash_async._money.debit_records import DebitRecords
+from enkash_async._money.debits import Debits
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support.urls import checked_base_url, is_loopback
@@ -108,6 +111,11 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
     return None
 
 
+def _client_of(tokens: TokenProvider) -> str:
+    """Return what tells the companies of one host apart, as far as the provider knows: a hash of the client id."""
+    return tokens.client if isinstance(tokens, StoreTokenProvider) else ""
+
+
 def _default_store(base_url: str) -> Store:
     """Return the store of a client that was given none: against this machine the memory of the process."""
     return process_store() if is_loopback(URL(base_url).host or "") else Environment(os.environ).store()
@@ -172,8 +180,12 @@ class EnkashClient:
         poller = Poller()
         reads = Reads(self._send, routes)
         settling = Settling(reads, retry.settle, timeout.total, poller)
-        self.bills: Bills = Bills(self._send, routes, reads, settling, poller)
-        self.payments: Payments = Payments(self._send, routes, reads, settling, patience=timeout.total * retry.attempts)
+        records = DebitRecords(
+            lambda: self.store, Keys(base_url, _client_of(tokens)), is_loopback=is_loopback(URL(base_url).host or "")
+        )
+        debits = Debits(records, self._send, routes, reads, settling, poller, patience=timeout.total * retry.attempts)
+        self.bills: Bills = Bills(self._send, routes, reads, settling, poller, records)
+        self.payments: Payments = Payments(self._send, routes, settling, debits)
         self.webhooks: Webhooks = Webhooks(self._send, routes)
 
     @classmethod

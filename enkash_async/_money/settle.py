@@ -46,13 +46,13 @@ class Settling:
 
     def __init__(self, reads: Reads, policy: SettlePolicy, timeout: float, poller: Poller) -> None:
         self._reads = reads
-        self._policy = policy
+        self.policy = policy
         self._timeout = timeout
         self._poller = poller
 
     def window(self, settle: SettlePolicy | None = None) -> float:
         """Return the window in seconds, of this call's policy or of the client's."""
-        return (settle or self._policy).within(self._timeout).window or 0.0
+        return (settle or self.policy).within(self._timeout).window or 0.0
 
     async def find(self, reference_id: str, settle: SettlePolicy | None = None) -> Bill | EnkashError:
         """Return the bill of a reference as soon as EnKash shows it, or the error of the last look."""
@@ -66,7 +66,7 @@ class Settling:
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
             return isinstance(seen, Bill) or judge(seen).is_permanent
 
-        pauses = (settle or self._policy).pauses
+        pauses = (settle or self.policy).pauses
         await self._poller.until(look, seconds=self.window(settle), pauses=pauses)
         return attrs.evolve(seen, recovered=True) if isinstance(seen, Bill) else seen
 
@@ -117,7 +117,7 @@ class Settling:
         """
         # EnKash says that it has the bill, so a short window will do: the bill may only be too new to show.
         window = min(_SHORT_WINDOW, self.window())
-        seen = await self.find(wanted.reference_id, attrs.evolve(self._policy, window=window))
+        seen = await self.find(wanted.reference_id, attrs.evolve(self.policy, window=window))
         if not isinstance(seen, Bill):
             raise refused from seen
         match = matching.compare(wanted, seen)
@@ -136,7 +136,7 @@ class Settling:
             seen.update(await self._reads.read(open_ones, patience=max(patience, self._timeout)))
             return all(_is_done(one) for one in seen.values())
 
-        pauses = (settle or self._policy).pauses
+        pauses = (settle or self.policy).pauses
         await self._poller.until(look, seconds=self.window(settle), pauses=pauses)
         return seen
 

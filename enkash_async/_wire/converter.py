@@ -34,7 +34,7 @@ def structure(payload: Any, result: type[T]) -> T:
 
     Args:
         payload: Decoded JSON.
-        result: The type; `object` returns the payload unchanged, `NoneType` ignores it and returns None.
+        result: The type; `object` returns the payload unchanged, `NoneType` takes only one that says nothing.
 
     Raises:
         UnreadableError: The payload does not fit the type.
@@ -42,7 +42,9 @@ def structure(payload: Any, result: type[T]) -> T:
     if result is object:
         return payload  # type: ignore[no-any-return]  # T is object here
     if result is type(None):
-        return None  # the call returns no data, whatever EnKash sends
+        if not _says_nothing(payload):  # such as a list of the bills that failed
+            raise UnreadableError("empty")
+        return None
     return _converter.structure(payload, result)
 
 
@@ -64,6 +66,10 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
         items[start : start + _SLICE] = [None] * len(part)
         yield
     return built  # type: ignore[return-value]  # T is a list here
+
+
+def _says_nothing(payload: Any) -> bool:
+    return payload in (None, "", {}, []) or (isinstance(payload, str) and payload.strip().lower() == "success")
 
 
 # --- branches ---------------------------------------------------------------------------------------------------------

@@ -220,6 +220,7 @@ class OutcomeUnknownError(EnkashError):
         operation: Name of the call, such as `bills.create`.
         reference_id: Reference to pass to `bills.reconcile` later, or None.
         utility_enkash_ids: Ids of the bills to pass to `payments.reconcile` later; empty for a call that names none.
+        retry_after: Seconds after which the same call finds out by itself what happened; None where a person has to.
     """
 
     _advice = RetryAdvice.LOOK  # repeating the call without a look-up could pay twice
@@ -231,11 +232,18 @@ class OutcomeUnknownError(EnkashError):
         operation: str = "",
         reference_id: str | None = None,
         utility_enkash_ids: Iterable[str] = (),
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.operation: str = operation
         self.reference_id: str | None = reference_id
         self.utility_enkash_ids: tuple[str, ...] = tuple(utility_enkash_ids)
+
+    @property
+    def retry(self) -> RetryAdvice:
+        """LATER where the same call finds out by itself; otherwise LOOK, since sending it again could pay twice."""
+        return self._advice if self.retry_after is None else RetryAdvice.LATER
 
 
 class WaitTimeoutError(EnkashError, TimeoutError):
@@ -347,7 +355,14 @@ class StoreUnavailableError(TokenError, StoreError):
     """The shared store is away: it does not answer in time, is full or read-only, or refuses this user a right.
 
     A change that was in flight may have been made or not.
+
+    Attributes:
+        retry_after: Seconds after which the store serves, where it only has to grow older; else None.
     """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class WebhookError(EnkashError):

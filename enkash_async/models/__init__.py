@@ -2,6 +2,7 @@
 
 from enkash_async.models._billers import Biller, BillerCategory, BillerParam
 from enkash_async.models._bills import Bill, CompanyBiller, FetchedBill, PaymentInitiation
+from enkash_async.models._debits import DebitRecord
 from enkash_async.models._enums import (
     ApprovalStatus,
     BillCopyStatus,
@@ -31,6 +32,7 @@ __all__ = [
     "BillerType",
     "Circle",
     "CompanyBiller",
+    "DebitRecord",
     "FetchedBill",
     "OpenEnum",
     "Outcome",

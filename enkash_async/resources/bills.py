@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from logging import getLogger
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from enkash_async._flow.notifier import BillNotifier
 from enkash_async._flow.pager import AsyncPager
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
+from enkash_async._money.debit_records import DebitRecords
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._money.wait import checked_timeout, wait_for
@@ -26,11 +28,14 @@ from enkash_async.errors import (
     DuplicateReferenceError,
     NotFoundError,
     OutcomeUnknownError,
+    StoreError,
     WaitTimeoutError,
 )
 from enkash_async.models import Bill, BillFilter, Circle, FetchedBill
 
 __all__ = ["SingleBills"]
+
+_log = getLogger("enkash_async")
 
 _LARGEST_PAGE = 5000  # records; EnKash's limit for one search
 
@@ -44,6 +49,7 @@ class SingleBills:
         reads: Reads bills.
         settling: Looks for a bill after a create that ended unclearly.
         poller: Polls EnKash in the calls that wait.
+        debits: Is told of each bill that a create brought forth.
         new_reference: Returns a `reference_id` that was never used.
     """
 
@@ -54,6 +60,7 @@ class SingleBills:
         reads: Reads,
         settling: Settling,
         poller: Poller,
+        debits: DebitRecords,
         *,
         new_reference: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -62,6 +69,7 @@ class SingleBills:
         self._reads = reads
         self._settling = settling
         self._poller = poller
+        self._debits = debits
         self._new_reference = new_reference
 
     # --- fetch and create ---------------------------------------------------------------------------------------------
@@ -202,6 +210,27 @@ class SingleBills:
         return await self._create(create)
 
     async def _create(self, create: calls.Create) -> Bill:
+        births = await self._births()
+        bill = await self._created(create)
+        if bill.utility_enkash_id and not bill.recovered and births is not None:
+            await self._note(bill.utility_enkash_id, births)
+        return bill
+
+    async def _births(self) -> Mapping[str, str] | None:
+        """Return the births of the store before a create; None where it is away, which holds up a debit, no create."""
+        try:
+            return await self._debits.all_births()
+        except StoreError as problem:
+            _log.warning("the store does not learn of a new bill: %s", problem)
+            return None
+
+    async def _note(self, one: str, births: Mapping[str, str]) -> None:
+        try:
+            await self._debits.note_created(one, births)
+        except StoreError as problem:
+            _log.warning("the store does not learn of a new bill: %s", problem)
+
+    async def _created(self, create: calls.Create) -> Bill:
         try:
             bill = await self._send(create.operation)
         except OutcomeUnknownError as unclear:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from enkash_async._calls import payments as calls
@@ -17,17 +16,17 @@ from enkash_async._flow.jobs import (
     drive,
     items_of,
 )
-from enkash_async._money.confirm import Chunk, Confirming, ConfirmResult
-from enkash_async._money.in_flight import InFlight
-from enkash_async._money.reads import Reads
+from enkash_async._money.confirm import Confirming
+from enkash_async._money.debits import Debits
+from enkash_async._money.release import release, shown
 from enkash_async._money.settle import Settling, checked_settle
+from enkash_async._money.told import ConfirmResult
 from enkash_async._support import checks
-from enkash_async._support.clock import loop_now
 from enkash_async._wire.operation import Send
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
 from enkash_async.config import Routes, SettlePolicy
 from enkash_async.errors import EnkashError
-from enkash_async.models import Bill, PaymentInitiation, PaymentType
+from enkash_async.models import Bill, DebitRecord, PaymentInitiation, PaymentType
 
 __all__ = ["Payments"]
 
@@ -38,28 +37,15 @@ class Payments:
     Args:
         send: Sends operations.
         routes: The path of every operation.
-        reads: Reads bills.
         settling: Reads bills back after an unclear end.
-        patience: Seconds for reading one bill.
-        clock: Returns monotonic seconds.
+        debits: Confirms debits.
     """
 
-    def __init__(
-        self,
-        send: Send,
-        routes: Routes,
-        reads: Reads,
-        settling: Settling,
-        *,
-        patience: float = 30.0,
-        clock: Callable[[], float] = loop_now,
-    ) -> None:
+    def __init__(self, send: Send, routes: Routes, settling: Settling, debits: Debits) -> None:
         self._send = send
         self._routes = routes
-        self._reads = reads
         self._settling = settling
-        self._patience = patience
-        self._in_flight = InFlight(settling.window(), clock)
+        self._debits = debits
 
     async def confirm_debit(
         self,
@@ -72,15 +58,16 @@ class Payments:
     ) -> BulkResult[None]:
         """Confirm the debit of bills from your EnKash account, 1,000 bills per call.
 
-        Not needed when the account is set to debit on creation. Bills that EnKash shows as confirmed are not sent and
-        count as succeeded, so that a job that is run again after a crash confirms nothing twice. A call that ends
-        unclearly is never sent again: the client reads its bills until EnKash shows them as confirmed, for the time of
-        `RetryPolicy.settle`. A call that EnKash refuses is split into smaller parts, so that one bad bill does not stop
-        the others.
+        Not needed when the account is set to debit on creation. Each bill is written down in the store before it is
+        sent, for every process that shares the store, so that a bill is confirmed once: also when a job is run again
+        after a crash, or by two workers at once. Bills that EnKash shows as confirmed are not sent and count as
+        succeeded. An unclear end is read back for the time of `RetryPolicy.settle`; then the bill is `unknown`, with
+        `retry_after`, after which the same call finds out. A call that EnKash refuses is repeated bill by bill after
+        the three minutes for which it may still be carried out.
 
-        With 1,000 ids or fewer, a call that fails for all of them raises its error; all other outcomes are returned.
-        After a process was killed, wait two to three minutes before another process confirms the same bills: its last
-        request may still be in flight and not show yet.
+        With 1,000 ids or fewer, a call that fails for all of them with one error raises it; all other outcomes are
+        returned. A store that is new does not know what was sent before it began: for its first minutes it confirms
+        only bills that were created since, unless `enkash store init --nothing-pending` says that nothing is under way.
 
         EnKash pages: Confirm Debit for Bill Payment (api-10664802); it does not document what a second confirmation of
         a bill does. Reading: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
@@ -90,8 +77,8 @@ class Payments:
                 a list, is checked whole before anything is sent; a wrong id from a generator gets into `not_sent`. A
                 repeated id is sent once.
             remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash. None sends none.
-            check_first: False confirms without reading the bills first. Only for bills that were certainly never
-                confirmed.
+            check_first: False confirms without reading the bills first; the records count all the same. Only for bills
+                that were certainly never confirmed elsewhere.
             concurrency: Calls in flight at once, 1 to 1,000.
             on_progress: Called after each call with (ids done, ids in all); the second is None for a generator. An
                 error that it raises is only logged.
@@ -101,7 +88,8 @@ class Payments:
 
         Raises:
             InvalidRequestError: No ids, an empty id, or remarks that EnKash refuses; nothing was sent.
-            OutcomeUnknownError: All bills, 1,000 or fewer, may or may not be confirmed. Call `reconcile` later.
+            OutcomeUnknownError: All bills, 1,000 or fewer, may or may not be confirmed. Call again after `retry_after`.
+            StoreUnavailableError: Nothing can be written down, so nothing was sent.
             BulkError: The generator failed; `result` has the ids before that.
             EnkashError: None of the bills, 1,000 or fewer, was confirmed; this is the failure.
         """
@@ -113,9 +101,7 @@ class Payments:
             checks.identifiers(ids, "ids")
 
         async def confirm(some: Sequence[str]) -> Mapping[str, ConfirmResult]:
-            put = functools.partial(self._put, remarks=note)
-            chunk = Chunk(put, self._reads, self._settling, self._in_flight, patience=self._patience)
-            return await chunk.confirm(some, check_first=check_first)
+            return await self._debits.confirm(some, remarks=note, check_first=check_first)
 
         run = Confirming(confirm, Progress(on_progress, ids))
         try:
@@ -148,13 +134,40 @@ class Payments:
         wanted = checks.identifiers([one async for one in items_of(ids)], "ids")
         return _sorted_by_state(await self._settling.confirmations(wanted, policy))
 
-    async def _put(self, ids: Sequence[str], remarks: str | None) -> EnkashError | None:
-        operation = calls.confirm_debit(self._routes, ids, remarks=remarks)
-        try:
-            await self._send(operation)
-        except EnkashError as failure:
-            return failure
-        return None
+    async def debits(self, ids: Iterable[str]) -> list[DebitRecord]:
+        """Return what the store knows of the debits of bills, in the order given; nothing is sent to EnKash.
+
+        Args:
+            ids: `utility_enkash_id` of each bill, one or more.
+
+        Raises:
+            InvalidRequestError: No ids, or an empty id.
+            StoreUnavailableError: The store is away.
+            StoreError: A record cannot be used by this version.
+        """
+        return await shown(self._debits, checks.identifiers(ids, "ids"))
+
+    async def release(self, ids: Iterable[str], *, because: str) -> BulkResult[None]:
+        """Take away the records of debits that EnKash did not make, so that they can be confirmed again.
+
+        For an operator who was told `LOOK`. A record goes only if it is older than three minutes and two single reads,
+        15 s apart, show the bill unconfirmed. The log says so at WARNING, with the reason.
+
+        EnKash page: Get Utility Bill Status (api-10664797).
+
+        Args:
+            ids: `utility_enkash_id` of each bill, one or more.
+            because: Why, for the log.
+
+        Returns:
+            `succeeded`: released. `failed`: the record stays; `error` says why.
+
+        Raises:
+            InvalidRequestError: No ids, an empty id, or no reason.
+            StoreUnavailableError: The store is away.
+        """
+        wanted = checks.identifiers(ids, "ids")
+        return await release(self._debits, wanted, checks.text(because, "because"))
 
     async def initiate(
         self,

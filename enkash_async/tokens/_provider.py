@@ -161,6 +161,11 @@ class StoreTokenProvider:
         elif not flight.loop.is_closed():
             flight.loop.call_soon_threadsafe(flight.task.cancel)
 
+    @property
+    def client(self) -> str:
+        """A hash of the client id, the same in every process."""
+        return self._refresher.who.client
+
     def state(self) -> ProviderState:
         """Return what the provider knows at the moment, without I/O."""
         held, pause = self._held, self._refresher.pause

@@ -1,0 +1,96 @@
+"""Shows the records of debits to an operator, and takes one away that EnKash disproves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from logging import getLogger
+
+from enkash_async._flow.jobs import Collected
+from enkash_async._money import instants
+from enkash_async._money.debit_commands import Release, Released
+from enkash_async._money.debit_record import Debit
+from enkash_async._money.debits import Debits
+from enkash_async._money.instants import Instant
+from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
+from enkash_async.errors import EnkashError, InvalidRequestError, OutcomeUnknownError
+from enkash_async.models import Bill, DebitRecord
+
+__all__ = ["release", "shown"]
+
+_log = getLogger("enkash_async")
+
+
+async def shown(debits: Debits, ids: Sequence[str]) -> list[DebitRecord]:
+    """Return the record of each bill, in the order given."""
+    found = await debits.records.read(ids)
+    return [_shown(one, *found[one]) for one in ids]
+
+
+def _shown(one: str, debit: Debit | None, now: Instant) -> DebitRecord:
+    if debit is None:
+        return DebitRecord(utility_enkash_id=one, state="none")
+    may_be_under_way = debit.state in {"claimed", "sent"}
+    left = debit.at.left(instants.DURATIONS.settled_after, now) if may_be_under_way else 0.0
+    at = datetime.fromtimestamp(debit.at.wall, UTC)
+    return DebitRecord(utility_enkash_id=one, state=debit.state, at=at, window_left=left)
+
+
+async def release(debits: Debits, ids: Sequence[str], because: str) -> BulkResult[None]:
+    """Take away records that are older than the window, of bills that two single reads show unconfirmed.
+
+    Args:
+        debits: The debits of the client.
+        ids: EnKash's ids, each once.
+        because: The operator's reason, for the log.
+    """
+    found = await debits.records.read(ids)
+    refused = {one: why for one, (debit, now) in found.items() if (why := _too_early(one, debit, now)) is not None}
+    for look in range(2):
+        if look and len(refused) < len(ids):
+            await debits.poller.sleep(instants.DURATIONS.between_looks)
+        refused |= await _not_unconfirmed(debits, [one for one in ids if one not in refused])
+    orders = {one: Release(debit) for one, (debit, _) in found.items() if one not in refused and debit is not None}
+    answers = await debits.records.act(orders) if orders else {}
+    collected: Collected[None] = Collected()
+    for place, one in enumerate(ids):
+        problem = refused.get(one)
+        if problem is None and not isinstance(answers[one], Released):
+            problem = OutcomeUnknownError(f"the record of {one} changed meanwhile", utility_enkash_ids=(one,))
+        if problem is None:
+            _log.warning("the record of the debit of %s was released: %s", one, because)
+        collected.add(place, BulkItem(one, error=problem, group=_group(problem)))
+    return collected.result()
+
+
+def _group(problem: EnkashError | None) -> BulkGroup:
+    return BulkGroup.SUCCEEDED if problem is None else BulkGroup.FAILED
+
+
+def _too_early(one: str, debit: Debit | None, now: Instant) -> EnkashError | None:
+    if debit is None or debit.state == "created":
+        return InvalidRequestError(f"there is no record of a confirmation of {one}: nothing to release")
+    left = debit.at.left(instants.DURATIONS.settled_after, now)
+    if left > 0:
+        return OutcomeUnknownError(
+            f"the debit of {one} may still be under way: release it in {left:.0f} s",
+            utility_enkash_ids=(one,),
+            retry_after=left,
+        )
+    if debit.state == "claimed":
+        return InvalidRequestError(f"the debit of {one} was claimed and never sent: confirm it, no release is needed")
+    return None
+
+
+async def _not_unconfirmed(debits: Debits, ids: Sequence[str]) -> Mapping[str, EnkashError]:
+    seen = await debits.reads.read_each(ids, patience=debits.patience * len(ids)) if ids else {}
+    return {one: why for one, bill in seen.items() if (why := _evidence(one, bill)) is not None}
+
+
+def _evidence(one: str, seen: Bill | EnkashError) -> EnkashError | None:
+    if not isinstance(seen, Bill):
+        return seen
+    if seen.debit_confirmed is False:
+        return None
+    what = "as debited" if seen.debit_confirmed else "so that its debit is ambiguous"
+    return InvalidRequestError(f"EnKash shows {one} {what}: its record stays")
