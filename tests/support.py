@@ -20,12 +20,16 @@ import pytest
 
 from enkash_async import EnkashError, PollPolicy, RetryPolicy, Routes, SettlePolicy
 from enkash_async._flow.poller import Poller
+from enkash_async._money.debit_keys import Keys
+from enkash_async._money.debit_records import DebitRecords
+from enkash_async._money.debits import Debits
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support import exact_json
 from enkash_async._wire.operation import Operation, Send
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
+from enkash_async.stores import MemoryStore, Store
 
 from servers import FLAVOURS, MISSING
 
@@ -71,12 +75,20 @@ def bill_calls(
     """
     named = {"new_reference": how.pop("new_reference")} if "new_reference" in how else {}
     poller, reads = Poller(**how), Reads(send, Routes())
-    return Bills(send, Routes(), reads, Settling(reads, settle, attempt_timeout, poller), poller, **named)
+    settling = Settling(reads, settle, attempt_timeout, poller)
+    return Bills(send, Routes(), reads, settling, poller, debit_records(MemoryStore()), **named)
 
 
-def payment_calls(send: Send, bills: Bills, **how: Any) -> Payments:
+def payment_calls(send: Send, bills: Bills, *, patience: float = 30.0) -> Payments:
     """Return the calls that move money, with what the calls about bills were set up with."""
-    return Payments(send, Routes(), bills._reads, bills._settling, **how)
+    reads, settling, poller, records = bills._reads, bills._settling, bills._poller, bills._debits
+    debits = Debits(records, send, Routes(), reads, settling, poller, patience=patience)
+    return Payments(send, Routes(), settling, debits)
+
+
+def debit_records(store: Store) -> DebitRecords:
+    """Return the records of debits at a sandbox, in a store of a test."""
+    return DebitRecords(lambda: store, Keys("http://127.0.0.1"), is_loopback=True)
 
 
 class Time:

@@ -139,7 +139,7 @@ def test_a_client_made_in_any_way_takes_the_options() -> None:
     """And hands them to what they are for."""
     how = {"retry": RetryPolicy(attempts=2), "timeout": Timeouts(total=7), "routes": Routes(billers="/b")}
     for client in (make() for make in _every_way(how)):
-        assert client.payments._patience == 14
+        assert client.payments._debits.patience == 14
         assert client._transport._timeout.total == 7
         assert client.billers._routes.billers == "/b"
 
@@ -147,8 +147,9 @@ def test_a_client_made_in_any_way_takes_the_options() -> None:
 def test_bills_and_payments_share_what_reads_and_what_settles() -> None:
     """There is one of each, so that both look in the same way and for as long."""
     client = EnkashClient("https://api.example", tokens=StaticTokenProvider("t"))
-    assert client.bills._reads is client.payments._reads
+    assert client.bills._reads is client.payments._debits.reads
     assert client.bills._settling is client.payments._settling
+    assert client.bills._debits is client.payments._debits.records
     assert client.bills._settling._reads is client.bills._reads
     assert client.bills._settling._poller is client.bills._poller
 

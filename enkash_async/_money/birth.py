@@ -57,7 +57,7 @@ BIRTH = RecordKind(DocumentCodec(Birth))
 def see(birth: Birth | None, command: See, now: Instant) -> tuple[Birth, Birth]:
     """Return the birth record of the store, twice: as it shall be, and as the answer."""
     if birth is None:
-        birth = Birth(command.id, now, nothing_pending=command.nothing_pending)
+        birth = Birth(command.id, now, nothing_pending=command.nothing_pending or command.declares, revision=1)
         return birth, birth
     after = attrs.evolve(birth, at=birth.at.brought_back(now), nothing_pending=birth.nothing_pending | command.declares)
     if after != birth:

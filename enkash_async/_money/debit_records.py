@@ -1,8 +1,9 @@
-"""The records of the debits of one EnKash host in a store: commands go in, answers come out."""
+"""The records of debits in the store: read and swapped for many bills in one call, beside the store's birth."""
 
 from __future__ import annotations
 
-import time
+import os
+import platform
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
@@ -10,157 +11,202 @@ import attrs
 
 from enkash_async._money import instants
 from enkash_async._money.birth import BIRTH, Birth, See, see
+from enkash_async._money.creation import CREATION, Begin, Creation, End, note
 from enkash_async._money.debit import decide
 from enkash_async._money.debit_commands import Answer, Command, Here, NoteCreated, Unborn
 from enkash_async._money.debit_keys import BIRTHS, Keys, birth_beside
 from enkash_async._money.debit_record import DEBIT, Debit
-from enkash_async._money.instants import Instant
+from enkash_async._money.instants import Durations, Instant
+from enkash_async._support.clock import wall
 from enkash_async.errors import StoreUnavailableError
 from enkash_async.stores import (
     Cell,
     FallbackStore,
     MemoryStore,
     Store,
+    act,
     act_on_each,
     act_on_each_beside,
     refuse_eviction,
 )
+from enkash_async.stores.actions import Transition
 
-__all__ = ["DebitRecords"]
+__all__ = ["DebitRecords", "Shown"]
 
-_BIRTHS_TRIED = 3  # times that a store is found without a birth record, each time after one was written
+_AT_A_TIME = 1_000  # records in a call; a store takes as many, and the birth records beside them
+_TRIES = 5  # each begins with a birth record that was there a moment ago
 
 
-@attrs.define
-class DebitRecords:
-    """Acts on the records of debits.
+@attrs.frozen
+class Shown:
+    """A record as it lies in the store.
 
-    Args:
-        open_store: Returns the store; called on first use, so that a client that moves no money opens none.
-        keys: Names the records.
-        is_loopback: Whether EnKash's host is this machine, such as a sandbox.
-        wall: Seconds since 1970.
+    Attributes:
+        age: Seconds since its instant, by the clock that shows fewer.
+        is_settled: Whether the window is over, so that what it tells of is not under way any more.
     """
 
-    _open: Callable[[], Store]
-    keys: Keys
-    _is_loopback: bool = False
-    _wall: Callable[[], float] = time.time
-    _is_fit: bool = attrs.field(default=False, init=False)
+    debit: Debit | None
+    age: float = 0.0
+    is_settled: bool = False
 
-    async def store(self) -> Store:
-        """Return the store, which is one that keeps what it is given.
 
-        Raises:
-            StoreUnavailableError: It is away, may throw records away, or is a memory that nobody chose.
-        """
-        store = self._open()
-        if not self._is_fit:
-            if isinstance(store, FallbackStore) and not self._is_loopback:
-                raise StoreUnavailableError(
-                    "no debit is confirmed that cannot be written down, and no file could be made for it: set "
-                    "ENKASH_STORE_URL to sqlite:///path/to/file, redis://host or postgresql://host/database, or to "
-                    "memory: where no other process pays for this account"
-                )
-            await refuse_eviction(store)
-            self._is_fit = True
-        return store
+class DebitRecords:
+    """Carries out commands on the records of bills at one EnKash host.
+
+    Raises from every method:
+        StoreUnavailableError: The store is away, or must not serve money; nothing may be sent.
+        StoreError: A record cannot be read by this version, or others were faster each time.
+
+    Args:
+        open_store: Returns the store, shared by all processes that could confirm the same bills. It is called on first
+            use, so that a client that moves no money opens none.
+        keys: Of the host.
+        is_loopback: Whether the host is this machine, such as a sandbox.
+        wall: The wall clock, in seconds.
+        durations: For tests alone.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        keys: Keys,
+        *,
+        is_loopback: bool = False,
+        wall: Callable[[], float] = wall,
+        durations: Durations | None = None,
+    ) -> None:
+        self.durations = instants.DURATIONS if durations is None else durations
+        self._open = open_store
+        self._keys = keys
+        self._is_loopback = is_loopback
+        self._wall = wall
+        self._is_checked = False
+        self._known: set[str] = set()  # keys of birth records that were seen
 
     async def act(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
-        """Carry out a command on the record of each bill, 1,000 at most, and return the answers.
+        """Carry out a command on the record of each bill, and return the answers by the bills' ids.
 
-        Raises:
-            StoreUnavailableError: The store is away; commands may have been carried out or not.
-            StoreError: A record cannot be used by this version.
+        Each record changes by itself. After an error some commands may have been carried out: the same ones are simply
+        acted on again.
         """
+        await self._check()
         answers: dict[str, Answer] = {}
-        for _ in range(_BIRTHS_TRIED):
-            answers |= await self._act({one: what for one, what in commands.items() if one not in answers})
-            unborn = [one for one, answer in answers.items() if isinstance(answer, Unborn)]
-            if not unborn:
-                return answers
-            await self._see_to_births(unborn)
-            for one in unborn:
-                del answers[one]
-        raise StoreUnavailableError("the store forgets what is written to it")
+        ids = list(commands)
+        for start in range(0, len(ids), _AT_A_TIME):
+            portion = {one: commands[one] for one in ids[start : start + _AT_A_TIME]}
+            answers |= await self._acted(portion)
+        return answers
 
-    async def births(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return for each bill the id of the birth record that speaks for it; an empty one where there is none."""
-        beside = {one: birth_beside(self.keys.debit(one)) for one in ids}
-        cells = await (await self.store()).read(sorted(set(beside.values())))
-        return {one: _id(_birth(cells[key])) for one, key in beside.items()}
+    async def _acted(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
+        names = {self._keys.debit(one): one for one in commands}
+        todo = {key: commands[one] for key, one in names.items()}
+        answers: dict[str, Answer] = {}
+        for _ in range(_TRIES):
+            beside = sorted({birth_beside(key) for key in todo})
+            got = await act_on_each_beside(self._open(), todo, beside, self._transition, kind=DEBIT)
+            answers |= {names[key]: answer for key, answer in got.items() if not isinstance(answer, Unborn)}
+            todo = {key: command for key, command in todo.items() if isinstance(got[key], Unborn)}
+            if not todo:
+                return {one: answers[one] for one in commands}
+            await self._see(sorted({birth_beside(key) for key in todo}))
+        raise StoreUnavailableError("the store forgets its birth record again and again; nothing was sent")
 
-    async def read(self, ids: Sequence[str]) -> dict[str, tuple[Debit | None, Instant]]:
-        """Return the record of each bill, and the instant at which it was read."""
-        keys = {one: self.keys.debit(one) for one in ids}
-        cells = await (await self.store()).read(list(keys.values()))
-        found: dict[str, tuple[Debit | None, Instant]] = {}
-        for one, key in keys.items():
-            value = cells[key].value
-            found[one] = (None if value is None else DEBIT.codec.decode(value), self._now(cells[key]))
-        return found
+    def _transition(self, key: str, cells: Mapping[str, Cell]) -> Transition[Debit, Command, Answer]:
+        beside = birth_beside(key)
+        birth = _birth(cells[beside])
+        if birth is not None:
+            self._known.add(beside)
 
-    async def all_births(self) -> dict[str, str]:
-        """Return the id of every birth record of the store, by its key, and write those that are missing."""
-        store = await self.store()
-        births = await act_on_each(store, dict.fromkeys(BIRTHS, self._see()), self._seen, kind=BIRTH)
-        return {key: birth.id for key, birth in births.items()}
+        def transition(debit: Debit | None, command: Command, now: float) -> tuple[Debit | None, Answer]:
+            here = Here(Instant(now, self._wall()), f"{platform.node()}:{os.getpid()}", birth)
+            return decide(debit, command, here, self.durations)
 
-    async def note_created(self, one: str, births: Mapping[str, str]) -> None:
-        """Note that a create brought a bill forth, so that its debit is confirmed at once also in a new store.
+        return transition
 
-        Args:
-            one: EnKash's id of the bill.
-            births: What `all_births` returned before the create was sent.
-        """
-        birth = births[birth_beside(self.keys.debit(one))]
-        await self.act({one: NoteCreated(uuid.uuid4().hex, birth)})
+    async def births(self) -> dict[str, str]:
+        """Return the ids of the store's birth records, and write those that are missing; before a create is sent."""
+        await self._check()
+        return {key: birth.id for key, birth in (await self._see(BIRTHS)).items()}
+
+    async def births_of(self, ids: Sequence[str]) -> dict[str, str | None]:
+        """Return, for each bill, the id of the store's birth as it is now; None where the store has lost it."""
+        keys = {one: birth_beside(self._keys.debit(one)) for one in ids}
+        cells = await self._open().read(sorted(set(keys.values())))
+        births = {key: _birth(cell) for key, cell in cells.items()}
+        return {one: None if (birth := births[key]) is None else birth.id for one, key in keys.items()}
 
     async def declare_nothing_pending(self) -> None:
-        """Declare that no confirmation is under way anywhere, so that a new store counts as old at once."""
-        order = See(uuid.uuid4().hex, nothing_pending=True, declares=True)
-        await act_on_each(await self.store(), dict.fromkeys(BIRTHS, order), self._seen, kind=BIRTH)
+        """Declare that no confirmation is under way anywhere, so that the store counts as old at once."""
+        await self._check()
+        await self._see(BIRTHS, declares=True)
 
-    async def _act(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
-        keys = {one: self.keys.debit(one) for one in commands}
-        answers = await act_on_each_beside(
-            await self.store(),
-            {keys[one]: command for one, command in commands.items()},
-            sorted({birth_beside(key) for key in keys.values()}),
-            self._transition,
-            kind=DEBIT,
-        )
-        return {one: answers[key] for one, key in keys.items()}
+    async def _see(self, keys: Sequence[str], *, declares: bool = False) -> dict[str, Birth]:
+        commands = {key: See(uuid.uuid4().hex, self._may_declare(key), declares) for key in keys}
+        births = await act_on_each(self._open(), commands, self._seen, kind=BIRTH)
+        self._known |= births.keys()
+        return births
 
-    def _transition(
-        self, key: str, cells: Mapping[str, Cell]
-    ) -> Callable[[Debit | None, Command, float], tuple[Debit | None, Answer]]:
-        here = Here(self._now(cells[key]), _WRITER, _birth(cells[birth_beside(key)]))
-        return lambda debit, command, _: decide(debit, command, here, instants.DURATIONS)
-
-    async def _see_to_births(self, ids: Sequence[str]) -> None:
-        births = {birth_beside(self.keys.debit(one)): self._see() for one in ids}
-        await act_on_each(await self.store(), births, self._seen, kind=BIRTH)
-
-    def _see(self) -> See:
+    def _may_declare(self, key: str) -> bool:
+        """Whether a new store counts as old: not where this process has seen it before, since then it was emptied."""
         store = self._open()
-        # Nobody else confirms debits at a sandbox on this machine: its bills are as old as the memory.
-        is_alone = isinstance(store, MemoryStore) and self._is_loopback
-        return See(uuid.uuid4().hex, nothing_pending=is_alone or getattr(store, "nothing_pending", False))
+        # Nobody else confirms debits at a sandbox on this machine: what a memory does not know was never sent.
+        is_alone = self._is_loopback and isinstance(store, MemoryStore)
+        return (is_alone or bool(getattr(store, "nothing_pending", False))) and key not in self._known
 
     def _seen(self, birth: Birth | None, command: See, now: float) -> tuple[Birth, Birth]:
         return see(birth, command, Instant(now, self._wall()))
 
-    def _now(self, cell: Cell) -> Instant:
-        return Instant(cell.now, self._wall())
+    async def show(self, ids: Sequence[str]) -> dict[str, Shown]:
+        """Return the records of bills as they are."""
+        keys = {one: self._keys.debit(one) for one in ids}
+        shown: dict[str, Shown] = {}
+        for start in range(0, len(ids), _AT_A_TIME):
+            portion = ids[start : start + _AT_A_TIME]
+            cells = await self._open().read(list(dict.fromkeys(keys[one] for one in portion)))
+            shown |= {one: self._shown(cells[keys[one]]) for one in portion}
+        return shown
 
+    def _shown(self, cell: Cell) -> Shown:
+        if cell.value is None:
+            return Shown(None)
+        debit, now = DEBIT.codec.decode(cell.value), Instant(cell.now, self._wall())
+        return Shown(debit, debit.at.age(now), debit.at.left(self.durations.settled_after, now) <= 0)
 
-_WRITER = uuid.uuid4().hex  # this process, or its parent's if it was forked: it only helps people who read a record
+    async def note_create(self, reference_id: str, command: Begin | End) -> Creation | None:
+        """Note a create under a reference, and return the note that was found."""
+        await self._check()
+        return await act(self._open(), self._keys.create(reference_id), self._noted, command, kind=CREATION)
+
+    def _noted(
+        self, creation: Creation | None, command: Begin | End, now: float
+    ) -> tuple[Creation | None, Creation | None]:
+        return note(creation, command, Instant(now, self._wall()))
+
+    async def note_bills(self, by: str, ids: Sequence[str], births: Mapping[str, str]) -> None:
+        """Note the bills that creates brought forth, answered and not by 38.
+
+        Args:
+            by: The step that created them.
+            ids: The bills.
+            births: What `births` returned before the first of these creates was sent.
+        """
+        commands = {one: NoteCreated(by, births[birth_beside(self._keys.debit(one))]) for one in ids}
+        await self.act(commands)
+
+    async def _check(self) -> None:
+        """Refuse a store that must not serve money."""
+        if self._is_checked:
+            return
+        if isinstance(self._open(), FallbackStore) and not self._is_loopback:
+            raise StoreUnavailableError(
+                "debits need a store that outlives this process, and no file could be made for one: set "
+                "ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or to "
+                "memory: where no other process pays for this account"
+            )
+        await refuse_eviction(self._open())
+        self._is_checked = True
 
 
 def _birth(cell: Cell) -> Birth | None:
     return None if cell.value is None else BIRTH.codec.decode(cell.value)
-
-
-def _id(birth: Birth | None) -> str:
-    return "" if birth is None else birth.id

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from enkash_async._money import instants
 from enkash_async._money.attempt import Attempt, Do
 from enkash_async._money.debit import may_begin
 from enkash_async._money.debit_commands import Command, MarkSent, Settle
@@ -71,7 +70,7 @@ class DebitDeparture:
 
     def is_timely(self) -> bool:
         """Whether *sent* was written down a moment ago; from now on the call may have been sent."""
-        self.begun = may_begin(self._before, self.clock(), instants.DURATIONS)
+        self.begun = may_begin(self._before, self.clock(), self.records.durations)
         return self.begun
 
     async def _act(self) -> None:
@@ -85,7 +84,7 @@ class DebitDeparture:
 
     async def _check(self) -> None:
         checked = [one for one in self.ids if self.attempts[one].do is Do.CHECK]
-        for one, birth in (await self.records.births(checked) if checked else {}).items():
+        for one, birth in (await self.records.births_of(checked) if checked else {}).items():
             self.attempts[one] = self.attempts[one].checked(birth)
 
 

@@ -7,11 +7,9 @@ from datetime import UTC, datetime
 from logging import getLogger
 
 from enkash_async._flow.jobs import Collected
-from enkash_async._money import instants
 from enkash_async._money.debit_commands import Release, Released
-from enkash_async._money.debit_record import Debit
+from enkash_async._money.debit_records import Shown
 from enkash_async._money.debits import Debits
-from enkash_async._money.instants import Instant
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import EnkashError, InvalidRequestError, OutcomeUnknownError
 from enkash_async.models import Bill, DebitRecord
@@ -23,15 +21,16 @@ _log = getLogger("enkash_async")
 
 async def shown(debits: Debits, ids: Sequence[str]) -> list[DebitRecord]:
     """Return the record of each bill, in the order given."""
-    found = await debits.records.read(ids)
-    return [_shown(one, *found[one]) for one in ids]
+    found = await debits.records.show(ids)
+    window = debits.records.durations.settled_after
+    return [_shown(one, found[one], window) for one in ids]
 
 
-def _shown(one: str, debit: Debit | None, now: Instant) -> DebitRecord:
+def _shown(one: str, found: Shown, window: float) -> DebitRecord:
+    debit = found.debit
     if debit is None:
         return DebitRecord(utility_enkash_id=one, state="none")
-    may_be_under_way = debit.state in {"claimed", "sent"}
-    left = debit.at.left(instants.DURATIONS.settled_after, now) if may_be_under_way else 0.0
+    left = max(0.0, window - found.age) if debit.state in {"claimed", "sent"} else 0.0
     at = datetime.fromtimestamp(debit.at.wall, UTC)
     return DebitRecord(utility_enkash_id=one, state=debit.state, at=at, window_left=left)
 
@@ -44,13 +43,15 @@ async def release(debits: Debits, ids: Sequence[str], because: str) -> BulkResul
         ids: EnKash's ids, each once.
         because: The operator's reason, for the log.
     """
-    found = await debits.records.read(ids)
-    refused = {one: why for one, (debit, now) in found.items() if (why := _too_early(one, debit, now)) is not None}
+    durations = debits.records.durations
+    found = await debits.records.show(ids)
+    early = {one: _too_early(one, record, durations.settled_after) for one, record in found.items()}
+    refused = {one: why for one, why in early.items() if why is not None}
     for look in range(2):
         if look and len(refused) < len(ids):
-            await debits.poller.sleep(instants.DURATIONS.between_looks)
+            await debits.poller.sleep(durations.between_looks)
         refused |= await _not_unconfirmed(debits, [one for one in ids if one not in refused])
-    orders = {one: Release(debit) for one, (debit, _) in found.items() if one not in refused and debit is not None}
+    orders = {one: Release(r.debit) for one, r in found.items() if one not in refused and r.debit is not None}
     answers = await debits.records.act(orders) if orders else {}
     collected: Collected[None] = Collected()
     for place, one in enumerate(ids):
@@ -67,10 +68,11 @@ def _group(problem: EnkashError | None) -> BulkGroup:
     return BulkGroup.SUCCEEDED if problem is None else BulkGroup.FAILED
 
 
-def _too_early(one: str, debit: Debit | None, now: Instant) -> EnkashError | None:
+def _too_early(one: str, found: Shown, window: float) -> EnkashError | None:
+    debit = found.debit
     if debit is None or debit.state == "created":
         return InvalidRequestError(f"there is no record of a confirmation of {one}: nothing to release")
-    left = debit.at.left(instants.DURATIONS.settled_after, now)
+    left = window - found.age
     if left > 0:
         return OutcomeUnknownError(
             f"the debit of {one} may still be under way: release it in {left:.0f} s",

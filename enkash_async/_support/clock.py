@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["fast_clock", "fast_clock_until", "instant", "instants", "loop_now", "machine", "waits_beside"]
+__all__ = ["fast_clock", "fast_clock_until", "instant", "instants", "loop_now", "machine", "waits_beside", "wall"]
 
 _REAL_TIME = asyncio.BaseEventLoop.time
 # Seconds. Long enough that the dearer clock is read rarely; short beside the 2 s by which a token is given up early.
@@ -62,6 +62,11 @@ def loop_now() -> float:
 def instant() -> float:
     """Return the seconds of the clock for instants and ages."""
     return instants()()
+
+
+def wall() -> float:
+    """Return the seconds since 1970 by the wall clock, which other machines share; under virtual time, the loop's."""
+    return time.time() if instants() is machine else instant()
 
 
 def instants() -> Callable[[], float]:

@@ -219,14 +219,14 @@ class SingleBills:
     async def _births(self) -> Mapping[str, str] | None:
         """Return the births of the store before a create; None where it is away, which holds up a debit, no create."""
         try:
-            return await self._debits.all_births()
+            return await self._debits.births()
         except StoreError as problem:
             _log.warning("the store does not learn of a new bill: %s", problem)
             return None
 
     async def _note(self, one: str, births: Mapping[str, str]) -> None:
         try:
-            await self._debits.note_created(one, births)
+            await self._debits.note_bills(uuid.uuid4().hex, [one], births)
         except StoreError as problem:
             _log.warning("the store does not learn of a new bill: %s", problem)
 

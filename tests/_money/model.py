@@ -10,7 +10,8 @@ What is watched, in the words of MONEY §6:
 D  No bill is debited twice.
 T  No answer is untrue: what is told as debited was carried out or will be; of what is told as refused or not sent,
    nothing moved.
-L  Every payable bill is paid in the end: within four windows after the last fault.
+L  Every payable bill is paid in the end: within six windows after the last fault; through the first two of them a
+   process may be held up still.
 
 Faults: processes killed and held up between any two steps, replies lost, confirmations carried out up to 150 s late,
 calls that work through ids to a bad one, displays that lag by up to 10 s, swaps whose answer is lost and that are made
@@ -61,7 +62,7 @@ Steps: TypeAlias = Generator[float, None, None]
 LATEST = 150.0  # seconds after its first byte within which a confirmation is carried out
 LAG = 10.0  # seconds by which a display may lag
 HOUR = 3_600.0
-BOUND = 4 * DURATIONS.settled_after
+BOUND = 6 * DURATIONS.settled_after
 GIVES_UP = 30.0  # seconds after which a process does not wait for a reply any longer
 TRIES = 50
 BIRTH_KEY = "birth"
@@ -269,9 +270,7 @@ class Model:
 
     def _misfortune(self) -> None:
         if self.may_empty and self.random.random() < 0.5:
-            self.tell("the store is emptied")
-            self.cells.clear()
-            self.last_write = []
+            self._empty()
         if self.may_fail_over and self.last_write:
             self.may_fail_over = False  # two lost writes are not promised
             self._lose_write(self.last_write)
@@ -298,12 +297,21 @@ class Model:
         else:
             self.cells[key] = record
 
+    def _empty(self) -> None:
+        self.tell("the store is emptied")
+        self.cells.clear()
+        self.last_write = []
+
     def _swap(self, changes: list[Swap]) -> list[bool]:
+        was_overtaken = any(old is None and key in self.cells for key, old, _ in changes)
+        if self.may_empty and self._chance(0.3 if was_overtaken else 0.02):
+            self._empty()
         made = [self.cells.get(key) == old for key, old, _ in changes]
         self.last_write = [change for change, is_made in zip(changes, made, strict=True) if is_made]
         for key, _, new in self.last_write:
             self._put(key, self._written(new) if self.through_bytes else new)
-        if self.may_fail_over and self._chance(0.03):
+        is_sent = any(isinstance(new, Debit) and new.state == "sent" for _, _, new in changes)
+        if self.may_fail_over and self._chance(0.2 if is_sent else 0.02):
             self.may_fail_over = False  # two lost writes are not promised
             self._at(self.random.uniform(0, 0.5), partial(self._lose_write, self.last_write))
         return made
@@ -394,7 +402,7 @@ class Model:
         self.seen[kind] += 1
         match kind:
             case "401":
-                return None, quick
+                return None, self.random.choice((quick, slow, 2 * slow))  # EnKash, then the login, may be slow
             case "velocity":
                 return refused, quick
             case "dropped" | "busy":
@@ -434,7 +442,7 @@ class Model:
         """Return how long a step's caller waits for the next: as it was told, or not as long."""
         waits = [one.wait.seconds for one in attempts.values() if one.do is Do.WAIT and one.wait is not None]
         if self.is_quiet or self._chance(0.3) or not waits:
-            return self.random.uniform(0.1, 20)
+            return self.random.uniform(0.1, 60)
         return min(waits) + 0.1
 
     def _create(self, process: Process, bill: Bill) -> Generator[float, None, bool]:
@@ -482,7 +490,7 @@ class Model:
     def _read(self, process: Process, bill: Bill, how: Do, *, is_second: bool) -> Generator[float, None, Reading]:
         if is_second and not self.habits.reads_singly:
             how = Do.SEARCH
-        yield self.random.uniform(0.01, 0.5)
+        yield self.random.uniform(0.01, 0.5) if self.is_quiet or self.random.random() < 0.9 else GIVES_UP
         reading = Reading.UNCLEAR if self._chance(0.05) else bill.shows(how, self.t)
         if is_second and not self.habits.reads_anew:
             reading = process.last_readings.get(bill.id, reading)
