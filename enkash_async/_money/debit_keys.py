@@ -33,18 +33,18 @@ class Keys:
     """The names of records at one EnKash host: spellings of one host share them.
 
     Attributes:
-        base_url: Of the client.
+        host: Of the client's `base_url`.
         account: What tells companies at one host apart, such as a client id. It belongs to references alone: a bill's
             id names the same bill for every user.
     """
 
-    base_url: str
+    host: str = attrs.field(alias="base_url", converter=folded_host)
     account: str = ""
 
     def debit(self, utility_enkash_id: str) -> str:
         """Return the key of a bill's debit."""
-        return _tagged(record_key("debit", folded_host(self.base_url), utility_enkash_id))
+        return _tagged(record_key("debit", self.host, utility_enkash_id))
 
     def create(self, reference_id: str) -> str:
         """Return the key of the create under a reference."""
-        return _tagged(record_key("create", folded_host(self.base_url), self.account, reference_id))
+        return _tagged(record_key("create", self.host, self.account, reference_id))

@@ -6,6 +6,7 @@ import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 import attrs
 
@@ -114,13 +115,12 @@ class DebitRecords:
 
     def _transition(self, key: str, cells: Mapping[str, Cell]) -> Transition[Debit, Command, Answer]:
         beside = birth_beside(key)
-        birth = _birth(cells[beside])
+        birth = _birth(cells[beside].value)
         if birth is not None:
             self._known.add(beside)
 
         def transition(debit: Debit | None, command: Command, now: float) -> tuple[Debit | None, Answer]:
-            here = Here(Instant(now, self._wall()), f"{platform.node()}:{os.getpid()}", birth)
-            return decide(debit, command, here, self.durations)
+            return decide(debit, command, Here(Instant(now, self._wall()), _writer(), birth), self.durations)
 
         return transition
 
@@ -133,7 +133,7 @@ class DebitRecords:
         """Return, for each bill, the id of the store's birth as it is now; None where the store has lost it."""
         keys = {one: birth_beside(self._keys.debit(one)) for one in ids}
         cells = await self._open().read(sorted(set(keys.values())))
-        births = {key: _birth(cell) for key, cell in cells.items()}
+        births = {key: _birth(cell.value) for key, cell in cells.items()}
         return {one: None if (birth := births[key]) is None else birth.id for one, key in keys.items()}
 
     async def declare_nothing_pending(self) -> None:
@@ -208,5 +208,11 @@ class DebitRecords:
         self._is_checked = True
 
 
-def _birth(cell: Cell) -> Birth | None:
-    return None if cell.value is None else BIRTH.codec.decode(cell.value)
+def _writer() -> str:
+    """Return the name of this process, also after a fork."""
+    return f"{platform.node()}:{os.getpid()}"
+
+
+@lru_cache(2 * len(BIRTHS))  # a call has one for every few dozen records
+def _birth(value: bytes | None) -> Birth | None:
+    return None if value is None else BIRTH.codec.decode(value)

@@ -12,7 +12,7 @@ class Durations:
     """How long things last, in seconds; not an option: tests alone scale them.
 
     Attributes:
-        window: Within which Enkash has carried out what it was sent, and shows it: 150 s late, and 10 s of display, and
+        window: Within which EnKash has carried out what it was sent, and shows it: 150 s late, and 10 s of display, and
             20 s that a lost write may take off.
         begin_within: From before *sent* is written until the first byte of the body; a claim may be as old when *sent*
             is written over it.

@@ -36,6 +36,7 @@ from enkash_async.errors import (
 from enkash_async.models import Outcome
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.stores import MemoryStore
+from enkash_async.testing import VirtualClock
 from enkash_async.tokens import (
     InMemoryTokenProvider,
     StaticTokenProvider,
@@ -383,6 +384,21 @@ def test_another_loops_clock_does_not_keep_a_store_down() -> None:
         breaker.enter()
     now.now = 5.0
     breaker.enter()
+
+
+# --- the wall clock ---------------------------------------------------------------------------------------------------
+
+
+def test_the_wall_clock_is_the_machines_save_under_virtual_time() -> None:
+    """Otherwise a window of two clocks would never end in a test that leaps."""
+    assert abs(clock.wall() - time.time()) < 5
+
+    async def body() -> float:
+        before = clock.wall()
+        await asyncio.sleep(300)
+        return clock.wall() - before
+
+    assert VirtualClock().run(body()) == pytest.approx(300, abs=1)
 
 
 # --- nobody else reads a clock ----------------------------------------------------------------------------------------
