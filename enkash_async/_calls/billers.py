@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enkash_async._support import checks
 from enkash_async._wire.operation import Effect, Operation, Request, path
+from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.models import Biller, BillerCategory
 
@@ -20,7 +21,7 @@ def list_categories(routes: Routes) -> Operation[list[BillerCategory]]:
     )
 
 
-def list_page(routes: Routes, category: str | None, *, offset: int, limit: int) -> Operation[list[Biller]]:
+def list_page(routes: Routes, category: str | None, *, offset: int, limit: int) -> Operation[Page[Biller]]:
     """Return the operation *Fetch Biller List* for one page; only the title of its EnKash page is public.
 
     Args:
@@ -40,6 +41,6 @@ def list_page(routes: Routes, category: str | None, *, offset: int, limit: int) 
     return Operation(
         name="billers.list",
         request=Request(method="GET", path=path(routes.billers), query=tuple(checks.dropped_none(wanted).items())),
-        result=list[Biller],
+        result=Page[Biller],
         effect=Effect.READ,
     )

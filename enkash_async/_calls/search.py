@@ -9,6 +9,7 @@ import attrs
 
 from enkash_async._support import checks
 from enkash_async._wire.operation import Effect, Operation, json_request, path
+from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models import Bill, BillFilter
@@ -30,14 +31,14 @@ FORMS: Mapping[str, Callable[[object, str], Any]] = {
 }
 
 
-def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: int) -> Operation[list[Bill]]:
+def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: int) -> Operation[Page[Bill]]:
     """Return the operation *Fetch Bulk Bill Details* (api-10664799) for one page.
 
     Args:
         routes: The path of every operation.
         bill_filter: Conditions that a bill must match.
-        offset: How many bills to skip.
-        limit: The most bills to return.
+        offset: Number of bills to skip.
+        limit: Most bills to return.
 
     Raises:
         InvalidRequestError: A value of the filter cannot be sent.
@@ -46,7 +47,7 @@ def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: 
     return Operation(
         name="bills.search",
         request=json_request("POST", path(routes.search_bills), body),
-        result=list[Bill],
+        result=Page[Bill],
         effect=Effect.READ,
         sensitive=_consumers(bill_filter),
     )

@@ -5,34 +5,41 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["AsyncPager"]
+from enkash_async._flow.reading import Reading
+from enkash_async._wire.page import Page
+
+__all__ = ["PAGE_SIZE", "AsyncPager"]
 
 T = TypeVar("T")
+
+PAGE_SIZE = 99  # rows; EnKash recommends a limit below 100 for its search
 
 
 class AsyncPager(Generic[T]):
     """Iterates over a paged list: `async for item in pager`, or `async for page in pager.pages()`.
 
-    No request is sent before the first item is asked for, and each iteration starts anew. An item that appears on two
-    pages, because the list changed between the requests, is yielded once. Iteration ends after a page that is shorter
-    than requested, or that has no new item.
+    No request is sent before the first item is asked for, and each iteration starts anew. An iteration yields each item
+    once, and ends only when it is certain that all items came that stayed in the list meanwhile. Otherwise it raises a
+    `ResponseDecodeError`, after the items that came.
 
     Args:
         fetch: Returns one page, given (offset, limit).
-        page_size: Items to request at a time.
-        key: Returns the id of an item, or None. An item without an id is compared as a whole with the items of the
-            page before.
+        name: Name of the call, for errors.
+        page_size: Items to request at a time; 1 counts as 2, because pages overlap by one item.
+        key: Returns the id of an item, or None.
     """
 
     def __init__(
         self,
-        fetch: Callable[[int, int], Awaitable[list[T]]],
+        fetch: Callable[[int, int], Awaitable[Page[T]]],
         *,
+        name: str,
         page_size: int,
         key: Callable[[T], Hashable | None],
     ) -> None:
         self._fetch = fetch
-        self._page_size = page_size
+        self._name = name
+        self._page_size = max(2, page_size)
         self._key = key
 
     async def __aiter__(self) -> AsyncIterator[T]:
@@ -41,30 +48,9 @@ class AsyncPager(Generic[T]):
                 yield item
 
     async def pages(self) -> AsyncIterator[list[T]]:
-        """Yield the pages as lists, without items that an earlier page had; pages left empty are not yielded."""
-        seen: set[Hashable] = set()
-        nameless: list[T] = []
-        offset = 0
-        while True:
-            page = await self._fetch(offset, self._page_size)
-            fresh = self._fresh(page, seen, nameless)
+        """Yield the new items of each page as a list; pages without new items are not yielded."""
+        reading = Reading(self._name, self._page_size, self._key)
+        while (ask := reading.ask()) is not None:
+            fresh = reading.take(await self._fetch(*ask))
             if fresh:
                 yield fresh
-            if len(page) < self._page_size or not fresh:
-                return
-            nameless = [item for item in page if self._key(item) is None]
-            # Counts items received, not items requested: the next offset is right even if EnKash ignores `limit`.
-            offset += len(page)
-
-    def _fresh(self, page: list[T], seen: set[Hashable], nameless: list[T]) -> list[T]:
-        fresh: list[T] = []
-        for item in page:
-            key = self._key(item)
-            if key is None:
-                new = item not in nameless
-            else:
-                new = key not in seen
-                seen.add(key)
-            if new:
-                fresh.append(item)
-        return fresh

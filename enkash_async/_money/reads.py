@@ -13,6 +13,7 @@ from enkash_async._flow.deadline import Deadline
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.verdicts import Lasts, judge
 from enkash_async._wire.operation import Send
+from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.errors import (
     EnkashError,
@@ -51,8 +52,8 @@ class Reads:
         bill = await self._send(calls.get_by_reference(self._routes, reference_id))
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
-    async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> list[Bill]:
-        """Return one page of the bills that match a filter; an empty list when EnKash says that none do.
+    async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> Page[Bill]:
+        """Return one page of the bills that match a filter; an empty one when EnKash says that none do.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799).
         """
@@ -61,7 +62,7 @@ class Reads:
             return await self._send(operation)
         except NotFoundError as problem:
             if problem.bill_absent:
-                return []
+                return Page([], 0)
             raise
 
     async def read(self, utility_enkash_ids: Sequence[str], *, patience: float) -> Mapping[str, Bill | EnkashError]:
@@ -115,7 +116,9 @@ class Reads:
         page = await deadline.peek(lambda: self.page(BillFilter(utility_enkash_ids=batch), 0, len(batch)))
         if not isinstance(page, EnkashError):
             wanted = frozenset(batch)
-            return {bill.utility_enkash_id: bill for bill in page if bill.utility_enkash_id in wanted and _tells(bill)}
+            return {
+                bill.utility_enkash_id: bill for bill in page.items if bill.utility_enkash_id in wanted and _tells(bill)
+            }
         # After a transient or permanent failure the bills are not read one by one: 99 more calls would burden EnKash. A
         # plain 500, or a reply that cannot be decoded, concerns this search only.
         verdict = judge(page)

@@ -14,6 +14,7 @@ from cattrs import Converter
 
 from enkash_async._support.names import fold
 from enkash_async._wire.compiled import compiled_reader
+from enkash_async._wire.page import Page
 from enkash_async._wire.readers import Member, careful_reader, members
 from enkash_async._wire.scalars import Hook, UnreadableError, day, decimal, integer, moment, string, word
 from enkash_async.models import BillerCategory, OpenEnum, PaymentInitiation, Reply
@@ -28,13 +29,20 @@ _SLICE = 100
 #: Members under which a payload may hold its list; EnKash does not document the reply of the search.
 _LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
 
+#: Members, without case and underscores, under which an object around a list may state how many rows the whole list
+#: has. Neither `count` nor `size` is among them, which elsewhere mean the rows of one page, nor `totalPages`.
+_TOTAL_NAMES = frozenset(
+    ("total", "totalcount", "totalrecords", "totalelements", "totalitems", "totalresults", "totalrows", "totalsize")
+)
+
 
 def structure(payload: Any, result: type[T]) -> T:
     """Return a payload as a value of a type.
 
     Args:
         payload: Decoded JSON.
-        result: The type; `object` returns the payload unchanged, `NoneType` takes only one that says nothing.
+        result: The type; `object` returns the payload unchanged, `NoneType` takes only one that says nothing, and a
+            `Page` has the total that the payload states beside its list.
 
     Raises:
         UnreadableError: The payload does not fit the type.
@@ -45,6 +53,9 @@ def structure(payload: Any, result: type[T]) -> T:
         if not _says_nothing(payload):  # such as a list of the bills that failed
             raise UnreadableError("empty")
         return None
+    if get_origin(result) is Page:
+        rows = structure(payload, _list_of(result))
+        return Page(rows, _stated_total(payload))  # type: ignore[return-value]  # T is a page here
     return _converter.structure(payload, result)
 
 
@@ -54,6 +65,9 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
     Raises:
         UnreadableError: The payload does not fit the type.
     """
+    if get_origin(result) is Page:
+        rows = yield from structure_in_slices(payload, _list_of(result))
+        return Page(rows, _stated_total(payload))  # type: ignore[return-value]  # T is a page here
     if get_origin(result) is not list:
         return structure(payload, result)
     (kind,) = get_args(result)
@@ -70,6 +84,30 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
 
 def _says_nothing(payload: Any) -> bool:
     return payload in (None, "", {}, []) or (isinstance(payload, str) and payload.strip().lower() == "success")
+
+
+def _list_of(result: Any) -> Any:
+    """Return the type of a page's items: `list[Bill]` for `Page[Bill]`."""
+    return types.GenericAlias(list, get_args(result))
+
+
+def _stated_total(payload: Any) -> int | None:
+    """Return the number of rows that an object around a list states for the whole list, or None.
+
+    EnKash does not document such replies, so a total that cannot be read is none, and the list is read without it.
+    """
+    if not isinstance(payload, dict):
+        return None
+    inner = [item for item in payload.values() if isinstance(item, dict)]  # such as {"page": {"totalElements": 2}}
+    for place in (payload, *inner):
+        for name, item in place.items():
+            if fold(name) in _TOTAL_NAMES:
+                try:
+                    total = integer(item)
+                except UnreadableError:
+                    continue
+                return total if total >= 0 else None
+    return None
 
 
 # --- branches ---------------------------------------------------------------------------------------------------------

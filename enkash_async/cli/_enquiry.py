@@ -17,7 +17,7 @@ from enkash_async.models import Bill, BillFilter
 
 __all__ = ["get", "search"]
 
-_PAGE = 100  # bills; EnKash advises smaller pages and allows larger ones
+_PAGE = 99  # bills; EnKash advises pages below 100
 _COLUMNS = ("utility_enkash_id", "reference_id", "amount", "outcome", "payment_status", "billpay_status", "created")
 
 

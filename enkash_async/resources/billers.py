@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
-
 from enkash_async._calls import billers as calls
-from enkash_async._flow.pager import AsyncPager
+from enkash_async._flow.pager import PAGE_SIZE, AsyncPager
 from enkash_async._wire.operation import Send
+from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.models import Biller, BillerCategory
 
 __all__ = ["Billers"]
-
-_PAGE_SIZE = 100  # billers; EnKash documents no limit
 
 
 class Billers:
@@ -39,8 +36,8 @@ class Billers:
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
         """Return a pager of the billers, of one category or all; sends nothing before you iterate.
 
-        The query has `category`, `offset` and `limit`. If EnKash ignores all three and returns the whole list at once,
-        the pager stops after that page.
+        Each biller comes once, in pages of 99 that overlap by one. The query has `category`, `offset` and `limit`; if
+        EnKash ignores them and sends the whole list each time, two or three requests are made.
 
         EnKash page: Fetch Biller List, of which only the title is public; the route is unverified.
 
@@ -49,11 +46,12 @@ class Billers:
 
         Raises:
             InvalidRequestError: The category is empty.
+            ResponseDecodeError: While iterating, after the billers that came: billers may be missing.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
-        calls.list_page(self._routes, category, offset=0, limit=_PAGE_SIZE)  # checks the category before iteration
+        calls.list_page(self._routes, category, offset=0, limit=PAGE_SIZE)  # checks the category before iteration
 
-        async def fetch(offset: int, limit: int) -> builtins.list[Biller]:
+        async def fetch(offset: int, limit: int) -> Page[Biller]:
             return await self._send(calls.list_page(self._routes, category, offset=offset, limit=limit))
 
-        return AsyncPager(fetch, page_size=_PAGE_SIZE, key=lambda biller: biller.biller_id or None)
+        return AsyncPager(fetch, name="billers.list", page_size=PAGE_SIZE, key=lambda biller: biller.biller_id or None)

@@ -14,7 +14,7 @@ import attrs
 from enkash_async._calls import bills as calls
 from enkash_async._calls.search import search_page
 from enkash_async._flow.notifier import BillNotifier
-from enkash_async._flow.pager import AsyncPager
+from enkash_async._flow.pager import PAGE_SIZE, AsyncPager
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.debit_records import DebitRecords
@@ -23,6 +23,7 @@ from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._money.wait import checked_timeout, wait_for
 from enkash_async._support import checks
 from enkash_async._wire.operation import Send
+from enkash_async._wire.page import Page
 from enkash_async.config import PollPolicy, Routes, SettlePolicy
 from enkash_async.errors import (
     DuplicateReferenceError,
@@ -319,11 +320,11 @@ class SingleBills:
                 return None
             raise
 
-    def search(self, bill_filter: BillFilter, *, page_size: int = 100) -> AsyncPager[Bill]:
+    def search(self, bill_filter: BillFilter, *, page_size: int = PAGE_SIZE) -> AsyncPager[Bill]:
         """Return a pager of the bills that match a filter; sends nothing before you iterate.
 
-        EnKash documents neither the order nor whether `offset` counts bills or pages; the client sends the number of
-        bills received so far.
+        Each bill comes once. Bills that join or leave the list meanwhile may come or not; the iteration ends without an
+        error only when all others came. Pages overlap by one bill, so that 1,000 bills take 12 requests.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), which advises pages below 100 and allows 5,000.
 
@@ -333,15 +334,18 @@ class SingleBills:
 
         Raises:
             InvalidRequestError: A value of the filter cannot be sent, or the page size is out of bounds.
+            ResponseDecodeError: While iterating, after the bills that came: bills may be missing.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
         checks.number(page_size, "page_size", least=1, most=_LARGEST_PAGE, whole=True)
         search_page(self._routes, bill_filter, offset=0, limit=page_size)  # checks the filter before iteration
 
-        async def fetch(offset: int, limit: int) -> list[Bill]:
+        async def fetch(offset: int, limit: int) -> Page[Bill]:
             return await self._reads.page(bill_filter, offset, limit)
 
-        return AsyncPager(fetch, page_size=page_size, key=lambda bill: bill.utility_enkash_id or None)
+        return AsyncPager(
+            fetch, name="bills.search", page_size=page_size, key=lambda bill: bill.utility_enkash_id or None
+        )
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import pytest
 from enkash_async import Biller, BillerCategory, BillerType, InvalidRequestError, Routes
 from enkash_async._calls import billers as calls
 from enkash_async._wire.operation import Effect, Operation, Request
+from enkash_async._wire.page import Page
 
 
 class Kind(str, enum.Enum):  # noqa: UP042 (`str()` of such a word is `Kind.POWER`)
@@ -40,7 +41,7 @@ def test_a_page_of_billers_says_category_and_place(category: str | None, query: 
     assert calls.list_page(Routes(), category, offset=200, limit=100) == Operation(
         name="billers.list",
         request=Request(method="GET", path="/api/v2/biller", query=(*query, ("offset", "200"), ("limit", "100"))),
-        result=list[Biller],
+        result=Page[Biller],
         effect=Effect.READ,
     )
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from enkash_async import Bill, BillerType, BillFilter, InvalidRequestError, PaymentStatus, Routes
 from enkash_async._calls.search import FORMS, search_body, search_page
 from enkash_async._wire.operation import Effect, Operation, Request
+from enkash_async._wire.page import Page
 
 #: Each field of the filter, with EnKash's name and its form on the wire: a second writing of the page's list.
 MEMBERS: dict[str, tuple[str, str]] = {
@@ -79,7 +80,7 @@ SAMPLES: dict[str, tuple[Any, str]] = {
 }
 
 
-def _page(wanted: Any, offset: int = 0, limit: int = 100) -> Operation[list[Bill]]:
+def _page(wanted: Any, offset: int = 0, limit: int = 100) -> Operation[Page[Bill]]:
     return search_page(Routes(), wanted, offset=offset, limit=limit)
 
 
@@ -172,7 +173,7 @@ def test_a_page_is_a_read_that_keeps_consumer_numbers_out_of_errors() -> None:
             body=b'{"consumerNumber":"3333","consumerNumbers":["1111","2222"],"offset":5,"limit":5}',
             content_type="application/json",
         ),
-        result=list[Bill],
+        result=Page[Bill],
         effect=Effect.READ,
         sensitive=("1111", "2222", "3333"),
     )

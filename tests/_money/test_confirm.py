@@ -32,6 +32,7 @@ from enkash_async import (
     SettlePolicy,
     TransportError,
 )
+from enkash_async._wire.page import Page
 from enkash_async.bulk import BulkItem
 from enkash_async.errors import (
     AuthenticationError,
@@ -572,7 +573,7 @@ class World:
         if operation.name == "bills.get":
             return self._show(operation.request.path.rpartition("/")[2])
         wanted = json.loads(operation.request.body)["utilityEnkashIds"]
-        return [self._show(one) for one in wanted if self._kinds[one] not in {"absent", "unlisted"}]
+        return Page([self._show(one) for one in wanted if self._kinds[one] not in {"absent", "unlisted"}])
 
     def _show(self, one: str) -> Bill:
         if self._kinds[one] == "absent":

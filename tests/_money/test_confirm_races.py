@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from enkash_async import Bill, BulkResult, OutcomeUnknownError, PaymentStatus, PollPolicy, SettlePolicy
 from enkash_async._money.in_flight import InFlight
 from enkash_async._wire.operation import Effect, Operation
+from enkash_async._wire.page import Page
 from enkash_async.bulk import BulkItem
 from enkash_async.errors import BadRequestError, EnkashError, ServerError
 from enkash_async.resources.payments import Payments
@@ -53,7 +54,7 @@ class Office:
             return await self._confirm(list(operation.utility_enkash_ids))
         if operation.name == "bills.search":
             await asyncio.sleep(0)
-            return [self._show(one, self.search_lags) for one in _searched(operation)]
+            return Page([self._show(one, self.search_lags) for one in _searched(operation)])
         one = operation.request.path.rpartition("/")[2]
         seen = self._show(one)  # as it is when the request arrives, however long the reply takes
         await self._end(one)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from enkash_async import Bill, EnkashClient, NotFoundError, Outcome, PaymentStatus, Routes
 from enkash_async._money.reads import Reads
+from enkash_async._wire.page import Page
 from enkash_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -270,7 +271,7 @@ class Shelf:
         if self._failure is not None:
             raise self._failure
         wanted = json.loads(operation.request.body)["utilityEnkashIds"]
-        return [_named(one, self._by_search[one]) for one in wanted if one in self._by_search]
+        return Page([_named(one, self._by_search[one]) for one in wanted if one in self._by_search])
 
 
 def _named(one: str, end: str) -> Bill:

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from enkash_async import Biller, BillerType, EnkashClient, InvalidRequestError, Routes, StaticTokenProvider
+from enkash_async import (
+    Biller,
+    BillerType,
+    EnkashClient,
+    InvalidRequestError,
+    ResponseDecodeError,
+    Routes,
+    StaticTokenProvider,
+)
 from enkash_async.sandbox import Sandbox
 
 from support import RawServer, Reader, Writer, raw_server, reply
@@ -47,15 +55,32 @@ async def test_the_sandbox_lists_categories(client: EnkashClient) -> None:
 async def test_category_and_place_are_sent_as_a_query() -> None:
     """The client percent-encodes the space and the ampersand of a category."""
     _, lines = await _billers(b'{"response_code":0,"payload":[]}', "PIPED GAS & MORE")
-    assert lines == [b"GET /api/v2/biller?category=PIPED%20GAS%20%26%20MORE&offset=0&limit=100 HTTP/1.1"]
+    assert lines[0] == b"GET /api/v2/biller?category=PIPED%20GAS%20%26%20MORE&offset=0&limit=99 HTTP/1.1"
 
 
-async def test_a_server_that_ignores_the_place_is_read_once_whole() -> None:
-    """The client stops when the same list comes again."""
-    items = ",".join(f'{{"billerId":{number}}}' for number in range(1, 251))
+@pytest.mark.parametrize(("count", "requests"), [(1, 2), (50, 3), (100, 2), (250, 2)])
+async def test_a_server_that_ignores_the_place_is_read_once_whole(count: int, requests: int) -> None:
+    """The client stops when the same list comes again, although it asked for fewer billers."""
+    items = ",".join(f'{{"billerId":{number}}}' for number in range(1, count + 1))
     found, lines = await _billers(b'{"response_code":0,"payload":{"billers":[%s]}}' % items.encode())
-    assert [biller.biller_id for biller in found] == list(range(1, 251))
-    assert len(lines) == 2
+    assert [biller.biller_id for biller in found] == list(range(1, count + 1))
+    assert len(lines) == requests
+
+
+async def test_a_server_that_shows_as_many_billers_as_it_is_asked_for_is_not_trusted() -> None:
+    """The client gives the billers that came and then raises: it cannot know whether there are more than 99."""
+    items = ",".join(f'{{"billerId":{number}}}' for number in range(1, 100))
+    found: list[int] = []
+
+    async def collect(client: EnkashClient) -> None:
+        async for biller in client.billers.list():
+            found.append(biller.biller_id)  # noqa: PERF401 (what came before the error is the point)
+
+    async with raw_server(_says(b'{"response_code":0,"payload":[%s]}' % items.encode())) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
+            with pytest.raises(ResponseDecodeError, match=r"billers\.list: .*EnKash ignores the offset.* 99 rows"):
+                await collect(client)
+    assert found == list(range(1, 100))
 
 
 async def test_a_biller_without_an_id_is_listed_and_refused_later() -> None:

@@ -39,6 +39,7 @@ from enkash_async import (
     VelocityLimitError,
     WaitTimeoutError,
 )
+from enkash_async._wire.page import Page
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
@@ -498,9 +499,9 @@ async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
 
 
 async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
-    """The client sends no null, which would have to match, and counts bills for the offset."""
-    first = [Bill(utility_enkash_id=str(number)) for number in range(2)]
-    bills, sent = _bills(first, [Bill(utility_enkash_id="1"), Bill(utility_enkash_id="2")], [])
+    """The client sends no null, which would have to match, and begins each page at the last bill of the one before."""
+    made = [Bill(utility_enkash_id=str(number)) for number in range(3)]
+    bills, sent = _bills(Page(made[:2]), Page(made[1:]), Page(made[2:]))
     wanted = BillFilter(
         consumer_numbers=["1", "2"],
         created_date_from=date(2024, 12, 17),
@@ -520,16 +521,16 @@ async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
         "billPayStatuses": ["ON_HOLD"],
         "amountRangeStart": Decimal("1.50"),
         "amountRangeEnd": 0,
-        "offset": 4,
+        "offset": 2,
         "limit": 2,
     }
 
 
 async def test_an_empty_filter_sends_the_place_alone() -> None:
     """The search sends offset and limit and no filter, so EnKash returns every bill."""
-    bills, sent = _bills([])
+    bills, sent = _bills(Page([], 0))
     assert [bill async for bill in bills.search(BillFilter())] == []
-    assert sent.bodies[-1] == {"offset": 0, "limit": 100}
+    assert sent.bodies == [{"offset": 0, "limit": 99}]
 
 
 async def test_search_over_the_sandbox_finds_every_bill_once(client: EnkashClient) -> None:
@@ -539,7 +540,7 @@ async def test_search_over_the_sandbox_finds_every_bill_once(client: EnkashClien
     assert len(found) == 7
     assert set(found) == made
     pages = [len(page) async for page in client.bills.search(BillFilter(), page_size=3).pages()]
-    assert pages == [3, 3, 1]
+    assert pages == [3, 2, 2]
 
 
 async def test_no_utility_payment_found_is_an_empty_search() -> None:
@@ -582,7 +583,7 @@ def test_a_wrong_search_is_refused_at_once(wanted: Any, how: dict[str, Any], sai
 
 async def test_a_consumer_number_of_a_filter_is_not_repeated_in_an_error() -> None:
     """The operation marks the number as sensitive, so errors redact it."""
-    bills, sent = _bills([])
+    bills, sent = _bills(Page([]))
     wanted = BillFilter(consumer_number="1111", consumer_numbers=["2222"])
     assert [bill async for bill in bills.search(wanted)] == []
     assert set(sent.operations[0].sensitive) == {"1111", "2222"}

@@ -38,6 +38,7 @@ from enkash_async import (
     VelocityLimitError,
 )
 from enkash_async._wire.operation import Effect, Operation
+from enkash_async._wire.page import Page
 from enkash_async.errors import EnkashError
 from enkash_async.resources.payments import Payments
 from enkash_async.sandbox import Sandbox
@@ -80,7 +81,7 @@ class Office:
     def _read(self, operation: Operation[Any]) -> Any:
         if operation.name == "bills.search":
             self.reads.append(json.loads(operation.request.body or b"")["utilityEnkashIds"])
-            return [self._bill(one) for one in self.reads[-1]]
+            return Page([self._bill(one) for one in self.reads[-1]])
         self.reads.append([operation.request.path.split("/")[-1]])
         return self._bill(self.reads[-1][0])
 

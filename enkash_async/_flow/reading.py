@@ -1,0 +1,355 @@
+"""Decides how a paged list is read: what to ask next, which rows of a reply are new, and whether all rows came.
+
+EnKash documents neither the order of a list nor what `offset` counts, and a list may change while it is read. So pages
+overlap by one row: each request begins at the last row of the page before, and a list ends where that row comes alone.
+A *pass* is one reading from the start of the list:
+
+- Every page began with the row that was asked for: the list is complete after this pass.
+- A page began elsewhere, so rows came or went: the pass goes on from a row that it knows, going back where it has to,
+  and another pass follows, because EnKash may have moved a row from behind the reading to before it.
+- `offset` counts pages: pages cannot overlap, and the list is complete after two equal passes.
+
+Where no pass settles it, a `ResponseDecodeError` says so. What is taken for granted: a server that has more rows than
+the last one shows at least two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, NoReturn, TypeVar
+
+import attrs
+
+from enkash_async._wire.page import Page
+from enkash_async.errors import ResponseDecodeError
+
+__all__ = ["Reading"]
+
+T = TypeVar("T")
+
+_MOST_PASSES = 4  # the first one has news for the caller, the others run at full speed
+_SPARE = 8  # requests without news that even the shortest list may take
+_SPARE_PER_PAGE = 5  # further ones for each page with news: the other passes, and the ways back
+
+_NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
+
+
+@attrs.define
+class _Pass:
+    """One reading from the start of the list.
+
+    Attributes:
+        base: Rows with this number or a higher one were met in this pass.
+        first: What identifies each row of the first page.
+        last: What identifies the last row of the last page.
+        pages: Pages that joined.
+        rows: Rows met, repeated ones included.
+        met: Different rows met.
+        total: The last total that a reply stated and that is not below the rows met so far.
+        digest: Of the ids in order, repeated ones included.
+        moved: A page did not begin with the last row of the one before.
+        disordered: A row came again, or rows came in another order.
+        apart: Pages did not overlap, so this pass alone proves nothing.
+        known: A row came that an earlier pass had met.
+        gap: Behind it, a row came that no earlier pass had met.
+        late: And behind that one, again a row that an earlier pass had met.
+    """
+
+    base: int
+    first: list[Any]
+    last: Any = None
+    pages: int = 1
+    rows: int = 0
+    met: int = 0
+    total: int | None = None
+    digest: int = 0
+    moved: bool = False
+    disordered: bool = False
+    apart: bool = False
+    known: bool = False
+    gap: bool = False
+    late: bool = False
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a total was stated that is above the rows that came."""
+        return self.total is not None and self.total > self.met and self.total != self.rows
+
+    @property
+    def proves(self) -> bool:
+        """Whether this pass alone shows that all rows came: each page began where the one before ended."""
+        return not (self.lacks or self.moved or self.disordered or self.apart)
+
+    def confirms(self, before: _Pass | None) -> bool:
+        """Whether this pass and the completed one before it together show that all rows came."""
+        if before is None or self.lacks:
+            return False
+        if not self.moved and not before.moved and self.digest == before.digest:
+            return True  # the list rests, with rows that it repeats or pages that cannot overlap
+        # Rows came and went in order. What the pass before missed would stand among the rows that it met.
+        in_order = not any(one.disordered or one.apart for one in (self, before))
+        return in_order and not self.late
+
+
+class Reading(Generic[T]):
+    """One iteration over a paged list, without I/O: send what `ask` returns, and give the reply to `take`.
+
+    Keeps the id of every row with a number, and what identifies the rows of one page; no row itself, save those
+    without an id.
+
+    Args:
+        name: Name of the call, for errors.
+        page_size: Rows to ask for at a time, at least 2.
+        key: Returns the id of a row, or None.
+    """
+
+    def __init__(self, name: str, page_size: int, key: Callable[[T], Hashable | None]) -> None:
+        self._name = name
+        self._limit = page_size
+        self._key = key
+        self._numbers: dict[Hashable, int] = {}  # id of a row -> its place in the order of meeting
+        self._count = 0
+        self._delivered = 0
+        self._nameless = False  # a row without an id came
+        self._calm = True  # nothing has moved, so that no row can have come before
+        self._stuck = False  # the page after the first one of a pass did not join
+        self._by_page = False  # `offset` counts pages
+        self._stated: int | None = None  # total of the reply in hand
+        self._pass = _Pass(0, [])
+        self._before: _Pass | None = None  # the last pass that was completed
+        self._passes = 1
+        self._useful = 0
+        self._spent = 0
+        self._stride = 0  # rows to go back by, doubled each time; 0 for a quarter of a page
+        self._step: Callable[[Sequence[T]], list[T]] = self._start
+        self._ask: tuple[int, int] | None = (0, page_size)
+
+    def ask(self) -> tuple[int, int] | None:
+        """Return what to send next, as (offset, limit), or None when the list is complete.
+
+        Raises:
+            ResponseDecodeError: So many requests brought so little that no more are made.
+        """
+        if self._ask is not None and self._spent > _SPARE + _SPARE_PER_PAGE * self._useful:
+            self._fail("the pages do not fit together, or the list changes faster than it can be read")
+        return self._ask
+
+    def take(self, page: Page[T]) -> list[T]:
+        """Return the rows of a reply that no reply before had.
+
+        Raises:
+            ResponseDecodeError: It cannot be known whether all rows came.
+        """
+        self._stated = page.total
+        fresh = self._step(page.items)
+        self._delivered += len(fresh)
+        # A list that changes with every request would be read for ever; `ask` weighs what requests bring.
+        if fresh and 4 * len(fresh) >= len(page.items):
+            self._useful += 1
+        else:
+            self._spent += 1
+        return fresh
+
+    # --- steps: each takes the rows of a page --------------------------------------------
+
+    def _start(self, rows: Sequence[T]) -> list[T]:
+        """Take the first page of a pass."""
+        names = self._names(rows)
+        stuck = self._stuck and names == self._pass.first
+        self._stuck = False
+        self._pass = _Pass(self._count, names, apart=self._by_page or (not rows and self._stated != 0))
+        self._stride = 0
+        fresh = self._meet(rows, -1)
+        if not rows and (self._stated == 0 or (self._before is not None and not self._before.first)):
+            self._end()
+        elif self._by_page:
+            self._go(1, self._apart)
+        elif stuck:
+            # The pass before came no further than this page, and the page is the same: does `offset` count pages?
+            self._pass.last = names[1] if len(names) > 1 else None
+            self._go(1, self._second_by_page)
+        else:
+            self._pass.last = names[-1] if len(names) > 1 else None
+            self._go(max(1, len(rows) - 1), self._second)
+        return fresh
+
+    def _second(self, rows: Sequence[T]) -> list[T]:
+        """Take the second page; it equals the first one where the server ignores `offset`."""
+        if not rows and len(self._pass.first) < 2:
+            return self._end()
+        if self._names(rows) == self._pass.first:
+            return self._without_offset()
+        return self._join(rows)
+
+    def _second_by_page(self, rows: Sequence[T]) -> list[T]:
+        """Take the reply to offset 1: the rows from the second one on, or the second page if `offset` counts pages."""
+        names = self._names(rows)
+        if names != self._pass.first and self._knows_any(names):
+            return self._join(rows)
+        self._by_page = self._pass.apart = True
+        return self._apart(rows)
+
+    def _join(self, rows: Sequence[T]) -> list[T]:
+        """Take a page that should begin with the last row of the one before."""
+        reading, offset, names = self._pass, self._offset, self._names(rows)
+        if names and names[0] == reading.last:
+            if len(rows) == 1:
+                return self._end()
+            fresh = self._meet(rows[1:], self._number(names[0]))
+        elif self._knows_any(names):
+            # Rows were added before this place. What was not met yet follows the known row.
+            self._disturb()
+            reading.moved = True
+            fresh = self._meet(rows, -1)
+        else:
+            return self._back(rows)
+        reading.last = names[-1]
+        reading.pages += 1
+        self._stride = 0
+        self._go(offset + len(rows) - 1, self._join)
+        return fresh
+
+    def _apart(self, rows: Sequence[T]) -> list[T]:
+        """Take a page of a server whose `offset` counts pages; an empty one is the end."""
+        if not rows:
+            return self._end()
+        self._pass.pages += 1
+        self._go(self._offset + 1, self._apart)
+        return self._meet(rows, -1)
+
+    def _without_limit(self, rows: Sequence[T]) -> list[T]:
+        """Take the reply to a smaller `limit` of a server that ignores `offset`: the same list, or a part of it."""
+        if self._names(rows) != self._pass.first:
+            self._fail(_NO_OFFSET)
+        return self._end()
+
+    # --- what follows -----------------------------------------------------------------------------------------------
+
+    def _go(self, offset: int, step: Callable[[Sequence[T]], list[T]], limit: int | None = None) -> None:
+        self._offset, self._step = offset, step
+        self._ask = (offset, limit or self._limit)
+
+    def _back(self, rows: Sequence[T]) -> list[T]:
+        """Look for a known row before a page that has none: rows before it have gone."""
+        # After the first page a new start costs no more, and it saves another pass. It is made once: a list that rows
+        # keep leaving would never be read beyond this place.
+        early = self._pass.pages == 1 and (self._calm or not rows)
+        self._disturb()
+        self._pass.moved = True
+        self._stride = 2 * self._stride or max(1, self._limit // 4)
+        offset = 0 if early else max(0, self._offset - self._stride)
+        if offset:
+            self._go(offset, self._join)
+        else:
+            self._stuck = self._pass.pages == 1
+            self._before = None
+            self._go(0, self._start)
+        return []
+
+    def _without_offset(self) -> list[T]:
+        """Decide what a server that ignores `offset` has shown: the whole list, or its first rows."""
+        reading = self._pass
+        count = len(reading.first)
+        if reading.lacks or count == self._limit:
+            self._fail(_NO_OFFSET)
+        if count in {1, reading.total} or count > self._limit:
+            return self._end()  # more rows than were asked for: it ignores the limit as well, and sends the whole list
+        self._go(0, self._without_limit, limit=count - 1)
+        return []
+
+    def _end(self) -> list[T]:
+        """Finish a pass: the list is complete, or another pass has to follow."""
+        reading, before = self._pass, self._before
+        self._note_total()
+        if reading.proves or reading.confirms(before):
+            self._ask = None
+            return []
+        rests = before is not None and reading.digest == before.digest
+        if self._passes == _MOST_PASSES or (rests and reading.lacks):
+            self._fail(_trouble(reading))
+        self._disturb()
+        self._passes += 1
+        self._before = reading
+        self._go(0, self._start)
+        return []
+
+    def _disturb(self) -> None:
+        """Note that rows may come again from now on; those without an id could not be told apart."""
+        self._calm = False
+        if self._nameless:
+            self._fail("the list changed, and some of its rows have no id by which they could be known again")
+
+    def _fail(self, why: str) -> NoReturn:
+        raise ResponseDecodeError(
+            f"{self._name}: the list may lack rows, and it cannot be known: {why}; it gave {self._delivered} rows",
+            status=200,
+            where="payload",
+        )
+
+    # --- rows -------------------------------------------------------------------------------------------------------
+
+    def _names(self, rows: Sequence[T]) -> list[Any]:
+        """Return what identifies each row: its id, or the whole row where it has none."""
+        return [row if (key := self._key(row)) is None else _Id(key) for row in rows]
+
+    def _number(self, name: Any) -> int:
+        """Return the number of a row that was met in this pass, or -1."""
+        number = self._numbers.get(name.key, -1) if isinstance(name, _Id) else -1
+        return number if number >= self._pass.base else -1
+
+    def _knows_any(self, names: list[Any]) -> bool:
+        return any(self._number(name) >= 0 for name in names)
+
+    def _meet(self, rows: Sequence[T], top: int) -> list[T]:
+        """Return the rows that never came before, and note the order of all of them.
+
+        Args:
+            rows: Rows as they follow each other in the list.
+            top: Number of the row before them, or -1.
+        """
+        reading, fresh = self._pass, list[T]()
+        for row in rows:
+            reading.rows += 1
+            key = self._key(row)
+            if key is None:
+                self._nameless = True
+                if not self._calm:
+                    self._disturb()
+                reading.met += 1
+                fresh.append(row)
+                continue
+            reading.digest = hash((reading.digest, key))
+            number = self._numbers.get(key)
+            if number is not None and number >= reading.base:
+                reading.disordered |= number <= top
+                top = number
+                continue
+            if number is None:
+                fresh.append(row)
+                reading.gap |= reading.known
+            else:
+                reading.known = True
+                reading.late |= reading.gap
+            self._numbers[key] = self._count
+            self._count += 1
+            reading.met += 1
+        self._note_total()
+        return fresh
+
+    def _note_total(self) -> None:
+        # A total below the rows that came counts something else, such as pages or the rows of one page.
+        if self._stated is not None and self._stated >= self._pass.met:
+            self._pass.total = self._stated
+
+
+@attrs.frozen
+class _Id:
+    """The id of a row, in a class of its own to tell it from a row without one."""
+
+    key: Hashable
+
+
+def _trouble(reading: _Pass) -> str:
+    if reading.lacks:
+        return f"EnKash states a total of {reading.total} and shows {reading.met}"
+    return f"it changed in each of {_MOST_PASSES} readings"
