@@ -282,7 +282,7 @@ class Reading(Generic[T]):
         """Note that rows may come again from now on; those without an id could not be told apart."""
         self._calm = False
         if self._nameless:
-            self._fail("the list changed, and some of its rows have no id by which they could be known again")
+            self._fail("its pages do not join, and some rows have no id by which they could be known again")
 
     def _fail(self, why: str) -> NoReturn:
         raise ResponseDecodeError(

@@ -88,6 +88,8 @@ class RequestTimeoutError(TransportError, TimeoutError):
 class ResponseDecodeError(EnkashError):
     """A reply came back that cannot be read: not JSON, not an envelope, or a member of the wrong kind.
 
+    A search raises it too, after the rows that came, where the pages do not show whether all rows came.
+
     Attributes:
         status: HTTP status of the reply.
         content_type: Its `Content-Type`, or None.

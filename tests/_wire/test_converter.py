@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from enkash_async._support import exact_json
 from enkash_async._wire import converter
 from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
+from enkash_async._wire.page import Page
 from enkash_async.models import (
     ApprovalStatus,
     Bill,
@@ -859,3 +861,38 @@ def test_places_are_joined_as_one_reads_them(name: str) -> None:
     inner = UnreadableError("a number", name)
     assert inner.under("x").where == ("x[0]" if name == "[0]" else f"x.{name}")
     assert UnreadableError("a number").under("x").where == "x"
+
+
+# --- pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payload", "total"),
+    [
+        (ROWS, None),
+        ({"list": ROWS}, None),
+        ({"list": ROWS, "total": 250}, 250),
+        ({"content": ROWS, "totalElements": "250", "totalPages": 3}, 250),
+        ({"records": ROWS, "total_count": Decimal(250)}, 250),
+        ({"data": {"list": ROWS, "totalRecords": 250}}, 250),
+        ({"list": ROWS, "page": {"totalItems": 250, "size": 2}}, 250),
+        ({"list": ROWS, "total": None, "totalCount": 250}, 250),
+        ({"list": ROWS, "total": -1}, None),
+        ({"list": ROWS, "total": True}, None),
+        ({"list": ROWS, "total": "many"}, None),
+        ({"list": ROWS, "total": 2.5}, None),
+        ({"list": ROWS, "count": 2, "size": 99, "totalPages": 3, "totalAmount": 99}, None),
+    ],
+    ids=str,
+)
+def test_a_page_has_the_total_that_the_reply_states(payload: Any, total: int | None) -> None:
+    """Both readers take a whole number under a known name; the pages, rupees and rows of one page are no total."""
+    at_once = structure(copy.deepcopy(payload), Page[Bill])
+    assert ([bill.utility_enkash_id for bill in at_once.items], at_once.total) == (["U1", "U2"], total)
+    assert drained(structure_in_slices(copy.deepcopy(payload), Page[Bill]))[1] == at_once
+
+
+def test_a_page_without_rows_may_state_that_there_are_none() -> None:
+    """The converter reads `{"list": null, "total": 0}` as an empty page with a total, and null as one without."""
+    assert structure({"list": None, "total": 0}, Page[Bill]) == Page([], 0)
+    assert structure(None, Page[Bill]) == Page([])

@@ -131,6 +131,16 @@ async def test_the_cases_that_lost_rows_before(size: int) -> None:
         assert await judged(books, page_size=size) is None
 
 
+@pytest.mark.parametrize(
+    ("serving", "requests"), [(serve.well, 12), (serve.capped, 22), (serve.by_page, 26), (serve.without_either, 2)]
+)
+async def test_a_thousand_bills_take_as_many_requests_as_the_docs_say(serving: Serve, requests: int) -> None:
+    """The figures of `docs/lists.md`."""
+    books = Books(_numbered(1000), serving)
+    assert await read(books) == (_numbered(1000), None)
+    assert len(books.asked) == requests
+
+
 LOSING = [
     Books(_rows, serving, changing)
     for _rows, serving, changing in (
