@@ -9,8 +9,8 @@ A *pass* is one reading from the start of the list:
   and another pass follows, because EnKash may have moved a row from behind the reading to before it.
 - `offset` counts pages: pages cannot overlap, and the list is complete after two equal passes.
 
-Where no pass settles it, a `ResponseDecodeError` says so. What is taken for granted: a server that has more rows than
-the last one shows at least two.
+Where no pass settles it, a `ResponseDecodeError` says so. What is taken for granted: a server that pages shorter than
+it is asked to shows at least two rows.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class _Pass:
         base: Rows with this number or a higher one were met in this pass.
         first: What identifies each row of the first page.
         last: What identifies the last row of the last page.
+        before_last: What identifies the row before it, if that page was as long as was asked for.
         pages: Pages that joined.
         rows: Rows met, repeated ones included.
         met: Different rows met.
@@ -58,6 +59,7 @@ class _Pass:
     base: int
     first: list[Any]
     last: Any = None
+    before_last: Any = None
     pages: int = 1
     rows: int = 0
     met: int = 0
@@ -170,6 +172,7 @@ class Reading(Generic[T]):
             self._go(1, self._second_by_page)
         else:
             self._pass.last = names[-1] if len(names) > 1 else None
+            self._pass.before_last = names[-2] if len(names) == self._limit else None
             self._go(max(1, len(rows) - 1), self._second)
         return fresh
 
@@ -191,10 +194,10 @@ class Reading(Generic[T]):
 
     def _join(self, rows: Sequence[T]) -> list[T]:
         """Take a page that should begin with the last row of the one before."""
-        reading, offset, names = self._pass, self._offset, self._names(rows)
+        reading, names = self._pass, self._names(rows)
         if names and names[0] == reading.last:
             if len(rows) == 1:
-                return self._end()
+                return self._alone()
             fresh = self._meet(rows[1:], self._number(names[0]))
         elif self._knows_any(names):
             # Rows were added before this place. What was not met yet follows the known row.
@@ -203,10 +206,35 @@ class Reading(Generic[T]):
             fresh = self._meet(rows, -1)
         else:
             return self._back(rows)
+        self._joined(names)
+        return fresh
+
+    def _joined(self, names: list[Any]) -> None:
+        reading = self._pass
         reading.last = names[-1]
+        reading.before_last = names[-2] if len(names) == self._limit else None
         reading.pages += 1
         self._stride = 0
-        self._go(offset + len(rows) - 1, self._join)
+        self._go(self._offset + len(names) - 1, self._join)
+
+    def _alone(self) -> list[T]:
+        """Take a page with nothing but the last row of the one before: the end of the list."""
+        if self._pass.before_last is None:
+            return self._end()
+        # A full page just before the end is rare, and a page that came too short is as likely: a second look tells.
+        self._go(self._offset - 1, self._alone_again)
+        return []
+
+    def _alone_again(self, rows: Sequence[T]) -> list[T]:
+        """Take the reply to a second look at the end, one row earlier."""
+        reading, names = self._pass, self._names(rows)
+        expected, reading.before_last = [reading.before_last, reading.last], None
+        if names[:2] != expected:
+            return self._join(rows)
+        if len(rows) == 2:
+            return self._end()
+        fresh = self._meet(rows[2:], self._number(reading.last))
+        self._joined(names)
         return fresh
 
     def _apart(self, rows: Sequence[T]) -> list[T]:

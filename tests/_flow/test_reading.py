@@ -57,6 +57,14 @@ def test_rows_with_and_without_an_id_come_in_the_order_of_the_server() -> None:
     assert read_all(list(rows)) == rows
 
 
+def test_a_last_row_that_leaves_before_the_second_look_is_no_end() -> None:
+    """The second look shows other rows than the first one, and the list is read again."""
+    rows = [Row(number) for number in range(9)]
+    assert read_all(rows, size=9, change=lambda rows, number: rows.pop() if number == 3 else None) == [
+        Row(number) for number in range(9)
+    ]
+
+
 @pytest.mark.parametrize("place", [0, 2])
 def test_rows_without_an_id_cannot_be_read_while_they_move(place: int) -> None:
     """A row that comes again could not be told from a new one, so the reading ends with an error."""

@@ -158,6 +158,10 @@ class serve:  # noqa: N801 (a namespace)
         return [] if number == 3 else rows[offset : offset + limit]
 
     @staticmethod
+    def third_of_one(rows: Rows, offset: int, limit: int, number: int) -> Rows:
+        return rows[offset : offset + (1 if number == 3 else limit)]
+
+    @staticmethod
     def second_short(rows: Rows, offset: int, limit: int, number: int) -> Rows:
         return rows[offset : offset + (limit // 3 if number == 2 else limit)]
 

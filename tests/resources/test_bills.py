@@ -501,7 +501,7 @@ async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
 async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
     """The client sends no null, which would have to match, and begins each page at the last bill of the one before."""
     made = [Bill(utility_enkash_id=str(number)) for number in range(3)]
-    bills, sent = _bills(Page(made[:2]), Page(made[1:]), Page(made[2:]))
+    bills, sent = _bills(Page(made[:2]), Page(made[1:]), Page(made[2:]), Page(made[1:]))
     wanted = BillFilter(
         consumer_numbers=["1", "2"],
         created_date_from=date(2024, 12, 17),
@@ -513,7 +513,8 @@ async def test_search_sends_set_filters_only_and_pages_by_what_came() -> None:
     )
     found = [bill.utility_enkash_id async for bill in bills.search(wanted, page_size=2)]
     assert found == ["0", "1", "2"]
-    assert sent.bodies[-1] == {
+    assert [body["offset"] for body in sent.bodies] == [0, 1, 2, 1]
+    assert sent.bodies[2] == {
         "consumerNumbers": ["1", "2"],
         "createdDateFrom": "2024-12-17",
         "createdDateTo": "2024-12-18",

@@ -29,6 +29,7 @@ SERVERS: dict[str, tuple[Serve, int, str | None]] = {
     "answers with an empty first page": (serve.first_empty, 6, None),
     "answers with an empty page in the middle": (serve.third_empty, 10, None),
     "answers with a short page in the middle": (serve.second_short, 6, None),
+    "answers with one row in the middle": (serve.third_of_one, 6, None),
     "begins each page ten rows early": (serve.from_ten_before, 9, None),
     "repeats the last page": (serve.last_page_for_ever, 30, "do not fit together"),
     "shows a row twice": (serve.with_a_twin, 9, None),
