@@ -60,6 +60,7 @@ from enkash_async.sandbox._courier import Resends
 from enkash_async.sandbox._faults import FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._reply import FetchStyle
+from enkash_async.sandbox._tasks import sleep_by
 from enkash_async.sandbox._token import TokenStyle
 from enkash_async.tokens._credentials import Credentials
 
@@ -98,7 +99,8 @@ class Sandbox:
         repeat_debits: Whether a second call that confirms a bill debits it again; see `Ledger`.
         routes: Paths of the calls.
         credentials: Credentials that a login must send; None makes some up.
-        clock: Returns seconds that only grow; drives token lifetimes and settlement.
+        clock: Returns seconds that only grow; drives token lifetimes, settlement and the delays of requests' faults.
+            The posts of webhooks and their faults follow the event loop.
         webhook_attempts: Most attempts to deliver a post, the first one included.
         webhook_pause: Seconds before the second attempt; each further pause is twice as long.
 
@@ -152,6 +154,7 @@ class Sandbox:
             token_style=token_style,
             fetch_style=fetch_style,
             resends=Resends(attempts=webhook_attempts, pause=webhook_pause),
+            sleep=sleep_by(clock),
         )
         self._runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
         self._base_url: str | None = None

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 import aiohttp
 import attrs
@@ -21,11 +19,9 @@ from enkash_async.sandbox._faults import Fault, FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._payment import UtilityPayment
 from enkash_async.sandbox._registration import Registration
-from enkash_async.sandbox._tasks import Tasks
+from enkash_async.sandbox._tasks import Sleep, Tasks
 
 __all__ = ["Courier", "Resends"]
-
-Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
 _AT_ONCE = 16  # attempts in progress at most
 # Seconds that an idle connection is kept: few, since a post fails if the server has closed the connection first.

@@ -33,7 +33,10 @@ class FaultKind(enum.StrEnum):
     TRUNCATED = enum.auto()  # after: half of the announced body, then the connection is closed
     SERVER_ERROR_AFTER = enum.auto()  # after: 502 with an HTML body
     NOT_JSON = enum.auto()  # after: 200 with an HTML body
-    LATE = enum.auto()  # the connection is closed at once, and the work is done `delay` seconds later
+    NULL_PAYLOAD = enum.auto()  # after: success without the payload
+    REFUSED_AFTER = enum.auto()  # after: `status`, 409 unless given, in the envelope, as if nothing were done
+    STRAY = enum.auto()  # after: the usual reply; a second time before the next one of its connection, or after `delay`
+    LATE = enum.auto()  # at once `status`, or a closed connection; the work is done `delay` seconds later
     DUPLICATED = enum.auto()  # a post is sent twice at the same moment
     REORDERED = enum.auto()  # a post waits until a later one of its bill was answered, at most `delay` seconds
 
@@ -61,13 +64,16 @@ class Fault:
 
     Args:
         kind: The kind of failure.
-        delay: Seconds that SLOW waits, that LATE postpones the work, or that REORDERED holds a post back at most.
+        delay: Seconds that SLOW waits, that LATE postpones the work, or that STRAY and REORDERED hold something back at
+            most.
         retry_after: Text of the Retry-After header, or None for no header.
+        status: HTTP status of the reply of LATE and REFUSED_AFTER; None closes the connection.
     """
 
     kind: FaultKind
     delay: float
     retry_after: str | None
+    status: int | None
 
 
 @attrs.define
@@ -105,6 +111,7 @@ class Faults:
         after: int = 0,
         delay: float = 1.0,
         retry_after: float | str | None = None,
+        status: int | None = None,
     ) -> None:
         """Make requests or webhook posts fail.
 
@@ -117,10 +124,13 @@ class Faults:
                 `SLOW` and `DROP_BEFORE`.
             times: Number of requests or posts to hit; None hits all until `clear()`.
             after: Number of requests or posts to let through first, not counting those that an earlier fault hit.
-            delay: Seconds that `SLOW` waits, that `LATE` postpones the work, or that `REORDERED` holds a post back at
-                most; the other kinds ignore it.
+            delay: Seconds that `SLOW` waits, that `LATE` postpones the work, or that `STRAY` holds the second reply and
+                `REORDERED` a post back at most; the other kinds ignore it.
             retry_after: Seconds, or a text such as an HTTP date, for the Retry-After header of `RATE_LIMITED` (None: 1)
                 and of `UNAVAILABLE` (None: no header); the other kinds ignore it.
+            status: HTTP status, 200 or 400 to 599, that `LATE` answers at once (200: success without a payload; None:
+                the connection is closed) and `REFUSED_AFTER` answers after the work (None: 409); the other kinds ignore
+                it.
 
         Raises:
             ValueError: The route or the kind is unknown, the route does not take the kind, or a number is out of range;
@@ -131,10 +141,11 @@ class Faults:
         if (times is not None and times < 1) or after < 0 or not delay >= 0:
             raise ValueError("times must be None or 1 and more, after and delay must be 0 and more")
         known = _kind(kind, route)
+        status = _status(known, status)
         if retry_after is None and known is FaultKind.RATE_LIMITED:
             retry_after = 1
         header = f"{retry_after:g}" if isinstance(retry_after, (int, float)) else retry_after
-        self._rules.append(_Rule(route, Fault(known, delay, header), times, after))
+        self._rules.append(_Rule(route, Fault(known, delay, header, status), times, after))
 
     def clear(self) -> None:
         """Remove every fault."""
@@ -154,3 +165,10 @@ def _kind(word: FaultKind | str, route: str) -> FaultKind:
     if kind not in right:
         raise ValueError(f"{str(kind)!r} is no kind of fault for {route!r}; use one of {', '.join(right)}")
     return kind
+
+
+def _status(kind: FaultKind, given: int | None) -> int | None:
+    least = 400 if kind is FaultKind.REFUSED_AFTER else 200
+    if given is not None and not (given == least or 400 <= given <= 599):
+        raise ValueError(f"status must be {'' if least == 400 else '200, or '}400 to 599, not {given!r}")
+    return 409 if given is None and kind is FaultKind.REFUSED_AFTER else given

@@ -1,11 +1,38 @@
-"""Background work of the sandbox, which can be awaited or dropped."""
+"""Background work of the sandbox, which can be awaited or dropped, and its waits, which follow the sandbox's clock."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeAlias
 
-__all__ = ["Tasks"]
+from enkash_async._support.clock import loop_now
+
+__all__ = ["TICK", "Sleep", "Tasks", "sleep_by"]
+
+Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+
+#: Seconds between two readings of a clock that a test may move without notice.
+TICK = 0.02
+
+
+def sleep_by(clock: Callable[[], float]) -> Sleep:
+    """Return a sleep whose seconds a clock counts.
+
+    Args:
+        clock: Returns seconds that only grow; one that a test moves is read every 20 ms.
+    """
+
+    async def sleep(seconds: float) -> None:
+        if clock in (loop_now, asyncio.get_running_loop().time):
+            await asyncio.sleep(seconds)
+            return
+        end = clock() + seconds
+        await asyncio.sleep(0)
+        while (left := end - clock()) > 0:  # noqa: ASYNC110 - a test's clock tells nobody that it has moved
+            await asyncio.sleep(min(left, TICK))
+
+    return sleep
 
 
 class Tasks:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from enkash_async.sandbox._ledger import Ledger
-from enkash_async.sandbox._tasks import Tasks
+from enkash_async.sandbox._tasks import TICK, Tasks
 
 __all__ = ["Watch"]
 
-# Seconds between two looks: short enough for tests, which may change the delays or move the clock without notice.
-_TICK = 0.02
 # Bills read before other tasks get a turn.
 _AT_ONCE = 100
 
@@ -56,7 +54,7 @@ class Watch:
         try:
             while self._wanted() and (left := self._ledger.next_change()) is not None:
                 self.look()
-                await asyncio.sleep(min(max(left, 0.0), _TICK))
+                await asyncio.sleep(min(max(left, 0.0), TICK))
         finally:
             # Cleared before the task ends: a bill that changes after the last look must start a new task.
             self._running = False

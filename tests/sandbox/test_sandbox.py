@@ -105,6 +105,18 @@ class TestSandbox:
             now[0] = 300.0
             assert await status_of(sandbox, session, token) == 401
 
+    async def test_late_work_follows_its_clock(self) -> None:
+        """The bill is created when the given clock says so, without a wait."""
+        now = [0.0]
+        async with Sandbox(clock=lambda: now[0]) as sandbox, aiohttp.ClientSession() as session:
+            await create_late(sandbox, session, await log_in(sandbox, session), delay=150.0)
+            now[0] = 149.0
+            await asyncio.sleep(0.05)
+            assert sandbox.ledger.search() == []
+            now[0] = 150.0
+            await sandbox.late_work()
+            assert len(sandbox.ledger.search()) == 1
+
     async def test_it_listens_on_another_address(self) -> None:
         """The URL has an IPv6 address in brackets."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import re
@@ -711,12 +712,81 @@ class TestFaults:
         assert (await server.add()).status == 200
         assert server.slept == [2.5]
 
+    async def test_success_may_come_without_its_payload(self, server: Server) -> None:
+        """The bill is created, and the reply does not name it."""
+        server.faults.add("add_bill", FaultKind.NULL_PAYLOAD)
+        answer = await server.add()
+        assert (answer.refused, answer.payload) == ((200, 0), None)
+        assert len(server.ledger.search()) == 1
+
+    @pytest.mark.parametrize(("given", "status", "payload"), [(None, 409, "Conflict"), (429, 429, "Too Many Requests")])
+    async def test_a_refusal_may_come_after_the_work(
+        self, server: Server, given: int | None, status: int, payload: str
+    ) -> None:
+        """The reply is an envelope that says no, and the debit is made."""
+        key = (await server.add()).payload["utilityEnkashId"]
+        server.faults.add("confirm_debit", FaultKind.REFUSED_AFTER, status=given)
+        answer = await server.confirm(key)
+        assert (answer.refused, answer.payload) == ((status, 1), payload)
+        assert len(server.ledger.debits) == 1
+
     async def test_the_login_can_fail_too(self, server: Server) -> None:
         """The ledger has a token that no client knows after a lost reply."""
         server.faults.add("token", FaultKind.DROP_AFTER)
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await server.log_in()
         assert server.counts == {"token": 1}
+
+
+class TestStrayReplies:
+    """A reply that comes a second time on its connection."""
+
+    @staticmethod
+    async def on_one_connection(server: Server, *paths: str) -> list[bytes]:
+        """Send GET requests, each once the reply before is there; return the bodies in the order of their arrival."""
+        reader, writer = await asyncio.open_connection(*server.url.removeprefix("http://").split(":"))
+        try:
+            bodies = []
+            for path in paths:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: enkash\r\n\r\n".encode())
+                bodies.append(await TestStrayReplies.read_body(reader))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    bodies.append(await TestStrayReplies.read_body(reader))
+            return bodies
+        finally:
+            writer.close()
+
+    @staticmethod
+    async def read_body(reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readuntil(b"\r\n\r\n")
+        (length,) = re.findall(rb"Content-Length: (\d+)", head)
+        return await reader.readexactly(int(length))
+
+    async def test_it_answers_the_next_request_of_its_connection(self, start: Start) -> None:
+        """The second request gets the first one's reply again, and then its own."""
+        server = await start(sleep=HeldSleep())
+        server.faults.add("billers", FaultKind.STRAY)
+        server.faults.add("bill", FaultKind.SERVER_ERROR)
+        unauthorized, again, own = await self.on_one_connection(server, "/api/v2/biller", "/api/v2/utilityPayment/U")
+        assert unauthorized == again
+        assert b"Internal server error" in own
+
+    @pytest.mark.parametrize("delay", [0, 0.5])
+    async def test_it_comes_by_itself_after_the_delay(self, server: Server, delay: float) -> None:
+        """No further request is needed; with a delay of 0 nothing is waited for."""
+        server.faults.add("billers", FaultKind.STRAY, delay=delay)
+        first, again = await self.on_one_connection(server, "/api/v2/biller")
+        assert first == again
+        assert server.slept == [delay] * bool(delay)
+
+    async def test_another_connection_does_not_get_it(self, start: Start) -> None:
+        """The reply is lost with its connection."""
+        server = await start(sleep=(held := HeldSleep()))
+        server.faults.add("billers", FaultKind.STRAY)
+        assert len(await self.on_one_connection(server, "/api/v2/biller")) == 1
+        held.end(1.0)
+        assert len(await self.on_one_connection(server, "/api/v2/biller")) == 1
 
 
 class TestLateWork:
@@ -758,6 +828,28 @@ class TestLateWork:
             await server.call("POST", "/api/v0/payment", {"paymentIds": [key], "paymentType": "UTILITY"})
         assert server.ledger.debits == []
         held.end(2.5)
+        await late_work(server.app)
+        assert [debit.utility_enkash_id for debit in server.ledger.debits] == [key]
+
+    @pytest.mark.parametrize(
+        ("status", "content_type", "said"),
+        [
+            (200, "application/json", '"payload":null'),
+            (400, "application/json", '"payload":"Bad Request"'),
+            (504, "text/html", "504 Gateway Timeout"),
+        ],
+    )
+    async def test_the_caller_may_be_answered_before_the_work(
+        self, server: Server, held: HeldSleep, status: int, content_type: str, said: str
+    ) -> None:
+        """Success, a refusal or a gateway's page comes at once; the debit is made 150 seconds later."""
+        key = (await server.add()).payload["utilityEnkashId"]
+        server.faults.add("confirm_debit", FaultKind.LATE, delay=150, status=status)
+        answer = await server.confirm(key)
+        assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (status, content_type)
+        assert said in (answer.body if isinstance(answer.body, str) else dumps(answer.body))
+        assert server.ledger.debits == []
+        held.end(150)
         await late_work(server.app)
         assert [debit.utility_enkash_id for debit in server.ledger.debits] == [key]
 

@@ -108,3 +108,36 @@ def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     """A fault that can never strike is a mistake of the test."""
     with pytest.raises(ValueError, match="times must be None or 1"):
         Faults().add("bill", FaultKind.SLOW, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "status"),
+    [
+        (FaultKind.LATE, None, None),
+        (FaultKind.LATE, 200, 200),
+        (FaultKind.LATE, 599, 599),
+        (FaultKind.REFUSED_AFTER, None, 409),
+        (FaultKind.REFUSED_AFTER, 403, 403),
+    ],
+)
+def test_a_status_is_what_the_caller_gets(kind: FaultKind, given: int | None, status: int | None) -> None:
+    """Late work closes the connection without one, and a refusal after the work is a conflict without one."""
+    faults = Faults()
+    faults.add("confirm_debit", kind, status=given)
+    fault = faults.take("confirm_debit")
+    assert fault is not None
+    assert fault.status == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "right"),
+    [
+        (FaultKind.LATE, 201, "200, or 400 to 599"),
+        (FaultKind.LATE, 600, "200, or 400 to 599"),
+        (FaultKind.REFUSED_AFTER, 200, "must be 400 to 599"),
+    ],
+)
+def test_a_status_that_says_nothing_of_the_kind_is_refused(kind: FaultKind, status: int, right: str) -> None:
+    """A late answer is a success or a failure, and a refusal is a failure."""
+    with pytest.raises(ValueError, match=right):
+        Faults().add("bill", kind, status=status)
