@@ -6,17 +6,23 @@ create is lost::
 
     @pytest.fixture
     async def sandbox():
-        async with Sandbox() as sandbox:
+        async with Sandbox(repeat_debits=True) as sandbox:
             yield sandbox
 
     async def test_a_lost_reply_does_not_pay_twice(sandbox):
         sandbox.faults.add("create_bill", FaultKind.DROP_AFTER)
         async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
             await pay_my_invoice(client, reference_id="inv-1")
-        assert len(sandbox.ledger.debits) == 1
+        assert sandbox.debits == {"inv-1": 1}
 
 Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`), 2102 is inactive, 2202 fails every
-fetch, 2302 sends every payment back. The consumer number determines the amount.
+fetch, 2302 sends every payment back, 2303 takes it when EnKash tries again, 2304 does not, 2305 has bills whose debits
+cannot be confirmed. The consumer number determines the amount.
+
+Started like this, it debits a bill again whenever it is asked to, shows changes late, and works through the ids of a
+confirmation up to a bad one::
+
+    Sandbox(repeat_debits=True, read_lag=4.0, search_lag=10.0, confirm_style="until_bad")
 
 The worst case of a create: a look-up finds no bill, and then the bill appears::
 
@@ -47,6 +53,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
@@ -59,6 +66,7 @@ from enkash_async.sandbox._app import create_app, late_work, webhooks_delivered
 from enkash_async.sandbox._courier import Resends
 from enkash_async.sandbox._faults import FaultKind, Faults
 from enkash_async.sandbox._ledger import Ledger
+from enkash_async.sandbox._payment import ConfirmStyle
 from enkash_async.sandbox._reply import FetchStyle
 from enkash_async.sandbox._tasks import sleep_by
 from enkash_async.sandbox._token import TokenStyle
@@ -67,6 +75,7 @@ from enkash_async.tokens._credentials import Credentials
 __all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
 
 _DOCUMENTED = Routes()
+_NOTHING = Decimal(0)
 
 # Seconds that requests in progress get at the end: few, so that a slow one does not hold up a test.
 _SHUTDOWN_TIMEOUT = 0.05
@@ -95,8 +104,17 @@ class Sandbox:
         token_lifetime: Seconds that a token is valid; below 1 the login announces 0.
         token_style: Login reply: `camel` as documented, `snake` as in RFC 6749, `legacy` with `token` and `expiry`.
         fetch_style: Names in the fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
-        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; `math.inf` settles nothing.
-        repeat_debits: Whether a second call that confirms a bill debits it again; see `Ledger`.
+        settle_after: Seconds from a debit to SUCCESS or FAILED; `math.inf` settles nothing.
+        refund_after: Seconds that a failed payment shows REFUND_IN_PROGRESS, before it is refunded or tried again.
+        read_lag: Seconds until a look-up by id or reference shows a change of a bill, its creation included.
+        search_lag: The same for searches.
+        repeat_debits: Whether a further confirmation debits a bill again. EnKash does not document what it does; turn
+            it on to detect a confirmation sent twice.
+        debit_on_create: Whether creating a bill debits it, as EnKash does for some accounts.
+        amount_shift: Rupees by which each created bill exceeds the amount that was fetched or asked for.
+        confirm_style: What a confirmation does about an id that cannot be confirmed: `whole` refuses it and debits
+            nothing, `until_bad` debits the ids before it and answers 400, `report_bad` debits the other ids and answers
+            success, with the bad id in the payload.
         routes: Paths of the calls.
         credentials: Credentials that a login must send; None makes some up.
         clock: Returns seconds that only grow; drives token lifetimes, settlement and the delays of requests' faults.
@@ -109,11 +127,12 @@ class Sandbox:
         faults: Failures to produce; add to them at any time.
         counts: Requests that arrived, by field name of `Routes`; `webhook` counts the posts that were sent, each
             attempt included.
-        ledger: State behind the API: bills, debits, limits, tokens and registered webhooks.
+        ledger: State behind the API: bills, debits, limits, tokens and registered webhooks. The options about bills
+            can be changed here at any time, as in `sandbox.ledger.search_lag = 4.0`.
 
     Raises:
-        ValueError: A style is unknown, the lifetime is not a finite number above 0, a delay or pause is negative, or
-            `webhook_attempts` is below 1.
+        ValueError: A style is unknown, the lifetime is not a finite number above 0, a delay, lag or pause is negative,
+            or `webhook_attempts` is below 1.
 
     EnKash pages: api-12704314 (login), api-10664797 to api-10664803 (calls), api-10664805 (registration), api-12515630
     (posts).
@@ -128,7 +147,13 @@ class Sandbox:
         token_style: TokenStyle = "camel",
         fetch_style: FetchStyle = "odd",
         settle_after: float = 0.5,
+        refund_after: float = 0.0,
+        read_lag: float = 0.0,
+        search_lag: float = 0.0,
         repeat_debits: bool = False,
+        debit_on_create: bool = False,
+        amount_shift: Decimal = _NOTHING,
+        confirm_style: ConfirmStyle = "whole",
         routes: Routes = _DOCUMENTED,
         credentials: Credentials | None = None,
         clock: Callable[[], float] = loop_now,
@@ -142,7 +167,13 @@ class Sandbox:
             credentials=self.credentials,
             token_lifetime=token_lifetime,
             settle_after=settle_after,
+            refund_after=refund_after,
+            read_lag=read_lag,
+            search_lag=search_lag,
             repeat_debits=repeat_debits,
+            debit_on_create=debit_on_create,
+            amount_shift=amount_shift,
+            confirm_style=confirm_style,
             clock=clock,
         )
         self._host, self._port = host, port
@@ -189,6 +220,14 @@ class Sandbox:
         if self._base_url is None:
             raise RuntimeError("the sandbox has not been started; use `async with Sandbox() as sandbox`")
         return self._base_url
+
+    @property
+    def debits(self) -> dict[str, int]:
+        """How often each bill was debited, by its reference; a bill without a debit counts 0.
+
+        A test that money moved once: `assert set(sandbox.debits.values()) == {1}`, with `repeat_debits=True`.
+        """
+        return self.ledger.debit_counts()
 
     def environ(self) -> dict[str, str]:
         """Return the `ENKASH_…` variables with which `EnkashClient.from_env` finds this sandbox.

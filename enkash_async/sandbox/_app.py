@@ -18,8 +18,9 @@ from enkash_async.sandbox._courier import Courier, Resends
 from enkash_async.sandbox._endpoints import ENDPOINTS, Call, Endpoint
 from enkash_async.sandbox._failing import Deed, Failing, Work, failure, hang_up, response
 from enkash_async.sandbox._faults import Faults
-from enkash_async.sandbox._ledger import Ledger, Refusal, RefusedError
+from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._payment import UtilityPayment
+from enkash_async.sandbox._refusals import Refusal, RefusedError
 from enkash_async.sandbox._reply import FetchStyle, Reply, enveloped
 from enkash_async.sandbox._tasks import Sleep
 from enkash_async.sandbox._token import TokenStyle, bearer_refusal, log_in
@@ -34,6 +35,7 @@ _REFUSALS = {
     Refusal.UNKNOWN_BILLER: (400, 1),
     Refusal.INACTIVE_BILLER: (422, 1),
     Refusal.DUPLICATE_REFERENCE: (400, 38),
+    Refusal.NOT_CONFIRMABLE: (400, 1),
     Refusal.VELOCITY: (400, 36),
 }
 

@@ -11,7 +11,7 @@ from typing import NoReturn, TypeVar
 
 import attrs
 
-from enkash_async.sandbox._ledger import Refusal, RefusedError
+from enkash_async.sandbox._refusals import Refusal, RefusedError
 
 __all__ = ["Body", "invalid", "required", "whole_number"]
 

@@ -50,7 +50,10 @@ class Biller:
         active: False answers every request for the biller with 422.
         circles: Circles of the biller, one of which a request must name; empty for a biller without circles.
         fetch_failure: The `statusMessage` that a fetch returns instead of a bill; None returns the bill.
-        rejects_payments: Whether the biller's payments end as FAILED and are refunded.
+        rejections: Times that the biller rejects each payment. A rejected payment is FAILED; after the last try it is
+            refunded.
+        reinitiations: Times that EnKash tries a rejected payment again.
+        confirmable: False refuses to confirm the debits of the biller's bills.
 
     EnKash page: Fetch Biller List; its reply is not publicly documented, the names come from api-12515630.
     """
@@ -62,7 +65,9 @@ class Biller:
     active: bool = True
     circles: frozenset[str] = frozenset()
     fetch_failure: str | None = None
-    rejects_payments: bool = False
+    rejections: int = 0
+    reinitiations: int = 0
+    confirmable: bool = True
 
 
 BILLERS = (
@@ -89,7 +94,10 @@ BILLERS = (
         fetch_failure="Unable to fetch the bill: the biller did not answer",
     ),
     Biller(biller_id=2301, name="Konkan Piped Gas", biller_type="GAS", inputs=(Input("cn", "BP Number"),)),
-    Biller(biller_id=2302, name="Returning Gas Company", biller_type="GAS", rejects_payments=True),
+    Biller(biller_id=2302, name="Returning Gas Company", biller_type="GAS", rejections=1),
+    Biller(biller_id=2303, name="Second Try Gas", biller_type="GAS", rejections=1, reinitiations=1),
+    Biller(biller_id=2304, name="Two Tries Gas", biller_type="GAS", rejections=2, reinitiations=1),
+    Biller(biller_id=2305, name="Unapproved Gas", biller_type="GAS", confirmable=False),
     Biller(
         biller_id=2401,
         name="Banyan Mobile Postpaid",

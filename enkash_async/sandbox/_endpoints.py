@@ -10,8 +10,9 @@ import attrs
 from enkash_async.sandbox import _reply
 from enkash_async.sandbox._body import Body, invalid, required, whole_number
 from enkash_async.sandbox._catalogue import CIRCLES, categories
-from enkash_async.sandbox._ledger import FetchFailedError, Ledger
+from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._payment import Bill, CompanyBiller, UtilityPayment
+from enkash_async.sandbox._refusals import FetchFailedError
 from enkash_async.sandbox._registration import EVENTS, Registration
 from enkash_async.sandbox._reply import FetchStyle
 from enkash_async.sandbox._search import DAYS, EQUAL, MAX_RECORDS, ONE_OF, Query
@@ -130,12 +131,12 @@ def _rendered(ledger: Ledger, payment: UtilityPayment) -> dict[str, object]:
 
 def _bill(call: Call) -> object:
     """Get Utility Bill Status (api-10664797)."""
-    return _rendered(call.ledger, call.ledger.get(call.path["utilityEnkashId"]))
+    return _rendered(call.ledger, call.ledger.look_up(call.ledger.get(call.path["utilityEnkashId"])))
 
 
 def _bill_by_reference(call: Call) -> object:
     """Get Utility Bill By Reference ID (api-10664801)."""
-    return _rendered(call.ledger, call.ledger.get_by_reference(call.path["referenceId"]))
+    return _rendered(call.ledger, call.ledger.look_up(call.ledger.get_by_reference(call.path["referenceId"])))
 
 
 def _search_bills(call: Call) -> object:
@@ -147,7 +148,7 @@ def _search_bills(call: Call) -> object:
     # The sandbox has one company, so a search for another one finds nothing.
     if any(call.body.text(word) not in (None, own) for word, own in ours.items()):
         return []
-    return [_rendered(call.ledger, payment) for payment in call.ledger.search(query)]
+    return [_rendered(call.ledger, payment) for payment in call.ledger.find(query)]
 
 
 def _query(body: Body) -> Query:
@@ -167,10 +168,12 @@ def _query(body: Body) -> Query:
 
 
 def _confirm_debit(call: Call) -> object:
-    """Confirm Debit for Bill Payment (api-10664802)."""
+    """Confirm Debit for Bill Payment (api-10664802); EnKash does not document a payload that names bad ids."""
     call.body.text("approvalStatus", among=("CHECKER_APPROVED",))
-    call.ledger.confirm(_ids(call.body, "utilityPaymentIds"), call.body.text("remarks", pattern=_REMARKS))
-    return None
+    done = call.ledger.confirm(_ids(call.body, "utilityPaymentIds"), call.body.text("remarks", pattern=_REMARKS))
+    if not done.refused:
+        return None
+    return {"failed": [{"utilityEnkashId": key, "failureReason": reason} for key, reason in done.refused.items()]}
 
 
 def _ids(body: Body, name: str) -> list[str]:
@@ -194,7 +197,7 @@ def _initiate_payment(call: Call) -> object:
         body.flag(name)
     body.text("otp", pattern=_OTP)
     urn = body.text("urn")
-    payments = call.ledger.confirm(_ids(body, "paymentIds"))
+    payments = call.ledger.confirm(_ids(body, "paymentIds")).payments
     statuses = {payment.stage.payment_status for payment in payments}
     return {
         "paymentIds": [payment.utility_enkash_id for payment in payments],

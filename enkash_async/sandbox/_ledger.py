@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-import enum
 import math
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 import attrs
 
 from enkash_async._support.clock import loop_now
 from enkash_async.sandbox._accounts import Accounts
 from enkash_async.sandbox._catalogue import BILLERS, Biller
-from enkash_async.sandbox._payment import IST, Bill, CompanyBiller, Debit, Stage, UtilityPayment, due_bill
+from enkash_async.sandbox._display import Display
+from enkash_async.sandbox._payment import (
+    IST,
+    Bill,
+    CompanyBiller,
+    Confirmed,
+    ConfirmStyle,
+    Debit,
+    Stage,
+    UtilityPayment,
+    due_bill,
+)
+from enkash_async.sandbox._refusals import FetchFailedError, Refusal, RefusedError
 from enkash_async.sandbox._registration import Registration
 from enkash_async.sandbox._search import Query
 from enkash_async.sandbox._timetable import Timetable
 from enkash_async.tokens._credentials import Credentials
 
-__all__ = ["FetchFailedError", "Ledger", "Refusal", "RefusedError"]
+__all__ = ["Ledger"]
 
 
-class Refusal(enum.Enum):
-    """Why the ledger refuses a request."""
-
-    INVALID = enum.auto()
-    NOT_FOUND = enum.auto()
-    UNKNOWN_BILLER = enum.auto()
-    INACTIVE_BILLER = enum.auto()
-    DUPLICATE_REFERENCE = enum.auto()
-    VELOCITY = enum.auto()
-
-
-class RefusedError(Exception):
-    """The ledger refuses a request and has changed nothing.
-
-    Args:
-        refusal: The reason.
-        text: The reason in words, for the payload of the reply.
-    """
-
-    def __init__(self, refusal: Refusal, text: str) -> None:
-        super().__init__(text)
-        self.refusal = refusal
-        self.text = text
-
-
-class FetchFailedError(Exception):
-    """The biller shows no bill; the text of the error is the `statusMessage`."""
+_NOT_FOUND = "No utility payment found"
 
 
 def _random_id() -> str:
@@ -67,6 +54,11 @@ def _delay(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
         raise ValueError(f"{attribute.name} must be 0 seconds or more, not {value!r}")
 
 
+def _style(_: Ledger, attribute: attrs.Attribute[str], value: str) -> None:
+    if value not in get_args(ConfirmStyle):
+        raise ValueError(f"unknown {attribute.name} {value!r}; use one of {', '.join(get_args(ConfirmStyle))}")
+
+
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
     """An EnKash in memory; reading a payment settles it, if the clock says that it is due.
@@ -78,12 +70,22 @@ class Ledger:
         credentials: Credentials that a login must send.
         token_lifetime: Seconds that a new token is valid.
         settle_after: Seconds from the confirmation of a debit to SUCCESS or FAILED; `math.inf` settles nothing.
-        refund_after: Seconds from FAILED to REFUNDED.
+        refund_after: Seconds from FAILED to REFUNDED, or to REINITIATE where EnKash tries again.
+        read_lag: Seconds from a change of a bill, its creation included, until a look-up by id or reference shows it.
+            Holds for the changes made while it is set, as `search_lag` does.
+        search_lag: The same for searches; `math.inf` never shows a change.
         max_amount: Most rupees of a single bill; more is refused with response_code 36.
         max_creates: Most bills in all; one more is refused with response_code 36. None sets no limit.
         repeat_debits: Whether a second call that confirms a bill debits it again. EnKash does not document this. False
             ignores the second call; True is the worst case, for tests that must detect a confirmation sent twice. A
             bill that one call names twice is debited once in both cases.
+        debit_on_create: Whether creating a bill debits it. EnKash documents such accounts; nothing is to be confirmed
+            there, and a confirmation that is sent all the same is one that `repeat_debits` counts.
+        amount_shift: Rupees by which the amount of a created bill differs from the one that was fetched or asked for,
+            as when the biller changes the bill between fetch and create.
+        confirm_style: What a confirmation with an id that cannot be confirmed does. `whole` refuses it with 400 and
+            debits nothing; `until_bad` debits the ids before the bad one, then answers 400; `report_bad` debits all
+            good ids and answers success, with the bad ones in the payload. EnKash does not document this.
         billers: The billers that exist.
         clock: Returns seconds that only grow; every instant of the ledger derives from it.
         opened_at: Instant, aware, of the clock's first reading.
@@ -94,22 +96,28 @@ class Ledger:
 
     Attributes:
         company_name: Name of the company that owns the account.
-        debits: Money taken from the account, one entry for each bill that was confirmed, and with `repeat_debits` one
+        debits: Money taken from the account, one entry for each bill that was debited, and with `repeat_debits` one
             for each further confirmation.
         accounts: The user, the lock and the tokens.
         registrations: The webhooks by URL; removing one ends its posts.
 
     Raises:
-        ValueError: The token lifetime is not a finite number above 0, or a delay is negative.
+        ValueError: The token lifetime is not a finite number above 0, a delay or lag is negative, or the style is
+            unknown.
     """
 
     credentials: Credentials = attrs.field(on_setattr=attrs.setters.frozen)
     token_lifetime: float = attrs.field(default=3600.0, validator=_lifetime)
     settle_after: float = attrs.field(default=0.5, validator=_delay)
     refund_after: float = attrs.field(default=0.0, validator=_delay)
+    read_lag: float = attrs.field(default=0.0, validator=_delay)
+    search_lag: float = attrs.field(default=0.0, validator=_delay)
     max_amount: Decimal = Decimal(200_000)
     max_creates: int | None = None
     repeat_debits: bool = False
+    debit_on_create: bool = False
+    amount_shift: Decimal = Decimal(0)
+    confirm_style: ConfirmStyle = attrs.field(default="whole", validator=_style)
     billers: Sequence[Biller] = BILLERS
     clock: Callable[[], float] = loop_now
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
@@ -125,7 +133,8 @@ class Ledger:
     _payments: dict[str, UtilityPayment] = attrs.field(factory=dict, init=False, repr=False)
     _by_reference: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
     _positions: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
-
+    _read: Display = attrs.field(factory=Display, init=False, repr=False)
+    _searched: Display = attrs.field(factory=Display, init=False, repr=False)
     _timetable: Timetable = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -139,6 +148,11 @@ class Ledger:
     def company_id(self) -> str:
         """EnKash's id of the company: the client id of its login form."""
         return self.credentials.form_client_id or self.credentials.client_id
+
+    def debit_counts(self) -> dict[str, int]:
+        """Return how often each bill was debited, by its reference; a bill without a debit counts 0."""
+        counts = Counter(debit.reference_id for debit in self.debits)
+        return {reference: counts[reference] for reference in self._by_reference}
 
     def now(self) -> datetime:
         """Return the present instant, aware."""
@@ -206,7 +220,7 @@ class Ledger:
     def create(
         self, company_biller: CompanyBiller, bill: Bill, *, reference_id: str | None = None, remarks: str | None = None
     ) -> UtilityPayment:
-        """Accept a bill to be paid; no money moves yet.
+        """Accept a bill to be paid; no money moves yet, unless the account debits on creation.
 
         Args:
             company_biller: Enrolment of the consumer.
@@ -219,6 +233,7 @@ class Ledger:
         """
         if reference_id in self._by_reference:
             raise RefusedError(Refusal.DUPLICATE_REFERENCE, "referenceId already used")
+        bill = attrs.evolve(bill, net_amount=bill.net_amount + self.amount_shift)
         self._check_velocity(bill.net_amount)
         payment = UtilityPayment(
             utility_enkash_id=f"UTIL-{self.new_id()}",
@@ -226,13 +241,18 @@ class Ledger:
             company_biller=company_biller,
             bill=bill,
             remarks=remarks,
-            created_at=self.now(),
+            since=(now := self.now()),
+            created_at=now,
         )
         self._positions[payment.utility_enkash_id] = len(self._payments)
         self._by_reference[payment.reference_id] = payment.utility_enkash_id
-        return self._keep(payment)
+        payment = self._keep(payment)
+        return self._confirm(payment, None) if self.debit_on_create else payment
 
     def _keep(self, payment: UtilityPayment) -> UtilityPayment:
+        before = self._payments.get(payment.utility_enkash_id)
+        self._read.note(before, payment, self.read_lag)
+        self._searched.note(before, payment, self.search_lag)
         self._payments[payment.utility_enkash_id] = payment
         self._timetable.enter(payment)
         if self.on_change is not None:
@@ -252,7 +272,7 @@ class Ledger:
         """
         payment = self._payments.get(utility_enkash_id)
         if payment is None:
-            raise RefusedError(Refusal.NOT_FOUND, "No utility payment found")
+            raise RefusedError(Refusal.NOT_FOUND, _NOT_FOUND)
         now = self.now()
         # Each change is stored: otherwise a longer delay, set later, would make a settled payment pending again.
         while (
@@ -302,6 +322,23 @@ class Ledger:
         """
         return self.get(self._by_reference.get(reference_id, ""))
 
+    def look_up(self, payment: UtilityPayment) -> UtilityPayment:
+        """Return what a look-up by id or by reference shows of a payment now.
+
+        Raises:
+            RefusedError: The payment does not show yet.
+        """
+        shown = self._read.shown(payment, self.now())
+        if shown is None:
+            raise RefusedError(Refusal.NOT_FOUND, _NOT_FOUND)
+        return shown
+
+    def find(self, query: Query) -> list[UtilityPayment]:
+        """Return the payments that a query selects among those that searches show now, as they show them."""
+        now = self.now()
+        shown = (self._searched.shown(self.get(key), now) for key in self._candidates(query))
+        return query.select(payment for payment in shown if payment is not None)
+
     def search(self, query: Query | None = None) -> list[UtilityPayment]:
         """Return the payments that a query selects, oldest first, in their present state; None selects up to 5,000."""
         query = query or Query()
@@ -313,18 +350,35 @@ class Ledger:
             return list(self._payments)
         return sorted((key for key in query.ids if key in self._positions), key=self._positions.__getitem__)
 
-    def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> list[UtilityPayment]:
-        """Confirm the debits of payments; a payment confirmed before is debited again only with `repeat_debits`.
+    def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> Confirmed:
+        """Confirm the debits of payments; a payment debited before is debited again only with `repeat_debits`.
 
         Args:
             utility_enkash_ids: Ids of the payments.
             remarks: A note to keep with the payments that this call confirms.
 
         Raises:
-            RefusedError: One of the payments does not exist; then none is confirmed.
+            RefusedError: One of the payments does not exist or cannot be confirmed, and `confirm_style` is not
+                `report_bad`. With `whole` none is confirmed, with `until_bad` those before it are.
         """
-        payments = [self.get(key) for key in dict.fromkeys(utility_enkash_ids)]
-        return [self._confirm(payment, remarks) for payment in payments]
+        ids, payments, refused = dict.fromkeys(utility_enkash_ids), list[UtilityPayment](), dict[str, str]()
+        if self.confirm_style == "whole":
+            for key in ids:
+                self._confirmable(key)
+        for key in ids:
+            try:
+                payments.append(self._confirm(self._confirmable(key), remarks))
+            except RefusedError as error:
+                if self.confirm_style != "report_bad":
+                    raise
+                refused[key] = error.text
+        return Confirmed(payments, refused)
+
+    def _confirmable(self, key: str) -> UtilityPayment:
+        payment = self.get(key)
+        if not payment.company_biller.biller.confirmable:
+            raise RefusedError(Refusal.NOT_CONFIRMABLE, "The bill cannot be approved")
+        return payment
 
     def _confirm(self, payment: UtilityPayment, remarks: str | None) -> UtilityPayment:
         first = payment.stage is Stage.CREATED

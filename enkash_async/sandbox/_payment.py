@@ -9,14 +9,28 @@ import math
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 import attrs
 
 from enkash_async.sandbox._catalogue import Biller
 
-__all__ = ["IST", "Bill", "CompanyBiller", "Debit", "Stage", "UtilityPayment", "due_bill"]
+__all__ = [
+    "IST",
+    "WAITING",
+    "Bill",
+    "CompanyBiller",
+    "ConfirmStyle",
+    "Confirmed",
+    "Debit",
+    "Stage",
+    "UtilityPayment",
+    "due_bill",
+]
 
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
+
+ConfirmStyle: TypeAlias = Literal["whole", "until_bad", "report_bad"]
 
 _NAMES = ("Asha Rao", "Bilal Khan", "Chitra Menon", "Dev Patel", "Esther Lobo", "Farah Shaikh", "Gurpreet Singh")
 _PAISE = Decimal("0.01")
@@ -122,6 +136,7 @@ class Stage(enum.Enum):
     CONFIRMED = ("APPROVED", "IN_PROCESS", "IN_PROGRESS")
     PAID = ("APPROVED", "SUCCESS", "SUCCESS")
     REFUNDING = ("APPROVED", "REFUND_IN_PROGRESS", "FAILED")
+    REINITIATED = ("APPROVED", "IN_PROCESS", "REINITIATE")
     REFUNDED = ("APPROVED", "REFUNDED", "FAILED")
 
     def __init__(self, approval_status: str, payment_status: str, billpay_status: str) -> None:
@@ -130,9 +145,17 @@ class Stage(enum.Enum):
         self.billpay_status = billpay_status
 
 
+#: The stages that end by themselves after a while.
+WAITING = (Stage.CONFIRMED, Stage.REFUNDING, Stage.REINITIATED)
+
+
 @attrs.frozen(kw_only=True)
 class UtilityPayment:
     """A bill that was handed to EnKash to be paid; instants are aware, `amount` is in rupees.
+
+    Attributes:
+        since: When the payment entered its stage.
+        rejections: How often the biller has rejected the payment.
 
     EnKash page: Get Utility Bill Status (api-10664797).
     """
@@ -143,7 +166,9 @@ class UtilityPayment:
     bill: Bill
     remarks: str | None
     created_at: datetime
+    since: datetime
     stage: Stage = Stage.CREATED
+    rejections: int = 0
     approval_remarks: str | None = None
     confirmed_at: datetime | None = None
     settled_at: datetime | None = None
@@ -171,32 +196,20 @@ class UtilityPayment:
 
     def confirmed(self, now: datetime, remarks: str | None) -> UtilityPayment:
         """Return the payment with its debit confirmed."""
-        return attrs.evolve(self, stage=Stage.CONFIRMED, confirmed_at=now, approval_remarks=remarks)
-
-    @property
-    def waits_since(self) -> datetime | None:
-        """When the payment entered its stage, if the stage ends by itself after a while; otherwise None."""
-        match self.stage:
-            case Stage.CONFIRMED:
-                return self.confirmed_at
-            case Stage.REFUNDING:
-                return self.settled_at
-            case _:
-                return None
+        return attrs.evolve(self, stage=Stage.CONFIRMED, since=now, confirmed_at=now, approval_remarks=remarks)
 
     def changes_in(self, now: datetime, *, settle_after: float, refund_after: float) -> float:
         """Return the seconds until the payment changes by itself: 0 or less when due, infinity for never.
 
         Args:
             now: The present instant.
-            settle_after: Seconds from confirmation to SUCCESS or FAILED; infinity for never.
-            refund_after: Seconds from FAILED to REFUNDED; infinity for never.
+            settle_after: Seconds from confirmation, or from another try, to SUCCESS or FAILED; infinity for never.
+            refund_after: Seconds from FAILED to REFUNDED or to another try; infinity for never.
         """
-        if self.waits_since is None:
+        if self.stage not in WAITING:
             return math.inf
         # Plain seconds, since a timedelta cannot be infinite.
-        delay = settle_after if self.stage is Stage.CONFIRMED else refund_after
-        return delay - (now - self.waits_since).total_seconds()
+        return self._delay(settle_after, refund_after) - (now - self.since).total_seconds()
 
     def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
         """Return the payment in its next stage, dated when it entered the stage; None when it is not due.
@@ -206,13 +219,24 @@ class UtilityPayment:
             settle_after: As for `changes_in`.
             refund_after: As for `changes_in`.
         """
-        since = self.waits_since
-        if self.changes_in(now, settle_after=settle_after, refund_after=refund_after) > 0 or since is None:
+        if self.changes_in(now, settle_after=settle_after, refund_after=refund_after) > 0:
             return None
-        if self.stage is Stage.REFUNDING:
-            return attrs.evolve(self, stage=Stage.REFUNDED, refunded_at=since + timedelta(seconds=refund_after))
-        stage = Stage.REFUNDING if self.company_biller.biller.rejects_payments else Stage.PAID
-        return attrs.evolve(self, stage=stage, settled_at=since + timedelta(seconds=settle_after))
+        then = self.since + timedelta(seconds=self._delay(settle_after, refund_after))
+        if self.stage is not Stage.REFUNDING:
+            return self._settled(then)
+        if self.rejections <= self.company_biller.biller.reinitiations:
+            return attrs.evolve(self, stage=Stage.REINITIATED, since=then)
+        return attrs.evolve(self, stage=Stage.REFUNDED, since=then, refunded_at=then)
+
+    def _delay(self, settle_after: float, refund_after: float) -> float:
+        return refund_after if self.stage is Stage.REFUNDING else settle_after
+
+    def _settled(self, then: datetime) -> UtilityPayment:
+        if self.rejections < self.company_biller.biller.rejections:
+            return attrs.evolve(
+                self, stage=Stage.REFUNDING, since=then, settled_at=then, rejections=self.rejections + 1
+            )
+        return attrs.evolve(self, stage=Stage.PAID, since=then, settled_at=then)
 
 
 @attrs.frozen
@@ -230,3 +254,16 @@ class Debit:
     reference_id: str
     amount: Decimal
     at: datetime
+
+
+@attrs.frozen
+class Confirmed:
+    """What a confirmation did.
+
+    Args:
+        payments: The payments of the bills that can be confirmed.
+        refused: The reason for each id that cannot be.
+    """
+
+    payments: list[UtilityPayment]
+    refused: Mapping[str, str]

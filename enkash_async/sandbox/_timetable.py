@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
-from enkash_async.sandbox._payment import Stage, UtilityPayment
+from enkash_async.sandbox._payment import WAITING, Stage, UtilityPayment
 
 __all__ = ["Timetable"]
 
@@ -17,9 +17,9 @@ _Entry: TypeAlias = tuple[datetime, int, str]
 
 
 class Timetable:
-    """The payments that wait for their settlement or for their refund.
+    """The payments that wait for their settlement, for their refund or for another try.
 
-    Saves a walk through all payments: in each of these two stages the delay is the same for every payment, so the one
+    Saves a walk through all payments: in each of these stages the delay is the same for every payment, so the one
     that has waited longest changes first.
 
     Args:
@@ -30,13 +30,14 @@ class Timetable:
         self._payments = payments
         self._entries = itertools.count()
         # Heaps, since payments may enter a stage out of order: a test may change the delays in between.
-        self._waiting: dict[Stage, list[_Entry]] = {Stage.CONFIRMED: [], Stage.REFUNDING: []}
+        self._waiting: dict[Stage, list[_Entry]] = {stage: [] for stage in WAITING}
 
     def enter(self, payment: UtilityPayment) -> None:
         """Record that a payment has entered a stage; ignores stages that do not end by themselves."""
-        since = payment.waits_since
-        if since is not None:
-            heapq.heappush(self._waiting[payment.stage], (since, next(self._entries), payment.utility_enkash_id))
+        if payment.stage in WAITING:
+            heapq.heappush(
+                self._waiting[payment.stage], (payment.since, next(self._entries), payment.utility_enkash_id)
+            )
 
     def first(self) -> Iterator[tuple[str, UtilityPayment]]:
         """Yield the id and the payment that has waited longest, for each stage where a payment waits."""

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from enkash_async.sandbox._accounts import LoginRefusal, LoginRefusedError, TokenState
 from enkash_async.sandbox._catalogue import BILLERS, CIRCLES, categories
-from enkash_async.sandbox._ledger import FetchFailedError, Ledger, Refusal, RefusedError
+from enkash_async.sandbox._ledger import Ledger
 from enkash_async.sandbox._payment import Stage, UtilityPayment
+from enkash_async.sandbox._refusals import FetchFailedError, Refusal, RefusedError
 from enkash_async.sandbox._search import MAX_RECORDS, Query
 from enkash_async.tokens._credentials import Credentials
 
@@ -66,7 +67,7 @@ def refusal_of(action: Callable[[], object]) -> Refusal:
 class TestCatalogue:
     def test_the_catalogue_has_a_biller_for_each_case(self) -> None:
         """The catalogue has an inactive, a circle-bound, a failing, a rejecting and plain billers."""
-        plain = [b for b in BILLERS if b.active and not b.circles and not b.fetch_failure and not b.rejects_payments]
+        plain = [b for b in BILLERS if b.active and not b.circles and not b.fetch_failure and not b.rejections]
         assert len(BILLERS) >= 8
         assert plain[0].biller_id == 2001
         assert plain[0].biller_type == "ELECTRICITY"
@@ -74,7 +75,7 @@ class TestCatalogue:
         assert any(not b.active for b in BILLERS)
         assert any(b.circles for b in BILLERS)
         assert any(b.fetch_failure for b in BILLERS)
-        assert any(b.rejects_payments for b in BILLERS)
+        assert any(b.rejections for b in BILLERS)
 
     def test_biller_ids_are_unique_and_circles_are_known(self) -> None:
         """No biller of the catalogue hides another one."""

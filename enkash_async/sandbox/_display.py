@@ -1,0 +1,64 @@
+"""What look-ups show of the bills: the state of some seconds ago."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from enkash_async.sandbox._payment import UtilityPayment
+
+__all__ = ["Display"]
+
+
+@attrs.frozen
+class _Version:
+    """A payment as it was from an instant on; None before it was created."""
+
+    payment: UtilityPayment | None
+    since: datetime
+    lag: float
+
+    def is_shown(self, now: datetime) -> bool:
+        return (now - self.since).total_seconds() >= self.lag
+
+
+class Display:
+    """Shows each payment late.
+
+    Each change keeps the lag that held when it was made. So a lag of `math.inf` that is set after a bill was created
+    shows the bill as it was then, for ever.
+    """
+
+    def __init__(self) -> None:
+        # Only of payments with a change that may not show yet.
+        self._versions: dict[str, list[_Version]] = {}
+
+    def note(self, before: UtilityPayment | None, after: UtilityPayment, lag: float) -> None:
+        """Note a change.
+
+        Args:
+            before: The payment before the change; None for a new one.
+            after: The payment after the change.
+            lag: Seconds until the change shows.
+        """
+        key = after.utility_enkash_id
+        if lag or key in self._versions:
+            versions = self._versions.setdefault(key, [_Version(before, after.since, 0.0)])
+            versions.append(_Version(after, after.since, lag))
+
+    def shown(self, payment: UtilityPayment, now: datetime) -> UtilityPayment | None:
+        """Return what a look-up shows of a payment now; None shows no such payment.
+
+        Args:
+            payment: The payment as it really is.
+            now: The present instant.
+        """
+        versions = self._versions.get(payment.utility_enkash_id)
+        if versions is None:
+            return payment
+        while len(versions) > 1 and any(version.is_shown(now) for version in versions[1:]):
+            del versions[0]
+        if len(versions) == 1:
+            del self._versions[payment.utility_enkash_id]
+        return versions[0].payment
