@@ -26,6 +26,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-lifetime", type=float, default=3600.0, metavar="S", help="seconds a token is good for (default 3600)"
     )
+    parser.add_argument(
+        "--read-lag", type=float, default=0.0, metavar="S", help="seconds until a look-up shows a change (default 0)"
+    )
+    parser.add_argument(
+        "--search-lag", type=float, default=0.0, metavar="S", help="seconds until a search shows a change (default 0)"
+    )
+    parser.add_argument("--repeat-debits", action="store_true", help="debit a bill again at each further confirmation")
+    parser.add_argument("--debit-on-create", action="store_true", help="debit a bill when it is created")
     return parser
 
 
@@ -48,17 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: The arguments are wrong (2) or ask for help (0).
     """
-    args = _parser().parse_args(argv)
+    options = vars(_parser().parse_args(argv))
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(
-                serve(
-                    port=args.port,
-                    settle_after=args.settle_after,
-                    token_lifetime=args.token_lifetime,
-                    announce=_announce,
-                )
-            )
+            asyncio.run(serve(Sandbox(**options), announce=_announce))
     except (OSError, OverflowError, ValueError) as error:
         print(f"the sandbox cannot start: {error}", file=sys.stderr)
         return 1

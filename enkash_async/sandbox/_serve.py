@@ -14,26 +14,17 @@ __all__ = ["serve"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve(
-    *,
-    port: int = 0,
-    settle_after: float = 5.0,
-    token_lifetime: float = 3600.0,
-    announce: Callable[[Sandbox], None],
-) -> None:
+async def serve(sandbox: Sandbox, *, announce: Callable[[Sandbox], None]) -> None:
     """Run a sandbox until SIGINT (Ctrl-C) or SIGTERM.
 
     Args:
-        port: TCP port on 127.0.0.1; 0 takes a free one.
-        settle_after: Seconds from a confirmed debit to SUCCESS or FAILED; the default lets a person watch.
-        token_lifetime: Seconds that a token is valid.
+        sandbox: A sandbox that was not started yet.
         announce: Called once with the sandbox, as soon as it listens.
 
     Raises:
         OSError: The port cannot be opened.
-        ValueError: The lifetime is not a finite number above 0, or the delay is negative.
     """
-    async with Sandbox(port=port, settle_after=settle_after, token_lifetime=token_lifetime) as sandbox:
+    async with sandbox:
         with _stop_signal() as stop:
             announce(sandbox)
             await stop.wait()

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
+from enkash_async import EnkashClient, Routes
 from enkash_async.sandbox import FaultKind, Sandbox
 
 CONSUMER = ("-p", "cn=123456789")
@@ -145,3 +146,22 @@ async def test_without_the_extra_it_says_what_to_install() -> None:
         "",
         "enkash: rich is not installed; in a checkout, run: pip install '.[cli]'\n",
     )
+
+
+async def test_the_sandbox_tells_at_its_end_which_bills_were_debited_twice() -> None:
+    """A second confirmation, which its options let debit again, shows with the bill's reference; one debit does not."""
+    process = await start({}, "sandbox", "--repeat-debits", "--read-lag", "0", "--search-lag", "0")
+    assert process.stdout is not None
+    lines = [(await process.stdout.readline()).decode().split(" ", 1)[1].strip() for _ in range(6)]
+    environ = dict(line.split("=", 1) for line in lines) | {"ENKASH_STORE_URL": "memory:"}
+    for number, confirmations in enumerate((1, 2, 0)):
+        async with EnkashClient.from_env(environ) as client:
+            bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=500, reference_id=f"inv-{number}")
+        path = Routes().confirm_debit.strip("/").split("/")
+        for _ in range(confirmations):
+            async with EnkashClient.from_env(environ) as client:
+                await client.request("PUT", *path, json={"utilityPaymentIds": [bill.utility_enkash_id]})
+    process.send_signal(signal.SIGINT)
+    ended = await end(process)
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines()[1:] == ["3 bills were created, and 2 of them debited.", "inv-1 was debited 2 times."]
