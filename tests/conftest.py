@@ -51,7 +51,7 @@ def nothing_is_shared(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyt
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    async with Sandbox(settle_after=0.0) as running:
+    async with Sandbox(settle_after=0.0, repeat_debits=True) as running:
         yield running
 
 

@@ -31,7 +31,7 @@ STORES_PAGE = next(page for page in PAGES if page.name == "stores.md").read_text
 @pytest.mark.parametrize("block", BLOCKS)
 async def test_a_python_block_runs(block: str, redis_server: Server, tmp_path: Path) -> None:
     """Each block runs as a script, with warnings as errors, against the sandbox, a file and a real Redis."""
-    async with Sandbox(settle_after=0.1) as sandbox:
+    async with Sandbox(settle_after=0.1, repeat_debits=True) as sandbox:
         shared = {
             "ENKASH_STORE_URL": f"sqlite:///{tmp_path}/store.sqlite3",
             "ENKASH_REDIS_URL": redis_server.url,

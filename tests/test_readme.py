@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"(?s)```python\n(.*?)```", README)
 async def test_a_python_block_runs(block: str, tmp_path: Path) -> None:
     """Each block runs as a script, with warnings as errors, against the sandbox and a file of its own."""
     own = {"ENKASH_STORE_URL": f"sqlite:///{tmp_path}/store.sqlite3", "ENKASH_WEBHOOK_KEY": "made-up-webhook-key"}
-    async with Sandbox(settle_after=0.1) as sandbox:
+    async with Sandbox(settle_after=0.1, repeat_debits=True) as sandbox:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),
             stdout=subprocess.PIPE,

@@ -137,7 +137,7 @@ async def test_10000_creates_with_one_in_three_disturbed_make_no_bill_twice(unme
         BillRequest(2001, {"cn": f"CN-{number % 1000:04d}"}, reference_id=f"inv-{number}", bill_amount=number % 50 + 1)
         for number in range(CREATES)
     ]
-    sandbox = Sandbox(token_lifetime=TOKEN_LIFETIME)
+    sandbox = Sandbox(token_lifetime=TOKEN_LIFETIME, repeat_debits=True)
     arrivals = Arrivals(sandbox)
     async with sandbox:
         dice = _Dice(sandbox, clock)

@@ -57,7 +57,7 @@ class SearchProxy:
 
 @asynccontextmanager
 async def _office() -> AsyncIterator[tuple[SearchProxy, Sandbox, EnkashClient]]:
-    proxy, sandbox = SearchProxy(), Sandbox()
+    proxy, sandbox = SearchProxy(), Sandbox(repeat_debits=True)
 
     @web.middleware
     async def at_the_desk(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -133,7 +133,7 @@ def test_a_wait_of_two_minutes_takes_two_virtual_minutes() -> None:
     async def main() -> tuple[float, int, int]:
         loop = asyncio.get_running_loop()
         async with (
-            Sandbox(clock=loop.time, settle_after=120, token_lifetime=60) as sandbox,
+            Sandbox(clock=loop.time, settle_after=120, token_lifetime=60, repeat_debits=True) as sandbox,
             EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client,
         ):
             bill = await client.bills.create(2001, {"cn": "CN1"}, bill_amount=Decimal(10), reference_id="inv-1")

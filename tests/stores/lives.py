@@ -69,7 +69,7 @@ async def whole_life(redis: Client | str, servers: Sequence[Server]) -> None:
         redis: What the workers share.
         servers: Those that may hold the record; without them there is no outage.
     """
-    async with Sandbox() as sandbox, AsyncExitStack() as stack:
+    async with Sandbox(repeat_debits=True) as sandbox, AsyncExitStack() as stack:
         first, second, mistaken, other = [provider(sandbox, redis, password=word) for word in ("", "", "no", "no")]
         for one in (first, second, mistaken, other):
             stack.push_async_callback(one.aclose)

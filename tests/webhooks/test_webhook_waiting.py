@@ -24,7 +24,7 @@ async def test_a_bill_goes_from_creation_to_settled_without_polling() -> None:
     receiver = WebhookReceiver(WebhookVerifier(KEY), notifier=notifier)
     with alarm(60):
         async with (
-            Sandbox(settle_after=math.inf) as sandbox,
+            Sandbox(settle_after=math.inf, repeat_debits=True) as sandbox,
             EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=EAGER) as client,
             HOSTS["aiohttp"](receiver) as host,
         ):
