@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import re
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from enkash_async import PostgresStore, TokenSealer
+from enkash_async import PostgresStore, Routes, TokenSealer
 from enkash_async.cli import enkash
-from enkash_async.sandbox import Sandbox
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox._catalogue import BILLERS
 from enkash_async.stores import Change, record_key
 from enkash_async.stores.postgres import table_statement
 
@@ -26,6 +28,7 @@ BLOCKS = [
     for number, block in enumerate(re.findall(r"(?s)```python\n(.*?)```", page.read_text(encoding="utf-8")), 1)
 ]
 STORES_PAGE = next(page for page in PAGES if page.name == "stores.md").read_text(encoding="utf-8")
+SANDBOX_PAGE = next(page for page in PAGES if page.name == "sandbox.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -78,3 +81,22 @@ async def test_the_statement_and_the_grants_on_the_page_are_enough() -> None:
                 assert await store.swap([other]) == [False]
             assert await store.swap([Change("enkash:docs:v2:key", old, new, 60)]) == [True]
         await store.aclose()
+
+
+def _first_cells(heading: str) -> str:
+    """Return the first column of the table below a heading of the sandbox's page."""
+    section = SANDBOX_PAGE.split(f"\n# {heading}\n")[1].split("\n# ")[0]
+    return "\n".join(line.split("|")[1] for line in section.splitlines() if line.startswith("|"))
+
+
+def test_the_page_of_the_sandbox_has_every_route_and_every_fault() -> None:
+    """The routes are named in code marks; the table has the kinds that a request can meet, and the text the others."""
+    assert set(re.findall(r"`(\w+)`", _first_cells("Faults"))) == {kind.name for kind in FaultKind.of("*")}
+    for name in (*(kind.name for kind in FaultKind.of("webhook")), *Routes.__annotations__):
+        assert f"`{name}`" in SANDBOX_PAGE
+
+
+def test_the_page_of_the_sandbox_has_every_option_and_every_biller() -> None:
+    """A reader finds each keyword argument, and what each biller does."""
+    assert set(re.findall(r"`(\w+)`", _first_cells("Options"))) == set(inspect.signature(Sandbox).parameters)
+    assert set(re.findall(r"\d+", _first_cells("Billers"))) == {str(one.biller_id) for one in BILLERS}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from enkash_async import Routes, errors
-from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.sandbox import Sandbox
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?s)```python\n(.*?)```", README)
@@ -60,13 +60,6 @@ def test_the_drawing_of_errors_is_that_of_the_code() -> None:
     kinds = {*errors.__all__, "BulkError"} - {"RetryAdvice"}
     assert set(re.findall(r"\w+Error", drawing)) - {"ValueError", "TimeoutError"} == kinds
     assert set(re.findall(r"\w+Error", errors.__doc__ or "")) - {"ValueError", "TimeoutError"} == kinds
-
-
-def test_the_sandbox_section_names_every_route_and_fault() -> None:
-    """The section has every name in code marks, so that a reader can paste it."""
-    (part,) = re.findall(r"(?s)# Sandbox\n(.*?)\n# ", README)
-    for name in (*(kind.name for kind in FaultKind), *Routes.__annotations__):
-        assert f"`{name}`" in part
 
 
 def test_the_unverified_routes_are_named() -> None:
