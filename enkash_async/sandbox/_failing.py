@@ -54,7 +54,7 @@ class Failing:
     def __init__(self, sleep: Sleep) -> None:
         self._sleep = sleep
         self.late = Tasks()
-        self._strays: dict[asyncio.Transport, bytes] = {}
+        self._strays: dict[asyncio.Transport | None, bytes] = {}
         self._held = Tasks()
 
     async def answer(self, fault: Fault, request: web.Request, work: Work) -> web.StreamResponse:
@@ -77,8 +77,7 @@ class Failing:
 
     def send_stray(self, request: web.Request) -> None:
         """Send the second reply that waits on the connection of a request, if any."""
-        if request.transport is not None:
-            self._send_stray(request.transport)
+        self._send_stray(request.transport)
 
     async def close(self) -> None:
         """Drop the work and the replies that are still to come."""
@@ -93,21 +92,20 @@ class Failing:
         sent = response(reply)
         await sent.prepare(request)
         await sent.write_eof()
-        if request.transport is not None:
-            self._strays[request.transport] = _raw(reply)
-            if delay:
-                self._held.start(self._send_later(request.transport, delay))
-            else:
-                self._send_stray(request.transport)
+        self._strays[request.transport] = _raw(reply)
+        if delay:
+            self._held.start(self._send_later(request.transport, delay))
+        else:
+            self._send_stray(request.transport)
         return sent
 
-    async def _send_later(self, connection: asyncio.Transport, delay: float) -> None:
+    async def _send_later(self, connection: asyncio.Transport | None, delay: float) -> None:
         await self._sleep(delay)
         self._send_stray(connection)
 
-    def _send_stray(self, connection: asyncio.Transport) -> None:
+    def _send_stray(self, connection: asyncio.Transport | None) -> None:
         raw = self._strays.pop(connection, None)
-        if raw is not None and not connection.is_closing():
+        if raw is not None and connection is not None and not connection.is_closing():
             connection.write(raw)
 
 

@@ -820,6 +820,20 @@ class TestLateWork:
         assert (await self.look_up(server, "inv-1")).payload["referenceId"] == "inv-1"
         assert server.counts["add_bill"] == 1
 
+    async def test_a_slow_create_is_done_after_its_caller_has_given_up(self, server: Server, held: HeldSleep) -> None:
+        """The caller's time-out ends the connection, and the bill is created when the wait is over."""
+        server.faults.add("add_bill", FaultKind.SLOW, delay=2.5)
+        giving_up = asyncio.create_task(server.add(referenceId="inv-1"))
+        while not server.counts["add_bill"]:
+            await asyncio.sleep(0)
+        giving_up.cancel()
+        await asyncio.wait([giving_up])
+        assert (await self.look_up(server, "inv-1")).status == 400
+        held.end(2.5)
+        while not server.ledger.search():
+            await asyncio.sleep(0)
+        assert (await self.look_up(server, "inv-1")).payload["referenceId"] == "inv-1"
+
     async def test_a_debit_can_be_late_as_well(self, server: Server, held: HeldSleep) -> None:
         """The sandbox debits after the connection has dropped, so a client can meet a late debit."""
         key = (await server.add()).payload["utilityEnkashId"]
