@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import pytest
+from enkash_async._money.in_flight import InFlight
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enkash_async import Bill, BulkResult, OutcomeUnknownError, PaymentStatus, PollPolicy, SettlePolicy
-from enkash_async._money.in_flight import InFlight
 from enkash_async._wire.operation import Effect, Operation
 from enkash_async._wire.page import Page
 from enkash_async.bulk import BulkItem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -13,8 +14,13 @@ from enkash_async._money.debit_keys import BIRTHS, Keys
 from enkash_async._money.debit_records import DebitRecords, Shown
 from enkash_async._money.instants import DURATIONS
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores import Cell, Change, FallbackStore, MemoryStore
+from enkash_async.stores import Cell, Change, FallbackStore, MemoryStore, Store
 from enkash_async.testing import VirtualClock
+
+
+def _same(store: Store) -> Store:
+    return store
+
 
 KEYS = Keys("https://enkash.example", "CEK1")
 
@@ -87,7 +93,7 @@ async def test_more_bills_than_a_call_takes_are_portioned(times: Times) -> None:
             assert len(changes) <= 1_024
             return await super().swap(changes)
 
-    debits = DebitRecords(Bounded(clock=times, nothing_pending=True), KEYS, wall=times)
+    debits = DebitRecords(functools.partial(_same, Bounded(clock=times, nothing_pending=True)), KEYS, wall=times)
     ids = [f"UTIL-{number}" for number in range(2_500)]
     assert set((await debits.act(dict.fromkeys(ids, Claim("a")))).values()) == {Mine()}
     assert {shown.debit.state for shown in (await debits.show(ids)).values() if shown.debit} == {"claimed"}
@@ -123,12 +129,12 @@ async def test_a_store_that_forgets_its_birth_serves_no_debit(times: Times) -> N
             return [True for _ in changes]
 
     with pytest.raises(StoreUnavailableError, match="forgets its birth record"):
-        await DebitRecords(Forgetful(), KEYS).act({"UTIL-1": Claim("a")})
+        await DebitRecords(functools.partial(_same, Forgetful()), KEYS).act({"UTIL-1": Claim("a")})
 
 
 async def test_a_memory_in_the_place_of_a_file_serves_no_debits() -> None:
     """Its message names what to set."""
-    debits = DebitRecords(FallbackStore(), KEYS)
+    debits = DebitRecords(functools.partial(_same, FallbackStore()), KEYS)
     for call in (debits.act({"UTIL-1": Claim("a")}), debits.births(), debits.note_create("inv-1", Begin("a"))):
         with pytest.raises(StoreUnavailableError, match="ENKASH_STORE_URL"):
             await call
@@ -214,7 +220,7 @@ def test_virtual_time_moves_the_window() -> None:
     """The wall clock of a process follows its loop there."""
 
     async def body() -> None:
-        debits = DebitRecords(MemoryStore(), KEYS)
+        debits = DebitRecords(functools.partial(_same, MemoryStore()), KEYS)
         assert not await is_let_through(debits)
         await asyncio.sleep(201)
         assert await is_let_through(debits)
