@@ -89,7 +89,7 @@ class _LoneShot(_OneShot):
         self._protocol = self._transport.get_protocol()
         self._protocol.force_close()  # or aiohttp would keep the connection for others, if the server lets it
         _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
-        if not self._is_timely():
+        if not self.begun and not self._is_timely():
             raise ConnectionAbortedError("the request was held up for too long, and is not begun")
         await super().write_with_length(writer, content_length)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -17,32 +17,24 @@ from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.attempt import Attempt, Do, End
-from enkash_async._money.debit_commands import Answer, Command, MarkSent, Mine, Outcome, Reading, Settle
+from enkash_async._money.debit_commands import Answer, Command, MarkSent, Mine, Outcome, Settle, Wait
 from enkash_async._money.debit_records import DebitRecords
 from enkash_async._money.departures import DebitDeparture, NotTogetherError
+from enkash_async._money.looks import Looks, reading
 from enkash_async._money.reads import Reads
+from enkash_async._money.sendings import is_of_the_account, outcome_of
 from enkash_async._money.settle import Settling
 from enkash_async._money.told import ConfirmResult, Evidence, told
 from enkash_async._wire.operation import Send
 from enkash_async.config import PollPolicy, Routes, SettlePolicy
-from enkash_async.errors import (
-    ApiError,
-    AuthenticationError,
-    EnkashError,
-    ResponseDecodeError,
-    StoreError,
-)
+from enkash_async.errors import EnkashError, ResponseDecodeError, StoreError, StoreUnavailableError
 from enkash_async.models import Bill
 from enkash_async.stores.actions import to_its_end
 
 __all__ = ["Debits"]
 
-_SINGLY_EVERY = 3  # looks, of which one reads each bill by a call of its own: a search may never show the end
-_LAST = 1.0  # seconds; a look that gets no more is the last one
 _SINGLE_CALLS = 16  # confirmations of one bill each, at once
-_CLEAR_STATUSES = frozenset({400, 412, 422})
-_CLEAR_CODES = frozenset({1, 36, 37, 38, 403})
-_OF_THE_ACCOUNT = frozenset({36, 37, 403})  # refusals that the next bill would get too
+_VAIN = 10  # departures of a bill that came to nothing, such as with a store that takes 20 s for each answer
 
 
 class Debits:
@@ -115,32 +107,34 @@ class _Run:
         self._check_first = check_first
         self._created = created
         self.attempts = {one: self._new(one) for one in ids}
+        self._looks = Looks(debits.reads, debits.patience)
         self._trouble: dict[str, EnkashError] = {}  # how the last sending of a bill failed
         self._unsent: set[str] = set()  # bills whose last sending never left, and is not tried again
-        self._sent: set[str] = set()  # bills that were sent in this call, with no clear end yet
+        self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be under way
+        self._vain: dict[str, int] = {}  # departures of a bill that came to nothing
         self._seen: dict[str, Bill | EnkashError] = {}
         self._new_bills: set[str] = set()  # bills that the record says a create brought forth
-        self._looks = 0
-        self._is_last = False
         self._held_back: EnkashError | None = None  # a refusal that every further single confirmation would get
 
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:
         """Go on until each bill has an end, or the window is over."""
+        failure: EnkashError | None = None
         try:
             await self._debits.poller.until(self._look, seconds=window, pauses=pauses)
-        except StoreError as problem:
-            self._store_failed(problem)
+        except EnkashError as problem:  # of the store: all others are in the outcome of their bills
+            failure = problem
         finally:
             await self._give_back()
+        if failure is not None:
+            self._store_failed(failure)
         return told({one: self._evidence(one) for one in self.attempts})
 
     def _new(self, one: str) -> Attempt:
         return Attempt(uuid.uuid4().hex, created=one in self._created, reads=self._check_first)
 
-    async def _look(self, patience: float) -> bool:
+    async def _look(self, left: float) -> bool:
         """Go on with every bill as far as it gets; return whether none waits."""
-        self._looks += 1
-        self._is_last = patience <= _LAST
+        self._looks.begin(left)
         for one in self._all(Do.WAIT):
             self.attempts[one] = self._new(one)
         while await self._step():
@@ -150,37 +144,55 @@ class _Run:
     async def _step(self) -> bool:
         """Go one step with every bill that needs one; return whether there was any."""
         if commands := dict(self._commands()):
-            for one, answer in (await self._debits.records.act(commands)).items():
-                self._note(one, answer)
-            return True
-        if wanted := self._all(Do.SEARCH):
-            self._show(await self._debits.reads.read(wanted, patience=self._debits.patience * len(wanted)))
-            return True
-        if wanted := self._all(Do.READ):
-            self._show(await self._read(wanted))
-            return True
-        if together := self._ready(alone=False):
+            await self._act(commands)
+        elif wanted := self._all(Do.SEARCH):
+            self._show(wanted, await self._looks.before_first(wanted))
+        elif wanted := [one for one in self._all(Do.READ) if self.attempts[one].seen is not None]:
+            self._show(wanted, await self._looks.after_window(wanted))
+        elif wanted := self._all(Do.READ):
+            self._show(wanted, await self._looks.within_window(wanted))
+        elif together := self._ready(alone=False):
             await self._send(together[: calls.LARGEST_CALL])
-            return True
-        if alone := self._ready(alone=True):
-            # The first one tells whether the others would be refused for the account's sake.
-            await self._send(alone[:1])
-            await drive(items_of(alone[1:]), lambda one: self._send([one]), _SINGLE_CALLS)
-            return True
-        return False
+        elif alone := self._ready(alone=True):
+            await self._send_singly(alone)
+        else:
+            return False
+        return True
+
+    async def _act(self, commands: Mapping[str, Command]) -> None:
+        """Act on records; one that cannot be used, such as that of a newer version, holds up its own bill alone."""
+        try:
+            answers = await self._debits.records.act(commands)
+        except StoreUnavailableError:
+            raise
+        except StoreError as problem:
+            ids = list(commands)
+            if len(ids) == 1:
+                self._cannot_use(ids[0], problem)
+                return
+            for some in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                await self._act({one: commands[one] for one in some})
+            return
+        for one, answer in answers.items():
+            self._note(one, answer)
+
+    def _cannot_use(self, one: str, problem: StoreError) -> None:
+        self._trouble.setdefault(one, problem)
+        self.attempts[one] = attrs.evolve(self.attempts[one], do=Do.END, end=self.attempts[one].end or End.NOT_SENT)
 
     def _note(self, one: str, answer: Answer) -> None:
         """Take in an answer; an attempt that came to nothing, or to nothing clear, is followed by another."""
-        if isinstance(answer, Mine) and answer.is_new:
-            self._new_bills.add(one)
+        if isinstance(answer, Mine):
+            self._under_way.pop(one, None)  # nobody had sent it, or a single read after the window shows no debit
+            self._new_bills |= {one} if answer.is_new else set()
+        elif isinstance(answer, Wait) and answer.why != "store":
+            self._under_way[one] = answer.seconds
         attempt = self.attempts[one].answered(answer)
         if attempt.do is Do.END:
             if attempt.end is End.UNCLEAR:
                 attempt = self._new(one)  # it stands in the record as sent: read it, and wait
             elif (attempt.end is End.NOT_SENT and one not in self._unsent) or self._is_lagging(one, attempt):
                 attempt = attrs.evolve(self._new(one), do=Do.WAIT)  # another process was faster, or EnKash lags
-            else:
-                self._sent -= {one} if attempt.end in {End.DEBITED, End.REFUSED} else set()
         self.attempts[one] = attempt
 
     def _is_lagging(self, one: str, attempt: Attempt) -> bool:
@@ -198,32 +210,10 @@ class _Run:
     def _all(self, do: Do) -> list[str]:
         return [one for one, attempt in self.attempts.items() if attempt.do is do]
 
-    # --- reading ------------------------------------------------------------------------------------------------------
-
-    async def _read(self, ids: Sequence[str]) -> Mapping[str, Bill | EnkashError]:
-        """Read bills of which a confirmation was sent.
-
-        A search proves that a bill is confirmed, and never that it is not. So those whose window is over are read
-        singly, and the others, whose answer changes nothing yet, in some of the looks.
-        """
-        patience = self._debits.patience
-        singly = self._is_last or self._looks % _SINGLY_EVERY == 0 or any(map(self._was_answered, ids))
-        early = [] if singly else [one for one in ids if self.attempts[one].seen is None]
-        found = dict(await self._debits.reads.read(early, patience=patience)) if early else {}
-        late = [one for one in ids if one not in found]
-        if late:
-            found |= await self._debits.reads.read_each(late, patience=patience * len(late))
-        return found
-
-    def _was_answered(self, one: str) -> bool:
-        """Whether EnKash said yes and named bills, so that each has to be looked at."""
-        trouble = self._trouble.get(one)
-        return trouble is not None and isinstance(trouble.__cause__, ResponseDecodeError)
-
-    def _show(self, found: Mapping[str, Bill | EnkashError]) -> None:
+    def _show(self, ids: Iterable[str], found: Mapping[str, Bill | EnkashError]) -> None:
         self._seen.update(found)
-        for one, seen in found.items():
-            self.attempts[one] = self.attempts[one].showed(_reading(seen))
+        for one in ids:
+            self.attempts[one] = self.attempts[one].showed(reading(found.get(one)))
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -236,6 +226,15 @@ class _Run:
             if each.do is Do.SEND or (each.do is Do.ACT and isinstance(each.command, MarkSent))
         ]
 
+    async def _send_singly(self, ids: Sequence[str]) -> None:
+        """Send bills by themselves: one tells whether the others would be refused for the account's sake.
+
+        Which one is left to chance: one bill that is always refused would hold up the others for ever.
+        """
+        first = ids[int(self._debits.poller.random() * len(ids))]
+        await self._send([first])
+        await drive(items_of([one for one in ids if one != first]), lambda one: self._send([one]), _SINGLE_CALLS)
+
     async def _send(self, group: Sequence[str]) -> None:
         """Send one call, for one bill or for many."""
         if self._held_back is not None and self.attempts[group[0]].alone:
@@ -247,31 +246,42 @@ class _Run:
         try:
             await self._debits.send(attrs.evolve(operation, departure=departure))
         except NotTogetherError:  # nothing was sent; the others make a new call
-            for one in group:
-                if self.attempts[one].do is Do.END:  # another process has it
-                    self.attempts[one] = attrs.evolve(self._new(one), do=Do.WAIT)
+            self._was_vain(group)
             return
         except EnkashError as failure:
             problem = failure
         except BaseException:  # cancelled
             self._came_to(group, Outcome.UNCLEAR if departure.begun else Outcome.NEVER_SENT, None)
             raise
-        self._came_to(group, _outcome(problem, len(group), begun=departure.begun), problem)
+        self._came_to(group, outcome_of(problem, len(group), begun=departure.begun), problem)
+
+    def _was_vain(self, group: Sequence[str]) -> None:
+        slow = StoreUnavailableError("the store is too slow to write down what is sent; nothing was sent")
+        for one in group:
+            self._vain[one] = self._vain.get(one, 0) + 1
+            if self.attempts[one].do is Do.END:  # another process has it
+                self.attempts[one] = attrs.evolve(self._new(one), do=Do.WAIT)
+            elif self._vain[one] > _VAIN:
+                self._came_to([one], Outcome.NEVER_SENT, slow)
 
     def _came_to(self, group: Sequence[str], outcome: Outcome, problem: EnkashError | None) -> None:
-        if isinstance(problem, ApiError) and self.attempts[group[0]].alone and _is_of_the_account(problem):
+        if self.attempts[group[0]].alone and is_of_the_account(problem):
             self._held_back = problem
+        if problem is not None and isinstance(problem.__cause__, ResponseDecodeError):
+            self._looks.note_named(group)
         for one in group:
             self._trouble.pop(one, None)
             if problem is not None:
                 self._trouble[one] = problem
-            self._unsent |= {one} if outcome is Outcome.NEVER_SENT else set()
-            self._sent |= {one} if outcome in {Outcome.UNCLEAR, Outcome.REFUSED_TOGETHER} else set()
+            if outcome is Outcome.NEVER_SENT:
+                self._unsent.add(one)
+            if outcome in {Outcome.UNCLEAR, Outcome.REFUSED_TOGETHER}:
+                self._under_way[one] = self._debits.records.durations.settled_after
             self.attempts[one] = self.attempts[one].returned(outcome)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _store_failed(self, problem: StoreError) -> None:
+    def _store_failed(self, problem: EnkashError) -> None:
         """Note that nothing more can be written down: what was not sent is not sent."""
         for one, attempt in self.attempts.items():
             if attempt.end is None:
@@ -279,7 +289,7 @@ class _Run:
                 self.attempts[one] = attrs.evolve(attempt, do=Do.END, end=End.NOT_SENT)
 
     async def _give_back(self) -> None:
-        """Settle what is open when the call is cancelled: a claim left behind would hold up the next one."""
+        """Settle what is open when the call breaks off: a claim left behind would hold up the next one."""
         left: dict[str, Command] = {}
         for one, attempt in self.attempts.items():
             if attempt.do is Do.ACT and isinstance(attempt.command, Settle):
@@ -287,38 +297,16 @@ class _Run:
             elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # what has left is told by a `Settle`
                 left[one] = Settle(attempt.by, Outcome.NEVER_SENT)
         if left:
-            with contextlib.suppress(StoreError):  # the records stay, and others wait for the end of their window
+            with contextlib.suppress(EnkashError):  # the records stay, and others wait for the end of their window
                 await to_its_end(self._debits.records.act(left))
 
     def _evidence(self, one: str) -> Evidence:
         attempt = self.attempts[one]
         return Evidence(
-            attempt, self._trouble.get(one), self._seen.get(one), one in self._sent, self._is_lagging(one, attempt)
+            attempt=attempt,
+            trouble=self._trouble.get(one),
+            seen=self._seen.get(one),
+            under_way=self._under_way.get(one),
+            is_lagging=self._is_lagging(one, attempt),
+            window=self._debits.records.durations.settled_after,
         )
-
-
-def _reading(seen: Bill | EnkashError) -> Reading:
-    if isinstance(seen, Bill) and seen.debit_confirmed is not None:
-        return Reading.CONFIRMED if seen.debit_confirmed else Reading.UNCONFIRMED
-    return Reading.UNCLEAR
-
-
-def _outcome(problem: EnkashError | None, count: int, *, begun: bool) -> Outcome:
-    """Return what a sending came to; only a call with one id can be refused for certain."""
-    if problem is None:
-        return Outcome.ACCEPTED
-    if not begun:
-        return Outcome.NEVER_SENT
-    if isinstance(problem, AuthenticationError):
-        return Outcome.REFUSED
-    if isinstance(problem, ApiError) and _is_clear(problem):
-        return Outcome.REFUSED if count == 1 else Outcome.REFUSED_TOGETHER
-    return Outcome.UNCLEAR
-
-
-def _is_clear(answer: ApiError) -> bool:
-    return answer.status in _CLEAR_STATUSES or answer.response_code in _CLEAR_CODES
-
-
-def _is_of_the_account(answer: ApiError) -> bool:
-    return answer.status == 429 or answer.response_code in _OF_THE_ACCOUNT

@@ -70,8 +70,9 @@ class DebitDeparture:
 
     def is_timely(self) -> bool:
         """Whether *sent* was written down a moment ago; from now on the call may have been sent."""
-        self.begun = may_begin(self._before, self.clock(), self.records.durations)
-        return self.begun
+        timely = may_begin(self._before, self.clock(), self.records.durations)
+        self.begun = self.begun or timely  # an HTTP library may ask twice; what it began once may have been sent
+        return timely
 
     async def _act(self) -> None:
         commands: dict[str, Command] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import attrs
@@ -18,14 +18,15 @@ from enkash_async.config import Routes
 from enkash_async.errors import (
     EnkashError,
     NotFoundError,
+    ResponseDecodeError,
 )
 from enkash_async.models import Bill, BillFilter
 
-__all__ = ["Reads"]
+__all__ = ["BATCH", "Reads"]
 
 T = TypeVar("T")
 
-_BATCH = 99  # bills of one search; EnKash recommends a limit below 100
+BATCH = 99  # bills of one search; EnKash recommends a limit below 100
 _FEW = 3  # bills up to which no search is made: the call for one bill is documented in full, the search is not
 _CONCURRENCY = 16  # reads of single bills in flight; the default of `bills.get_many`
 
@@ -44,8 +45,14 @@ class Reads:
 
     async def get(self, utility_enkash_id: str) -> Bill:
         """Return a bill by EnKash's id; see `bills.get`."""
-        bill = await self._send(calls.get(self._routes, utility_enkash_id))
-        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
+        wanted = utility_enkash_id.strip().casefold()
+        for _ in range(2):  # the reply of another request may have come over a connection that is kept
+            bill = await self._send(calls.get(self._routes, utility_enkash_id))
+            if not bill.utility_enkash_id:
+                return attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
+            if bill.utility_enkash_id.strip().casefold() == wanted:
+                return bill
+        raise ResponseDecodeError("EnKash answered with another bill than the one that was asked for", status=200)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
         """Return a bill by the user's own id; see `bills.get_by_reference`."""
@@ -65,11 +72,18 @@ class Reads:
                 return Page([], 0)
             raise
 
-    async def read(self, utility_enkash_ids: Sequence[str], *, patience: float) -> Mapping[str, Bill | EnkashError]:
+    async def read(
+        self,
+        utility_enkash_ids: Sequence[str],
+        *,
+        patience: float,
+        shows: Callable[[Bill], bool] | None = None,
+        singly: bool = True,
+    ) -> Mapping[str, Bill | EnkashError]:
         """Return the state of each bill, or the error with which reading it failed; raises nothing.
 
         More than three bills are searched for, 99 at a time. EnKash does not document the reply of the search, so a
-        bill that it omits, or returns without a status, is read by a call of its own.
+        bill that it omits, or does not show plainly, is read by a call of its own.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
@@ -77,6 +91,8 @@ class Reads:
             utility_enkash_ids: EnKash's ids of the bills, each once.
             patience: Seconds for all bills together; each request gets at least the smaller of one second and this.
                 After a request that timed out, no more are made.
+            shows: Whether a bill of the search shows plainly enough; None takes each that has a status.
+            singly: False leaves out the bills that the search does not show plainly.
         """
         deadline = Deadline(patience)
         if len(utility_enkash_ids) <= _FEW:
@@ -84,11 +100,12 @@ class Reads:
         found: dict[str, Bill | EnkashError] = {}
 
         async def read_batch(batch: Sequence[str]) -> None:
-            found.update(await self._searched(batch, deadline))
-            found.update(await self._each([one for one in batch if one not in found], deadline))
+            found.update(await self._searched(batch, deadline, shows or _tells))
+            if singly:
+                found.update(await self._each([one for one in batch if one not in found], deadline))
 
         await drive(_batches(utility_enkash_ids), read_batch, 2)
-        return {one: found[one] for one in utility_enkash_ids}
+        return {one: found[one] for one in utility_enkash_ids if one in found}
 
     async def read_each(
         self, utility_enkash_ids: Sequence[str], *, patience: float
@@ -112,13 +129,14 @@ class Reads:
         await drive(items_of(utility_enkash_ids), read_one, min(_CONCURRENCY, len(utility_enkash_ids) or 1))
         return {one: found[one] for one in utility_enkash_ids}
 
-    async def _searched(self, batch: Sequence[str], deadline: Deadline) -> Mapping[str, Bill | EnkashError]:
+    async def _searched(
+        self, batch: Sequence[str], deadline: Deadline, shows: Callable[[Bill], bool]
+    ) -> Mapping[str, Bill | EnkashError]:
         page = await deadline.peek(lambda: self.page(BillFilter(utility_enkash_ids=batch), 0, len(batch)))
         if not isinstance(page, EnkashError):
             wanted = frozenset(batch)
-            return {
-                bill.utility_enkash_id: bill for bill in page.items if bill.utility_enkash_id in wanted and _tells(bill)
-            }
+            found = (bill for bill in page.items if bill.utility_enkash_id in wanted)
+            return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
         # After a transient or permanent failure the bills are not read one by one: 99 more calls would burden EnKash. A
         # plain 500, or a reply that cannot be decoded, concerns this search only.
         verdict = judge(page)
@@ -127,8 +145,8 @@ class Reads:
 
 
 async def _batches(ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
-    for start in range(0, len(ids), _BATCH):
-        yield ids[start : start + _BATCH]
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
 
 
 def _tells(bill: Bill) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from logging import getLogger
 
 from enkash_async._flow.jobs import Collected
-from enkash_async._money.debit_commands import Release, Released
+from enkash_async._money.debit_commands import Claim, Release, Released
 from enkash_async._money.debit_records import Shown
 from enkash_async._money.debits import Debits
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
@@ -44,6 +45,8 @@ async def release(debits: Debits, ids: Sequence[str], because: str) -> BulkResul
         because: The operator's reason, for the log.
     """
     durations = debits.records.durations
+    # Asks only: a record whose instant lies in the future, after a clock was put back, gets the instant of now.
+    await debits.records.act({one: Claim(uuid.uuid4().hex, begins=False) for one in ids})
     found = await debits.records.show(ids)
     early = {one: _too_early(one, record, durations.settled_after) for one, record in found.items()}
     refused = {one: why for one, why in early.items() if why is not None}

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from enkash_async._flow.verdicts import judge
-from enkash_async._money import instants
 from enkash_async._money.attempt import Attempt, End
-from enkash_async._money.debit_commands import Wait
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import EnkashError, OutcomeUnknownError, StoreUnavailableError, TransportError
 from enkash_async.models import Bill
@@ -27,7 +25,7 @@ class ConfirmResult:
     error: EnkashError | None = None
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Evidence:
     """What is known of one bill at the end of a call.
 
@@ -35,15 +33,17 @@ class Evidence:
         attempt: The last attempt, at its end or waiting.
         trouble: How its last sending failed, or why there was none.
         seen: What the last read of it brought.
-        was_sent: Whether this call has sent it, and EnKash may still carry it out.
+        under_way: Seconds for which a confirmation may still be carried out, of this call or another; None for none.
         is_lagging: Whether a create returned the bill, and EnKash does not show it yet.
+        window: Seconds after which any confirmation is settled.
     """
 
     attempt: Attempt
-    trouble: EnkashError | None = None
-    seen: Bill | EnkashError | None = None
-    was_sent: bool = False
-    is_lagging: bool = False
+    trouble: EnkashError | None
+    seen: Bill | EnkashError | None
+    under_way: float | None
+    is_lagging: bool
+    window: float
 
 
 @attrs.frozen
@@ -55,58 +55,75 @@ class _Unclear:
     retry_after: float | None = None
 
 
+@attrs.frozen
+class _Young:
+    """A debit that has to wait until the store is old enough; all of them share one error."""
+
+    seconds: float
+
+
+_Told = ConfirmResult | _Unclear | _Young
+
+
 def told(evidence: Mapping[str, Evidence]) -> dict[str, ConfirmResult]:
     """Return what the caller is told of each bill."""
-    found = {one: _told(one, known) for one, known in evidence.items()}
-    alike: dict[tuple[str, int], list[str]] = {}
+    found: dict[str, _Told] = {one: _told(one, known) for one, known in evidence.items()}
+    young = _young([each.seconds for each in found.values() if isinstance(each, _Young)])
+    alike: dict[tuple[str, int], dict[str, _Unclear]] = {}
     for one, each in found.items():
         if isinstance(each, _Unclear):
-            alike.setdefault((each.why, id(each.cause)), []).append(one)
-    results = {one: each for one, each in found.items() if isinstance(each, ConfirmResult)}
-    for ids in alike.values():
-        unclear = [each for each in (found[one] for one in ids) if isinstance(each, _Unclear)]
-        results |= dict.fromkeys(ids, ConfirmResult(BulkGroup.UNKNOWN, _error(ids, unclear)))
-    return {one: results[one] for one in evidence}
+            alike.setdefault((each.why, id(each.cause)), {})[one] = each
+    shared = {one: error for some in alike.values() for one, error in dict.fromkeys(some, _error(some)).items()}
+    results: dict[str, ConfirmResult] = {}
+    for one, each in found.items():
+        match each:
+            case ConfirmResult():
+                results[one] = each
+            case _Young():
+                results[one] = young
+            case _:
+                results[one] = ConfirmResult(BulkGroup.UNKNOWN, shared[one])
+    return results
 
 
-def _told(one: str, known: Evidence) -> ConfirmResult | _Unclear:
-    end = known.attempt.end
-    if end is End.DEBITED:
-        return ConfirmResult(BulkGroup.SUCCEEDED)
-    if known.was_sent and end is not End.CONTRADICTED:
-        return _waiting(one, known.attempt.wait, known.trouble)
-    match end:
-        case None:
-            return _lagging(one) if known.is_lagging else _waiting(one, known.attempt.wait, known.trouble)
+def _told(one: str, known: Evidence) -> _Told:
+    match known.attempt.end:
+        case End.DEBITED:
+            return ConfirmResult(BulkGroup.SUCCEEDED)
         case End.CONTRADICTED:
             return _Unclear("EnKash said yes and shows no debit: ask EnKash")
         case End.UNREADABLE:
             return _unreadable(one, known)
         case End.REFUSED:
-            error = known.trouble or EnkashError(f"EnKash refused the debit of {one}")
-            return ConfirmResult(judge(error).group, error)
+            return ConfirmResult(BulkGroup.FAILED, known.trouble or EnkashError(f"EnKash refused the debit of {one}"))
+        case _ if known.under_way is not None:
+            return _Unclear("a confirmation may be under way", known.trouble, known.under_way)
+        case None:
+            return _waiting(known)
         case _:
             return ConfirmResult(BulkGroup.NOT_SENT, known.trouble or EnkashError(f"the debit of {one} was not sent"))
 
 
-def _waiting(one: str, wait: Wait | None, trouble: EnkashError | None) -> ConfirmResult | _Unclear:
-    seconds = instants.DURATIONS.settled_after if wait is None else wait.seconds
+def _waiting(known: Evidence) -> _Told:
+    wait = known.attempt.wait
     if wait is not None and wait.why == "store":
-        return ConfirmResult(
-            BulkGroup.NOT_SENT,
-            StoreUnavailableError(
-                f"the debit of {one} is not confirmed yet: the store is new, and does not know what was sent before it "
-                f"began; try again in {seconds:.0f} s, or run `enkash store init --nothing-pending` if nothing is "
-                "under way",
-                retry_after=seconds,
-            ),
-        )
-    return _Unclear("a confirmation may be under way", trouble, seconds)
+        return _Young(wait.seconds)
+    if known.is_lagging:
+        return ConfirmResult(BulkGroup.NOT_SENT, _LAGS.copy())
+    return _Unclear("another process may have sent it", known.trouble, known.window)
 
 
-def _lagging(one: str) -> ConfirmResult:
-    late = TransportError(f"EnKash does not show bill {one} yet, which a create returned; nothing was sent", sent=False)
-    return ConfirmResult(BulkGroup.NOT_SENT, late)
+_LAGS = TransportError("EnKash does not show a bill yet that a create returned; nothing was sent", sent=False)
+
+
+def _young(seconds: Sequence[float]) -> ConfirmResult:
+    longest = max(seconds, default=0.0)
+    error = StoreUnavailableError(
+        "nothing was sent: the store is new, and does not know what was sent before it began; try again in "
+        f"{longest:.0f} s, or run `enkash store init --nothing-pending` if no confirmation is under way anywhere",
+        retry_after=longest,
+    )
+    return ConfirmResult(BulkGroup.NOT_SENT, error)
 
 
 def _unreadable(one: str, known: Evidence) -> ConfirmResult | _Unclear:
@@ -124,7 +141,9 @@ def _unreadable(one: str, known: Evidence) -> ConfirmResult | _Unclear:
     return ConfirmResult(BulkGroup.FAILED if judge(error).says_absent else BulkGroup.NOT_SENT, error)
 
 
-def _error(ids: Sequence[str], unclear: Sequence[_Unclear]) -> OutcomeUnknownError:
+def _error(some: Mapping[str, _Unclear]) -> OutcomeUnknownError:
+    """Return the one error of bills with the same words."""
+    ids, unclear = list(some), list(some.values())
     cause = unclear[0].cause
     if isinstance(cause, OutcomeUnknownError) and isinstance(cause.__cause__, EnkashError):
         cause = cause.__cause__

@@ -1,0 +1,99 @@
+"""Reads the bills of one run of confirmations: as few single reads as the rules of the debit machine allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from enkash_async._money.debit_commands import Reading
+from enkash_async._money.reads import BATCH, Reads
+from enkash_async.errors import EnkashError
+from enkash_async.models import Bill
+
+__all__ = ["Looks", "reading"]
+
+_SINGLY_EVERY = 3  # looks, of which one reads some bills by calls of their own: a search may never show the end
+_LAST = 1.0  # seconds; a look that gets no more is the last one
+
+_Seen = Mapping[str, Bill | EnkashError]
+
+
+def reading(seen: Bill | EnkashError | None) -> Reading:
+    """Return what a read shows of a bill's debit."""
+    if isinstance(seen, Bill) and seen.debit_confirmed is not None:
+        return Reading.CONFIRMED if seen.debit_confirmed else Reading.UNCONFIRMED
+    return Reading.UNCLEAR
+
+
+def _shows_plainly(bill: Bill) -> bool:
+    """Whether a bill of a search need not be read singly.
+
+    Prevents a double debit: EnKash does not document the search, which may omit the approval of a confirmed bill.
+    """
+    return bill.debit_confirmed is True or (bill.debit_confirmed is False and bill.approval_status is not None)
+
+
+class Looks:
+    """Reads the bills of one run.
+
+    Args:
+        reads: Reads bills.
+        patience: Seconds for reading one bill.
+    """
+
+    def __init__(self, reads: Reads, patience: float) -> None:
+        self._reads = reads
+        self._patience = patience
+        self._number = 0
+        self._left = 0.0
+        self._is_last = False
+        self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
+        self._named: set[str] = set()  # bills of a yes that named some, which are read singly once
+
+    def begin(self, left: float) -> None:
+        """Begin the next look.
+
+        Args:
+            left: Seconds until the caller's patience ends.
+        """
+        self._number += 1
+        self._left = left
+        self._is_last = left <= _LAST
+
+    def note_named(self, ids: Sequence[str]) -> None:
+        """Note that EnKash said yes and named bills, so that each has to be looked at."""
+        self._named.update(ids)
+
+    async def before_first(self, ids: Sequence[str]) -> _Seen:
+        """Read bills before their first confirmation: by search, and singly where it does not show them plainly."""
+        return await self._reads.read(ids, patience=self._patience * len(ids), shows=_shows_plainly)
+
+    async def after_window(self, ids: Sequence[str]) -> _Seen:
+        """Read bills before a second confirmation: singly, since a search proves no debit undone."""
+        return await self._reads.read_each(ids, patience=self._patience * len(ids))
+
+    async def within_window(self, ids: Sequence[str]) -> _Seen:
+        """Read bills that were sent a moment ago: only a debit that shows changes anything.
+
+        By search; every third time as many bills singly as there were searches, in turn, and at the end each bill that
+        the search left open.
+        """
+        patience = max(self._left, self._patience)
+        named = [one for one in ids if one in self._named]
+        self._named.difference_update(named)
+        found = dict(await self._reads.read_each(named, patience=patience)) if named else {}
+        others = [one for one in ids if one not in found]
+        found |= await self._reads.read(others, patience=patience, singly=False) if others else {}
+        left = [one for one in others if reading(found.get(one)) is not Reading.CONFIRMED]
+        singly = self._in_turn(left, searched=len(others))
+        if singly:
+            found |= await self._reads.read_each(singly, patience=patience)
+        return found
+
+    def _in_turn(self, ids: Sequence[str], *, searched: int) -> Sequence[str]:
+        if self._is_last:
+            return ids
+        if self._number % _SINGLY_EVERY:
+            return ()
+        some = sorted(ids, key=lambda one: self._read_singly.get(one, 0))[: -(-searched // BATCH)]
+        self._read_singly.update(dict.fromkeys(some, self._number))
+        return some
