@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import math
 import pickle
@@ -26,6 +27,7 @@ from enkash_async._money.debits import Debits
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support import exact_json
+from enkash_async._support.clock import instant, wall
 from enkash_async._wire.operation import Operation, Send
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
@@ -52,6 +54,7 @@ class Sent:
 
     async def __call__(self, operation: Operation[T]) -> T:
         self.operations.append(operation)
+        await depart(operation)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, EnkashError):
             raise answer
@@ -60,6 +63,13 @@ class Sent:
     @property
     def bodies(self) -> list[Any]:
         return [json.loads(operation.request.body or b"", parse_float=Decimal) for operation in self.operations]
+
+
+async def depart(operation: Operation[Any]) -> None:
+    """Let an operation leave, as the pipeline and the transport do."""
+    if operation.departure is not None:
+        await operation.departure.note()
+        assert operation.departure.is_timely()
 
 
 def bill_calls(
@@ -71,12 +81,14 @@ def bill_calls(
         send: Answers.
         settle: How long to look after an unclear end.
         attempt_timeout: Seconds that one attempt may take.
-        how: `new_reference`; and `clock`, `sleep` and `random` of the poller.
+        how: `new_reference`; `store`; and `clock`, `sleep` and `random` of the poller. The clock is the records' too.
     """
+    clock = how.get("clock", instant)
+    records = debit_records(how.pop("store", None) or MemoryStore(clock=clock), how.get("clock", wall))
     named = {"new_reference": how.pop("new_reference")} if "new_reference" in how else {}
     poller, reads = Poller(**how), Reads(send, Routes())
     settling = Settling(reads, settle, attempt_timeout, poller)
-    return Bills(send, Routes(), reads, settling, poller, debit_records(MemoryStore()), **named)
+    return Bills(send, Routes(), reads, settling, poller, records, **named)
 
 
 def payment_calls(send: Send, bills: Bills, *, patience: float = 30.0) -> Payments:
@@ -86,9 +98,9 @@ def payment_calls(send: Send, bills: Bills, *, patience: float = 30.0) -> Paymen
     return Payments(send, Routes(), settling, debits)
 
 
-def debit_records(store: Store) -> DebitRecords:
+def debit_records(store: Store, wall: Callable[[], float] = wall) -> DebitRecords:
     """Return the records of debits at a sandbox, in a store of a test."""
-    return DebitRecords(lambda: store, Keys("http://127.0.0.1"), is_loopback=True)
+    return DebitRecords(lambda: store, Keys("http://127.0.0.1"), is_loopback=True, wall=wall)
 
 
 class Time:
@@ -251,6 +263,20 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._leaping.now
+
+
+def leaping(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run a test in a loop whose time leaps: waits, windows, the wall clock and `MemoryStore` follow it."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **named: Any) -> None:
+        async def inside() -> None:
+            await test(*args, **named)
+
+        with asyncio.Runner(loop_factory=LeapingLoop) as runner:
+            runner.run(inside())
+
+    return run
 
 
 async def slowly(items: Iterable[Any]) -> AsyncIterator[Any]:

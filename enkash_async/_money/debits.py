@@ -107,7 +107,7 @@ class _Run:
         self._check_first = check_first
         self._created = created
         self.attempts = {one: self._new(one) for one in ids}
-        self._looks = Looks(debits.reads, debits.patience)
+        self._looks = Looks(debits.reads, debits.patience, debits.poller.clock)
         self._trouble: dict[str, EnkashError] = {}  # how the last sending of a bill failed
         self._unsent: set[str] = set()  # bills whose last sending never left, and is not tried again
         self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be under way
@@ -119,6 +119,7 @@ class _Run:
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:
         """Go on until each bill has an end, or the window is over."""
         failure: EnkashError | None = None
+        self._looks.wait(window)
         try:
             await self._debits.poller.until(self._look, seconds=window, pauses=pauses)
         except EnkashError as problem:  # of the store: all others are in the outcome of their bills
@@ -132,9 +133,9 @@ class _Run:
     def _new(self, one: str) -> Attempt:
         return Attempt(uuid.uuid4().hex, created=one in self._created, reads=self._check_first)
 
-    async def _look(self, left: float) -> bool:
+    async def _look(self, _: float) -> bool:
         """Go on with every bill as far as it gets; return whether none waits."""
-        self._looks.begin(left)
+        self._looks.begin()
         for one in self._all(Do.WAIT):
             self.attempts[one] = self._new(one)
         while await self._step():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from enkash_async._money.debit_commands import Reading
 from enkash_async._money.reads import BATCH, Reads
@@ -12,7 +12,6 @@ from enkash_async.models import Bill
 __all__ = ["Looks", "reading"]
 
 _SINGLY_EVERY = 3  # looks, of which one reads some bills by calls of their own: a search may never show the end
-_LAST = 1.0  # seconds; a look that gets no more is the last one
 
 _Seen = Mapping[str, Bill | EnkashError]
 
@@ -38,26 +37,27 @@ class Looks:
     Args:
         reads: Reads bills.
         patience: Seconds for reading one bill.
+        clock: Seconds of the clock for waits.
     """
 
-    def __init__(self, reads: Reads, patience: float) -> None:
+    def __init__(self, reads: Reads, patience: float, clock: Callable[[], float]) -> None:
         self._reads = reads
         self._patience = patience
+        self._clock = clock
         self._number = 0
+        self._end = 0.0
         self._left = 0.0
-        self._is_last = False
         self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
         self._named: set[str] = set()  # bills of a yes that named some, which are read singly once
 
-    def begin(self, left: float) -> None:
-        """Begin the next look.
+    def wait(self, seconds: float) -> None:
+        """Note how long the caller waits from now on; a look that begins at the end of it is the last one."""
+        self._end = self._clock() + seconds
 
-        Args:
-            left: Seconds until the caller's patience ends.
-        """
+    def begin(self) -> None:
+        """Begin the next look."""
         self._number += 1
-        self._left = left
-        self._is_last = left <= _LAST
+        self._left = self._end - self._clock()
 
     def note_named(self, ids: Sequence[str]) -> None:
         """Note that EnKash said yes and named bills, so that each has to be looked at."""
@@ -90,7 +90,7 @@ class Looks:
         return found
 
     def _in_turn(self, ids: Sequence[str], *, searched: int) -> Sequence[str]:
-        if self._is_last:
+        if self._left <= 0:
             return ids
         if self._number % _SINGLY_EVERY:
             return ()

@@ -93,7 +93,7 @@ class Office:
 def _payments(send: Any, time: Time | None = None) -> Payments:
     time = Time() if time is None else time
     bills = bill_calls(send, settle=SETTLE, clock=time, sleep=time.sleep)
-    return payment_calls(send, bills, clock=time)
+    return payment_calls(send, bills)
 
 
 async def test_a_confirmation_sends_ids_and_the_fixed_word() -> None:
