@@ -1,4 +1,4 @@
-"""What a confirmation may still do after its call: nothing is sent again within the window, and all is paid after it."""
+"""What a confirmation may still do after its call: nothing is sent again within the window, and all is paid later."""
 
 from __future__ import annotations
 
