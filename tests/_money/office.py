@@ -18,6 +18,7 @@ from enkash_async import (
     SettlePolicy,
 )
 from enkash_async._wire.operation import Effect, Operation
+from enkash_async._wire.page import Page
 from enkash_async.bulk import BulkItem
 from enkash_async.resources.payments import Payments
 from enkash_async.stores import Store
@@ -74,7 +75,7 @@ class Office:
             await asyncio.sleep(0)
             wanted: list[str] = json.loads(operation.request.body or b"")["utilityEnkashIds"]
             found = [self._show(one, self.search_lags) for one in wanted]
-            return [bill for bill in found if bill is not None]
+            return Page([bill for bill in found if bill is not None])
         self.singles += 1
         one = operation.request.path.rpartition("/")[2]
         seen = self._show(one)  # as it is when the request arrives, however long the reply takes
