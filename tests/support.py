@@ -62,7 +62,8 @@ class Sent:
 
     @property
     def bodies(self) -> list[Any]:
-        return [json.loads(operation.request.body or b"", parse_float=Decimal) for operation in self.operations]
+        bodies = (operation.request.body for operation in self.operations)
+        return [json.loads(body, parse_float=Decimal) for body in bodies if body is not None]
 
 
 async def depart(operation: Operation[Any]) -> None:

@@ -34,15 +34,25 @@ class Wanted:
 
     Args:
         reference_id: The caller's id of the bill.
+        biller_id: EnKash's number of the biller.
+        consumer_number: The biller's input `cn`.
+        inputs: The biller's other inputs, by key.
+        circle: Telecom circle.
         company_biller_id: EnKash's id of this consumer at this biller, from the fetch.
         amount: Rupees to pay.
+        bill_number: The biller's number of the bill.
+        bill_date: Date of the bill, in India.
     """
 
     reference_id: str
     biller_id: int | None = None
     consumer_number: str | None = attrs.field(default=None, repr=False)
+    inputs: Mapping[str, str] = attrs.field(factory=dict, repr=False, hash=False)
+    circle: str | None = None
     company_biller_id: str | None = None
     amount: Decimal | None = None
+    bill_number: str | None = None
+    bill_date: date | None = None
 
     def redacted(self, text: str) -> str:
         """Return a text of EnKash's with the consumer number masked; a look-up by reference does not know it."""
@@ -141,6 +151,8 @@ def create_from_fetch(
         consumer_number=fetched.consumer_number,
         company_biller_id=company_biller_id,
         amount=due,
+        bill_number=fetched.bill_number,
+        bill_date=fetched.bill_date,
     )
     sensitive = () if fetched.consumer_number is None else (fetched.consumer_number,)
     return _create("bills.create_from_fetch", routes.create_bill, body, wanted, sensitive)
@@ -185,7 +197,15 @@ def create(
     }
     further = _further(extra, body)
     sensitive = (*inputs.values(), *(word for word in further.values() if isinstance(word, str)))
-    wanted = Wanted(reference_id=reference, biller_id=biller_id, consumer_number=inputs["cn"], amount=amount)
+    wanted = Wanted(
+        reference_id=reference,
+        biller_id=biller_id,
+        consumer_number=inputs["cn"],
+        inputs={key: value for key, value in inputs.items() if key != "cn"},
+        circle=None if circle is None else str(body["circle"]),
+        amount=amount,
+        bill_date=bill_date,
+    )
     return _create("bills.create", routes.add_bill, {**body, **further}, wanted, sensitive)
 
 

@@ -13,13 +13,15 @@ from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from logging import getLogger
 from typing import TypeVar
 
+import attrs
+
 from enkash_async._flow.gate import Gate
 from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
 from enkash_async._support.cancellation import is_cancelled
 from enkash_async._support.secret import Secret
 from enkash_async._wire.envelope import SLICED_FROM, read, read_in_slices
-from enkash_async._wire.operation import Operation, Response
+from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async.config import RetryPolicy
 from enkash_async.errors import (
     ApiError,
@@ -39,6 +41,13 @@ __all__ = ["Pipeline", "decoded"]
 T = TypeVar("T")
 
 _log = getLogger("enkash_async")
+
+
+@attrs.frozen
+class _Astray:
+    """A reply that answers another question, as after a stray one on a connection that was kept open."""
+
+    error: ResponseDecodeError
 
 
 class Pipeline:
@@ -139,12 +148,33 @@ class Pipeline:
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
         if operation.departure is not None:
             await operation.departure.note()  # last of all: whatever waits, waits before it is written down
-        response = await self._transport.send(operation.request, Secret(token.authorization), operation.departure)
-        result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
+        result = await self._answer(operation, token, gate)
+        if isinstance(result, _Astray):
+            if operation.effect is not Effect.READ:
+                return result.error  # whether it did something is found out by looking
+            await gate.turn()
+            result = await self._answer(operation, token, gate, alone=True)
+            if isinstance(result, _Astray):
+                return result.error
         if isinstance(result, RateLimitError):
             asked = self._retry.backoff if result.retry_after is None else result.retry_after
             gate.pause(min(asked, self._retry.max_retry_after))
         return result
+
+    async def _answer(
+        self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool = False
+    ) -> T | EnkashError | _Astray:
+        response = await self._transport.send(
+            operation.request, Secret(token.authorization), operation.departure, alone=alone
+        )
+        result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
+        if isinstance(result, EnkashError) or operation.contradiction is None:
+            return result
+        why = operation.contradiction(result)
+        if why is None:
+            return result
+        response.abandon()
+        return _Astray(ResponseDecodeError(f"the reply answers another call: {why}", status=response.status))
 
 
 async def decoded(

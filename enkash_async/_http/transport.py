@@ -133,6 +133,13 @@ class _Once:
         return handler(request)
 
 
+def _whole(reply: aiohttp.ClientResponse, body: bytes) -> Response:
+    # aiohttp has given the connection back by now, and does not say in public which one it was.
+    protocol = getattr(reply, "_protocol", None)
+    abandon = getattr(protocol, "close", lambda: None)
+    return Response(status=reply.status, headers=reply.headers, body=body, abandon=abandon)
+
+
 def _body(request: Request, departure: Departure | None) -> _OneShot | None:
     if request.method in _BARE and request.body is None:
         return None
@@ -194,7 +201,12 @@ class Transport:
         return self._gate
 
     async def send(
-        self, request: Request, authorization: Secret | None = None, departure: Departure | None = None
+        self,
+        request: Request,
+        authorization: Secret | None = None,
+        departure: Departure | None = None,
+        *,
+        alone: bool = False,
     ) -> Response:
         """Send a request and return its whole reply.
 
@@ -202,6 +214,7 @@ class Transport:
             request: The request.
             authorization: Value of the `Authorization` header; None sends none.
             departure: Says whether the body may be begun; the request then has a connection of its own.
+            alone: Whether to open a connection for this request, and close it after the reply.
 
         Raises:
             TransportError: No reply; `sent` says whether EnKash may have received the request.
@@ -209,7 +222,7 @@ class Transport:
         """
         body = _body(request, departure)
         started = fast_clock()
-        result = await self._exchange(request, body, authorization)
+        result = await self._exchange(request, body, authorization, alone=alone)
         spent = (fast_clock() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
@@ -226,13 +239,13 @@ class Transport:
             await session.close()
 
     async def _exchange(
-        self, request: Request, body: _OneShot | None, authorization: Secret | None
+        self, request: Request, body: _OneShot | None, authorization: Secret | None, *, alone: bool
     ) -> Response | EnkashError:
         if not isinstance(body, _LoneShot):
-            return await self._exchanged(request, body, authorization)
+            return await self._exchanged(request, body, authorization, alone=alone)
         result: Response | EnkashError | None = None
         try:
-            result = await self._exchanged(request, body, authorization)
+            result = await self._exchanged(request, body, authorization, alone=True)
         finally:
             if not isinstance(result, Response):
                 body.reset()
@@ -241,7 +254,7 @@ class Transport:
         return result
 
     async def _exchanged(
-        self, request: Request, body: _OneShot | None, authorization: Secret | None
+        self, request: Request, body: _OneShot | None, authorization: Secret | None, *, alone: bool
     ) -> Response | EnkashError:
         session, status = self._session(), 0
         try:
@@ -249,9 +262,9 @@ class Transport:
                 request.method,
                 self._url(request),
                 data=body,
-                headers=self._headers(authorization, alone=isinstance(body, _LoneShot)),
+                headers=self._headers(authorization, alone=alone),
                 # aiohttp keeps connections by a key of which this name is a part: no kept one has it.
-                server_hostname=self._host.host if isinstance(body, _LoneShot) else None,
+                server_hostname=self._host.host if alone else None,
                 timeout=self._timeout,
                 allow_redirects=False,
                 # A user's own session may have other defaults, and an HTTP status must not become an exception here.
@@ -262,7 +275,7 @@ class Transport:
                 status, length = reply.status, reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
                     return await self._read(reply)
-                return Response(status=reply.status, headers=reply.headers, body=await reply.content.read())
+                return _whole(reply, await reply.content.read())
         except asyncio.CancelledError as cancelled:
             # Drops aiohttp's frames, whose locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
@@ -281,7 +294,7 @@ class Transport:
                     status=reply.status,
                     content_type=reply.headers.get("Content-Type"),
                 )
-        return Response(status=reply.status, headers=reply.headers, body=bytes(body))
+        return _whole(reply, bytes(body))
 
     def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds them by itself

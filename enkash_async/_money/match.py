@@ -1,17 +1,50 @@
-"""Compares a bill that was found under a reference with the bill that the caller asked for; no I/O."""
+"""Holds an answer of EnKash's against its question: is it the bill that was asked for? No I/O.
+
+Facts are hard, soft, or the amount. A hard fact that differs shows another bill: the reply belongs to another call, or
+the reference to another bill. A soft fact may change for one and the same bill, so it never makes a reply wrong. A fact
+that either side omits, or that EnKash masks, shows nothing.
+"""
 
 from __future__ import annotations
 
+import enum
+import re
+from collections.abc import Callable
 from decimal import Decimal
 
 import attrs
 
 from enkash_async._calls.bills import Wanted
 from enkash_async.errors import DuplicateReferenceError
-from enkash_async.models import Bill
+from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.models.base import shown_short
 
-__all__ = ["Match", "compare", "described", "refusal"]
+__all__ = [
+    "Amount",
+    "Match",
+    "compare",
+    "compare_amounts",
+    "contradicts_fetch",
+    "contradicts_id",
+    "contradicts_reference",
+    "contradicts_wanted",
+    "described",
+    "net_amount",
+    "refusal",
+    "vouches",
+]
+
+_MASKED = re.compile(r"[*•]|[xX]{3}")
+_RUPEE = Decimal(1)
+
+
+class Amount(enum.Enum):
+    """How an amount that EnKash states compares with the one that was asked for."""
+
+    SAME = "equal"
+    ROUNDED = "stated in whole rupees, within one rupee: one of EnKash's pages prints integers"
+    OTHER = "another amount"
+    UNSTATED = "one side states none"
 
 
 @attrs.frozen(kw_only=True)
@@ -19,82 +52,183 @@ class Match:
     """The result of comparing a found bill with the wanted one.
 
     Attributes:
-        different: Names of the facts that certainly differ.
+        hard: Names of the hard facts that differ; any of them shows another bill.
+        amount: How the amounts compare.
+        soft: Names of the soft facts that differ: `circle`, `company_biller_id`, `bill_number`, `bill_date`.
         identified: Whether EnKash's answer has enough facts (consumer and amount) to recognise the bill.
     """
 
-    different: tuple[str, ...]
-    identified: bool
+    hard: tuple[str, ...] = ()
+    amount: Amount = Amount.SAME
+    soft: tuple[str, ...] = ()
+    identified: bool = True
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """Names of what shows that a reference was used for another bill than that of a create.
+
+        A create names its circle and its company biller, so these count as well.
+        """
+        amount = ("amount",) if self.amount is Amount.OTHER else ()
+        named = () if self.hard else tuple(name for name in self.soft if name in {"circle", "company_biller_id"})
+        return (*self.hard, *amount, *named)  # another consumer has another company biller anyway
+
+    @property
+    def is_another_month(self) -> bool:
+        """Whether both number and date differ: the bill of another month."""
+        return {"bill_number", "bill_date"} <= set(self.soft)
 
 
 def compare(wanted: Wanted, bill: Bill) -> Match:
-    """Compare reference, biller, consumer and amount; a fact that one side lacks counts as no difference."""
+    """Compare every fact that both sides state."""
     company = bill.company_biller
     biller = None if company is None or company.biller is None else company.biller.biller_id or None
-    same_biller = _same(wanted.biller_id, biller)
     same_consumer = _same(_folded(wanted.consumer_number), _folded(_consumer(bill)))
-    if same_biller is None or same_consumer is None:
-        # One company_biller_id stands for biller and consumer. Compared last: EnKash may give a consumer a new one.
-        same = _same(wanted.company_biller_id, None if company is None else company.company_biller_id)
-        same_consumer = same if same_consumer is None else same_consumer
-        same_biller = True if same and same_biller is None else same_biller
-    same_amount = _same_amount(wanted.amount, bill)
-    # Compared although EnKash searched by it: if EnKash errs and returns another bill, that one must not be accepted.
-    same_reference = _same(_folded(wanted.reference_id), _folded(bill.reference_id))
-    verdicts = {
-        "reference_id": same_reference,
-        "biller_id": same_biller,
+    same_company = _same(wanted.company_biller_id, None if company is None else company.company_biller_id)
+    amount = compare_amounts(wanted.amount, net_amount(bill))
+    hard = {
+        "reference_id": _same(_folded(wanted.reference_id), _folded(bill.reference_id)),
+        "biller_id": _same(wanted.biller_id, biller),
         "consumer_number": same_consumer,
-        "amount": same_amount,
+        **{key: _same(_folded(value), _folded(_input(bill, key))) for key, value in sorted(wanted.inputs.items())},
+    }
+    soft = {
+        "circle": _same(_circle(wanted.circle), _circle(None if company is None else company.circle_enum)),
+        "company_biller_id": same_company,
+        "bill_number": _same(_folded(wanted.bill_number), _folded(bill.bill_number)),
+        "bill_date": _same(wanted.bill_date, bill.bill_date),
     }
     return Match(
-        different=tuple(name for name, same in verdicts.items() if same is False),
-        identified=same_consumer is not None and (same_amount is not None or wanted.amount is None),
+        hard=_differing(hard),
+        amount=amount,
+        soft=_differing(soft),
+        identified=(same_consumer is not None or same_company is True)
+        and (amount is not Amount.UNSTATED or wanted.amount is None),
     )
 
 
-def described(wanted: Wanted, bill: Bill, match: Match) -> str:
+def compare_amounts(asked: Decimal | None, stated: Decimal | None) -> Amount:
+    """Compare an amount that EnKash states with the one that was asked for."""
+    if asked is None or stated is None:
+        return Amount.UNSTATED
+    if asked == stated:
+        return Amount.SAME
+    is_whole = stated == stated.to_integral_value() and asked != asked.to_integral_value()
+    return Amount.ROUNDED if is_whole and abs(asked - stated) < _RUPEE else Amount.OTHER
+
+
+def net_amount(bill: Bill) -> Decimal | None:
+    """Return the rupees to pay for a bill: the net amount, or that of the whole bill where it alone is stated."""
+    return bill.bill_amount if bill.amount is None else bill.amount
+
+
+def vouches(wanted: Wanted, bill: Bill) -> bool:
+    """Whether the reply to a create names a bill, and says that it is the one that was asked for."""
+    facts = (
+        _same(_folded(wanted.reference_id), _folded(bill.reference_id)),
+        _same(_folded(wanted.consumer_number), _folded(_consumer(bill))),
+    )
+    return bool(bill.utility_enkash_id) and True in facts
+
+
+# --- replies held against their calls ---------------------------------------------------------------------------------
+
+
+def contradicts_id(utility_enkash_id: str) -> Callable[[Bill], str | None]:
+    """Return what finds a contradiction in the bill of an id."""
+    return lambda bill: _another("utility_enkash_id", utility_enkash_id, bill.utility_enkash_id)
+
+
+def contradicts_reference(reference_id: str) -> Callable[[Bill], str | None]:
+    """Return what finds a contradiction in the bill of a reference."""
+    return lambda bill: _another("reference_id", reference_id, bill.reference_id)
+
+
+def contradicts_wanted(wanted: Wanted) -> Callable[[Bill], str | None]:
+    """Return what finds a contradiction in the reply to a create."""
+
+    def contradiction(bill: Bill) -> str | None:
+        match = compare(wanted, bill)
+        return described(wanted, bill, match.hard) if match.hard else None
+
+    return contradiction
+
+
+def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill], str | None]:
+    """Return what finds a contradiction in a fetched bill; EnKash documents no member that names the consumer."""
+
+    def contradiction(fetched: FetchedBill) -> str | None:
+        stated = fetched.extra.get("consumerNumber")
+        return _another("consumer_number", consumer_number, stated if isinstance(stated, str) else None)
+
+    return contradiction
+
+
+def _another(name: str, asked: str, stated: str | None) -> str | None:
+    return f"it has another {name}" if _same(_folded(asked), _folded(stated)) is False else None
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def described(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> str:
     """Return a phrase that names the differences and shows no consumer number in full."""
-    if not match.different:
+    if not different:
         return "does not say whose it is"
     there, asked = _short(_consumer(bill)), _short(wanted.consumer_number)
     shown = {"consumer_number": f"consumer_number ({there} there, {asked} asked)"}
-    return "differs in " + " and ".join(shown.get(name, name) for name in match.different)
+    return "differs in " + " and ".join(shown.get(name, name) for name in different)
 
 
-def refusal(wanted: Wanted, bill: Bill, match: Match) -> DuplicateReferenceError:
+def refusal(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> DuplicateReferenceError:
     """Return the error for a reference whose bill is another one or cannot be recognised."""
     error = DuplicateReferenceError(
-        f"the reference {wanted.reference_id!r} was used before, and the bill of it {described(wanted, bill, match)}; "
-        "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
+        f"the reference {wanted.reference_id!r} was used before, and the bill of it {described(wanted, bill, different)}"
+        "; this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
         "reference"
     )
     error.response_code = 38
-    error.differences = match.different
+    error.differences = different
     return error
+
+
+# --- facts ------------------------------------------------------------------------------------------------------------
 
 
 def _same(wanted: object, found: object) -> bool | None:
     return None if wanted is None or found is None else wanted == found
 
 
-def _same_amount(wanted: Decimal | None, bill: Bill) -> bool | None:
-    if wanted is None or (bill.amount is None and bill.bill_amount is None):
-        return None
-    return wanted == (bill.bill_amount if bill.amount is None else bill.amount)
+def _differing(verdicts: dict[str, bool | None]) -> tuple[str, ...]:
+    return tuple(name for name, same in verdicts.items() if same is False)
 
 
 def _consumer(bill: Bill) -> str | None:
     if bill.consumer_number is not None:
         return bill.consumer_number
-    return None if bill.company_biller is None else bill.company_biller.consumer_number
+    company = bill.company_biller
+    if company is not None and company.consumer_number is not None:
+        return company.consumer_number
+    return _input(bill, "cn")
 
 
-def _folded(number: str | None) -> str | None:
-    """Return a consumer number for comparison, or None when it is empty or EnKash has masked it."""
-    if number is None or not number.strip() or "*" in number:
+def _input(bill: Bill, key: str) -> str | None:
+    """Return the value of a biller's input as the bill shows it."""
+    params = () if bill.company_biller is None else bill.company_biller.biller_params
+    return next((one.value for one in params if (one.key or "").strip().casefold() == key.strip().casefold()), None)
+
+
+def _circle(word: str | None) -> str | None:
+    """Return a circle for comparison, or None for «all» and for words that EnKash's list lacks, such as `MUMBAI`."""
+    circle = None if word is None else Circle(word.strip().upper())
+    return None if circle is None or not circle.is_known or circle is Circle.ALL else circle.value
+
+
+def _folded(text: str | None) -> str | None:
+    """Return a text for comparison, leading zeros kept, or None when it is empty or EnKash has masked it."""
+    if text is None or not text.strip() or _MASKED.search(text):
         return None
-    return number.strip().casefold()
+    return text.strip().casefold()
 
 
 def _short(number: str | None) -> str:

@@ -12,13 +12,13 @@ from enkash_async._calls.search import search_page
 from enkash_async._flow.deadline import Deadline
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._flow.verdicts import Lasts, judge
+from enkash_async._money import match as matching
 from enkash_async._wire.operation import Send
 from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.errors import (
     EnkashError,
     NotFoundError,
-    ResponseDecodeError,
 )
 from enkash_async.models import Bill, BillFilter
 
@@ -45,18 +45,16 @@ class Reads:
 
     async def get(self, utility_enkash_id: str) -> Bill:
         """Return a bill by EnKash's id; see `bills.get`."""
-        wanted = utility_enkash_id.strip().casefold()
-        for _ in range(2):  # the reply of another request may have come over a connection that is kept
-            bill = await self._send(calls.get(self._routes, utility_enkash_id))
-            if not bill.utility_enkash_id:
-                return attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
-            if bill.utility_enkash_id.strip().casefold() == wanted:
-                return bill
-        raise ResponseDecodeError("EnKash answered with another bill than the one that was asked for", status=200)
+        operation = calls.get(self._routes, utility_enkash_id)
+        held = attrs.evolve(operation, contradiction=matching.contradicts_id(utility_enkash_id))
+        bill = await self._send(held)
+        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
         """Return a bill by the user's own id; see `bills.get_by_reference`."""
-        bill = await self._send(calls.get_by_reference(self._routes, reference_id))
+        operation = calls.get_by_reference(self._routes, reference_id)
+        held = attrs.evolve(operation, contradiction=matching.contradicts_reference(reference_id))
+        bill = await self._send(held)
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
     async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> Page[Bill]:

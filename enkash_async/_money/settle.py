@@ -80,10 +80,11 @@ class Settling:
         seen = await self.find(wanted.reference_id)
         if isinstance(seen, Bill):
             match = matching.compare(wanted, seen)
-            if match.different:
+            different = (*match.hard, *(("amount",) if match.amount is matching.Amount.OTHER else ()))
+            if different:
                 raise OutcomeUnknownError(
                     f"{unclear.operation} ended unclearly, and the bill that EnKash shows under "
-                    f"{wanted.reference_id!r} {matching.described(wanted, seen, match)}; it may be the one of this "
+                    f"{wanted.reference_id!r} {matching.described(wanted, seen, different)}; it may be the one of this "
                     "call or an older one: look at it with bills.get_by_reference() before you do anything else",
                     operation=unclear.operation,
                     reference_id=wanted.reference_id,
@@ -103,11 +104,22 @@ class Settling:
         ) from unclear.__cause__
 
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
-        """Return the created bill as EnKash shows it now, with the id that the reply lacked; else the bill itself."""
+        """Return the created bill as EnKash shows it now, where the reply did not name it.
+
+        Raises:
+            OutcomeUnknownError: EnKash said yes, and neither its reply nor a look-up names the bill.
+        """
         seen = await peek(self._reads.get_by_reference(wanted.reference_id), self._timeout)
-        if isinstance(seen, Bill) and not matching.compare(wanted, seen).different:
+        if isinstance(seen, Bill) and seen.utility_enkash_id and not matching.compare(wanted, seen).hard:
             return seen
-        return created
+        if created.utility_enkash_id:
+            return created
+        raise OutcomeUnknownError(
+            f"EnKash said yes to the create, and does not show the bill yet: come back with "
+            f"bills.reconcile({wanted.reference_id!r}), and give the bill no other reference",
+            operation="bills.create",
+            reference_id=wanted.reference_id,
+        )
 
     async def existing(self, wanted: Wanted, refused: DuplicateReferenceError) -> Bill:
         """Return the bill for which a reference was used before, if it is the wanted one.
@@ -122,7 +134,7 @@ class Settling:
             raise refused from seen
         match = matching.compare(wanted, seen)
         if match.different or not match.identified:
-            raise matching.refusal(wanted, seen, match) from refused
+            raise matching.refusal(wanted, seen, match.different) from refused
         return seen
 
     async def confirmations(

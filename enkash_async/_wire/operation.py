@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -41,11 +41,16 @@ class Request:
 
 @attrs.frozen(kw_only=True)
 class Response:
-    """One complete HTTP reply; `headers` finds names in lower case."""
+    """One complete HTTP reply; `headers` finds names in lower case.
+
+    Attributes:
+        abandon: Closes the connection it came on, so that no later request gets what else arrives there.
+    """
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
+    abandon: Callable[[], object] = attrs.field(default=lambda: None, repr=False, eq=False)
 
     @property
     def content_type(self) -> str | None:
@@ -83,6 +88,7 @@ class Operation(Generic[T]):
         utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back after an unclear end.
         sensitive: Values of the request to redact from errors.
         departure: What is done each time before the request leaves; the request then has a connection of its own.
+        contradiction: Returns what in the result shows that it answers another question, or None.
     """
 
     name: str
@@ -93,6 +99,7 @@ class Operation(Generic[T]):
     utility_enkash_ids: tuple[str, ...] = attrs.field(default=(), repr=False)
     sensitive: tuple[str, ...] = attrs.field(default=(), repr=False)
     departure: Departure | None = attrs.field(default=None, repr=False, eq=False)
+    contradiction: Callable[[T], str | None] | None = attrs.field(default=None, repr=False, eq=False)
 
 
 class Send(Protocol):

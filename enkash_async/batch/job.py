@@ -227,7 +227,7 @@ class PayJob:
         match = matching.compare(wanted, bill)
         if match.different or not match.identified:
             case.bill = case.amount = None  # they are facts of another bill
-            case.end(RowOutcome.REFUSED, matching.refusal(wanted, bill, match))
+            case.end(RowOutcome.REFUSED, matching.refusal(wanted, bill, match.different))
         elif bill.is_settled:
             case.end(RowOutcome.ALREADY_PAID if bill.outcome is Outcome.PAID else RowOutcome.FAILED)
         elif bill.debit_confirmed is True:

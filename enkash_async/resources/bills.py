@@ -17,6 +17,7 @@ from enkash_async._flow.notifier import BillNotifier
 from enkash_async._flow.pager import PAGE_SIZE, AsyncPager
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
+from enkash_async._money import match as matching
 from enkash_async._money.debit_records import DebitRecords
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling, checked_settle
@@ -105,20 +106,12 @@ class SingleBills:
             BadRequestError: EnKash does not know the biller, or requires another input.
             ServerError: The fetch failed at the biller, among other reasons.
         """
-        return attrs.evolve(
-            await self._send(
-                calls.fetch_current(
-                    self._routes,
-                    biller_id,
-                    params,
-                    circle=circle,
-                    remarks=remarks,
-                    key_contact_email=key_contact_email,
-                )
-            ),
-            biller_id=biller_id,
-            consumer_number=str(params["cn"]),
+        operation = calls.fetch_current(
+            self._routes, biller_id, params, circle=circle, remarks=remarks, key_contact_email=key_contact_email
         )
+        consumer_number = str(params["cn"])
+        held = attrs.evolve(operation, contradiction=matching.contradicts_fetch(consumer_number))
+        return attrs.evolve(await self._send(held), biller_id=biller_id, consumer_number=consumer_number)
 
     async def create_from_fetch(
         self, fetched: FetchedBill, *, reference_id: str | None = None, amount: Decimal | int | None = None
@@ -233,13 +226,16 @@ class SingleBills:
 
     async def _created(self, create: calls.Create) -> Bill:
         try:
-            bill = await self._send(create.operation)
+            bill = await self._send(
+                attrs.evolve(create.operation, contradiction=matching.contradicts_wanted(create.wanted))
+            )
         except OutcomeUnknownError as unclear:
             return await self._settling.created(create.wanted, unclear)
         except DuplicateReferenceError as refused:
             return await self._settling.existing(create.wanted, refused)
-        if not bill.utility_enkash_id:
-            # The reply of a create is not documented; without the id the bill could not be confirmed.
+        if not matching.vouches(create.wanted, bill):
+            # The reply of a create is not documented; without the id the bill could not be confirmed, and one that
+            # names neither reference nor consumer may be the reply to another create.
             bill = await self._settling.identified(create.wanted, bill)
         # The reply may lack the reference; the caller needs it to find the bill again.
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=create.wanted.reference_id)

@@ -139,14 +139,19 @@ class Witness(Transport):
         self._exchanges = exchanges
 
     async def send(
-        self, request: Request, authorization: Secret | None = None, departure: Departure | None = None
+        self,
+        request: Request,
+        authorization: Secret | None = None,
+        departure: Departure | None = None,
+        *,
+        alone: bool = False,
     ) -> Response:
         """Send a request; as in `Transport.send`."""
         self.begun += 1
         began_at = time.monotonic()
         answer: Response | EnkashError | None = None
         try:
-            answer = await super().send(request, authorization, departure)
+            answer = await super().send(request, authorization, departure, alone=alone)
         except EnkashError as failure:
             answer = failure
             raise

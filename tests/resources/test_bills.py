@@ -253,16 +253,17 @@ async def test_a_reference_is_made_when_none_is_given() -> None:
     assert uuid.UUID(first.reference_id).version == 4
 
 
-async def test_a_create_that_is_answered_without_data_keeps_its_reference() -> None:
-    """The bill has the reference, although the undocumented reply is empty."""
+async def test_a_create_that_is_answered_without_data_is_unknown() -> None:
+    """No bill with an empty id is taken for a success; the error names the reference."""
     async with raw_server(_answers(b'{"response_code":0,"response_message":"Success","payload":null}')) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
-            bill = await client.bills.create(2001, CN, reference_id="r")
-    assert (bill.utility_enkash_id, bill.reference_id) == ("", "r")
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.bills.create(2001, CN, reference_id="r")
+    assert caught.value.reference_id == "r"
 
 
 async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> None:
-    """The client looks for the id, and a failed look does not undo the success."""
+    """The client looks for the id; where the look fails or shows another bill, the outcome is unknown."""
     found = Bill(utility_enkash_id="U-1", reference_id="r", amount=Decimal(10), consumer_number=CN["cn"])
     bills, sent = _bills(Bill(), found)
     assert (await bills.create(2001, CN, reference_id="r", bill_amount=10)).utility_enkash_id == "U-1"
@@ -270,8 +271,17 @@ async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> No
     another = attrs.evolve(found, consumer_number="CN987654321")
     for answer in (another, NotFoundError("no"), ServerError("no", status=500)):
         bills, sent = _bills(Bill(), answer)
-        bill = await bills.create(2001, CN, reference_id="r", bill_amount=10)
-        assert (bill.utility_enkash_id, bill.reference_id, len(sent.operations)) == ("", "r", 2)
+        with pytest.raises(OutcomeUnknownError):
+            await bills.create(2001, CN, reference_id="r", bill_amount=10)
+        assert len(sent.operations) == 2
+
+
+async def test_a_create_whose_reply_names_only_an_id_is_looked_up_once() -> None:
+    """The reply may be that of another create; where the look fails, its own word has to do."""
+    found = Bill(utility_enkash_id="U-1", reference_id="r", amount=Decimal(10), consumer_number=CN["cn"])
+    for answer, expected in ((found, "U-1"), (NotFoundError("no"), "U-7")):
+        bills, _ = _bills(Bill(utility_enkash_id="U-7"), answer)
+        assert (await bills.create(2001, CN, reference_id="r", bill_amount=10)).utility_enkash_id == expected
 
 
 async def test_a_create_that_is_answered_in_an_unknown_shape_is_unknown() -> None:
