@@ -3,6 +3,7 @@
 from ._calls.requests import BillRequest as BillRequest
 from ._flow.notifier import BillNotifier as BillNotifier
 from ._flow.pager import AsyncPager as AsyncPager
+from ._money.payment import Payment as Payment, PaymentState as PaymentState
 from ._http.login import PasswordGrant as PasswordGrant
 from ._support.version import __version__ as __version__
 from .bulk import (

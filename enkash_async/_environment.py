@@ -92,6 +92,17 @@ class Environment:
             found = problem
         raise ConfigurationError(f"ENKASH_TOKEN_KEYS: {found}") from None
 
+    def debit_on_create(self) -> bool:
+        """Return whether `ENKASH_DEBIT_ON_CREATE` is 1.
+
+        Raises:
+            ConfigurationError: It is neither 1 nor 0: whether debits are confirmed is not guessed.
+        """
+        text = self._environ.get("ENKASH_DEBIT_ON_CREATE", "").strip()
+        if text not in {"", "0", "1"}:
+            raise ConfigurationError(f"ENKASH_DEBIT_ON_CREATE must be 1 or 0, not {text!r}")
+        return text == "1"
+
     def login_timeout(self) -> float:
         """Return the seconds of `ENKASH_LOGIN_TIMEOUT`, or the default.
 

@@ -18,9 +18,11 @@ from enkash_async._flow.poller import Poller
 from enkash_async._http.login import PasswordGrant
 from enkash_async._http.pipeline import Pipeline
 from enkash_async._http.transport import Transport
+from enkash_async._money.creations import Creations
 from enkash_async._money.debit_keys import Keys
 from enkash_async._money.debit_records import DebitRecords
 from enkash_async._money.debits import Debits
+from enkash_async._money.pay import Payer
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support.urls import checked_base_url, is_loopback
@@ -52,6 +54,7 @@ class ClientOptions(TypedDict, total=False):
     timeout: Annotated[Timeouts, Timeouts()]
     limits: Annotated[Limits, Limits()]
     routes: Annotated[Routes, Routes()]
+    debit_on_create: Annotated[bool, False]
     max_response_bytes: Annotated[int, MAX_RESPONSE_BYTES]
     allow_insecure: Annotated[bool, False]
 
@@ -85,7 +88,7 @@ def _filled(given: ClientOptions) -> ClientOptions:
 
     Raises:
         TypeError: There is no such option.
-        ConfigurationError: `retry`, `routes` or `store` has a wrong type.
+        ConfigurationError: `retry`, `routes`, `store` or `debit_on_create` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
         # A rendered traceback shows the locals of these frames, and a wrong option may be a secret.
@@ -98,7 +101,12 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
     """Return what is wrong with options, without a value of theirs."""
     if unknown := [name for name in given if name not in _DEFAULTS]:
         return TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
-    for name, kind, example in (("retry", RetryPolicy, "a RetryPolicy(…)"), ("routes", Routes, "Routes(…)")):
+    kinds = (
+        ("retry", RetryPolicy, "a RetryPolicy(…)"),
+        ("routes", Routes, "Routes(…)"),
+        ("debit_on_create", bool, "True or False"),
+    )
+    for name, kind, example in kinds:
         value = given.get(name, _DEFAULTS[name])
         if isinstance(value, _Shown):  # out of `inspect.signature`
             given[name] = value = value.value  # type: ignore[literal-required]
@@ -140,6 +148,8 @@ class EnkashClient:
         limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in
             flight, and sets no rate.
         routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
+        debit_on_create: Whether EnKash debits your account as soon as a bill is created, as it does for accounts that
+            are set up so; False by default. Then `payments.pay` confirms nothing.
         max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger one is raised as an error.
         allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
@@ -185,7 +195,18 @@ class EnkashClient:
         )
         debits = Debits(records, self._send, routes, reads, settling, poller, patience=timeout.total * retry.attempts)
         self.bills: Bills = Bills(self._send, routes, reads, settling, poller, records)
-        self.payments: Payments = Payments(self._send, routes, settling, debits)
+        payer = Payer(
+            self._send,
+            routes,
+            reads,
+            settling,
+            poller,
+            debits,
+            Creations(records),
+            timeout=timeout.total,
+            debit_on_create=filled["debit_on_create"],
+        )
+        self.payments: Payments = Payments(self._send, routes, settling, debits, payer)
         self.webhooks: Webhooks = Webhooks(self._send, routes)
 
     @classmethod
@@ -245,7 +266,8 @@ class EnkashClient:
         what your processes share (`sqlite:///path`, `redis://`, `rediss://`, `unix://`,
         `redis+sentinel://host,host/service`, `redis+cluster://host,host`, `postgresql://`, or `memory:` to share
         nothing); `ENKASH_REDIS_URL`, the same for a Redis; `ENKASH_TOKEN_KEYS`, which seals the token with keys of your
-        own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds. Without a URL it is the SQLite file of this user.
+        own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds; `ENKASH_DEBIT_ON_CREATE`, 1 for `debit_on_create`.
+        Without a URL it is the SQLite file of this user.
 
         Args:
             environ: Where to look; None looks into `os.environ`.
@@ -260,6 +282,7 @@ class EnkashClient:
         environment = Environment(os.environ if environ is None else environ)
         del environ  # a rendered traceback shows the locals of this frame
         filled = _filled(options)
+        options.setdefault("debit_on_create", environment.debit_on_create())
         grant = environment.grant(
             session=filled["session"], path=filled["routes"].token, allow_insecure=filled["allow_insecure"]
         )

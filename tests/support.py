@@ -21,9 +21,11 @@ import pytest
 
 from enkash_async import EnkashError, PollPolicy, RetryPolicy, Routes, SettlePolicy
 from enkash_async._flow.poller import Poller
+from enkash_async._money.creations import Creations
 from enkash_async._money.debit_keys import Keys
 from enkash_async._money.debit_records import DebitRecords
 from enkash_async._money.debits import Debits
+from enkash_async._money.pay import Payer
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
 from enkash_async._support import exact_json
@@ -96,7 +98,8 @@ def payment_calls(send: Send, bills: Bills, *, patience: float = 30.0) -> Paymen
     """Return the calls that move money, with what the calls about bills were set up with."""
     reads, settling, poller, records = bills._reads, bills._settling, bills._poller, bills._debits
     debits = Debits(records, send, Routes(), reads, settling, poller, patience=patience)
-    return Payments(send, Routes(), settling, debits)
+    payer = Payer(send, Routes(), reads, settling, poller, debits, Creations(records))
+    return Payments(send, Routes(), settling, debits, payer)
 
 
 def debit_records(store: Store, wall: Callable[[], float] = wall) -> DebitRecords:

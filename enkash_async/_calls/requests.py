@@ -36,6 +36,10 @@ def _amount(value: Decimal | int | None) -> Decimal | None:
     return checks.optional(checks.amount, value, "bill_amount")
 
 
+def _ceiling(value: Decimal | int | None) -> Decimal | None:
+    return checks.optional(checks.amount, value, "max_amount")
+
+
 def _reference(value: str | None) -> str | None:
     return checks.optional(checks.identifier, value, "reference_id")
 
@@ -65,6 +69,8 @@ class BillRequest:
         params: The biller's inputs, `cn` (the consumer number) among them; strings keep leading zeros.
         reference_id: Your id, never used before. `create_many` needs one, so that the job can be run again.
         bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
+        max_amount: The most that `payments.pay` and its like may debit, in rupees; None sets no ceiling. Other calls do
+            not heed it.
         circle: Telecom circle, for billers that differ by circle.
         bill_date: Date of the bill.
         bill_due_date: Last day to pay the bill.
@@ -84,6 +90,7 @@ class BillRequest:
     params: Mapping[str, str] = attrs.field(converter=_params, repr=_shown_params, hash=False)
     reference_id: str | None = attrs.field(default=None, kw_only=True, converter=_reference)
     bill_amount: Decimal | None = attrs.field(default=None, kw_only=True, converter=_amount)
+    max_amount: Decimal | None = attrs.field(default=None, kw_only=True, converter=_ceiling)
     circle: Circle | str | None = attrs.field(default=None, kw_only=True)
     bill_date: date | None = attrs.field(default=None, kw_only=True)
     bill_due_date: date | None = attrs.field(default=None, kw_only=True)
@@ -116,11 +123,11 @@ class BillRequest:
 
     @property
     def digest(self) -> str:
-        """A digest of every field but the reference, the same on every machine."""
+        """A digest of every field but the reference and `max_amount`, the same on every machine."""
         content = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(BillRequest)
-            if field.name not in {"reference_id", "fetched"}
+            if field.name not in {"reference_id", "max_amount", "fetched"}
         }
         content["params"] = sorted(self.params.items())
         if self.bill_amount is not None:  # 10 and 10.00 must give the same digest

@@ -172,14 +172,17 @@ class Job(Generic[S, T]):
         check: Returns a valid item, or raises `InvalidRequestError`.
         key: Returns the item's name in the result.
         digest: Differs for two different items of one key.
-        work: Makes the call for one item.
+        work: Makes the call for one item, and returns its value.
+        report: Returns the item of the result, given its name, what `work` returned, and the item as given; by default
+            one that succeeded.
     """
 
     where: str
     check: Callable[[object], S]
     key: Callable[[S], str]
     digest: Callable[[S], object] = attrs.field(default=lambda _: None)
-    work: Callable[[S], Awaitable[T]]
+    work: Callable[[S], Awaitable[Any]]
+    report: Callable[[str, Any, S], BulkItem[T]] = lambda key, value, item: BulkItem(key, value, request=item)
 
 
 class _Run(Generic[S, T]):
@@ -240,7 +243,7 @@ class _Run(Generic[S, T]):
         if self._stopped_by is not None:
             return BulkItem(key, error=self._stopped_by, group=BulkGroup.NOT_SENT, request=item)
         try:
-            return BulkItem(key, await self._job.work(item), request=item)
+            return self._job.report(key, await self._job.work(item), item)
         except EnkashError as problem:
             if judge(problem).ends_job:
                 self._stopped_by = problem
@@ -326,7 +329,9 @@ async def _streamed(job: Job[S, T], source: Source[Any], concurrency: int) -> As
     async def run() -> None:
         try:
             await _Run(job, emit, _ignore)(source, concurrency)
-        except Exception:
+        except asyncio.CancelledError:
+            raise  # nobody takes items any more
+        except BaseException:  # also what no job should catch, such as SystemExit of the source: or the caller hangs
             await done.put(None)
             raise
         await done.put(None)

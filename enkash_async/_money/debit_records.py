@@ -12,7 +12,8 @@ import attrs
 
 from enkash_async._money import instants
 from enkash_async._money.birth import BIRTH, Birth, See, see
-from enkash_async._money.creation import CREATION, Begin, Creation, End, note
+from enkash_async._money.creation import CREATION, Creation, Found, found_in, note
+from enkash_async._money.creation import Command as CreateCommand
 from enkash_async._money.debit import decide
 from enkash_async._money.debit_commands import Answer, Command, Here, NoteCreated, Unborn
 from enkash_async._money.debit_keys import BIRTHS, Keys, birth_beside
@@ -173,15 +174,15 @@ class DebitRecords:
         debit, now = DEBIT.codec.decode(cell.value), Instant(cell.now, self._wall())
         return Shown(debit, debit.at.age(now), debit.at.left(self.durations.settled_after, now) <= 0)
 
-    async def note_create(self, reference_id: str, command: Begin | End) -> Creation | None:
-        """Note a create under a reference, and return the note that was found."""
+    async def note_create(self, reference_id: str, command: CreateCommand) -> Found:
+        """Note what becomes of a reference, and return what was known of it before."""
         await self._check()
         return await act(self._open(), self._keys.create(reference_id), self._noted, command, kind=CREATION)
 
-    def _noted(
-        self, creation: Creation | None, command: Begin | End, now: float
-    ) -> tuple[Creation | None, Creation | None]:
-        return note(creation, command, Instant(now, self._wall()))
+    def _noted(self, creation: Creation | None, command: CreateCommand, now: float) -> tuple[Creation | None, Found]:
+        here = Instant(now, self._wall())
+        after, found = note(creation, command, here)
+        return after, found_in(found, command, here, self.durations)
 
     async def note_bills(self, by: str, ids: Sequence[str], births: Mapping[str, str]) -> None:
         """Note the bills that creates brought forth, answered and not by 38.

@@ -183,8 +183,8 @@ def described(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> str:
 def refusal(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> DuplicateReferenceError:
     """Return the error for a reference whose bill is another one or cannot be recognised."""
     error = DuplicateReferenceError(
-        f"the reference {wanted.reference_id!r} was used before, and the bill of it {described(wanted, bill, different)}"
-        "; this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
+        f"the reference {wanted.reference_id!r} was used before, and its bill {described(wanted, bill, different)}; "
+        "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
         "reference"
     )
     error.response_code = 38

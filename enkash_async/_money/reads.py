@@ -105,6 +105,30 @@ class Reads:
         await drive(_batches(utility_enkash_ids), read_batch, 2)
         return {one: found[one] for one in utility_enkash_ids if one in found}
 
+    async def searched(
+        self, utility_enkash_ids: Sequence[str], *, patience: float
+    ) -> tuple[dict[str, Bill | EnkashError], int]:
+        """Return the bills that a search shows with a status, and how many searches were made; raises nothing.
+
+        Three bills or fewer are read singly, and then no search is made.
+
+        EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
+
+        Args:
+            utility_enkash_ids: EnKash's ids of the bills, each once.
+            patience: As for `read`.
+        """
+        deadline = Deadline(patience)
+        if len(utility_enkash_ids) <= _FEW:
+            return dict(await self._each(utility_enkash_ids, deadline)), 0
+        found: dict[str, Bill | EnkashError] = {}
+
+        async def search(batch: Sequence[str]) -> None:
+            found.update(await self._searched(batch, deadline))
+
+        await drive(_batches(utility_enkash_ids), search, 2)
+        return found, -(-len(utility_enkash_ids) // _BATCH)
+
     async def read_each(
         self, utility_enkash_ids: Sequence[str], *, patience: float
     ) -> Mapping[str, Bill | EnkashError]:

@@ -18,6 +18,7 @@ from enkash_async._flow.jobs import (
 )
 from enkash_async._money.confirm import Confirming
 from enkash_async._money.debits import Debits
+from enkash_async._money.pay import Payer
 from enkash_async._money.release import release, shown
 from enkash_async._money.settle import Settling, checked_settle
 from enkash_async._money.told import ConfirmResult
@@ -27,11 +28,12 @@ from enkash_async.bulk import BulkGroup, BulkItem, BulkResult, Confirmations
 from enkash_async.config import Routes, SettlePolicy
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill, DebitRecord, PaymentInitiation, PaymentType
+from enkash_async.resources.paying import PayCalls
 
 __all__ = ["Payments"]
 
 
-class Payments:
+class Payments(PayCalls):
     """The calls that move money, as `client.payments`.
 
     Args:
@@ -39,9 +41,11 @@ class Payments:
         routes: The path of every operation.
         settling: Reads bills back after an unclear end.
         debits: Confirms debits.
+        payer: Pays bills as one step.
     """
 
-    def __init__(self, send: Send, routes: Routes, settling: Settling, debits: Debits) -> None:
+    def __init__(self, send: Send, routes: Routes, settling: Settling, debits: Debits, payer: Payer) -> None:
+        super().__init__(payer)
         self._send = send
         self._routes = routes
         self._settling = settling

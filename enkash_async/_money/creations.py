@@ -1,0 +1,47 @@
+"""The notes of payments under their references, in the shared store."""
+
+from __future__ import annotations
+
+import uuid
+
+from enkash_async._money.creation import Begin, End, Found, Look, Paid, Receipt
+from enkash_async._money.debit_records import DebitRecords
+
+__all__ = ["Creations"]
+
+
+class Creations:
+    """Notes the creates and payments of one EnKash host and account.
+
+    Raises from every method:
+        StoreUnavailableError: The store is away, or must not serve money.
+        StoreError: The note cannot be read by this version, or others were faster each time.
+
+    Args:
+        records: The records in the store.
+    """
+
+    def __init__(self, records: DebitRecords) -> None:
+        self._records = records
+
+    async def find(self, reference_id: str) -> Found:
+        """Return what is known of a reference; changes nothing."""
+        return await self._records.note_create(reference_id, Look())
+
+    async def begin(self, reference_id: str, *, by: str = "", digest: str = "") -> Found:
+        """Note a create before it is sent, and return what was known before; after an error nothing may be sent.
+
+        Args:
+            reference_id: The caller's id of the bill.
+            by: Names the step, so that it alone takes its note away; an empty text makes one up.
+            digest: Of the request, without reference and ceiling.
+        """
+        return await self._records.note_create(reference_id, Begin(by or uuid.uuid4().hex, digest))
+
+    async def end(self, reference_id: str, utility_enkash_id: str | None, *, by: str = "", digest: str = "") -> None:
+        """Note the bill that a create brought forth; None takes the step's own note away after a clear refusal."""
+        await self._records.note_create(reference_id, End(by, utility_enkash_id, digest))
+
+    async def paid(self, reference_id: str, receipt: Receipt, *, digest: str = "") -> None:
+        """Note that EnKash shows the bill as paid."""
+        await self._records.note_create(reference_id, Paid(uuid.uuid4().hex, digest, receipt))

@@ -1,0 +1,255 @@
+"""Pays bills: carries out the steps of each payment, confirms bills by the hundred, and waits for all of them together.
+
+What is decided stands in `payment_step.py`. This module only does what it says next, and tells it how that went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from logging import getLogger
+from types import TracebackType
+from typing import Self, TypeVar
+
+import attrs
+
+from enkash_async._calls import requested
+from enkash_async._calls.requests import BillRequest
+from enkash_async._flow.poller import Poller
+from enkash_async._flow.verdicts import judge
+from enkash_async._money import instants
+from enkash_async._money import match as matching
+from enkash_async._money import payment_step as steps
+from enkash_async._money.creation import Receipt
+from enkash_async._money.creations import Creations
+from enkash_async._money.debits import Debits
+from enkash_async._money.payment import Payment, PaymentState
+from enkash_async._money.payment_state import Do, Options, Step
+from enkash_async._money.portions import Portions
+from enkash_async._money.reads import Reads
+from enkash_async._money.settle import Settling
+from enkash_async._money.told import ConfirmResult
+from enkash_async._money.watch import Watch
+from enkash_async._wire.operation import Send
+from enkash_async.config import Routes, SettlePolicy
+from enkash_async.errors import ApiError, DuplicateReferenceError, EnkashError, OutcomeUnknownError, StoreError
+from enkash_async.models import Bill, FetchedBill
+
+__all__ = ["Ended", "PayRun", "Payer"]
+
+T = TypeVar("T")
+
+_log = getLogger("enkash_async")
+
+
+@attrs.frozen
+class Payer:
+    """What payments of one client need.
+
+    Attributes:
+        send: Sends operations.
+        routes: The path of every operation.
+        reads: Reads bills.
+        settling: Looks for bills that do not show yet.
+        poller: Its clock and its sleep are those of all waits.
+        debits: Confirms debits.
+        creations: The notes of references.
+        timeout: Seconds that one attempt may take.
+        debit_on_create: Whether a create is the debit as well.
+    """
+
+    send: Send
+    routes: Routes
+    reads: Reads
+    settling: Settling
+    poller: Poller
+    debits: Debits
+    creations: Creations
+    timeout: float = 30.0
+    debit_on_create: bool = False
+
+    def run(
+        self, *, wait: float = 0.0, remarks: str | None = None, rehearses: bool = False, within: float = 0.0
+    ) -> PayRun:
+        """Return a run of payments, to be entered by `async with`.
+
+        Args:
+            wait: Seconds to wait until a payment is settled.
+            remarks: Remarks of the confirmations; None sends none.
+            rehearses: Whether nothing is created.
+            within: Seconds that a bill waits for others to be confirmed with.
+        """
+        options = Options(
+            wait=0.0 if rehearses else wait,
+            debit_on_create=self.debit_on_create,
+            rehearses=rehearses,
+            settled_after=instants.DURATIONS.settled_after,
+        )
+        return PayRun(self, options, remarks, within)
+
+
+@attrs.frozen
+class Ended:
+    """A payment at the end of its step, and the failure behind it, if there was one."""
+
+    payment: Payment
+    cause: EnkashError | None = None
+
+
+class PayRun:
+    """Payments that are confirmed and waited for together.
+
+    Attributes:
+        stopped_by: Why no further payment of this account may begin, once one has found out.
+    """
+
+    def __init__(self, payer: Payer, options: Options, remarks: str | None, within: float) -> None:
+        self._payer = payer
+        self._options = options
+        self._remarks = remarks
+        self._portions = Portions(self._confirm, within=within, sleep=payer.poller.sleep)
+        self._watch = Watch(payer.reads, payer.poller, shortest=payer.timeout)
+        self._stack = AsyncExitStack()
+        self.stopped_by: EnkashError | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._watch)
+        await self._stack.enter_async_context(self._portions)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def pay(self, request: BillRequest, slots: asyncio.Semaphore | None = None) -> Ended:
+        """Pay one bill, as far as it gets.
+
+        Args:
+            request: The bill.
+            slots: Held until the bill is created; not while it waits for its confirmation and its settlement.
+
+        Raises:
+            InvalidRequestError: The request is no payment; nothing was sent.
+            StoreError: The store cannot be used; nothing was sent.
+            EnkashError: No request of this client can succeed, such as without a token; nothing was sent.
+        """
+        step = steps.begin(request, self._options)
+        by = uuid.uuid4().hex
+        async with slots or asyncio.Semaphore():
+            if self.stopped_by is not None:
+                raise self.stopped_by
+            while step.do not in {Do.CONFIRM, Do.WAIT, Do.END}:
+                step = await self._advanced(step, by)
+        while step.do is not Do.END:
+            step = await self._advanced(step, by)
+        self.stopped_by = self.stopped_by or step.stops
+        return await self._ended(step)
+
+    async def _advanced(self, step: Step, by: str) -> Step:
+        payer = self._payer
+        match step.do:
+            case Do.FIND:
+                return steps.found(step, await payer.creations.find(step.reference_id))
+            case Do.LOOK:
+                return await self._looked(step, by)
+            case Do.READ:
+                return steps.looked(step, _usable(await _told(payer.reads.get(step.bill_id))))
+            case Do.FETCH:
+                return steps.fetched(step, _usable(await self._fetched(step)))
+            case Do.CREATE:
+                return await self._created(step, by)
+            case Do.CONFIRM:
+                result = await self._portions.confirm(step.bill_id, waits=step.is_waiting)
+                return steps.confirmed(step, result.group, result.error)
+            case _:
+                return steps.waited(step, await self._watch.settled(step.bill_id, self._options.wait))
+
+    async def _looked(self, step: Step, by: str) -> Step:
+        settle = attrs.evolve(self._payer.settling.policy, window=self._patience(step.patience))
+        seen = _usable(await self._payer.settling.find(step.reference_id, settle))
+        after = steps.looked(step, seen)
+        bill = after.bill
+        if isinstance(seen, Bill) and bill is not None and bill.utility_enkash_id != step.known.utility_enkash_id:
+            await _if_it_can(
+                self._payer.creations.end(step.reference_id, bill.utility_enkash_id, by=by, digest=step.digest)
+            )
+        return after
+
+    async def _fetched(self, step: Step) -> FetchedBill | EnkashError:
+        operation = requested.fetch(self._payer.routes, step.request)
+        contradiction = matching.contradicts_fetch(step.request.params["cn"])
+        return await _told(self._payer.send(attrs.evolve(operation, contradiction=contradiction)))
+
+    async def _created(self, step: Step, by: str) -> Step:
+        payer, reference = self._payer, step.reference_id
+        create = requested.create(payer.routes, step.request, reference)
+        births = await payer.debits.records.births()
+        known = await payer.creations.begin(reference, by=by, digest=step.digest)
+        if known.utility_enkash_id:  # another process was faster
+            return steps.found(step, known)
+        step = attrs.evolve(step, known=known)
+        contradiction = matching.contradicts_wanted(create.wanted)
+        answer = await _told(payer.send(attrs.evolve(create.operation, contradiction=contradiction)))
+        if isinstance(answer, EnkashError):
+            if _did_nothing(answer) and not known.seconds_under_way:
+                await _if_it_can(payer.creations.end(reference, None, by=by))
+            return steps.created(step, _usable(answer))
+        if matching.vouches(create.wanted, answer):
+            one = answer.utility_enkash_id
+            await _if_it_can(payer.debits.records.note_bills(by, [one], births))
+            await _if_it_can(payer.creations.end(reference, one, by=by, digest=step.digest))
+        return steps.created(step, answer)
+
+    async def _confirm(self, ids: Sequence[str], created: Collection[str]) -> Mapping[str, ConfirmResult]:
+        window = self._patience(self._options.wait)
+        settle: SettlePolicy = attrs.evolve(self._payer.settling.policy, window=window)
+        return await self._payer.debits.confirm(ids, remarks=self._remarks, created=created, settle=settle)
+
+    def _patience(self, seconds: float) -> float:
+        """Return how long to wait for an unclear end: no longer than the caller waits, and than the client's policy."""
+        return min(seconds, self._payer.settling.window())
+
+    async def _ended(self, step: Step) -> Ended:
+        payment = step.payment
+        if payment is None:
+            raise AssertionError("a step that has ended has a payment")
+        bill = payment.bill
+        is_news = payment.state in {PaymentState.PAID, PaymentState.ALREADY_PAID} and (
+            step.known.paid is None or step.known.digest != step.digest
+        )
+        if is_news and bill is not None:
+            receipt = Receipt.of(bill, payment.amount)
+            await _if_it_can(self._payer.creations.paid(step.reference_id, receipt, digest=step.digest))
+        return Ended(payment, step.cause)
+
+
+async def _told(call: Awaitable[T]) -> T | EnkashError:
+    """Return the answer of a call, or its error."""
+    try:
+        return await call
+    except EnkashError as problem:
+        return problem
+
+
+def _usable(answer: T | EnkashError) -> T | EnkashError:
+    """Return an answer; raise an error that every other call of this client would meet."""
+    if isinstance(answer, EnkashError) and (judge(answer).ends_job or isinstance(answer, StoreError)):
+        raise answer
+    return answer
+
+
+def _did_nothing(failure: EnkashError) -> bool:
+    if isinstance(failure, (OutcomeUnknownError, DuplicateReferenceError)):
+        return False
+    return not isinstance(failure, ApiError) or steps.is_clear(failure)
+
+
+async def _if_it_can(note: Awaitable[object]) -> None:
+    """Make a note that only saves a later step a look: its failure changes nothing of what was paid."""
+    try:
+        await note
+    except StoreError as problem:
+        _log.warning("the store does not learn how a payment went: %s", problem)

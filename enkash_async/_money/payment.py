@@ -1,0 +1,99 @@
+"""What became of one payment, as far as it got, and what a task queue should do next."""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import attrs
+
+from enkash_async.bulk import BulkGroup
+from enkash_async.errors import EnkashError, OutcomeUnknownError, RetryAdvice, WaitTimeoutError
+from enkash_async.models import Bill
+
+__all__ = ["Payment", "PaymentState", "error_of", "group_of"]
+
+
+class PaymentState(enum.StrEnum):
+    """How far a payment has come."""
+
+    PAID = "PAID"  # EnKash shows it as paid
+    ALREADY_PAID = "ALREADY_PAID"  # it was paid before this call
+    PENDING = "PENDING"  # its debit is confirmed, and it is not settled yet
+    UNKNOWN = "UNKNOWN"  # a create or a debit may or may not have happened
+    FAILED = "FAILED"  # the biller or EnKash sent the money back, or will
+    REFUSED = "REFUSED"  # it is not paid, and the same request would be refused again
+    OVER_CEILING = "OVER_CEILING"  # it costs more than `max_amount`
+    NOT_SENT = "NOT_SENT"  # nothing was debited by this call, and a later one may go on
+    PAYABLE = "PAYABLE"  # a rehearsal found nothing in its way
+
+
+@attrs.frozen
+class Payment:
+    """One payment, as far as it got.
+
+    Attributes:
+        reference_id: The caller's id of the bill.
+        state: How far it has come.
+        amount: Rupees of the bill, or None where no amount is known.
+        bill: The bill as EnKash showed it last, or None where there is none. Of a bill that an earlier call noted as
+            paid, it holds only what was noted: ids, amount, number, due date and payment date.
+        reason: Why it is in this state, in one sentence; also what differs from what was asked for. Empty if there is
+            nothing to say.
+        retry: What a task queue should do: call again now or later, never, or have a person look.
+        retry_after: Seconds after which to call again; None where nobody knows.
+    """
+
+    reference_id: str
+    state: PaymentState
+    amount: Decimal | None = None
+    bill: Bill | None = None
+    reason: str = ""
+    retry: RetryAdvice = RetryAdvice.NEVER
+    retry_after: float | None = None
+
+
+_GROUPS = {
+    PaymentState.PAID: BulkGroup.SUCCEEDED,
+    PaymentState.ALREADY_PAID: BulkGroup.SUCCEEDED,
+    PaymentState.PAYABLE: BulkGroup.SUCCEEDED,
+    PaymentState.UNKNOWN: BulkGroup.UNKNOWN,
+    PaymentState.FAILED: BulkGroup.FAILED,
+    PaymentState.REFUSED: BulkGroup.FAILED,
+    PaymentState.OVER_CEILING: BulkGroup.FAILED,
+    PaymentState.NOT_SENT: BulkGroup.NOT_SENT,
+}
+
+
+def group_of(payment: Payment, wait: float) -> BulkGroup:
+    """Return the group of a payment; one that is pending has succeeded where nobody wanted to wait for more."""
+    if payment.state is PaymentState.PENDING:
+        return BulkGroup.SUCCEEDED if wait <= 0 else BulkGroup.UNKNOWN
+    return _GROUPS[payment.state]
+
+
+def error_of(payment: Payment, group: BulkGroup, cause: EnkashError | None) -> EnkashError | None:
+    """Return the error for an item of a bulk result; None for one that succeeded.
+
+    Args:
+        payment: The payment.
+        group: Its group.
+        cause: The failure that stopped it, if there was one; it is the error where its advice is that of the payment.
+    """
+    if group is BulkGroup.SUCCEEDED:
+        return None
+    if cause is not None and (cause.retry, cause.retry_after) == (payment.retry, payment.retry_after):
+        return cause
+    if payment.state is PaymentState.PENDING:
+        return WaitTimeoutError(payment.reason, last=payment.bill)
+    ids = () if payment.bill is None or not payment.bill.utility_enkash_id else (payment.bill.utility_enkash_id,)
+    error = (
+        OutcomeUnknownError(
+            payment.reason, operation="payments.pay", reference_id=payment.reference_id, utility_enkash_ids=ids
+        )
+        if group is BulkGroup.UNKNOWN
+        else EnkashError(payment.reason)
+    )
+    error.__dict__.update(_advice=payment.retry, retry_after=payment.retry_after)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,320 @@
+"""Decides what one call of `payments.pay` does next.
+
+The caller does what `Step.do` says, and tells the step by one function:
+
+    FIND     ask the store what is known of the reference   found(step, known)
+    LOOK     look the bill up by its reference              looked(step, bill or error)
+    READ     read the bill by its id                        looked(step, bill or error)
+    FETCH    fetch the bill                                 fetched(step, bill or error)
+    CREATE   note the create, and send it                   created(step, bill or error); found(…) if it is done
+    CONFIRM  confirm the debit                              confirmed(step, group, error)
+    WAIT     wait until the bill is settled                 waited(step, bill or error)
+    END      nothing; `Step.payment` says what came of it
+
+A step never tells that a payment is refused before it has looked for a bill that an earlier call may have created.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import attrs
+
+from enkash_async._calls.bills import biller_words, due_amount
+from enkash_async._calls.requested import asked, fingerprint, needs_fetch
+from enkash_async._calls.requests import BillRequest
+from enkash_async._flow.verdicts import judge
+from enkash_async._money import match as matching
+from enkash_async._money.creation import NOTHING, Found
+from enkash_async._money.wait_looks import contradicts_itself
+from enkash_async._money.match import Amount, Match
+from enkash_async._money.payment import Payment, PaymentState
+from enkash_async._money.payment_state import Do, Options, Step
+from enkash_async._support.text import rupees
+from enkash_async.bulk import BulkGroup
+from enkash_async.errors import (
+    ApiError,
+    ConfigurationError,
+    DuplicateReferenceError,
+    EnkashError,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RetryAdvice,
+    ServerError,
+)
+from enkash_async.models import Bill, FetchedBill, Outcome, PaymentStatus
+
+__all__ = ["begin", "confirmed", "created", "fetched", "found", "is_clear", "looked", "waited"]
+
+_CLEAR_STATUSES = frozenset({400, 401, 403, 404, 412, 422, 429})
+_CLEAR_CODES = frozenset({1, 36, 37, 403})
+_SOON = 15.0  # seconds in which a bill that EnKash says exists should show
+_LAG = "EnKash has the bill and does not show it yet"
+
+
+# --- what is known ----------------------------------------------------------------------------------------------------
+
+
+def found(step: Step, known: Found) -> Step:
+    """Go on after what the store knows of the reference."""
+    step = attrs.evolve(step, known=known)
+    receipt = known.paid
+    if receipt is not None and known.digest == step.digest:
+        bill = Bill(
+            utility_enkash_id=receipt.utility_enkash_id,
+            reference_id=step.reference_id,
+            amount=receipt.amount,
+            bill_number=receipt.bill_number,
+            bill_due_date=receipt.bill_due_date,
+            bill_reference_id=receipt.bill_reference_id,
+            bank_transaction_id=receipt.bank_transaction_id,
+            payment_date=receipt.payment_date,
+            recovered=True,
+        )
+        return attrs.evolve(step, bill=bill, amount=receipt.amount).end(PaymentState.ALREADY_PAID)
+    if known.utility_enkash_id:
+        return _reused(step) if step.is_reused() else step.to(Do.READ)
+    if known.seconds_under_way or known.digest or step.options.rehearses:
+        return step.to(Do.LOOK)
+    return _fetch_or_create(step)
+
+
+def _reused(step: Step) -> Step:
+    why = "the reference was used for another biller, consumer, input or circle: give this bill one of its own"
+    return step.end(PaymentState.REFUSED, why)
+
+
+def _fetch_or_create(step: Step) -> Step:
+    if needs_fetch(step.request):
+        return step.to(Do.FETCH)
+    given = step.request.fetched
+    return _priced(step, step.request.bill_amount) if given is None else fetched(step, given)
+
+
+# --- a bill that EnKash shows -----------------------------------------------------------------------------------------
+
+
+def looked(step: Step, seen: Bill | EnkashError) -> Step:
+    """Go on after a look-up by reference or by id."""
+    if isinstance(seen, Bill):
+        return _seen(step, seen)
+    if judge(seen).says_absent:
+        return _not_shown(step, seen)
+    if step.known != NOTHING or step.has_sent or step.is_created:
+        return step.unknown(f"it cannot be looked up: {step.clean(seen)}", seen.retry_after, cause=seen)
+    return step.not_sent(seen)
+
+
+def _not_shown(step: Step, absent: EnkashError) -> Step:
+    if step.is_created or step.do is Do.READ or isinstance(step.cause, DuplicateReferenceError):
+        return step.unknown(_LAG, _SOON, cause=absent)
+    if step.has_sent:
+        why = "its create ended unclearly, and EnKash does not show it yet"
+        return step.unknown(why, step.options.settled_after, cause=step.cause)
+    step = attrs.evolve(step, is_absent=True)
+    if step.obstacle is not None:
+        return _told(step, step.obstacle)
+    if step.known.seconds_under_way and step.is_reused():
+        return step.unknown("a create of another bill is under way under its reference", step.known.seconds_under_way)
+    return _fetch_or_create(step)
+
+
+def _told(step: Step, obstacle: Payment) -> Step:
+    """End with what stands in the way, unless an earlier create may still bring the bill forth."""
+    if step.known.seconds_under_way and obstacle.state is not PaymentState.PAYABLE:
+        return step.unknown(
+            f"an earlier create may still be carried out; and now {obstacle.reason}", step.known.seconds_under_way
+        )
+    return attrs.evolve(step, do=Do.END, payment=obstacle)
+
+
+def _seen(step: Step, bill: Bill) -> Step:
+    match = matching.compare(step.asked, bill)
+    if flaw := _flaw(step, bill, match):
+        return attrs.evolve(step, bill=None, amount=None).end(PaymentState.REFUSED, str(flaw), cause=flaw)
+    if not (match.identified or step.is_own(bill)):
+        return attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
+    step = step.with_bill(bill, match)
+    if contradicts_itself(bill):
+        return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
+    if bill.is_settled:
+        return _settled(step, PaymentState.ALREADY_PAID)
+    if bill.debit_confirmed:
+        return _debited(step)
+    return _unconfirmed(step)
+
+
+def _flaw(step: Step, bill: Bill, match: Match) -> EnkashError | None:
+    """Return the error for a reference that was used for another bill."""
+    different = match.hard if step.is_created else match.different
+    if bill.outcome is Outcome.PAID and match.is_another_month:
+        different = (*different, "bill_number", "bill_date")
+    return matching.refusal(step.asked, bill, different) if different else None
+
+
+# --- fetch and create -------------------------------------------------------------------------------------------------
+
+
+def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
+    """Go on after a fetch."""
+    if isinstance(seen, EnkashError):
+        return _refused(step, seen)
+    amount = due_amount(seen) if step.request.bill_amount is None else step.request.bill_amount
+    if due_amount(seen) is None or seen.company_biller_id is None:
+        words = biller_words(seen)
+        said = f": {words}" if words else ""
+        return _refused(step, InvalidRequestError(f"the biller shows nothing to pay{said}"))
+    named = attrs.evolve(seen, biller_id=step.request.biller_id, consumer_number=step.request.params["cn"])
+    return _priced(attrs.evolve(step, request=attrs.evolve(step.request, fetched=named)), amount)
+
+
+def _priced(step: Step, amount: Decimal | None) -> Step:
+    """Go on with the amount that the create will name; None leaves it to EnKash."""
+    step = attrs.evolve(step, amount=amount)
+    if step.is_over(amount) and (amount is not None or step.options.debit_on_create):
+        return _blocked(step, step.ended(PaymentState.OVER_CEILING, step.too_dear(amount)))
+    if step.options.rehearses:
+        return _blocked(step, step.ended(PaymentState.PAYABLE, retry=RetryAdvice.NOW))
+    return step.to(Do.CREATE)
+
+
+def created(step: Step, answer: Bill | EnkashError) -> Step:
+    """Go on after the create."""
+    if isinstance(answer, EnkashError):
+        return _not_created(step, answer)
+    sent = step.amount
+    step = attrs.evolve(step, is_created=True, has_sent=False, obstacle=None)
+    if not matching.vouches(step.asked, answer):
+        return attrs.evolve(step, do=Do.LOOK, patience=_SOON)
+    step = step.with_bill(answer, matching.compare(step.asked, answer))
+    if step.options.debit_on_create:
+        return _charged(step)
+    if answer.debit_confirmed:
+        return _debits_on_creation(step)
+    stated = matching.net_amount(answer)
+    is_vague = matching.compare_amounts(sent, stated) is Amount.ROUNDED or (
+        stated is None and step.request.max_amount is not None
+    )
+    if is_vague or answer.debit_confirmed is None:
+        return step.to(Do.READ)
+    return _unconfirmed(attrs.evolve(step, is_waiting=True))
+
+
+def _not_created(step: Step, failure: EnkashError) -> Step:
+    if isinstance(failure, OutcomeUnknownError):
+        return attrs.evolve(step, do=Do.LOOK, has_sent=True, patience=step.options.wait, cause=failure)
+    if isinstance(failure, DuplicateReferenceError):
+        return attrs.evolve(step, do=Do.LOOK, patience=_SOON / 3, cause=failure)
+    if isinstance(failure, ApiError) and not is_clear(failure):
+        return attrs.evolve(step, do=Do.LOOK, has_sent=True, patience=step.options.wait, cause=failure)
+    return _refused(attrs.evolve(step, is_absent=False), failure)
+
+
+def _charged(step: Step) -> Step:
+    """Go on after a create that was the debit as well."""
+    if not step.is_over(step.amount):
+        return _debited(step)
+    return _debited(attrs.evolve(step, remark=f"{step.too_dear(step.amount)}, and its create has debited it"))
+
+
+def _debits_on_creation(step: Step) -> Step:
+    stops = ConfigurationError(
+        f"this account debits on creation: bill {step.bill_id} was debited before it was confirmed; set "
+        "debit_on_create=True or ENKASH_DEBIT_ON_CREATE=1"
+    )
+    return attrs.evolve(step, stops=stops).look_at(str(stops))
+
+
+# --- confirm and wait -------------------------------------------------------------------------------------------------
+
+
+def _unconfirmed(step: Step) -> Step:
+    """Go on with a bill whose debit waits to be confirmed, or may."""
+    if step.options.debit_on_create:
+        return _debited(step)
+    asked = step.request.bill_amount
+    if asked is not None and matching.compare_amounts(asked, step.amount) is Amount.OTHER:
+        why = f"EnKash created it with {rupees(step.amount)}, not the {rupees(asked)} that were asked for"
+        return step.end(PaymentState.OVER_CEILING, f"{why}; the bill exists and is not confirmed")
+    if step.is_over(step.amount):
+        why = f"{step.too_dear(step.amount)}; the bill exists and is not confirmed"
+        return step.end(PaymentState.OVER_CEILING, why)
+    if step.options.rehearses:
+        return step.end(PaymentState.PAYABLE, retry=RetryAdvice.NOW)
+    return step.to(Do.CONFIRM)
+
+
+def confirmed(step: Step, group: BulkGroup, error: EnkashError | None) -> Step:
+    """Go on after the confirmation of the debit."""
+    if group is BulkGroup.SUCCEEDED or error is None:
+        return _debited(step)
+    if group is BulkGroup.UNKNOWN or isinstance(error, NotFoundError):
+        advice = RetryAdvice.LATER if error.retry is not RetryAdvice.LOOK else RetryAdvice.LOOK
+        return step.end(PaymentState.UNKNOWN, str(error), retry=advice, after=error.retry_after, cause=error)
+    if group is BulkGroup.NOT_SENT or error.retry is not RetryAdvice.NEVER:
+        stops = error if judge(error).ends_job else None
+        return attrs.evolve(step, stops=stops).not_sent(error)
+    return step.end(PaymentState.REFUSED, f"the bill exists, and its debit was refused: {error}", cause=error)
+
+
+def _debited(step: Step) -> Step:
+    return step.to(Do.WAIT) if step.options.wait > 0 else step.pending()
+
+
+def waited(step: Step, seen: Bill | EnkashError | None) -> Step:
+    """Go on after the wait; None where EnKash did not show the bill."""
+    if not isinstance(seen, Bill):
+        return step.pending(seen)
+    step = step.with_bill(seen, matching.compare(step.asked, seen))
+    if contradicts_itself(seen):
+        return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
+    return _settled(step, PaymentState.PAID) if seen.is_settled else step.pending()
+
+
+def _settled(step: Step, paid: PaymentState) -> Step:
+    bill = step.bill
+    if bill is None or bill.outcome is Outcome.PAID:
+        return step.end(paid)
+    why = f"the payment failed: {bill.failure_reason}" if bill.failure_reason else "the payment failed"
+    if bill.payment_status == PaymentStatus.REFUNDED:
+        return step.end(PaymentState.FAILED, f"{why}; it is refunded: to pay the bill, give it a new reference")
+    why += "; EnKash may try again: do not pay it under another reference before it is refunded"
+    return step.end(PaymentState.FAILED, why, retry=RetryAdvice.LOOK)
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def _refused(step: Step, failure: EnkashError) -> Step:
+    """Tell of a refusal, after a look; a failure that says nothing about the bill needs none."""
+    verdict = judge(failure)
+    ends = verdict.ends_job or (verdict.is_transient and not isinstance(failure, ServerError))
+    step = attrs.evolve(step, cause=failure)
+    if ends or failure.retry is not RetryAdvice.NEVER:
+        late = step.not_sent(failure)
+        return late if ends or late.payment is None else _blocked(step, late.payment)
+    return _blocked(step, step.ended(PaymentState.REFUSED, step.clean(failure)))
+
+
+def _blocked(step: Step, payment: Payment) -> Step:
+    """Tell of an obstacle, but look first whether an earlier call has paid the bill."""
+    if step.is_absent:
+        return _told(step, payment)
+    return attrs.evolve(step, do=Do.LOOK, obstacle=payment, patience=0.0)
+
+
+def is_clear(failure: ApiError) -> bool:
+    """Whether EnKash documents that a create with this answer was not carried out, or it never got that far."""
+    return failure.status in _CLEAR_STATUSES or failure.response_code in _CLEAR_CODES
+
+
+def begin(request: BillRequest, options: Options) -> Step:
+    """Return the first step of a payment.
+
+    Raises:
+        InvalidRequestError: The request has no reference.
+    """
+    if request.reference_id is None:
+        raise InvalidRequestError("a payment needs a reference_id: without one, a second call could pay twice")
+    return Step(request, asked(request, request.reference_id), fingerprint(request), options)

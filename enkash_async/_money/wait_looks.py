@@ -1,0 +1,71 @@
+"""Looks at bills that are waited for: by search, and singly where the search may never show the end."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from enkash_async._money.reads import Reads
+from enkash_async.errors import EnkashError
+from enkash_async.models import Bill, Outcome
+
+__all__ = ["Looks", "contradicts_itself", "is_over"]
+
+_SINGLY_EVERY = 3  # looks, of which one reads some bills by a call of their own
+
+
+def contradicts_itself(bill: Bill) -> bool:
+    """Whether a bill shows as paid beside a debit that is not even confirmed."""
+    words = (bill.payment_status, bill.approval_status)
+    payment, approval = ("" if word is None else word.value.strip().upper() for word in words)
+    return bill.outcome is Outcome.PAID and (payment in {"INIT", "PENDING"} or approval.endswith("PENDING"))
+
+
+def is_over(seen: Bill | EnkashError) -> bool:
+    """Whether a bill is settled, and says so without a contradiction."""
+    return isinstance(seen, Bill) and seen.is_settled and not contradicts_itself(seen)
+
+
+class Looks:
+    """The looks of one wait.
+
+    EnKash does not document what the search returns, so every third look also reads bills singly: at most as many as it
+    made searches, each in its turn. The last look reads every bill singly that the search left unsettled.
+
+    Args:
+        reads: Reads bills.
+    """
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self._looks = 0
+        self._singly: dict[str, None] = {}  # read singly before, the longest ago first
+
+    async def look(
+        self, ids: Sequence[str], *, patience: float, last: Collection[str] = ()
+    ) -> Mapping[str, Bill | EnkashError]:
+        """Return what EnKash shows of bills; those that it does not show are left out.
+
+        Args:
+            ids: The bills that are waited for.
+            patience: Seconds for all reads together.
+            last: Those that are looked at for the last time.
+        """
+        self._looks += 1
+        found, searches = await self._reads.searched(ids, patience=patience)
+        doubtful = [one for one, seen in found.items() if isinstance(seen, Bill) and contradicts_itself(seen)]
+        left = [one for one in ids if one not in found or not is_over(found[one])]
+        due = set(last)
+        wanted = {*doubtful, *(one for one in left if one in due)}
+        if searches and self._looks % _SINGLY_EVERY == 0:
+            wanted.update(self._in_turn(left, searches))
+        if wanted and searches:
+            found |= await self._reads.read_each([one for one in ids if one in wanted], patience=patience)
+        return found
+
+    def _in_turn(self, left: Sequence[str], count: int) -> list[str]:
+        known = {one: place for place, one in enumerate(self._singly)}
+        chosen = sorted(left, key=lambda one: known.get(one, -1))[:count]
+        for one in chosen:
+            self._singly.pop(one, None)
+            self._singly[one] = None
+        return chosen
