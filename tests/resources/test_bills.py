@@ -89,7 +89,7 @@ async def test_the_sandbox_refuses_with_the_documented_errors(sandbox: Sandbox, 
     with pytest.raises(BillerInactiveError):
         await client.bills.fetch_current(2102, CN)
     await client.bills.create(2001, CN, bill_amount=10, reference_id="twice")
-    with pytest.raises(DuplicateReferenceError, match="'twice' was used before, and the bill of it differs in amount"):
+    with pytest.raises(DuplicateReferenceError, match="'twice' was used before, and its bill differs in amount"):
         await client.bills.create(2001, CN, bill_amount=11, reference_id="twice")
     with pytest.raises(VelocityLimitError):
         await client.bills.create(2001, CN, bill_amount=10**9)
