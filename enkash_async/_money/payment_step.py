@@ -48,7 +48,7 @@ from enkash_async.models import Bill, FetchedBill, Outcome, PaymentStatus
 __all__ = ["begin", "confirmed", "created", "fetched", "found", "is_clear", "looked", "waited"]
 
 _CLEAR_STATUSES = frozenset({400, 401, 403, 404, 412, 422, 429})
-_CLEAR_CODES = frozenset({1, 36, 37, 403})
+_CLEAR_CODES = frozenset({1, 36, 37, 403})  # in a reply with HTTP 2xx: a 409 says «1» as well, maybe after its work
 _SOON = 15.0  # seconds in which a bill that EnKash says exists should show
 _LAG = "EnKash has the bill and does not show it yet"
 
@@ -306,7 +306,7 @@ def _blocked(step: Step, payment: Payment) -> Step:
 
 def is_clear(failure: ApiError) -> bool:
     """Whether EnKash documents that a create with this answer was not carried out, or it never got that far."""
-    return failure.status in _CLEAR_STATUSES or failure.response_code in _CLEAR_CODES
+    return failure.status in _CLEAR_STATUSES or (failure.status < 300 and failure.response_code in _CLEAR_CODES)
 
 
 def begin(request: BillRequest, options: Options) -> Step:

@@ -1,0 +1,533 @@
+"""A payment as one step: against a sandbox that debits whenever it is asked, and over every store it may share."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from enkash_async import (
+    BillRequest,
+    BulkError,
+    EnkashClient,
+    InvalidRequestError,
+    MemoryStore,
+    Outcome,
+    Payment,
+    PaymentState,
+    RetryAdvice,
+    RetryPolicy,
+    SQLiteStore,
+    Store,
+    StoreUnavailableError,
+    TokenError,
+)
+from enkash_async._money import instants
+from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.stores.default import FallbackStore
+
+from support import EAGER
+
+CN = {"cn": "CN123456789"}
+SCALE = 1 / 100  # a window of 1.8 seconds
+
+PAID, ALREADY_PAID, PENDING = PaymentState.PAID, PaymentState.ALREADY_PAID, PaymentState.PENDING
+UNKNOWN, REFUSED, OVER_CEILING = PaymentState.UNKNOWN, PaymentState.REFUSED, PaymentState.OVER_CEILING
+
+
+def request(
+    reference: str = "inv-1", *, biller_id: int = 2001, params: dict[str, str] | None = None, **more: Any
+) -> Any:
+    return BillRequest(biller_id, CN if params is None else params, reference_id=reference, **more)
+
+
+def many(count: int, **more: Any) -> list[BillRequest]:
+    return [request(f"m-{number}", params={"cn": f"CN{number:09d}"}, **more) for number in range(count)]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "memory":
+        return MemoryStore(nothing_pending=True)
+    return SQLiteStore(tmp_path / "store.sqlite3", nothing_pending=True)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(settle_after=0.0, repeat_debits=True) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox, store: Store) -> AsyncIterator[EnkashClient]:
+    async with another(sandbox, store) as made:
+        yield made
+    await store.aclose()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the windows of debits and creates pass in two seconds."""
+    monkeypatch.setattr(instants, "DURATIONS", instants.DURATIONS.scaled(SCALE))
+
+
+def another(sandbox: Sandbox, store: Store, *, retry: RetryPolicy = EAGER, **options: Any) -> EnkashClient:
+    """Return a client as another process would have it."""
+    return EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=store, retry=retry, **options)
+
+
+async def until_it_ends(client: EnkashClient, what: BillRequest, *, wait: float = 1.0, most: int = 20) -> Payment:
+    """Call again as a task queue does."""
+    payment = await client.payments.pay(what, wait=wait)
+    for _ in range(most):
+        if payment.retry not in {RetryAdvice.LATER, RetryAdvice.NOW}:
+            break
+        await asyncio.sleep(min(payment.retry_after or 0.05, 3.0))
+        payment = await client.payments.pay(what, wait=wait)
+    return payment
+
+
+# --- how far it gets --------------------------------------------------------------------------------------------------
+
+
+async def test_a_payment_takes_three_requests_and_one_a_look(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Without a wait it ends with the confirmation; called again it looks, and once it is paid it asks nobody."""
+    sandbox.ledger.settle_after = 0.1
+    payment = await client.payments.pay(request())
+    assert (payment.state, payment.retry, payment.reference_id) == (PENDING, RetryAdvice.LATER, "inv-1")
+    del sandbox.counts["token"]
+    assert dict(sandbox.counts) == {"fetch_bill": 1, "create_bill": 1, "confirm_debit": 1}
+    await asyncio.sleep(0.15)
+    again = await client.payments.pay(request())
+    assert (again.state, again.retry) == (ALREADY_PAID, RetryAdvice.NEVER)
+    assert again.bill is not None
+    assert again.bill.outcome is Outcome.PAID
+    before = sandbox.counts.total()
+    noted = await client.payments.pay(request(max_amount=9_999_999))
+    assert noted.state is ALREADY_PAID
+    assert sandbox.counts.total() == before
+    assert noted.bill is not None
+    for name in ("utility_enkash_id", "bill_number", "bill_due_date", "bill_reference_id", "bank_transaction_id"):
+        assert getattr(noted.bill, name) == getattr(again.bill, name)
+    assert (noted.amount, noted.bill.payment_date) == (again.amount, again.bill.payment_date)
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_payment_that_waits_is_paid(client: EnkashClient, sandbox: Sandbox) -> None:
+    """The state says so, with the amount of the bill."""
+    payment = await client.payments.pay(request(max_amount=20_000), wait=5)
+    assert payment.state is PAID
+    assert payment.amount == sandbox.ledger.debits[0].amount
+    assert payment.reason == ""
+
+
+async def test_a_bill_that_the_caller_describes_is_created_without_a_fetch(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """One with an amount costs no fetch, one that was fetched neither, and both go through."""
+    assert (await client.payments.pay(request(bill_amount=500), wait=5)).amount == 500
+    fetched = await client.bills.fetch_current(2001, {"cn": "CN7"})
+    given = request("inv-2", params={"cn": "CN7"}, fetched=fetched, max_amount=20_000)
+    assert (await client.payments.pay(given, wait=5)).state is PAID
+    assert sandbox.counts["fetch_bill"] == 1
+    assert sandbox.debits == {"inv-1": 1, "inv-2": 1}
+
+
+async def test_a_rehearsal_creates_nothing(client: EnkashClient, sandbox: Sandbox) -> None:
+    """It tells what `pay` would find: a payable bill, a ceiling, a refusal, a bill that is pending or paid."""
+    payable = await client.payments.rehearse(request())
+    assert (payable.state, payable.bill) == (PaymentState.PAYABLE, None)
+    assert payable.amount is not None
+    assert (await client.payments.rehearse(request(max_amount=1))).state is OVER_CEILING
+    assert (await client.payments.rehearse(request(biller_id=2202))).state is REFUSED
+    assert not sandbox.ledger.search()
+    await client.bills.create(2001, CN, reference_id="inv-1")
+    created = await client.payments.rehearse(request())
+    assert (created.state, created.amount) == (PaymentState.PAYABLE, payable.amount)
+    assert not sandbox.ledger.debits
+    sandbox.ledger.settle_after = math.inf
+    await client.payments.pay(request())
+    assert (await client.payments.rehearse(request())).state is PENDING
+
+
+async def test_a_payment_that_is_sent_back_waits_for_its_refund(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Before the refund EnKash may try again, so nobody should pay it elsewhere; after it the failure is final."""
+    sandbox.ledger.refund_after = 0.2
+    failed = await client.payments.pay(request(biller_id=2302), wait=5)
+    assert (failed.state, failed.retry) == (PaymentState.FAILED, RetryAdvice.LOOK)
+    assert "EnKash may try again" in failed.reason
+    await asyncio.sleep(0.3)
+    refunded = await client.payments.pay(request(biller_id=2302))
+    assert (refunded.state, refunded.retry) == (PaymentState.FAILED, RetryAdvice.NEVER)
+    assert "it is refunded" in refunded.reason
+
+
+async def test_a_payment_that_enkash_tries_again_is_paid_in_the_end(client: EnkashClient, sandbox: Sandbox) -> None:
+    """FAILED is not final before the refund."""
+    sandbox.ledger.refund_after = 0.1
+    assert (await client.payments.pay(request(biller_id=2303), wait=0.05)).state in {PaymentState.FAILED, PENDING}
+    await asyncio.sleep(0.5)
+    assert (await client.payments.pay(request(biller_id=2303), wait=1)).state is ALREADY_PAID
+    assert sandbox.debits == {"inv-1": 1}
+
+
+# --- ceilings ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_bill_over_its_ceiling_is_not_created(client: EnkashClient, sandbox: Sandbox) -> None:
+    """The amount that was fetched is too much; the reference is looked up before that is told."""
+    payment = await client.payments.pay(request(max_amount=50))
+    assert (payment.state, payment.retry) == (OVER_CEILING, RetryAdvice.NEVER)
+    assert "more than the max_amount of ₹ 50.00" in payment.reason
+    assert sandbox.counts["bill_by_reference"] == 1
+    assert not sandbox.ledger.search()
+
+
+async def test_an_amount_that_moves_between_fetch_and_create_is_held_against_the_ceiling(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """The bill exists, is not confirmed, and the payment says so; a higher ceiling then pays it."""
+    amount = (await client.payments.rehearse(request())).amount
+    assert amount is not None
+    sandbox.ledger.amount_shift = Decimal(58_743)
+    payment = await client.payments.pay(request(max_amount=10_000))
+    assert (payment.state, payment.amount) == (OVER_CEILING, amount + 58_743)
+    assert "the bill exists and is not confirmed" in payment.reason
+    assert not sandbox.ledger.debits
+    assert (await client.payments.pay(request(max_amount=100_000), wait=5)).state is PAID
+    assert [debit.amount for debit in sandbox.ledger.debits] == [amount + 58_743]
+
+
+async def test_an_amount_that_the_caller_named_is_not_exceeded(client: EnkashClient, sandbox: Sandbox) -> None:
+    """EnKash creates the bill with more than was asked for: it is not confirmed."""
+    sandbox.ledger.amount_shift = Decimal(100)
+    payment = await client.payments.pay(request(bill_amount=500))
+    assert payment.state is OVER_CEILING
+    assert "₹ 600.00, not the ₹ 500.00 that were asked for" in payment.reason
+    assert not sandbox.ledger.debits
+
+
+# --- used references --------------------------------------------------------------------------------------------------
+
+
+async def test_an_input_that_was_corrected_under_the_same_reference_is_refused(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """The old account's bill is neither confirmed nor told of as the new one's."""
+    old = request(biller_id=2002, params={"cn": "CN1", "ad1": "4567"})
+    new = request(biller_id=2002, params={"cn": "CN1", "ad1": "4568"}, max_amount=20_000)
+    assert (await client.payments.pay(attrs.evolve(old, max_amount=1))).state is OVER_CEILING
+    await client.bills.create(2002, old.params, reference_id="inv-1")
+    payment = await client.payments.pay(new)
+    assert (payment.state, payment.bill) == (REFUSED, None)
+    assert "ad1" in payment.reason
+    assert not sandbox.ledger.debits
+
+
+async def test_a_store_that_knows_the_request_needs_no_look_to_refuse_another(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """The reference was used for another input, whatever EnKash shows of it."""
+    sandbox.ledger.settle_after = math.inf
+    await client.payments.pay(request(biller_id=2002, params={"cn": "CN1", "ad1": "4567"}))
+    before = sandbox.counts.total()
+    payment = await client.payments.pay(request(biller_id=2002, params={"cn": "CN1", "ad1": "4568"}))
+    assert payment.state is REFUSED
+    assert sandbox.counts.total() == before
+
+
+async def test_a_reference_that_another_store_has_paid_is_looked_up_before_a_refusal(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """The biller shows nothing to pay any more; the answer is that it is paid."""
+    await client.payments.pay(request(), wait=5)
+    async with another(sandbox, MemoryStore(nothing_pending=True)) as fresh:
+        silent = attrs.evolve(request(), biller_id=2001)
+        sandbox.faults.add("fetch_bill", FaultKind.SERVER_ERROR, times=None)
+        assert (await fresh.payments.pay(silent)).state is ALREADY_PAID
+        sandbox.faults.clear()
+    async with another(sandbox, MemoryStore(nothing_pending=True)) as fresh:
+        assert (await fresh.payments.pay(request(max_amount=1))).state is ALREADY_PAID
+    async with another(sandbox, MemoryStore(nothing_pending=True)) as fresh:
+        assert (await fresh.payments.pay(request(), wait=5)).state is ALREADY_PAID  # the create says 38
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_refusal_of_enkash_is_told_with_its_words(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Nothing to pay, an inactive biller, a debit that is refused: REFUSED; a velocity limit may pass."""
+    nothing = await client.payments.pay(request(biller_id=2202))
+    assert (nothing.state, nothing.retry) == (REFUSED, RetryAdvice.NEVER)
+    assert "the biller shows nothing to pay: Unable to fetch" in nothing.reason
+    assert (await client.payments.pay(request(biller_id=2102))).state is REFUSED
+    refused = await client.payments.pay(request(biller_id=2305))
+    assert (refused.state, refused.retry) == (REFUSED, RetryAdvice.NEVER)
+    assert "the bill exists, and its debit was refused" in refused.reason
+    sandbox.ledger.max_creates = 0
+    limited = await client.payments.pay(request("inv-9"))
+    assert (limited.state, limited.retry) == (PaymentState.NOT_SENT, RetryAdvice.LATER)
+    assert not sandbox.ledger.debits
+
+
+# --- lost and late replies --------------------------------------------------------------------------------------------
+
+_LOST = (FaultKind.DROP_AFTER, FaultKind.SERVER_ERROR_AFTER, FaultKind.TRUNCATED, FaultKind.NOT_JSON)
+
+
+@pytest.mark.parametrize("kind", [*_LOST, FaultKind.NULL_PAYLOAD, FaultKind.REFUSED_AFTER])
+async def test_a_create_whose_reply_is_lost_is_found_and_paid(
+    client: EnkashClient, sandbox: Sandbox, kind: FaultKind
+) -> None:
+    """Also where EnKash answers 409 after its work, or a success without a bill."""
+    sandbox.faults.add("create_bill", kind)
+    assert (await client.payments.pay(request(), wait=5)).state is PAID
+    assert sandbox.debits == {"inv-1": 1}
+
+
+@pytest.mark.parametrize("status", [None, 200, 409])
+async def test_a_create_that_comes_late_is_unknown_first(
+    client: EnkashClient, sandbox: Sandbox, brief: None, status: int | None
+) -> None:
+    """The payment says when to come back; then it is paid, once."""
+    sandbox.faults.add("create_bill", FaultKind.LATE, delay=0.5, status=status)
+    first = await client.payments.pay(request())
+    assert (first.state, first.retry) == (UNKNOWN, RetryAdvice.LATER)
+    assert first.retry_after is not None
+    assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_refusal_while_a_create_is_unanswered_is_unknown(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Another process sent the create a moment ago: its bill may still appear."""
+    sandbox.faults.add("create_bill", FaultKind.LATE, delay=60)
+    await client.payments.pay(request())
+    payment = await client.payments.pay(request(max_amount=1))
+    assert (payment.state, payment.retry) == (UNKNOWN, RetryAdvice.LATER)
+    assert payment.retry_after is not None
+    assert 100 < payment.retry_after <= 200
+    assert "an earlier create may still be carried out" in payment.reason
+
+
+@pytest.mark.parametrize("kind", _LOST)
+async def test_a_confirmation_whose_reply_is_lost_debits_once(
+    client: EnkashClient, sandbox: Sandbox, brief: None, kind: FaultKind
+) -> None:
+    """Whatever the display shows meanwhile."""
+    sandbox.ledger.read_lag = 0.1
+    sandbox.faults.add("confirm_debit", kind)
+    assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_confirmation_that_comes_late_debits_once(client: EnkashClient, sandbox: Sandbox, brief: None) -> None:
+    """The payment is unknown for the rest of the window, and paid after it."""
+    sandbox.faults.add("confirm_debit", FaultKind.LATE, delay=1.0)
+    first = await client.payments.pay(request())
+    assert (first.state, first.retry) == (UNKNOWN, RetryAdvice.LATER)
+    assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_display_that_lags_debits_nothing_twice(client: EnkashClient, sandbox: Sandbox, store: Store) -> None:
+    """Called again at once, by another client: the record says that EnKash said yes."""
+    sandbox.ledger.settle_after = 10
+    sandbox.ledger.read_lag = sandbox.ledger.search_lag = 4
+    assert (await client.payments.pay(request())).state is PENDING
+    async with another(sandbox, store) as other:
+        assert (await other.payments.pay(request())).state in {UNKNOWN, PENDING}
+    assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_search_that_never_shows_the_end_keeps_nothing_pending(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Five bills wait; the single reads of the last look show that they are paid."""
+    sandbox.ledger.search_lag = math.inf
+    result = await client.payments.pay_many(many(5), wait=0.5)
+    assert {item.value.state for item in result.succeeded if item.value} == {PAID}
+    assert len(result.succeeded) == 5
+
+
+# --- accounts that debit on creation ----------------------------------------------------------------------------------
+
+
+async def test_an_account_that_debits_on_creation_stops_the_run(sandbox: Sandbox, store: Store) -> None:
+    """The bill is not confirmed; the payment says which option to set, and no further bill is created."""
+    sandbox.ledger.debit_on_create = True
+    async with another(sandbox, store) as client:
+        payment = await client.payments.pay(request())
+        assert (payment.state, payment.retry) == (UNKNOWN, RetryAdvice.LOOK)
+        assert "this account debits on creation" in payment.reason
+        assert "ENKASH_DEBIT_ON_CREATE=1" in payment.reason
+        result = await client.payments.pay_many(many(40), wait=0, concurrency=1)
+        assert [item.key for item in result.unknown] == ["m-0"]
+        assert len(result.not_sent) == 39
+    assert sandbox.debits == {"inv-1": 1, "m-0": 1}
+
+
+async def test_with_the_option_the_create_is_the_debit(sandbox: Sandbox, store: Store) -> None:
+    """Nothing is confirmed; an amount that moved is told, and cannot be stopped."""
+    sandbox.ledger.debit_on_create = True
+    async with another(sandbox, store, debit_on_create=True) as client:
+        assert (await client.payments.pay(request(), wait=5)).state is PAID
+        sandbox.ledger.amount_shift = Decimal(100_000)
+        dear = await client.payments.pay(request("inv-2", max_amount=20_000), wait=5)
+        assert dear.state is PAID
+        assert "its create has debited it" in dear.reason
+        unpriced = await client.payments.pay(request("inv-3", name="Asha", max_amount=20_000))
+        assert unpriced.state is OVER_CEILING
+    assert sandbox.counts["confirm_debit"] == 0
+    assert sandbox.debits == {"inv-1": 1, "inv-2": 1}
+
+
+# --- many -------------------------------------------------------------------------------------------------------------
+
+
+async def test_many_take_two_requests_each_and_some(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Confirmed by the hundred and waited for by search: at most 2.2 requests a bill."""
+    sandbox.ledger.settle_after = 0.2
+    await client.payments.rehearse(request())  # logs in
+    sandbox.counts.clear()
+    told: list[tuple[int, int | None]] = []
+    result = await client.payments.pay_many(
+        many(150), wait=30, on_progress=lambda done, total: told.append((done, total))
+    )
+    assert {item.value.state for item in result.succeeded if item.value} == {PAID}
+    assert [item.key for item in result.succeeded] == [f"m-{number}" for number in range(150)]
+    assert told[-1] == (150, 150)
+    assert sandbox.counts["confirm_debit"] <= 3
+    assert sandbox.counts.total() <= 2.2 * 150
+    assert set(sandbox.debits.values()) == {1}
+
+
+async def test_each_is_yielded_with_its_payment(client: EnkashClient, sandbox: Sandbox) -> None:
+    """Also those that are not paid: the group and the error say why."""
+    asked = [*many(3), request("dear", max_amount=1), request("silent", biller_id=2202)]
+    items = {item.key: item async for item in client.payments.pay_each(asked, wait=5)}
+    assert {key: item.value.state for key, item in items.items() if item.value} == {
+        **{f"m-{number}": PAID for number in range(3)},
+        "dear": OVER_CEILING,
+        "silent": REFUSED,
+    }
+    error = items["dear"].error
+    assert error is not None
+    assert (items["dear"].group, error.retry) == ("failed", RetryAdvice.NEVER)
+    assert "more than the max_amount" in str(error)
+
+
+async def test_what_is_not_settled_is_unknown_where_somebody_waited(client: EnkashClient, sandbox: Sandbox) -> None:
+    """And has succeeded where nobody did."""
+    sandbox.ledger.settle_after = math.inf
+    waited = await client.payments.pay_many(many(2), wait=0.1)
+    assert [item.value.state for item in waited.unknown if item.value] == [PENDING, PENDING]
+    error = waited.unknown[0].error
+    assert error is not None
+    assert error.retry is RetryAdvice.LATER
+    unwaited = await client.payments.pay_many(many(2), wait=0)
+    assert [item.value.state for item in unwaited.succeeded if item.value] == [PENDING, PENDING]
+    with pytest.raises(BulkError):
+        waited.raise_for_failures()
+
+
+async def test_two_runs_at_once_share_the_work(sandbox: Sandbox, store: Store) -> None:
+    """Each bill is debited once, and both runs say that all are paid."""
+    sandbox.ledger.settle_after = 0.3
+    patient = RetryPolicy(backoff=0, settle=5)
+    async with another(sandbox, store, retry=patient) as one, another(sandbox, store, retry=patient) as two:
+        results = await asyncio.gather(*(client.payments.pay_many(many(60), wait=20) for client in (one, two)))
+    for result in results:
+        assert {item.value.state for item in result.succeeded if item.value} <= {PAID, ALREADY_PAID}
+        assert len(result.succeeded) == 60
+    assert set(sandbox.debits.values()) == {1}
+
+
+async def test_a_run_that_is_cancelled_is_finished_by_the_next(sandbox: Sandbox, store: Store, brief: None) -> None:
+    """Wherever it was: nothing is debited twice, and every bill is paid."""
+    for seconds in (0.02, 0.1, 0.3, 1.1):
+        async with another(sandbox, store) as client:
+            run = asyncio.create_task(client.payments.pay_many(many(30), wait=5))
+            await asyncio.sleep(seconds)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+    async with another(sandbox, store) as client:
+        for what in many(30):
+            assert (await until_it_ends(client, what)).state in {PAID, ALREADY_PAID}
+    assert set(sandbox.debits.values()) == {1}
+
+
+class _Ends(BaseException):
+    """What no job should catch."""
+
+
+def _breaking(problem: BaseException) -> Iterator[BillRequest]:
+    yield from many(2)
+    raise problem
+
+
+async def test_a_source_that_fails_hangs_nobody(client: EnkashClient) -> None:
+    """Also with what is no Exception."""
+    with pytest.raises(BulkError) as broken:
+        await client.payments.pay_many(_breaking(ValueError("no")), wait=5)
+    assert len(broken.value.result.succeeded) == 2
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async for _ in client.payments.pay_each(_breaking(_Ends()), wait=5):
+            pass
+    assert caught.group_contains(_Ends)
+
+
+# --- what is raised ---------------------------------------------------------------------------------------------------
+
+_CALLS: list[Callable[[EnkashClient], Any]] = [
+    lambda client: client.payments.pay(BillRequest(2001, CN)),
+    lambda client: client.payments.pay("inv-1"),  # type: ignore[arg-type]  # what is tested
+    lambda client: client.payments.pay(request(), wait=-1),
+    lambda client: client.payments.pay(request(), remarks="a/b"),
+    lambda client: client.payments.rehearse(BillRequest(2001, CN)),
+    lambda client: client.payments.pay_many([request()], concurrency=0),
+    lambda client: client.payments.pay_many("inv-1"),  # type: ignore[arg-type]  # what is tested
+]
+
+
+@pytest.mark.parametrize("call", _CALLS)
+async def test_a_wrong_argument_is_refused_before_anything_is_sent(
+    client: EnkashClient, sandbox: Sandbox, call: Callable[[EnkashClient], Any]
+) -> None:
+    """The error says what to write."""
+    with pytest.raises(InvalidRequestError):
+        await call(client)
+    assert not sandbox.counts.total()
+
+
+async def test_wrong_items_of_many_stop_no_other(client: EnkashClient) -> None:
+    """Without a reference, or with one that was given for another bill."""
+    result = await client.payments.pay_many([BillRequest(2001, CN), *many(1), request("m-0"), *many(1)], wait=5)
+    assert [item.key for item in result.succeeded] == ["m-0"]
+    assert [item.key for item in result.not_sent] == ["requests[0]", "m-0"]
+    assert result.duplicates == ("m-0",)
+    with pytest.raises(InvalidRequestError):
+        client.payments.pay_each(3)  # type: ignore[arg-type]  # what is tested
+
+
+async def test_without_a_store_that_keeps_nothing_is_sent(sandbox: Sandbox) -> None:
+    """A memory that was taken because no file could be made serves tokens alone."""
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=FallbackStore()) as client:
+        client.payments._payer.debits.records._is_loopback = False
+        with pytest.raises(StoreUnavailableError, match="ENKASH_STORE_URL"):
+            await client.payments.pay(request())
+        result = await client.payments.pay_many(many(2))
+        assert len(result.not_sent) == 2
+    assert not sandbox.counts["fetch_bill"]
+
+
+async def test_without_a_token_nothing_is_sent(sandbox: Sandbox) -> None:
+    """One payment raises; of many, the first stops the others."""
+    wrong = attrs.evolve(sandbox.credentials, password="wrong")
+    async with EnkashClient.from_credentials(sandbox.base_url, wrong, store=MemoryStore()) as client:
+        with pytest.raises(TokenError):
+            await client.payments.pay(request())
+        result = await client.payments.pay_many(many(3))
+    assert len(result.not_sent) == 3
+    assert not sandbox.ledger.search()
