@@ -13,6 +13,7 @@ a reply that cannot be read            transient  raise  reconcile  reconcile  f
 other 5xx                              transient  raise  reconcile  reconcile  failed    no
 408                                    call       again  reconcile  reconcile  failed    yes
 2xx with an undocumented code          call       raise  reconcile  reconcile  failed    yes
+409                                    call       raise  reconcile  reconcile  failed    yes
 401 after a new login                  permanent  raise  raise      raise      failed    no
 403; `response_code` 36, 37            call       raise  raise      raise      failed    no
 `response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
@@ -49,6 +50,7 @@ __all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 _REFUSALS = frozenset({1, 36, 37, 38})
 #: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer; a repeated call gets it too.
 _TRANSIENT = frozenset({408, 502, 503, 504})
+_CONFLICT = 409  # EnKash documents none; a server may answer so because the work is done
 
 
 class Next(enum.Enum):
@@ -146,7 +148,9 @@ def _is_plain(answer: ApiError) -> bool:
     refusals. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
     """
     code = answer.response_code
-    if answer.status >= 300 or code is None or code in _REFUSALS:
+    if answer.status >= 300:
+        return answer.status != _CONFLICT
+    if code is None or code in _REFUSALS:
         return True
     return 400 <= code < 500 and code not in _TRANSIENT
 

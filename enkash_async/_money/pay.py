@@ -34,7 +34,7 @@ from enkash_async._money.told import ConfirmResult
 from enkash_async._money.watch import Watch
 from enkash_async._wire.operation import Send
 from enkash_async.config import Routes, SettlePolicy
-from enkash_async.errors import ApiError, DuplicateReferenceError, EnkashError, OutcomeUnknownError, StoreError
+from enkash_async.errors import DuplicateReferenceError, EnkashError, OutcomeUnknownError, StoreError
 from enkash_async.models import Bill, FetchedBill
 
 __all__ = ["Ended", "PayRun", "Payer"]
@@ -242,9 +242,7 @@ def _usable(answer: T | EnkashError) -> T | EnkashError:
 
 
 def _did_nothing(failure: EnkashError) -> bool:
-    if isinstance(failure, (OutcomeUnknownError, DuplicateReferenceError)):
-        return False
-    return not isinstance(failure, ApiError) or steps.is_clear(failure)
+    return not isinstance(failure, (OutcomeUnknownError, DuplicateReferenceError))
 
 
 async def _if_it_can(note: Awaitable[object]) -> None:

@@ -33,7 +33,6 @@ from enkash_async._money.payment_state import Do, Options, Step
 from enkash_async._support.text import rupees
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import (
-    ApiError,
     ConfigurationError,
     DuplicateReferenceError,
     EnkashError,
@@ -45,10 +44,8 @@ from enkash_async.errors import (
 )
 from enkash_async.models import Bill, FetchedBill, Outcome, PaymentStatus
 
-__all__ = ["begin", "confirmed", "created", "fetched", "found", "is_clear", "looked", "waited"]
+__all__ = ["begin", "confirmed", "created", "fetched", "found", "looked", "waited"]
 
-_CLEAR_STATUSES = frozenset({400, 401, 403, 404, 412, 422, 429})
-_CLEAR_CODES = frozenset({1, 36, 37, 403})  # in a reply with HTTP 2xx: a 409 says «1» as well, maybe after its work
 _SOON = 15.0  # seconds in which a bill that EnKash says exists should show
 _LAG = "EnKash has the bill and does not show it yet"
 
@@ -206,8 +203,6 @@ def _not_created(step: Step, failure: EnkashError) -> Step:
         return attrs.evolve(step, do=Do.LOOK, has_sent=True, patience=step.options.wait, cause=failure)
     if isinstance(failure, DuplicateReferenceError):
         return attrs.evolve(step, do=Do.LOOK, patience=_SOON / 3, cause=failure)
-    if isinstance(failure, ApiError) and not is_clear(failure):
-        return attrs.evolve(step, do=Do.LOOK, has_sent=True, patience=step.options.wait, cause=failure)
     return _refused(attrs.evolve(step, is_absent=False), failure)
 
 
@@ -302,11 +297,6 @@ def _blocked(step: Step, payment: Payment) -> Step:
     if step.is_absent:
         return _told(step, payment)
     return attrs.evolve(step, do=Do.LOOK, obstacle=payment, patience=0.0)
-
-
-def is_clear(failure: ApiError) -> bool:
-    """Whether EnKash documents that a create with this answer was not carried out, or it never got that far."""
-    return failure.status in _CLEAR_STATUSES or (failure.status < 300 and failure.response_code in _CLEAR_CODES)
 
 
 def begin(request: BillRequest, options: Options) -> Step:

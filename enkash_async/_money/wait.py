@@ -9,6 +9,7 @@ from enkash_async._flow.jobs import Collected, OnProgress, Progress
 from enkash_async._flow.notifier import BillNotifier, News
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
+from enkash_async._money.looks import Looks, is_over
 from enkash_async._money.reads import Reads
 from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
@@ -34,24 +35,25 @@ class _Wait:
     """
 
     def __init__(self, reads: Reads, ids: Sequence[str], progress: Progress) -> None:
-        self._reads = reads
+        self._looks = Looks(reads)
         self._pending = dict.fromkeys(ids)
         self._progress = progress
         self._last: dict[str, Bill] = {}
         self._trouble: dict[str, EnkashError] = {}
 
-    async def look(self, patience: float, only: Sequence[str] = ()) -> bool:
+    async def look(self, patience: float, only: Sequence[str] = (), *, is_last: bool = False) -> bool:
         """Read the bills that are still waited for, or only those in `only`; return whether none remains."""
         # News of settled bills only makes `wanted` empty: then nothing is read.
         wanted = [one for one in only if one in self._pending] if only else list(self._pending)
-        for one, seen in (await self._reads.read(wanted, patience=patience)).items():
+        found = await self._looks.look(wanted, patience=patience, last=wanted if is_last else ())
+        for one, seen in found.items():
             self._note(one, seen)
         return not self._pending
 
     def item(self, one: str, timeout: float) -> BulkItem[Bill]:
         """Return the outcome of a bill; the timeout is for the message."""
         last, trouble = self._last.get(one), self._trouble.get(one)
-        if last is not None and last.is_settled:
+        if last is not None and is_over(last):
             return BulkItem(one, last)
         if trouble is not None and not judge(trouble).is_transient:
             return BulkItem(one, error=trouble, group=BulkGroup.FAILED)
@@ -63,11 +65,11 @@ class _Wait:
         self._trouble.pop(one, None)
         if isinstance(seen, Bill):
             self._last[one] = seen
-            is_over = seen.is_settled
+            ends = is_over(seen)
         else:
             self._trouble[one] = seen
-            is_over = not judge(seen).is_transient
-        if is_over:
+            ends = not judge(seen).is_transient
+        if ends:
             del self._pending[one]
             self._progress.add()
 
@@ -117,6 +119,6 @@ def _looking(
         if heard and now < min(due, deadline):
             return await wait.look(patience, heard)
         due = now + policy.longest
-        return await wait.look(patience)
+        return await wait.look(patience, is_last=now >= deadline)
 
     return look

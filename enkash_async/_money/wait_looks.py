@@ -25,6 +25,10 @@ def is_over(seen: Bill | EnkashError) -> bool:
     return isinstance(seen, Bill) and seen.is_settled and not contradicts_itself(seen)
 
 
+def _is_pending(seen: Bill | EnkashError) -> bool:
+    return isinstance(seen, Bill) and not is_over(seen)
+
+
 class Looks:
     """The looks of one wait.
 
@@ -53,7 +57,8 @@ class Looks:
         self._looks += 1
         found, searches = await self._reads.searched(ids, patience=patience)
         doubtful = [one for one, seen in found.items() if isinstance(seen, Bill) and contradicts_itself(seen)]
-        left = [one for one in ids if one not in found or not is_over(found[one])]
+        # Where the search itself failed, 99 more calls would burden an EnKash in trouble.
+        left = [one for one in ids if one not in found or _is_pending(found[one])]
         due = set(last)
         wanted = {*doubtful, *(one for one in left if one in due)}
         if searches and self._looks % _SINGLY_EVERY == 0:

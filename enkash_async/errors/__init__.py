@@ -143,8 +143,8 @@ class ApiError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER for HTTP 408, a time-out at EnKash; otherwise as the class says."""
-        return RetryAdvice.LATER if self.status == 408 else self._advice
+        """LATER for HTTP 408, a time-out at EnKash; LOOK for 409, maybe after its work; otherwise as the class says."""
+        return {408: RetryAdvice.LATER, 409: RetryAdvice.LOOK}.get(self.status, self._advice)
 
 
 class BadRequestError(ApiError):
