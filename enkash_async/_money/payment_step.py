@@ -26,10 +26,10 @@ from enkash_async._calls.requests import BillRequest
 from enkash_async._flow.verdicts import judge
 from enkash_async._money import match as matching
 from enkash_async._money.creation import NOTHING, Found
-from enkash_async._money.wait_looks import contradicts_itself
 from enkash_async._money.match import Amount, Match
 from enkash_async._money.payment import Payment, PaymentState
 from enkash_async._money.payment_state import Do, Options, Step
+from enkash_async._money.wait_looks import contradicts_itself
 from enkash_async._support.text import rupees
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import (
@@ -247,7 +247,7 @@ def confirmed(step: Step, group: BulkGroup, error: EnkashError | None) -> Step:
     if group is BulkGroup.UNKNOWN or isinstance(error, NotFoundError):
         advice = RetryAdvice.LATER if error.retry is not RetryAdvice.LOOK else RetryAdvice.LOOK
         return step.end(PaymentState.UNKNOWN, str(error), retry=advice, after=error.retry_after, cause=error)
-    if group is BulkGroup.NOT_SENT or error.retry is not RetryAdvice.NEVER:
+    if group is BulkGroup.NOT_SENT or error.retry is not RetryAdvice.NEVER or judge(error).ends_job:
         stops = error if judge(error).ends_job else None
         return attrs.evolve(step, stops=stops).not_sent(error)
     return step.end(PaymentState.REFUSED, f"the bill exists, and its debit was refused: {error}", cause=error)

@@ -9,8 +9,8 @@ from enkash_async._flow.jobs import Collected, OnProgress, Progress
 from enkash_async._flow.notifier import BillNotifier, News
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
-from enkash_async._money.looks import Looks, is_over
 from enkash_async._money.reads import Reads
+from enkash_async._money.wait_looks import WaitLooks, is_over
 from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.config import PollPolicy
@@ -35,7 +35,7 @@ class _Wait:
     """
 
     def __init__(self, reads: Reads, ids: Sequence[str], progress: Progress) -> None:
-        self._looks = Looks(reads)
+        self._looks = WaitLooks(reads)
         self._pending = dict.fromkeys(ids)
         self._progress = progress
         self._last: dict[str, Bill] = {}

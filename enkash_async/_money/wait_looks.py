@@ -1,4 +1,4 @@
-"""Looks at bills that are waited for: by search, and singly where the search may never show the end."""
+"""WaitLooks at bills that are waited for: by search, and singly where the search may never show the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enkash_async._money.reads import Reads
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill, Outcome
 
-__all__ = ["Looks", "contradicts_itself", "is_over"]
+__all__ = ["WaitLooks", "contradicts_itself", "is_over"]
 
 _SINGLY_EVERY = 3  # looks, of which one reads some bills by a call of their own
 
@@ -29,7 +29,7 @@ def _is_pending(seen: Bill | EnkashError) -> bool:
     return isinstance(seen, Bill) and not is_over(seen)
 
 
-class Looks:
+class WaitLooks:
     """The looks of one wait.
 
     EnKash does not document what the search returns, so every third look also reads bills singly: at most as many as it

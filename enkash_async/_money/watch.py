@@ -10,8 +10,8 @@ import attrs
 
 from enkash_async._flow.poller import Poller
 from enkash_async._flow.verdicts import judge
-from enkash_async._money.wait_looks import Looks, is_over
 from enkash_async._money.reads import Reads
+from enkash_async._money.wait_looks import WaitLooks, is_over
 from enkash_async.config import PollPolicy
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill
@@ -76,7 +76,7 @@ class Watch:
         return await asyncio.shield(watched.settled)
 
     async def _poll(self) -> None:
-        looks = Looks(self._reads)
+        looks = WaitLooks(self._reads)
         count = 0
         try:
             while self._watched:
@@ -89,7 +89,7 @@ class Watch:
                 watched.settled.cancel()
             raise
 
-    async def _look(self, looks: Looks) -> None:
+    async def _look(self, looks: WaitLooks) -> None:
         now = self._poller.clock()
         due = [one for one, watched in self._watched.items() if watched.deadline <= now]
         patience = max(self._shortest, *(watched.deadline - now for watched in self._watched.values()))

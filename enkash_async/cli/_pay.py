@@ -5,34 +5,33 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from decimal import Decimal
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from enkash_async._calls.requests import BillRequest
+from enkash_async._flow.jobs import drive, items_of
+from enkash_async._money.payment import Payment, PaymentState
 from enkash_async._support import checks
-from enkash_async._support.text import rupees
-from enkash_async.batch.cautions import cautions
-from enkash_async.batch.job import PayJob, Stage
-from enkash_async.batch.journal import Journal
-from enkash_async.batch.results import Result, RowOutcome, write_results
-from enkash_async.batch.row import Row
-from enkash_async.batch.rows import read_rows
+from enkash_async.bulk import BulkGroup
 from enkash_async.cli._arguments import SECONDS, settle_option
 from enkash_async.cli._errors import Exit, complain
-from enkash_async.cli._output import json_option, note, print_json, print_line, print_table
+from enkash_async.cli._output import json_option, note
+from enkash_async.cli._pay_report import AGAIN, report
 from enkash_async.cli._run import with_client
+from enkash_async.cli.batch.cautions import cautions
+from enkash_async.cli.batch.marks import kept, unclear
+from enkash_async.cli.batch.results import Result, write_results
+from enkash_async.cli.batch.row import Row
+from enkash_async.cli.batch.rows import read_rows
 from enkash_async.client import EnkashClient
 from enkash_async.config import RetryPolicy
-from enkash_async.errors import ConfigurationError, InvalidRequestError, WaitTimeoutError
+from enkash_async.errors import ConfigurationError, EnkashError, InvalidRequestError, RetryAdvice
 
 __all__ = ["pay"]
-
-_SHOWN = 50  # rows to print; the result file has all of them
-_DONE = frozenset({RowOutcome.PAID, RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE})
 
 
 @click.command()
@@ -47,7 +46,11 @@ _DONE = frozenset({RowOutcome.PAID, RowOutcome.ALREADY_PAID, RowOutcome.PAYABLE}
 )
 @click.option("--remarks", metavar="TEXT", help="A note for the confirmation, without full stop and slash.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 100), default=8, show_default=True, help="Rows in progress at once."
+    "--concurrency",
+    type=click.IntRange(1, 100),
+    default=8,
+    show_default=True,
+    help="Rows that are fetched and created at once.",
 )
 @click.option(
     "--timeout",
@@ -76,9 +79,10 @@ def pay(
     max_amount, the most to pay in rupees. For each row the command fetches the bill, compares it with max_amount,
     creates it, confirms its debit, and waits until it is settled.
 
-    Run it again after a crash, Ctrl-C or an unclear end: it looks each bill up by its reference first and does nothing
-    twice. A row without a reference gets one derived from the name of the file and the row's content, so a file that is
-    used every month needs a new name, or references of your own.
+    Run it again after a crash, Ctrl-C or an unclear end, or twice at once: runs that share a store, which is a file of
+    this user or what ENKASH_STORE_URL names, share the work, and nothing is paid twice. A row without a reference gets
+    one derived from the name of the file and the row's content, so a file that is used every month needs a new name, or
+    references of your own.
 
     Exit codes: 0 all paid, 1 some not, 2 wrong file or set-up (nothing was sent), 3 some may or may not be paid: run it
     again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C or SIGTERM.
@@ -90,49 +94,55 @@ def pay(
         for line in str(problem).splitlines():
             complain(line)
         return Exit.WRONG
-    run = _Run(rows, concurrency=concurrency, timeout=timeout, settle=settle, remarks=remark)
+    target = _target(file, result)
+    if target is None:
+        return Exit.WRONG
     for line in cautions(rows, batch=batch):
         note(line)
     if dry_run:
-        run.rehearse()
-        return _nothing_sent(run.results) or _report(run.results, as_json, dry_run=True, result=None)
+        run = _Run(rows, frozenset())
+        run.rehearse(concurrency, RetryPolicy(settle=settle))
+        return _nothing_sent(run.results) or report(run.results, as_json, dry_run=True, result=None)
+    run = _Run(rows, unclear(rows, target))
+    written = False
+    try:
+        run.pay(timeout, remark, concurrency, RetryPolicy(settle=settle))
+    except KeyboardInterrupt:
+        note(f"stopped; {AGAIN} to finish: nothing is paid twice")
+        raise
+    finally:
+        # Also after Ctrl-C, so that no result is lost. A run that never began writes no file: it would replace the
+        # results of an earlier run.
+        written = run.began and _is_written(target, run.results)
+    code = _nothing_sent(run.results) or report(run.results, as_json, dry_run=False, result=target if written else None)
+    return code if written else max(code, Exit.FAILED)
+
+
+def _target(file: Path, result: Path | None) -> Path | None:
+    """Return the path of the result file, or None after telling what is wrong with the one that is named."""
     name = file.stem.removesuffix(".result")
     target = result or file.with_name(f"{name}.result.csv")
     if not target.parent.is_dir():
         complain(f"--result: there is no directory {target.parent}")
-        return Exit.WRONG
+        return None
     if result is not None and target.resolve() == file.resolve() and not file.stem.endswith(".result"):
         complain("--result: this is the file itself; name another one")
-        return Exit.WRONG
-    written = False
-    with Journal(file.with_name(f"{name}.journal")) as journal:
-        try:
-            run.pay(journal)
-        except KeyboardInterrupt:
-            note("stopped; run the same command again to finish: nothing is paid twice")
-            raise
-        finally:
-            # Also after Ctrl-C, so that no result is lost. A run that never began writes no file: it would replace the
-            # results of an earlier run.
-            written = run.began and _is_written(target, run.results)
-    code = _nothing_sent(run.results) or _report(
-        run.results, as_json, dry_run=False, result=target if written else None
-    )
-    return code if written else max(code, Exit.FAILED)
+        return None
+    return target
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
     """Report the reason once if nothing was sent and all rows share it, such as a refused password."""
-    reasons = {str(one.error) for one in results}
-    if any(map(_was_sent, results)) or len(reasons) != 1:
+    reasons = {one.payment.reason for one in results}
+    if any(_was_sent(one.payment) for one in results) or len(reasons) != 1:
         return None
     complain(f"nothing was sent: {reasons.pop()}")
     return Exit.WRONG
 
 
-def _was_sent(one: Result) -> bool:
-    """Whether the row has a result: it was sent, or its bill exists although its confirmation was not sent."""
-    return one.outcome is not RowOutcome.NOT_SENT or one.bill is not None
+def _was_sent(payment: Payment) -> bool:
+    """Whether a payment has a result: it was sent, or its bill exists although its confirmation was not sent."""
+    return payment.state is not PaymentState.NOT_SENT or payment.bill is not None
 
 
 def _is_written(target: Path, results: Sequence[Result]) -> bool:
@@ -146,67 +156,106 @@ def _is_written(target: Path, results: Sequence[Result]) -> bool:
 
 
 class _Run:
-    """Runs a job with a client and a progress display.
+    """Pays or rehearses the rows of a file, and shows how many are done.
 
     Args:
         rows: Rows of the file, one for each bill.
-        settle: Seconds to look up the effect of a call that ended unclearly.
-        concurrency: Rows in progress at once.
-        timeout: Seconds to wait for the bills to settle.
-        remarks: Note for the confirmation, or None.
+        earlier: References that an earlier run left UNKNOWN.
     """
 
-    def __init__(
-        self, rows: Sequence[Row], *, settle: float, concurrency: int, timeout: float, remarks: str | None
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], earlier: frozenset[str]) -> None:
         self._rows = rows
-        self._settle = settle
-        self._concurrency = concurrency
-        self._timeout = timeout
-        self._remarks = remarks
-        self._job: PayJob | None = None
+        self._earlier = earlier
+        self._taken: set[str] = set()
+        self._payments: dict[str, Payment] = {}
+        self._is_stopped = False
 
     @property
     def began(self) -> bool:
-        """Whether any row has a result."""
-        return any(map(_was_sent, self.results))
+        """Whether any row has a result, or may have one."""
+        return any(map(_was_sent, self._payments.values())) or (self._is_stopped and bool(self._taken))
 
     @property
     def results(self) -> list[Result]:
-        """The result of each row so far."""
-        if self._job is None:
-            return [Result(row=row, outcome=RowOutcome.NOT_SENT) for row in self._rows]
-        return self._job.results()
+        """The result of each row so far, in the order of the file."""
+        return [Result(row=row, payment=kept(self._payment(row), self._earlier)) for row in self._rows]
 
-    def rehearse(self) -> None:
+    def _payment(self, row: Row) -> Payment:
+        known = self._payments.get(row.reference_id)
+        if known is not None:
+            return known
+        if row.reference_id in self._taken:
+            why = f"the run was stopped before it had ended: {AGAIN}"
+            return Payment(row.reference_id, PaymentState.UNKNOWN, reason=why, retry=RetryAdvice.LATER)
+        why = "not looked at by this run"
+        return Payment(row.reference_id, PaymentState.NOT_SENT, reason=why, retry=RetryAdvice.NOW)
+
+    def rehearse(self, concurrency: int, retry: RetryPolicy) -> None:
         """Look up, fetch and check the rows; create and pay nothing."""
-        self._with_job(PayJob.rehearse)
 
-    def pay(self, journal: Journal) -> None:
-        """Pay the rows; the journal records confirmations before they are sent."""
-        self._with_job(lambda job: job.pay(journal))
+        async def use(client: EnkashClient, tell: Callable[[int], None]) -> None:
+            stopped_by: EnkashError | None = None
 
-    def _with_job(self, work: Callable[[PayJob], Awaitable[None]]) -> None:
-        with _progress() as tell:
+            async def take(row: Row) -> None:
+                nonlocal stopped_by
+                try:
+                    self._note(await client.payments.rehearse(_request(row)) if stopped_by is None else stopped_by, row)
+                except EnkashError as problem:
+                    stopped_by = problem
+                    self._note(problem, row)
+                tell(len(self._payments))
+
+            await drive(items_of(self._rows), take, concurrency)
+
+        self._with_client(use, "look up, fetch", retry)
+
+    def pay(self, wait: float, remarks: str | None, concurrency: int, retry: RetryPolicy) -> None:
+        """Pay the rows."""
+        by_reference = {row.reference_id: row for row in self._rows}
+
+        async def use(client: EnkashClient, tell: Callable[[int], None]) -> None:
+            paying = client.payments.pay_each(self._requests(), wait=wait, remarks=remarks, concurrency=concurrency)
+            async with aclosing(paying) as items:
+                async for item in items:
+                    row = by_reference[item.key]
+                    outcome = item.value or item.error or EnkashError("nothing is known of it")
+                    self._note(outcome, row, is_open=item.group is BulkGroup.UNKNOWN)
+                    tell(len(self._payments))
+
+        self._with_client(use, "pay", retry)
+
+    def _requests(self) -> Iterator[BillRequest]:
+        for row in self._rows:
+            self._taken.add(row.reference_id)
+            yield _request(row)
+
+    def _note(self, outcome: Payment | EnkashError, row: Row, *, is_open: bool = False) -> None:
+        if isinstance(outcome, EnkashError):
+            state = PaymentState.UNKNOWN if is_open else PaymentState.NOT_SENT
+            reason = str(outcome) or type(outcome).__name__
+            outcome = Payment(row.reference_id, state, reason=reason, retry=outcome.retry)
+        self._payments[row.reference_id] = outcome
+
+    def _with_client(
+        self, work: Callable[[EnkashClient, Callable[[int], None]], Awaitable[None]], title: str, retry: RetryPolicy
+    ) -> None:
+        with _progress(title, len(self._rows)) as tell:
 
             async def use(client: EnkashClient) -> None:
                 _end_on_sigterm()
-                self._job = PayJob(
-                    client,
-                    self._rows,
-                    tell=tell,
-                    say=note,
-                    concurrency=self._concurrency,
-                    timeout=self._timeout,
-                    settle=self._settle,
-                    remarks=self._remarks,
-                )
-                await work(self._job)
+                await work(client, tell)
 
             try:
-                with_client(use, retry=RetryPolicy(settle=self._settle))
-            except asyncio.CancelledError:
+                with_client(use, retry=retry)
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                self._is_stopped = True
                 raise KeyboardInterrupt from None
+
+
+def _request(row: Row) -> BillRequest:
+    return BillRequest(
+        row.biller_id, row.params, reference_id=row.reference_id, circle=row.circle, max_amount=row.max_amount
+    )
 
 
 def _end_on_sigterm() -> None:
@@ -223,106 +272,13 @@ def _end_on_sigterm() -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
-    """Show a progress bar for each stage on standard error, if that is a terminal."""
+def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on standard error, if that is a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
-        yield lambda _stage, _done, _total: None  # `Progress(disable=True)` prints an empty line before rich 14.3
+        yield lambda _done: None  # `Progress(disable=True)` prints an empty line before rich 14.3
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars: dict[Stage, TaskID] = {}
     with Progress(*columns, console=console) as progress:
-
-        def tell(stage: Stage, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage.value, total=total)
-            progress.update(bars[stage], completed=done, total=total)
-
-        yield tell
-
-
-# --- printing the report ----------------------------------------------------------------------------------------------
-
-
-def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> Exit:
-    totals = _totals(results)
-    if as_json:
-        print_json(
-            {
-                "dry_run": dry_run,
-                "result_file": None if result is None else str(result),
-                "totals": {outcome: {"bills": count, "amount": amount} for outcome, (count, amount) in totals.items()},
-                "rows": [_plain(one) for one in results],
-            }
-        )
-        return _exit(results)
-    if dry_run:
-        _print_rows(results)
-    else:
-        _print_rows([one for one in results if one.outcome not in _DONE])
-    print_table(
-        ["outcome", "bills", "amount"],
-        [[outcome, str(count), rupees(amount)] for outcome, (count, amount) in totals.items()],
-    )
-    if dry_run:
-        note("nothing was created or paid; run it without --dry-run to pay")
-    elif {one.outcome for one in results} == {RowOutcome.ALREADY_PAID}:
-        note("nothing was paid by this run: each bill was paid before; new bills need new references")
-    if result is not None:
-        note(f"every row, with what became of it: {result}")
-    return _exit(results)
-
-
-def _print_rows(results: Sequence[Result]) -> None:
-    if not results:
-        return
-    rows = [
-        [str(one.row.line), one.row.reference_id, one.outcome.value, rupees(one.amount), _why(one)]
-        for one in results[:_SHOWN]
-    ]
-    print_table(["line", "reference", "outcome", "amount", "why"], rows)
-    if len(results) > _SHOWN:
-        print_line(f"and {len(results) - _SHOWN} more")
-    print_line()
-
-
-def _why(one: Result) -> str:
-    if one.outcome is RowOutcome.FAILED:
-        reason = (one.bill and one.bill.failure_reason) or "the payment failed"
-        return f"{reason}; it is refunded: to pay the bill again give the row a new reference"
-    if one.outcome is RowOutcome.PENDING and (one.error is None or isinstance(one.error, WaitTimeoutError)):
-        return "not settled yet: run the same command again later"
-    return "" if one.error is None else str(one.error)
-
-
-def _totals(results: Sequence[Result]) -> dict[str, tuple[int, Decimal]]:
-    """Return the number of bills and their rupees for each outcome that occurs, and for all of them."""
-    totals: dict[str, tuple[int, Decimal]] = {}
-    for outcome in RowOutcome:
-        amounts = [one.amount or Decimal(0) for one in results if one.outcome is outcome]
-        if amounts:
-            totals[outcome.value] = len(amounts), sum(amounts, Decimal(0))
-    totals["all"] = len(results), sum((amount for _, amount in totals.values()), Decimal(0))
-    return totals
-
-
-def _plain(one: Result) -> dict[str, object]:
-    return {
-        "line": one.row.line,
-        "reference_id": one.row.reference_id,
-        "outcome": one.outcome,
-        "amount": one.amount,
-        "utility_enkash_id": None if one.bill is None else one.bill.utility_enkash_id,
-        "payment_status": None if one.bill is None else one.bill.payment_status,
-        "billpay_status": None if one.bill is None else one.bill.billpay_status,
-        "error": one.error,
-    }
-
-
-def _exit(results: Sequence[Result]) -> Exit:
-    outcomes = {one.outcome for one in results}
-    if RowOutcome.UNKNOWN in outcomes:
-        return Exit.UNKNOWN
-    if outcomes <= _DONE:
-        return Exit.DONE
-    return Exit.PENDING if outcomes <= {*_DONE, RowOutcome.PENDING} else Exit.FAILED
+        bar = progress.add_task(title, total=total)
+        yield lambda done: progress.update(bar, completed=done)

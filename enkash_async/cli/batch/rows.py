@@ -17,8 +17,8 @@ import attrs
 from enkash_async._support import checks
 from enkash_async._support.names import fold
 from enkash_async._support.text import clean, exact_rupees
-from enkash_async.batch.problems import LONGEST_SHOWN, Problems, shown
-from enkash_async.batch.row import Row
+from enkash_async.cli.batch.problems import LONGEST_SHOWN, Problems, shown
+from enkash_async.cli.batch.row import Row
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models.base import shown_short
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import csv
-import enum
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
 from pathlib import Path
 
 import attrs
 
+from enkash_async._money.payment import Payment
+from enkash_async._support.checks import IST
 from enkash_async._support.text import clean
-from enkash_async.batch.row import Row
-from enkash_async.batch.rows import holds_reference
-from enkash_async.errors import ConfigurationError, EnkashError
+from enkash_async.cli.batch.row import Row
+from enkash_async.cli.batch.rows import holds_reference
+from enkash_async.errors import ConfigurationError
 from enkash_async.models import Bill
 
-__all__ = ["Result", "RowOutcome", "write_results"]
+__all__ = ["Result", "write_results"]
 
 _COLUMNS = (
     "result_outcome",
@@ -27,25 +27,16 @@ _COLUMNS = (
     "result_payment_status",
     "result_billpay_status",
     "result_error",
+    "result_bill_number",
+    "result_bill_due_date",
+    "result_bill_reference_id",
+    "result_bank_transaction_id",
+    "result_payment_date",
 )
 _LONGEST = 40  # digits written out; more than any amount has
 _NAME = 40  # characters of the file's name in that of its temporary file, which stays below 255 bytes
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins with one is a formula to a spreadsheet
 _STEERING = ("\t", "\r", "\n")
-
-
-class RowOutcome(enum.StrEnum):
-    """The outcome of a row."""
-
-    PAID = "PAID"
-    ALREADY_PAID = "ALREADY_PAID"  # an earlier run has paid it
-    FAILED = "FAILED"
-    REFUSED = "REFUSED"
-    OVER_CEILING = "OVER_CEILING"
-    PENDING = "PENDING"
-    UNKNOWN = "UNKNOWN"  # it may or may not be paid
-    NOT_SENT = "NOT_SENT"
-    PAYABLE = "PAYABLE"  # a dry run would have gone on to create it
 
 
 @attrs.frozen(kw_only=True)
@@ -54,17 +45,11 @@ class Result:
 
     Attributes:
         row: The row of the batch.
-        outcome: The outcome in one word.
-        amount: Rupees to pay, or None where no amount is known.
-        bill: The bill as EnKash last showed it, or None where there is none.
-        error: The error that stopped the row, or None.
+        payment: How far its payment has come.
     """
 
     row: Row
-    outcome: RowOutcome
-    amount: Decimal | None = None
-    bill: Bill | None = None
-    error: EnkashError | None = None
+    payment: Payment
 
 
 def write_results(path: Path, results: Sequence[Result], *, sync: Callable[[int], None] = os.fsync) -> None:
@@ -123,18 +108,22 @@ def _table(results: Sequence[Result]) -> Iterator[list[str]]:
 
 def _facts(result: Result) -> tuple[object, ...]:
     """Return the values of a row's result columns, in their order."""
-    bill = Bill() if result.bill is None else result.bill
-    amount = result.amount
+    payment = result.payment
+    bill, amount = payment.bill or Bill(), payment.amount
     # The amount comes from EnKash, and 1E+999999 written out would fill a megabyte.
     short = amount is not None and abs(amount.adjusted()) < _LONGEST
-    reason = bill.failure_reason if result.error is None else str(result.error) or type(result.error).__name__
     return (
-        result.outcome,
+        payment.state,
         format(amount, "f") if short else amount,
         bill.utility_enkash_id,
         bill.payment_status,
         bill.billpay_status,
-        reason,
+        payment.reason,
+        bill.bill_number,
+        bill.bill_due_date,
+        bill.bill_reference_id,
+        bill.bank_transaction_id,
+        None if bill.payment_date is None else bill.payment_date.astimezone(IST).isoformat(timespec="seconds"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from enkash_async.batch.row import Row
+from enkash_async.cli.batch.row import Row
 
 __all__ = ["cautions"]
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enkash_async.batch.row import Row
-from enkash_async.batch.rows import read_rows
+from enkash_async.cli.batch.row import Row
+from enkash_async.cli.batch.rows import read_rows
 from enkash_async.errors import InvalidRequestError
 
 from support import shown

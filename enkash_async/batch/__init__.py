@@ -1,1 +1,0 @@
-"""Pays the bills of a CSV file; the command line calls it."""

@@ -1,0 +1,1 @@
+"""The file of `enkash pay`: its rows, and what became of each."""

@@ -1,0 +1,37 @@
+"""The marks of an earlier run, in the file that is paid or in the result file that is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import attrs
+
+from enkash_async._money.payment import Payment, PaymentState
+from enkash_async.cli.batch.row import Row
+from enkash_async.cli.batch.rows import read_rows
+from enkash_async.errors import InvalidRequestError, RetryAdvice
+
+__all__ = ["kept", "unclear"]
+
+
+def unclear(rows: Iterable[Row], target: Path) -> frozenset[str]:
+    """Return the references that an earlier run left UNKNOWN.
+
+    Args:
+        rows: The rows that are paid; a result file holds its marks in them.
+        target: The result file, which may be that of an earlier run, or not exist, or be something else.
+    """
+    try:
+        before = read_rows(target)
+    except InvalidRequestError:
+        before = []
+    return frozenset(row.reference_id for row in (*rows, *before) if row.unclear)
+
+
+def kept(payment: Payment, earlier: Collection[str]) -> Payment:
+    """Return a payment that says no less than an earlier run: UNKNOWN does not become NOT_SENT."""
+    if payment.state is not PaymentState.NOT_SENT or payment.reference_id not in earlier:
+        return payment
+    reason = f"an earlier run left it open, and this one found out nothing: {payment.reason}"
+    return attrs.evolve(payment, state=PaymentState.UNKNOWN, reason=reason, retry=RetryAdvice.LATER)
