@@ -124,10 +124,10 @@ class Reads:
         found: dict[str, Bill | EnkashError] = {}
 
         async def search(batch: Sequence[str]) -> None:
-            found.update(await self._searched(batch, deadline))
+            found.update(await self._searched(batch, deadline, _tells))
 
         await drive(_batches(utility_enkash_ids), search, 2)
-        return found, -(-len(utility_enkash_ids) // _BATCH)
+        return found, -(-len(utility_enkash_ids) // BATCH)
 
     async def read_each(
         self, utility_enkash_ids: Sequence[str], *, patience: float

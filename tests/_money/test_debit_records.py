@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from enkash_async._money.creation import Begin, End
+from enkash_async._money.creation import Begin, End, Found
 from enkash_async._money.debit_commands import Claim, Mine, Outcome, Settle, Wait
 from enkash_async._money.debit_keys import BIRTHS, Keys
 from enkash_async._money.debit_records import DebitRecords, Shown
@@ -189,14 +189,10 @@ async def test_bills_that_were_created_in_a_new_store_are_let_through(store: Mem
 
 async def test_a_create_is_noted_by_reference(debits: DebitRecords) -> None:
     """Each step is told what the one before knew."""
-    assert await debits.note_create("inv-1", Begin("a")) is None
-    found = await debits.note_create("inv-1", Begin("b"))
-    assert found is not None
-    assert found.by == "a"
+    assert await debits.note_create("inv-1", Begin("a")) == Found()
+    assert (await debits.note_create("inv-1", Begin("b"))).seconds_under_way > 0
     await debits.note_create("inv-1", End("b", "UTIL-1"))
-    found = await debits.note_create("inv-1", Begin("c"))
-    assert found is not None
-    assert found.utility_enkash_id == "UTIL-1"
+    assert (await debits.note_create("inv-1", Begin("c"))).utility_enkash_id == "UTIL-1"
 
 
 async def test_records_are_shown_with_their_age(debits: DebitRecords, times: Times) -> None:
