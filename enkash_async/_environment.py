@@ -67,15 +67,24 @@ class Environment:
         """Return the store that the variables name, or the default one.
 
         `ENKASH_STORE_URL` comes before `ENKASH_REDIS_URL`. Without both it is the SQLite file of this user.
+        `ENKASH_NOTHING_PENDING=1` declares that no confirmation of a debit is under way anywhere.
 
         Raises:
-            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
+            ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password. Or
+                `ENKASH_NOTHING_PENDING` is neither 0 nor 1.
         """
+        nothing_pending = self._flag("ENKASH_NOTHING_PENDING")
         for name in ("ENKASH_STORE_URL", "ENKASH_REDIS_URL"):
             url = HiddenStr(self._environ.get(name, "").strip())
             if url:
-                return _opened(name, url)
-        return default_store()
+                return _opened(name, url, nothing_pending)
+        return default_store(nothing_pending=nothing_pending)
+
+    def _flag(self, name: str) -> bool:
+        text = self._environ.get(name, "").strip()
+        if text not in {"", "0", "1"}:
+            raise ConfigurationError(f"{name} must be 1, or 0 as if it were not set, not {text!r}")
+        return text == "1"
 
     def sealer(self) -> TokenSealer | None:
         """Return what seals tokens by `ENKASH_TOKEN_KEYS`; None takes a key derived from the credentials.
@@ -116,9 +125,9 @@ class Environment:
             raise ConfigurationError(f"ENKASH_LOGIN_TIMEOUT must be a number of seconds, not {text!r}") from None
 
 
-def _opened(name: str, url: str) -> Store:
+def _opened(name: str, url: str, nothing_pending: bool) -> Store:
     try:
-        return open_store(url)
+        return open_store(url, nothing_pending=nothing_pending)
     except ConfigurationError as problem:
         found = problem
     raise ConfigurationError(f"{name}: {found}") from None

@@ -266,8 +266,9 @@ class EnkashClient:
         what your processes share (`sqlite:///path`, `redis://`, `rediss://`, `unix://`,
         `redis+sentinel://host,host/service`, `redis+cluster://host,host`, `postgresql://`, or `memory:` to share
         nothing); `ENKASH_REDIS_URL`, the same for a Redis; `ENKASH_TOKEN_KEYS`, which seals the token with keys of your
-        own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds; `ENKASH_DEBIT_ON_CREATE`, 1 for `debit_on_create`.
-        Without a URL it is the SQLite file of this user.
+        own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds; `ENKASH_DEBIT_ON_CREATE`, 1 for `debit_on_create`;
+        `ENKASH_NOTHING_PENDING=1`, which declares that no confirmation of a debit is under way anywhere, so that a new
+        store confirms at once. Without a URL it is the SQLite file of this user.
 
         Args:
             environ: Where to look; None looks into `os.environ`.

@@ -121,6 +121,25 @@ def test_a_login_timeout_is_a_number() -> None:
             EnkashClient.from_env({**SETTINGS, "ENKASH_STORE_URL": "memory:", "ENKASH_LOGIN_TIMEOUT": wrong})
 
 
+@pytest.mark.parametrize(("given", "declared"), [({}, False), ("0", False), (" 1 ", True)])
+@pytest.mark.parametrize("url", ["", "memory:", "sqlite:///{}/store", "redis://127.0.0.1:1", "postgresql://h/d"])
+async def test_nothing_pending_is_passed_on_to_any_store(
+    tmp_path: Path, given: str | dict[str, str], declared: bool, url: str
+) -> None:
+    """`ENKASH_NOTHING_PENDING=1` declares it for the store of the variables, the default one as well."""
+    environ = {"ENKASH_STORE_URL": url.format(tmp_path)}
+    store = Environment(environ | ({"ENKASH_NOTHING_PENDING": given} if isinstance(given, str) else {})).store()
+    assert vars(store)["nothing_pending"] is declared
+    vars(store)["nothing_pending"] = False  # the memory is that of the process
+    await store.aclose()
+
+
+def test_nothing_pending_is_0_or_1() -> None:
+    """Any other word is a mistake, since the variable lets debits through."""
+    with pytest.raises(ConfigurationError, match="ENKASH_NOTHING_PENDING must be 1"):
+        Environment({"ENKASH_NOTHING_PENDING": "yes"}).store()
+
+
 def test_a_store_url_comes_before_a_redis_url(tmp_path: Path) -> None:
     """No connection is opened before the first token."""
     assert isinstance(Environment({"ENKASH_REDIS_URL": REDIS}).store(), RedisStore)

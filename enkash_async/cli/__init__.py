@@ -14,6 +14,7 @@ import click
 from enkash_async._support.version import __version__
 from enkash_async.cli._bill import bill
 from enkash_async.cli._billers import billers
+from enkash_async.cli._debits import debits
 from enkash_async.cli._demo import demo
 from enkash_async.cli._errors import Exit, complain, explain
 from enkash_async.cli._output import accept_any_text
@@ -33,7 +34,7 @@ __all__ = ["enkash", "run"]
 def enkash(ctx: click.Context) -> None:
     """Pay bills through the EnKash Bill Payment API; unofficial, not affiliated with EnKash.
 
-    `enkash demo` needs no account and makes a payment in a sandbox. `token`, `billers`, `bill` and `pay` read
+    `enkash demo` needs no account and makes a payment in a sandbox. `token`, `billers`, `bill`, `pay` and `debits` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
     ENKASH_FORM_CLIENT_ID where the form's clientId differs. They share one token with your other processes, through a
     file of this user, or through what ENKASH_STORE_URL or ENKASH_REDIS_URL names; ENKASH_LOGIN_TIMEOUT bounds a login.
@@ -46,7 +47,7 @@ def enkash(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for _command in (demo, token, billers, bill, pay, sandbox, store, webhook):
+for _command in (demo, token, billers, bill, pay, debits, sandbox, store, webhook):
     enkash.add_command(_command)
 
 

@@ -61,6 +61,8 @@ def explain(problem: BaseException) -> str:
 
 
 def _unclear(problem: OutcomeUnknownError) -> str:
+    if problem.retry_after is not None:
+        return str(problem)  # it says when the same command finds out
     if problem.reference_id is not None:
         command = look_up(problem.reference_id)
     else:

@@ -8,6 +8,8 @@ from contextlib import aclosing
 import click
 
 from enkash_async._environment import Environment
+from enkash_async._money.debit_keys import Keys
+from enkash_async._money.debit_records import DebitRecords
 from enkash_async.cli._output import print_line
 from enkash_async.cli._run import finish, warn_of_fallback
 from enkash_async.stores import PostgresStore, Store
@@ -21,20 +23,33 @@ def store() -> None:
 
 
 @store.command()
-def init() -> None:
+@click.option(
+    "--nothing-pending",
+    is_flag=True,
+    help="Declare that no confirmation of a debit is under way, in any process: the store counts as old at once.",
+)
+def init(nothing_pending: bool) -> None:
     """Make the table that a PostgreSQL store needs; every other store is ready without it.
 
     The user of the URL has to be allowed to create a table; later SELECT, INSERT, UPDATE and DELETE on it are enough.
+
+    A new store does not know what was sent before it began. For its first 200 s it confirms only bills that were
+    created since. If you are sure that nothing was sent in the last minutes, by any process with any store,
+    --nothing-pending spares you that wait.
     """
-    print_line(finish(_init()))
+    print_line(finish(_init(nothing_pending)))
 
 
-async def _init() -> str:
+async def _init(nothing_pending: bool) -> str:
     opened: Store = Environment(os.environ).store()
     async with aclosing(opened):
         warn_of_fallback(opened)
+        said = f"Nothing to prepare, and the store answers: {opened!r}"
         if isinstance(opened, PostgresStore):
             await opened.init()
-            return f"The table is there: {opened!r}"
+            said = f"The table is there: {opened!r}"
         await opened.read(["enkash:none"])
-        return f"Nothing to prepare, and the store answers: {opened!r}"
+        if nothing_pending:
+            await DebitRecords(lambda: opened, Keys("")).declare_nothing_pending()
+            said += "; it counts as old: no confirmation is under way"
+        return said

@@ -26,15 +26,18 @@ _lock = threading.Lock()
 _told: set[str] = set()
 
 
-def default_store() -> Store:
+def default_store(*, nothing_pending: bool = False) -> Store:
     """Return the SQLite file of this user.
 
     Where no file can be made, as in a read-only container, the log says so once, and the memory of the process takes
     its place for tokens alone.
+
+    Args:
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
     """
     path = user_store_path()
     if (why := _flaw(path)) is None:
-        return SQLiteStore(path)
+        return SQLiteStore(path, nothing_pending=nothing_pending)
     with _lock:
         is_new = str(path) not in _told
         _told.add(str(path))

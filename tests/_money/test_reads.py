@@ -23,12 +23,13 @@ from enkash_async.errors import (
     EnkashError,
     PermissionDeniedError,
     RequestTimeoutError,
+    ResponseDecodeError,
     ServerError,
     TransportError,
 )
 from enkash_async.sandbox import FaultKind, Sandbox
 
-from support import EAGER
+from support import EAGER, Sent
 
 Payload = list[dict[str, Any]]
 Answer = Callable[[Payload], web.Response]
@@ -140,6 +141,19 @@ async def test_what_the_search_leaves_out_is_read_by_itself(answer: Answer, gets
         assert _shown(seen) == {one: one for one in ids}
         assert all(isinstance(bill, Bill) and bill.outcome is Outcome.PENDING for bill in seen.values())
         assert (len(proxy.asked), sandbox.counts["bill"]) == (1, gets)
+
+
+@pytest.mark.parametrize("strays", [1, 2])
+async def test_a_reply_about_another_bill_is_not_believed(strays: int) -> None:
+    """Prevents a double debit: a stray reply over a kept connection could show another bill as unconfirmed."""
+    other, right = Bill(utility_enkash_id="U-2"), Bill(utility_enkash_id=" u-1 ")
+    sent = Sent(*[other] * strays, right)
+    found = await Reads(sent, Routes()).read_each(["U-1"], patience=5)
+    if strays == 1:
+        assert found == {"U-1": right}
+    else:
+        assert isinstance(found["U-1"], ResponseDecodeError)
+    assert len(sent.operations) == 2
 
 
 async def test_a_bill_that_does_not_exist_is_told_by_the_call_for_one() -> None:
