@@ -108,6 +108,7 @@ def enkash(sandbox: Sandbox, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> En
     """Runs commands against the sandbox, and checks that none of them prints a secret."""
     for name, value in sandbox.environ().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ENKASH_NOTHING_PENDING", "1")  # the store of each test is new
 
     async def call(*argv: str) -> Run:
         run = await cli(*argv)

@@ -40,6 +40,7 @@ async def test_a_python_block_runs(block: str, redis_server: Server, tmp_path: P
             "ENKASH_REDIS_URL": redis_server.url,
             "ENKASH_TOKEN_KEYS": TokenSealer.generate_key(),
             "ENKASH_WEBHOOK_KEY": "made-up-webhook-key",
+            "ENKASH_NOTHING_PENDING": "1",  # the stores are new
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),

@@ -62,7 +62,8 @@ def explain(problem: BaseException) -> str:
 
 def _unclear(problem: OutcomeUnknownError) -> str:
     if problem.retry_after is not None:
-        return str(problem)  # it says when the same command finds out
+        shown = " ".join(map(shlex.quote, problem.utility_enkash_ids))
+        return f"{problem} (what is known until then: enkash debits show {shown})"
     if problem.reference_id is not None:
         command = look_up(problem.reference_id)
     else:

@@ -19,6 +19,11 @@ def _due(sandbox: Sandbox) -> str:
     return ledger.create(consumer, ledger.due(consumer)).utility_enkash_id
 
 
+@pytest.fixture(autouse=True)
+def young(enkash: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENKASH_NOTHING_PENDING")
+
+
 async def test_a_new_store_confirms_once_it_was_declared(sandbox: Sandbox, enkash: Enkash) -> None:
     """Before that the command says how long to wait; nothing was sent."""
     one = _due(sandbox)

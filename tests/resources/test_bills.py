@@ -496,12 +496,13 @@ async def test_find_raises_a_404_that_proves_nothing(body: bytes) -> None:
 
 
 async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
-    """The bill has the requested id unless the reply gives one."""
+    """The bill has the requested id where the reply names none; another bill is refused."""
     bills, _ = _bills(Bill())
     assert (await bills.get("U-1")).utility_enkash_id == "U-1"
     assert (await bills.get_by_reference("r")).reference_id == "r"
     bills, _ = _bills(Bill(utility_enkash_id="other", reference_id="another"))
-    assert (await bills.get("U-1")).utility_enkash_id == "other"
+    with pytest.raises(ResponseDecodeError, match="another bill"):
+        await bills.get("U-1")
     assert (await bills.get_by_reference("r")).reference_id == "another"
 
 
