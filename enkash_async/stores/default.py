@@ -1,4 +1,4 @@
-"""The store that is used where none is named: a file that all processes of this user share."""
+"""The default store: a file that all processes of this user share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = getLogger("enkash_async")
 
 
 class FallbackStore(MemoryStore):
-    """The memory of this process in the place of a file that cannot be made: it serves tokens, and no debits."""
+    """A memory store that replaces a file which cannot be made; it is used for tokens, and never for debits."""
 
 
 _fallback = FallbackStore()
@@ -27,10 +27,9 @@ _told: set[str] = set()
 
 
 def default_store() -> Store:
-    """Return the SQLite file of this user.
+    """Return the store in the SQLite file of this user.
 
-    Where no file can be made, as in a read-only container, the log says so once, and the memory of the process takes
-    its place for tokens alone.
+    If the file cannot be made, as in a read-only container, log a warning once and return a `FallbackStore`.
     """
     path = user_store_path()
     if (why := _flaw(path)) is None:
@@ -50,7 +49,7 @@ def default_store() -> Store:
 
 
 def _flaw(path: Path) -> str | None:
-    """Return why a file cannot be made or written, or None where it can."""
+    """Return why a file cannot be made or written; None if it can."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(path)

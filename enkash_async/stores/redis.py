@@ -1,4 +1,4 @@
-"""A store in Redis or Valkey: two small scripts, one key for each record."""
+"""A store in Redis or Valkey, with two small scripts and one key for each record."""
 
 from __future__ import annotations
 
@@ -35,23 +35,24 @@ __all__ = ["RedisStore"]
 
 _TIMEOUT = 1.0  # seconds for an answer; a healthy Redis takes one millisecond
 _FIRST_PAUSE = 0.02  # seconds before a script is sent again, doubled each time
-_FSYNC = 2.0  # seconds for WAITAOF: with `appendfsync everysec` it takes up to one
+_FSYNC = 2.0  # seconds for WAITAOF, which takes up to one second with `appendfsync everysec`
 
 
 class RedisStore:
     """Shares records between all processes that use one Redis (6.2 or later), Valkey, Sentinel set or cluster.
 
-    After a failover the last writes may be missing, and after a restart those since the last save. With
-    `durability="waitaof"` a change counts as made only when it is in the append-only file of the primary, and of one
-    replica if there was one at connect (Redis 7.2, not in a cluster).
+    A failover may lose the last writes, and a restart may lose all writes since the last save. With
+    `durability="waitaof"`, a change counts as made only when the primary has it in its append-only file. If the primary
+    had a replica at connect, one replica must have it in its file too (Redis 7.2 or later, not in a cluster).
 
     Args:
-        redis: An asyncio client of redis-py, which serves in the event loop of its first use and is never closed. If
-            it sends commands again by itself, a change may be answered with False that was made by the first sending.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        durability: `"server"`: as the server is configured; `"waitaof"`: as above.
-        timeout: Seconds for one attempt; a read makes up to three.
-        clock: Monotonic seconds.
+        redis: An asyncio client of redis-py. Only the event loop of its first use can use it, and the store never
+            closes it. If the client retries commands by itself, a change may be answered with False although its first
+            attempt made it.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        durability: `"server"` relies on the configuration of the server; `"waitaof"` is described above.
+        timeout: Seconds for one attempt; a read makes up to three attempts.
+        clock: Returns monotonic seconds.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
@@ -82,12 +83,12 @@ class RedisStore:
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """Return a store that opens up to four connections in each event loop, and closes them.
+        """Return a store that opens up to four connections in each event loop; `aclose()` closes them.
 
         Args:
             url: `redis://[user:password@]host:6379/0`, `rediss://…`, `unix://…`,
                 `redis+sentinel://host:26379,…/service` or `redis+cluster://host:6379,…`.
-            options: As for the class.
+            options: The keyword arguments of the class.
 
         Raises:
             ConfigurationError: The URL is unusable; the message does not repeat it.
@@ -95,14 +96,14 @@ class RedisStore:
         return cls(cast("Client", HiddenStr(url)), **options)
 
     def after_fork(self) -> None:
-        """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
+        """Replace the circuit breaker, since a thread of the parent may have held its lock."""
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
 
     def __repr__(self) -> str:
         return "RedisStore(…)"  # a URL may hold a password
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
-        """Return the cell of every key; `now` is the clock of the node that holds it."""
+        """Return the cell of every key; `now` is read from the clock of the node that holds the key."""
         groups = await self._grouped(keys)
         replies = await _all([self._run(READ, group, tuple, may_repeat=True) for group in groups])
         return {
@@ -126,10 +127,10 @@ class RedisStore:
         return [done[change.key] for change in changes]
 
     async def eviction_policy(self) -> str:
-        """Return the server's `maxmemory-policy`, the worst one of a cluster; it is asked for once.
+        """Return the server's `maxmemory-policy`, or the worst one in a cluster. The server is asked only once.
 
         Raises:
-            StoreUnavailableError: It cannot be read.
+            StoreUnavailableError: The policy cannot be read.
         """
         if self._facts is None:
             await self.read(["enkash:none"])
@@ -142,7 +143,7 @@ class RedisStore:
         await self._clients.aclose()
 
     async def _grouped(self, keys: Sequence[str]) -> list[list[str]]:
-        """Return the keys that one script may take: those of one slot in a cluster, else all."""
+        """Group the keys that one script may change: in a cluster those of one slot, otherwise all keys."""
         client, _ = await self._clients.get()
         groups: dict[int, list[str]] = {}
         for key in keys:
@@ -151,7 +152,7 @@ class RedisStore:
         return list(groups.values())
 
     async def _run(self, what: Script, keys: list[str], arguments: Arguments, *, may_repeat: bool) -> Any:
-        """Run a script and return its reply; it is sent again only if that cannot change the answer."""
+        """Run a script and return its reply. After a failure, retry only if the retry cannot change the answer."""
         pause = _FIRST_PAUSE
         while True:
             reply, trouble = await self._try(what, keys, arguments)
@@ -166,22 +167,22 @@ class RedisStore:
             pause *= 2
 
     async def _try(self, what: Script, keys: list[str], arguments: Arguments) -> tuple[Any, Trouble | None]:
-        """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie."""
+        """Make one attempt. A failure is returned and not raised, since its frames would hold the arguments."""
         client, gate = await self._clients.get()
         async with gate:
             self._breaker.enter()
             outcome: tuple[Any, Trouble | None] = None, None
             before, is_cancelled = _cancellations(), False
             try:
-                # redis-py closes a connection whose reply was not waited for, so no other task reads that reply.
+                # After a time-out, redis-py closes the connection, so that no other task reads the late reply.
                 async with loop_timeout(self._limit):
                     outcome = await self._send(client, what, keys, arguments), None
             except asyncio.CancelledError:
                 is_cancelled = True
             except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
                 outcome = None, trouble_of(problem)
-            # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just
-            # as it ends. A new exception has no frames in which the arguments lie.
+            # redis-py writes under `asyncio.wait_for`. Up to Python 3.11, it loses a cancellation that arrives just as
+            # it ends. Raise a new exception here, since the frames of the caught one hold the arguments.
             if is_cancelled or _cancellations() > before:
                 raise asyncio.CancelledError
             return outcome
@@ -205,7 +206,7 @@ def _checked_durability(durability: str, redis: Client | str) -> bool:
 
 
 async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Return all replies; raise one of the errors when every run has ended."""
+    """Return all replies. If a run fails, raise its error, but only after every run has ended."""
     if len(runs) == 1:
         return [await runs[0]]
     replies = await asyncio.gather(*runs, return_exceptions=True)
@@ -216,6 +217,6 @@ async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
 
 
 def _cancellations() -> int:
-    """Return how often the running task was asked to end."""
+    """Return how many times the running task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

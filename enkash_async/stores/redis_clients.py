@@ -1,4 +1,4 @@
-"""Clients of a Redis: one for each event loop, or the user's; and what their exceptions mean."""
+"""Redis clients, one for each event loop or the user's own, and what their exceptions mean."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_targ
 
 __all__ = ["Clients", "Trouble", "trouble_of"]
 
-_AT_ONCE = 4  # connections of our own in one event loop
-_NO_TIMEOUT = 60.0  # seconds; the store itself does not wait as long
+_AT_ONCE = 4  # connections that the store opens in one event loop
+_NO_TIMEOUT = 60.0  # seconds; never reached, since the store's own time-out is shorter
 _ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
 
-# What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
+# Redis usually recovers from these by itself: it is starting, failing over, moving slots, or short of connections.
 _TRANSIENT = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
@@ -32,11 +32,11 @@ _TRANSIENT = (
     redis_errors.TryAgainError,
     OSError,
     TimeoutError,
-    # A cluster client that learns its nodes anew closes connections that other tasks are just writing to.
+    # A cluster client that reloads its list of nodes closes connections on which other tasks are writing.
     AttributeError,
 )
 _PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
-# The server's own words that it has not run the script.
+# With these errors, the server says that it has not run the script.
 _NOT_RUN = (
     redis_errors.BusyLoadingError,
     redis_errors.ReadOnlyError,
@@ -48,12 +48,12 @@ _NOT_RUN = (
 
 @attrs.frozen
 class Trouble:
-    """Why Redis has not answered.
+    """Why a script failed, or got no answer.
 
     Attributes:
-        text: For people; names no argument of a command and no password.
-        is_transient: Whether trying again may help.
-        was_run: Whether the script may have been run all the same.
+        text: Message for people; it holds no argument of a command and no password.
+        is_transient: Whether a retry may help.
+        was_run: Whether the server may have run the script in spite of the error.
     """
 
     text: str
@@ -75,28 +75,28 @@ def trouble_of(problem: Exception) -> Trouble:
         return Trouble(f"Redis{at} does not answer ({kind})", is_transient=True, was_run=was_run)
     if isinstance(problem, redis_errors.OutOfMemoryError):
         return Trouble("Redis is out of memory (OOM): raise maxmemory", is_transient=False, was_run=True)
-    # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
+    # The first word is Redis's own error code, such as NOPERM; the other words may repeat the arguments.
     code = words.partition(" ")[0]
     said = f" {code}" if code.isupper() else ""
     return Trouble(f"Redis refuses to work as a store ({kind}{said})", is_transient=False, was_run=True)
 
 
 class Clients:
-    """Gives each event loop a client of its own, or hands out the user's.
+    """Opens a client for each event loop, or hands out the user's own client.
 
     Args:
-        redis: A client of the user's, which is never closed, or a URL.
+        redis: The user's own client, which is never closed, or a URL.
         timeout: Seconds for one host to say which server holds the records.
 
     Attributes:
-        hosts: How many servers may have to be asked before the one that holds the records.
+        hosts: Number of hosts that may be asked which server holds the records; 0 if none has to be asked.
     """
 
     def __init__(self, redis: Client | str, timeout: float) -> None:
         self._theirs: Client | None = None
         self._target: RedisTarget | None = None
         if isinstance(redis, str):
-            # In a cluster, a node that hangs is told by this time-out; else the store's own is the better one.
+            # In a cluster, only this time-out detects a node that hangs. Elsewhere, the store's own time-out does.
             reply_timeout = 4 * timeout if "+cluster:" in redis else _NO_TIMEOUT
             self._target = redis_target(redis, timeout, reply_timeout=reply_timeout)
         elif isinstance(redis, (Redis, RedisCluster)):
@@ -121,7 +121,7 @@ class Clients:
         self._lock = threading.Lock()
 
     async def get(self) -> tuple[Client, asyncio.Semaphore]:
-        """Return the client of the running loop, and what bounds how many tasks use it at a time.
+        """Return the client of the running loop, and a semaphore that limits how many tasks use it at the same time.
 
         Raises:
             StoreError: The store is closed, or the user's client belongs to another event loop.
@@ -135,7 +135,7 @@ class Clients:
         return own.client, own.gate
 
     async def aclose(self) -> None:
-        """Close what was opened here; a second call does nothing."""
+        """Close the clients that were opened here; a second call does nothing."""
         with self._lock:
             self._is_closed = True
             ours, self._ours = self._ours, {}
@@ -172,11 +172,11 @@ class Clients:
 
 @attrs.frozen
 class _Own:
-    """A client that was opened here.
+    """A client that was opened here, for one event loop.
 
     Attributes:
-        keeper: Closes it.
-        gate: Bounds how many tasks use it at a time.
+        keeper: Generator that closes the client when it is closed itself.
+        gate: Limits how many tasks use the client at the same time.
     """
 
     client: Client
@@ -185,10 +185,10 @@ class _Own:
 
 
 async def _keep(client: Client) -> AsyncGenerator[None, None]:
-    """Close a client in the end, also when that is the end of its loop.
+    """Close a client when this generator is closed, at the latest when its event loop ends.
 
-    `asyncio.run` closes asynchronous generators that are under way before it closes the loop. Nothing else would tell
-    a store that outlives many runs, as in a worker that calls `asyncio.run` for each job.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A store may outlive the loop, as
+    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
     """
     try:
         yield

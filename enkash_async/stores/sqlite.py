@@ -21,34 +21,34 @@ from enkash_async.stores.workers import Workers
 
 __all__ = ["SQLiteStore", "user_store_path"]
 
-_SWEEP_EVERY = 256  # swaps of one process, after which records that have ended are removed
-_KEYS_AT_ONCE = 500  # in one statement; older builds of SQLite take 999 parameters
+_SWEEP_EVERY = 256  # swaps of one process between two removals of expired records
+_KEYS_AT_ONCE = 500  # keys in one statement; older builds of SQLite take at most 999 parameters
 
 _LIVES = "(expires IS NULL OR expires > ?)"
 
 
 def user_store_path() -> Path:
-    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`."""
+    """Return the default path of this user's store, such as `~/.local/state/enkash-async/store.sqlite3`."""
     return Path(platformdirs.user_state_dir("enkash-async", appauthor=False)) / "store.sqlite3"
 
 
 class SQLiteStore:
     """Shares records between all processes of one machine, through one file.
 
-    A change that was made is on disk (WAL, `synchronous=FULL`). The file is readable for its owner alone. It must lie
-    on a local disk: SQLite cannot share a file between machines.
+    A change is on disk when `swap` returns (WAL, `synchronous=FULL`). Only the owner of the file can read it. The file
+    must be on a local disk, since SQLite cannot share a file between machines.
 
     Args:
-        path: The file; its folder is made if it is not there.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        patience: Seconds to wait while other processes write.
-        clock: Seconds since the machine was started, those of its sleep included.
-        boot: Names this boot of this machine.
-        wall: Seconds since 1970.
+        path: Path of the file; its folder is made if it does not exist.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        patience: Seconds to wait for the lock while other processes write.
+        clock: Returns the seconds since the machine was started, including those in which it slept.
+        boot: Returns the id of the machine's current boot.
+        wall: Returns the seconds since 1970.
         random: Returns a number in [0, 1).
 
     Raises:
-        ConfigurationError: `path` is not a path.
+        ConfigurationError: `path` is not the path of a file.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SQLiteStore:
         return await self._workers.run(lambda: self._file.transact(job, writes=False))
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Make each change whose key still holds exactly `old`; all are on disk when this returns."""
+        """Make each change whose key still holds exactly `old`; the changes are on disk when this returns."""
         self._swaps += 1
         job = functools.partial(_swap, list(changes), self._swaps % _SWEEP_EVERY == 0)
         return await self._workers.run(lambda: self._file.transact(job, writes=True))
@@ -97,7 +97,7 @@ def _read(keys: list[str], connection: sqlite3.Connection, now: float) -> dict[s
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ",".join("?" * len(some))
-        statement = f"SELECT key, value FROM records WHERE key IN ({marks}) AND {_LIVES}"  # noqa: S608 (marks alone)
+        statement = f"SELECT key, value FROM records WHERE key IN ({marks}) AND {_LIVES}"  # noqa: S608 (inserts only question marks)
         values.update(connection.execute(statement, (*some, now)))
     return {key: Cell(values.get(key), now) for key in keys}
 
@@ -109,7 +109,7 @@ def _swap(changes: list[Change], sweeps: bool, connection: sqlite3.Connection, n
 
 
 def _change(change: Change, connection: sqlite3.Connection, now: float) -> bool:
-    statement = f"SELECT value FROM records WHERE key = ? AND {_LIVES}"  # noqa: S608 (no text of the user's)
+    statement = f"SELECT value FROM records WHERE key = ? AND {_LIVES}"  # noqa: S608 (inserts only a constant)
     held = connection.execute(statement, (change.key, now)).fetchone()
     if (None if held is None else held[0]) != change.old:
         return False

@@ -1,4 +1,4 @@
-"""One SQLite file: how it is opened, locked, left alone by a fork, and what its errors mean."""
+"""One SQLite file: how it is opened, locked, used in transactions, and closed before a fork."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = ["SQLiteFile"]
 _T = TypeVar("_T")
 
 _FORMAT = 1  # PRAGMA user_version
-_BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, by a fixed schedule
-_LONGEST_PAUSE = 0.05  # seconds; a random share of it follows, so that no process is always late
+_BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, with pauses of fixed lengths
+_LONGEST_PAUSE = 0.05  # seconds before the next try, multiplied by a random number, so that no process always loses
 _TABLE = "CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
 _INDEX = "CREATE INDEX records_by_end ON records (expires) WHERE expires IS NOT NULL"
 
@@ -35,9 +35,9 @@ class SQLiteFile:
     """Runs jobs in transactions on one file, one at a time, from any thread.
 
     Args:
-        path: The file.
-        clock: Says what time it is by the file.
-        patience: Seconds to wait while other processes write.
+        path: Path of the file.
+        clock: Clock whose offset is kept in the file.
+        patience: Seconds to wait for the lock while other processes write.
         random: Returns a number in [0, 1).
         sleep: Waits for a number of seconds.
     """
@@ -62,15 +62,15 @@ class SQLiteFile:
         _alive.add(self)
 
     def transact(self, job: Job[_T], *, writes: bool) -> _T:
-        """Run a job in one transaction, which is on disk when this returns.
+        """Run a job in one transaction and return its result; its changes are then on disk.
 
         Args:
-            job: Is given the connection and the file's now.
-            writes: Whether it changes anything.
+            job: Function of the connection and the time.
+            writes: Whether the job may change records.
 
         Raises:
             StoreUnavailableError: The file cannot be used, or other processes keep it locked.
-            StoreError: A newer version of this package has made it.
+            StoreError: A newer version of this package has made the file.
         """
         end = loop_now() + self._patience
         while True:
@@ -82,18 +82,18 @@ class SQLiteFile:
             self._sleep(_LONGEST_PAUSE * self._random())
 
     def close(self) -> None:
-        """Close the connection; the next job opens another one."""
+        """Close the connection; the next job opens a new one."""
         with self.lock:
             self.forget()
 
     def forget(self) -> None:
-        """Close the connection; the caller holds the lock."""
+        """Close the connection. Call it with the lock held."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def _try(self, job: Job[_T], writes: bool) -> tuple[list[_T], Exception | None]:
-        """Return the result, or what went wrong: raised elsewhere, it holds no frame in which records lie."""
+        """Return the result or the exception, which loses its traceback here, since the frames hold records."""
         with self.lock:
             try:
                 return [self._transact(job, writes)], None
@@ -115,7 +115,7 @@ class SQLiteFile:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        return self._transact(job, writes=True)  # a new boot: the clock's row has to be set first
+        return self._transact(job, writes=True)  # after a reboot, the clock's row must be set first
 
     def _done(self, job: Job[_T], connection: sqlite3.Connection, now: float) -> _T:
         before = connection.total_changes
@@ -125,7 +125,7 @@ class SQLiteFile:
         return result
 
     def _check_still_there(self, writes: bool) -> None:
-        """Raise if the file was removed meanwhile: what was written is in a file that no other process sees."""
+        """Raise if the file was removed meanwhile: then no other process sees the file that holds the changes."""
         if writes and identity_of(self._path) != self._identity:
             raise FileNotFoundError("it was removed while it was in use")
 
@@ -141,7 +141,7 @@ class SQLiteFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(self._path)
         make_private(self._path)
-        # isolation_level None: transactions begin where this module says so.
+        # isolation_level None: Python begins no transactions, this module does.
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
         )
@@ -156,12 +156,10 @@ class SQLiteFile:
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise OSError("the file system has no shared memory, which SQLite's WAL needs")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "PRAGMA fullfsync = ON"
-        )  # macOS: after fsync alone, data may still be in the disk's own memory
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: after fsync alone, data may still be in the disk's cache
         if _format_of(connection) == 0:
             connection.execute("BEGIN IMMEDIATE")
-            if _format_of(connection) == 0:  # no other process was faster
+            if _format_of(connection) == 0:  # no other process has made the tables meanwhile
                 for statement in (_TABLE, _INDEX, f"PRAGMA user_version = {_FORMAT}"):
                     connection.execute(statement)
                 self._clock.create(connection)
@@ -186,10 +184,10 @@ _held: list[SQLiteFile] = []
 
 
 def _before_fork() -> None:
-    """Close every file, when its job has ended.
+    """Close every file, after waiting for its current job.
 
-    A child would inherit SQLite's notes on its locks, but not the locks: it would write without any, and two debits
-    could be sent for one record.
+    Prevents a double debit: a child process inherits SQLite's list of its locks, but not the locks themselves. It would
+    write without a lock, so that two processes could each send a debit for the same record.
     """
     _forking.acquire()
     _held.extend(_alive)
