@@ -1,4 +1,4 @@
-"""The search for bills as a value: turns a filter into EnKash's request body, and returns the call for one page."""
+"""The search for bills as a value: turns a filter into the call for one page of bills; sends nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _any_amount(value: object, where: str) -> Any:
     return checks.amount(value, where, least=None)
 
 
-#: Converters of a filter's values to JSON, by the `form` in the metadata of the filter's field.
+#: Functions that convert a value of a filter to JSON, by the `form` in the metadata of the filter's field.
 FORMS: Mapping[str, Callable[[object, str], Any]] = {
     "text": checks.text,
     "texts": checks.texts,
@@ -34,10 +34,10 @@ def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: 
     """Return the operation *Fetch Bulk Bill Details* (api-10664799) for one page.
 
     Args:
-        routes: The path of every operation.
+        routes: Paths of EnKash's operations.
         bill_filter: Conditions that a bill must match.
         offset: How many bills to skip.
-        limit: The most bills to return.
+        limit: How many bills to return at most.
 
     Raises:
         InvalidRequestError: A value of the filter cannot be sent.

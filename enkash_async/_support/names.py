@@ -1,4 +1,4 @@
-"""Comparison of names that EnKash spells in several forms."""
+"""Makes names comparable that EnKash spells in several forms."""
 
 from __future__ import annotations
 

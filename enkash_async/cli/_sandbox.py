@@ -29,7 +29,7 @@ __all__ = ["sandbox"]
 def sandbox(port: int, settle_after: float, as_json: bool) -> None:
     """Run a made-up EnKash on 127.0.0.1 until Ctrl-C.
 
-    Paste the lines that it prints into another shell; `enkash token` there shows that they work.
+    Paste the lines that this command prints into another shell; there, `enkash token` shows that they work.
     """
     try:
         finish(serve(port=port, settle_after=settle_after, announce=functools.partial(_announce, as_json)))

@@ -22,9 +22,9 @@ def store() -> None:
 
 @store.command()
 def init() -> None:
-    """Make the table that a PostgreSQL store needs; every other store is ready without it.
+    """Make the table that a PostgreSQL store needs; other stores need no preparation.
 
-    The user of the URL has to be allowed to create a table; later SELECT, INSERT, UPDATE and DELETE on it are enough.
+    The user in the URL must be allowed to create a table; later, SELECT, INSERT, UPDATE and DELETE on it are enough.
     """
     print_line(finish(_init()))
 

@@ -37,7 +37,7 @@ class Billers:
         return await self._send(calls.list_categories(self._routes))
 
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
-        """Return a pager of the billers, of one category or all; sends nothing before you iterate.
+        """Return a pager of the billers of one category or of all; sends nothing before you iterate.
 
         The query has `category`, `offset` and `limit`. If EnKash ignores all three and returns the whole list at once,
         the pager stops after that page.
@@ -49,7 +49,7 @@ class Billers:
 
         Raises:
             InvalidRequestError: The category is empty.
-            EnkashError: While iterating; see the tree in `enkash_async.errors`.
+            EnkashError: Raised while you iterate; see the tree in `enkash_async.errors`.
         """
         calls.list_page(self._routes, category, offset=0, limit=_PAGE_SIZE)  # checks the category before iteration
 
