@@ -23,7 +23,7 @@ class Environment:
     """Reads the settings from environment variables; its `repr` does not show them.
 
     Args:
-        environ: The variables. Only the methods read them, so that no value is in the traceback of the caller's error.
+        environ: The variables. Only methods read them, so that the traceback of a caller's error shows none.
     """
 
     __slots__ = ("_environ",)
@@ -78,7 +78,7 @@ class Environment:
         return default_store()
 
     def sealer(self) -> TokenSealer | None:
-        """Return the sealer with the keys of `ENKASH_TOKEN_KEYS`, or None to derive a key from the credentials.
+        """Return the sealer with the keys of `ENKASH_TOKEN_KEYS`; None means a key derived from the credentials.
 
         Raises:
             ConfigurationError: The keys are unusable.

@@ -129,7 +129,7 @@ class EnkashClient:
         session: Your own aiohttp session, which the client does not close. None, the default, opens one.
         retry: How to repeat calls that are safe to repeat, and how long to look for the effect of other calls.
             `RetryPolicy()`, the default, makes three attempts.
-        timeout: How long each attempt may take. `Timeouts()`, the default, allows 30 seconds, of which 5 to connect.
+        timeout: How long each attempt may take. `Timeouts()`, the default, allows 30 seconds, and 5 to connect.
         limits: How many requests may be in flight, and how many may begin in a second. `Limits()`, the default, allows
             100 in flight, and sets no rate.
         routes: Paths of EnKash's operations. `Routes()`, the default, has the paths that EnKash documents.

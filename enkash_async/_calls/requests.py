@@ -109,7 +109,7 @@ class BillRequest:
     def key(self) -> str:
         """The request's name in a `BulkResult`: the `reference_id` if there is one.
 
-        Without a `reference_id`, the name consists of the biller, the shortened consumer number and a hash, which
+        Without a `reference_id`, the name consists of the biller, the shortened consumer number and a hash. That hash
         differs from process to process.
         """
         if self.reference_id is not None:

@@ -21,7 +21,7 @@ def _any_amount(value: object, where: str) -> Any:
     return checks.amount(value, where, least=None)
 
 
-#: Functions that convert a value of a filter to JSON, by the `form` in the metadata of the filter's field.
+#: Functions that convert the value of a filter's field to JSON, keyed by the `form` in the field's metadata.
 FORMS: Mapping[str, Callable[[object, str], Any]] = {
     "text": checks.text,
     "texts": checks.texts,

@@ -70,7 +70,7 @@ class Gate:
                 # the gate for longer meanwhile, and `sleep` may have ended early.
                 while (wait := self._wait()) > 0:
                     await self._sleep(wait)
-                # No `await` from here on: a cancellation would use up a turn that the caller never gets.
+                # No `await` from here on, since a cancellation there would use up a turn that the caller never gets.
                 self._due = max(self._due, self._clock()) + self._interval
         finally:
             self._in_line -= 1

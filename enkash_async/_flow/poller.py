@@ -56,8 +56,8 @@ class Poller:
     ) -> None:
         """Look at once, then again after each pause, until a look reports the end or the time is up.
 
-        The last look begins when the time is up, and gets at least one second. So polling may take that much longer
-        than `seconds`.
+        The last look begins when the time is up, and gets at least one second. So polling may end later than `seconds`,
+        by the duration of that look.
 
         Args:
             look: Called with the seconds that it may take; returns True to end the polling.

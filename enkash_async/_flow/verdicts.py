@@ -18,7 +18,7 @@ other 5xx                              transient  raise  reconcile  reconcile  f
 `response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
 any other answer                       call       raise  raise      raise      failed    yes
 an outcome that is not known           call       raise  raise      raise      unknown   no
-no token; a login is barred or useless  permanent  raise  raise      raise      not_sent  no
+no token; login barred or useless      permanent  raise  raise      raise      not_sent  no
 no token: the login was not counted    transient  again  again      again      not_sent  no
 no token for another reason            call       raise  raise      raise      not_sent  no
 wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no

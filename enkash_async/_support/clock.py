@@ -67,7 +67,7 @@ def instant() -> float:
 
 
 def instants() -> Callable[[], float]:
-    """Return the clock for instants and ages: the running loop's under virtual time, otherwise the machine's."""
+    """Return the clock for instants and ages: the running loop's clock under virtual time, otherwise `machine`."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

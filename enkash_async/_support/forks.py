@@ -1,4 +1,4 @@
-"""Resets objects in a child process after `fork`, which copies the locks and the work of threads, but no thread."""
+"""Resets objects in a child process after `fork`, which copies held locks and unfinished work, but not the threads."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def rupees(amount: Decimal | None) -> str:
 
 
 def exact_rupees(text: str) -> Decimal | None:
-    """Return the amount that a text gives, exactly; None if the text is not an amount of at least one rupee."""
+    """Return the exact amount that a text states; None if the text is not an amount of at least one rupee."""
     amount = Decimal(text) if _RUPEES.fullmatch(text) else None
     return None if amount is None or amount < 1 else amount
 

@@ -44,7 +44,7 @@ def _is_plain(cls: type[Reply]) -> bool:
 
 
 def compiled_reader(cls: type[Reply], known: dict[str, Member], careful: Hook) -> Hook:
-    """Return the quick reader, compiled from source as attrs compiles `__init__` and cattrs its hooks.
+    """Return the quick reader, compiled from generated source, as attrs compiles `__init__`.
 
     A class whose `__init__` does more than set fields keeps its careful reader. For a class with only an amount and a
     biller, the source would be, without its checks:

@@ -22,7 +22,7 @@ __all__ = ["UnreadableError", "integer", "structure", "structure_in_slices"]
 
 T = TypeVar("T")
 
-#: Items read between two pauses: about 2 ms, short enough for the other tasks of the event loop.
+#: Items read between two pauses. Reading them takes about 2 ms, short enough for the other tasks of the event loop.
 _SLICE = 100
 
 #: Members that may hold the list of a payload. EnKash does not document the reply of the search.

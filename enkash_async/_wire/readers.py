@@ -1,4 +1,4 @@
-"""The careful reader of a reply class, which decides what an odd reply means; the quick reader only gives up on one."""
+"""The careful reader of a reply class: it decides what an odd reply means, after the quick reader has given up."""
 
 from __future__ import annotations
 

@@ -86,10 +86,10 @@ def create(
     settle: float,
     as_json: bool,
 ) -> None:
-    """Fetch what is due and hand it to EnKash to be paid.
+    """Fetch the bill that is due, and create it with EnKash.
 
     `enkash bill confirm` then confirms the debit, unless EnKash debits your account on creation. The command prints the
-    reference on standard error before it sends the create, so that you can look the bill up, whatever happens.
+    reference on standard error before it sends the create, so that you can always look the bill up.
     """
     if no_fetch and amount is None:
         raise click.UsageError("--no-fetch needs an amount: --amount 2450.75")

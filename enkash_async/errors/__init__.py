@@ -188,7 +188,7 @@ class BillerInactiveError(ApiError):
 
 
 class VelocityLimitError(ApiError):
-    """`response_code` 36 or 37: the account's business limit is used up; wait, or have it raised by EnKash."""
+    """`response_code` 36 or 37: the account's business limit is used up; wait, or ask EnKash to raise the limit."""
 
     _advice = RetryAdvice.LATER  # the limit ends with time, or EnKash raises it
 
@@ -212,7 +212,7 @@ class DuplicateReferenceError(ApiError):
 
 
 class OutcomeUnknownError(EnkashError):
-    """A call that moves money may or may not have had its effect. Look up the result; never resend the call.
+    """A call that changes something may or may not have had its effect. Look up the result; never resend the call.
 
     If a look-up is possible, the SDK has already made it, without a clear result. EnKash advises to wait two to three
     minutes and then to enquire.
@@ -336,7 +336,7 @@ class TokenReplyError(TokenEndpointError):
 
 
 class StoreError(EnkashError):
-    """The shared store answers, but its record cannot be used: its format is newer, or others change it all the time.
+    """The shared store answers, but its record cannot be used: it has a newer format, or others keep changing it.
 
     Nothing was overwritten. Only the subclass `StoreUnavailableError` means that the store is unavailable.
     """
@@ -356,7 +356,7 @@ class WebhookError(EnkashError):
 
 
 class WebhookAuthenticationError(WebhookError):
-    """A post lacks the headers that prove its sender; its body was not read.
+    """A post lacks the headers that prove who sent it; the body was not read.
 
     Attributes:
         header: The name of the first configured header that is missing, repeated or wrong.

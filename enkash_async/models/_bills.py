@@ -97,10 +97,10 @@ class Bill(Reply):
     Attributes:
         utility_enkash_id: EnKash's id of the bill, never None. If the reply omits the id, this is the id that the call
             asked for, or empty if the call named no id. Every call refuses an empty id.
-        reference_id: Your id, given when the bill was created.
+        reference_id: Your id of the bill, given when the bill was created.
         amount: Net amount of the bill.
         billpay_status: Where the bill stands with Bharat Connect; `outcome` interprets it.
-        payment_status: Where the money is; becomes `REFUNDED` after a bill has failed.
+        payment_status: Where the money is; becomes `REFUNDED` once EnKash has refunded a failed bill.
         recovered: True if the SDK found the bill by a look-up, because the outcome of the create was unclear or its
             reference was used before. False if the bill comes from the call's own reply.
     """

@@ -21,7 +21,7 @@ def _sent(form: Literal["text", "texts", "amount", "day"], *, repr: bool = True)
 
 @attrs.frozen(kw_only=True)
 class BillFilter:
-    """Conditions of a bill search: a bill must match every field that is set; a field left None is not sent.
+    """Conditions of a bill search: a bill must match every field that is set; a field that is None is not sent.
 
     Field names are EnKash's in snake_case; a status may also be a plain string.
     EnKash page: Fetch Bulk Bill Details (api-10664799).

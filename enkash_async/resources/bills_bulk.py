@@ -42,7 +42,7 @@ class Bills(SingleBills):
                 without a length. An error of this callback is only logged.
 
         Returns:
-            Every request in one group, in the order given. A failed request does not stop the others.
+            Every request in exactly one group, in the order given. A failed request does not stop the others.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.

@@ -41,7 +41,7 @@ class BillEvent:
             because of a post alone.
         confirmed: The bill as EnKash's API returned it; None if the API was not asked.
         key: A hash of the id, statuses, dates, failure code and bank transaction of `bill`. Posts with the same content
-            have the same key in every worker, so a unique column of a database can hold the key.
+            have the same key in every worker, so you can store the key in a unique column of a database.
         extra: Members of the posted document around the bill, under the names in the post.
     """
 

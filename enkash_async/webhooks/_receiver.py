@@ -171,7 +171,7 @@ class WebhookReceiver:
         return status
 
     async def _once(self, key: str, work: Callable[[], Awaitable[int]], *, known: str | None = None) -> int:
-        """Claim an event and do its work, unless the event was handled before; return an HTTP status.
+        """Claim an event and handle it by `work`, unless it was handled before; return an HTTP status.
 
         Args:
             key: Key of the event to claim.
@@ -188,7 +188,7 @@ class WebhookReceiver:
             # until the lease ends.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             raise
-        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
             _log.error("HTTP %d: event %s: %s", _AGAIN, key[:12], _told(problem))
             # The claim may have been granted, and only the reply was lost or late.
             await _undisturbed(self._conclude(key, owner, is_done=False))
@@ -263,7 +263,7 @@ class WebhookReceiver:
             await self._sleep(self._dedupe.lease / 3)
             try:
                 is_held = await self._dedupe.extend(key, owner)
-            except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+            except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
                 _log.warning("the lease on event %s could not be extended: %s", key[:12], _told(problem))
                 continue
             if not is_held:
@@ -276,7 +276,7 @@ class WebhookReceiver:
                 await self._dedupe.release(key, owner)
             elif not await self._dedupe.commit(key, owner):
                 _log.warning("event %s was handled after its lease had ended, perhaps twice", key[:12])
-        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
             # The error is only logged: a handled event must still be answered with 200, since a resend would be handled
             # again.
             lost = "handled, but not recorded: it may be handled again" if is_done else "not given back"
