@@ -85,7 +85,7 @@ def _filled(given: ClientOptions) -> ClientOptions:
         ConfigurationError: `retry`, `routes` or `store` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
-        # Keeps secrets out of rendered tracebacks, which show the locals of these frames: a wrong option may be a secret.
+        # Keeps a secret out of rendered tracebacks, which show the locals of these frames: a wrong option may be one.
         cast("dict[str, object]", given).clear()
         raise wrong
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
@@ -109,7 +109,7 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
 
 
 def _default_store(base_url: str) -> Store:
-    """Return the store for a client without one: this process's memory if EnKash is on this machine."""
+    """Return the store for a client without one: memory if EnKash is on this machine, else what the variables name."""
     return process_store() if is_loopback(URL(base_url).host or "") else Environment(os.environ).store()
 
 
@@ -124,8 +124,8 @@ class EnkashClient:
             for bill payment: use the URL that EnKash gave you.
         tokens: Provides the tokens; the client does not close it.
         store: The store that the processes of this account share; the client does not close it. None, the default,
-            opens the SQLite file of this user. If `base_url` is on this machine, such as a sandbox, None takes the
-            memory of the process.
+            opens the store that `ENKASH_STORE_URL` names, or the SQLite file of this user. If `base_url` is on this
+            machine, such as a sandbox, None takes the memory of the process.
         session: Your own aiohttp session, which the client does not close. None, the default, opens one.
         retry: How to repeat calls that are safe to repeat, and how long to look for the effect of other calls.
             `RetryPolicy()`, the default, makes three attempts.
