@@ -7,7 +7,7 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
-from enkash_async.stores.filesystems import check_local
+from enkash_async.stores.filesystems import check_local, make_file
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
 from enkash_async.stores.store import Store
@@ -53,7 +53,7 @@ def _flaw(path: Path) -> str | None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_file(path)
     except OSError as problem:
         return problem.strerror or str(problem)
-    return None
+    return None if os.access(path, os.R_OK | os.W_OK) else "it may not be read and written"

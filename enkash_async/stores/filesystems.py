@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 import sys
+import threading
 from pathlib import Path
 
-__all__ = ["check_local", "filesystem_of", "identity_of", "make_private"]
+from enkash_async._support.forks import reset_after_fork
+
+__all__ = ["check_local", "filesystem_of", "identity_of", "make_file"]
 
 _log = logging.getLogger("enkash_async.stores")
 
@@ -65,12 +67,35 @@ def identity_of(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def make_private(path: Path) -> None:
-    """Make the file if it does not exist. Do not open an existing file: closing it would drop SQLite's locks."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        mode = path.stat().st_mode
-        # Only files: if the path is a folder by mistake, mode 0600 would make the folder unusable.
-        if os.name == "posix" and stat.S_ISREG(mode) and mode & 0o077:
-            path.chmod(0o600)
+def make_file(path: Path) -> None:
+    """Make the file, for its owner alone, if it is not there; an existing one is made private, and not opened.
+
+    Closing any descriptor of a file drops the locks that SQLite holds on it for this process. Another process then
+    takes the file for unused and deletes the log of its writes, and what this process writes from then on is lost.
+
+    Raises:
+        OSError: It cannot be made, or what is there is no regular file.
+    """
+    with _maker.lock:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            if not path.is_file():
+                raise OSError("it is no regular file") from None
+            if os.name == "posix" and path.stat().st_mode & 0o077:
+                path.chmod(0o600)
+
+
+class _Maker:
+    """Lets one thread at a time make a file: another one would open it with SQLite before it is closed here."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may have held."""
+        self.lock = threading.Lock()
+
+
+_maker = _Maker()

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores.filesystems import check_local, identity_of, make_private
+from enkash_async.stores.filesystems import check_local, identity_of, make_file
 from enkash_async.stores.sqlite_clock import OtherMachineError, StoreClock
 from enkash_async.stores.sqlite_errors import is_busy, reason_of
 
@@ -140,8 +140,8 @@ class SQLiteFile:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(self._path)
-        make_private(self._path)
-        # isolation_level None: Python begins no transactions, this module does.
+        make_file(self._path)
+        # isolation_level None: transactions begin where this module says so.
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
         )
