@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from enkash_async._support.forks import reset_after_fork
 
-__all__ = ["check_local", "filesystem_of", "identity_of", "make_file"]
+__all__ = ["check_local", "filesystem_of", "identity_of", "make_file", "make_private"]
 
 _log = logging.getLogger("enkash_async.stores")
 
@@ -68,7 +69,7 @@ def identity_of(path: Path) -> tuple[int, int] | None:
 
 
 def make_file(path: Path) -> None:
-    """Make the file, for its owner alone, if it is not there; an existing one is made private, and not opened.
+    """Make the file, for its owner alone, if it is not there; an existing one is neither opened nor changed.
 
     Closing any descriptor of a file drops the locks that SQLite holds on it for this process. Another process then
     takes the file for unused and deletes the log of its writes, and what this process writes from then on is lost.
@@ -82,8 +83,18 @@ def make_file(path: Path) -> None:
         except FileExistsError:
             if not path.is_file():
                 raise OSError("it is no regular file") from None
-            if os.name == "posix" and path.stat().st_mode & 0o077:
-                path.chmod(0o600)
+
+
+def make_private(path: Path) -> None:
+    """Keep others out of a file that is known to be a store, and out of the two that SQLite makes beside it.
+
+    Raises:
+        OSError: The file belongs to another user.
+    """
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with contextlib.suppress(FileNotFoundError):  # SQLite removes the two when nobody uses the file
+            if os.name == "posix" and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
 
 
 class _Maker:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores.filesystems import check_local, identity_of, make_file
+from enkash_async.stores.filesystems import check_local, identity_of, make_file, make_private
 from enkash_async.stores.sqlite_clock import OtherMachineError, StoreClock
 from enkash_async.stores.sqlite_errors import is_busy, reason_of
 
@@ -22,6 +22,7 @@ __all__ = ["SQLiteFile"]
 
 _T = TypeVar("_T")
 
+_APPLICATION = 0x656E6B61  # PRAGMA application_id: «enka», by which a store is told from other programs' databases
 _FORMAT = 1  # PRAGMA user_version
 _BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, with pauses of fixed lengths
 _LONGEST_PAUSE = 0.05  # seconds before the next try, multiplied by a random number, so that no process always loses
@@ -153,14 +154,17 @@ class SQLiteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        _check_ours(connection)
+        make_private(self._path)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise OSError("the file system has no shared memory, which SQLite's WAL needs")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = ON")  # macOS: after fsync alone, data may still be in the disk's cache
         if _format_of(connection) == 0:
             connection.execute("BEGIN IMMEDIATE")
-            if _format_of(connection) == 0:  # no other process has made the tables meanwhile
-                for statement in (_TABLE, _INDEX, f"PRAGMA user_version = {_FORMAT}"):
+            if _format_of(connection) == 0:  # no other process was faster
+                marks = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}")
+                for statement in (_TABLE, _INDEX, *marks):
                     connection.execute(statement)
                 self._clock.create(connection)
             connection.execute("COMMIT")
@@ -172,6 +176,16 @@ class SQLiteFile:
             f"the store {self._path} cannot be used: {reason}. Or set ENKASH_STORE_URL to another file "
             "(sqlite:///path), to redis://… or to postgresql://…"
         )
+
+
+def _check_ours(connection: sqlite3.Connection) -> None:
+    """Refuse the database of another program, before anything in it or of it is changed."""
+    connection.execute("BEGIN")  # so that a store that another process makes just now is seen whole or not at all
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    connection.execute("COMMIT")
+    if application != _APPLICATION and not (application == 0 and is_empty):
+        raise OSError("it is the database of another program")
 
 
 def _format_of(connection: sqlite3.Connection) -> int:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -64,13 +64,26 @@ async def test_the_file_and_its_folder_are_the_owners_alone(path: Path) -> None:
 
 
 async def test_a_file_that_others_may_read_is_made_private(path: Path) -> None:
-    """When it is opened."""
+    """When it is opened, with the two beside it."""
     await filled(path)
-    path.chmod(0o644)
+    first = SQLiteStore(path)
+    assert await value_of(first, KEY) == b"value"
+    files = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
+    for file in files:
+        file.chmod(0o644)
     store = SQLiteStore(path)
     assert await value_of(store, KEY) == b"value"
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+    for one in (first, store):
+        await one.aclose()
+
+
+async def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    """As one that `mktemp` has made; it is private from then on."""
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    await filled(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    await store.aclose()
 
 
 async def test_what_was_swapped_is_on_disk(path: Path) -> None:
@@ -103,14 +116,40 @@ def test_the_file_of_a_user_is_in_the_state_folder(monkeypatch: pytest.MonkeyPat
     assert user_store_path() == tmp_path / "enkash-async" / "store.sqlite3"
 
 
-async def test_a_folder_in_the_place_of_the_file_keeps_its_mode(tmp_path: Path) -> None:
-    """Or a wrong path would lock everybody out of a folder such as /tmp."""
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def text(path: Path) -> None:
+    path.write_text("shared with others")
+
+
+def database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE records (theirs)")
+
+
+def database_of_a_program_that_names_itself(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 5")
+
+
+@pytest.mark.parametrize("make", [folder, pipe, text, database, database_of_a_program_that_names_itself])
+async def test_what_is_no_store_is_refused_and_stays_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A wrong path would otherwise lock everybody out of a folder such as /tmp, or out of a file they share."""
+    path = tmp_path / "theirs"
+    make(path)
+    path.chmod(0o777)
     tmp_path.chmod(0o755)
-    store = SQLiteStore(tmp_path)
-    with pytest.raises(StoreUnavailableError):
-        await value_of(store, KEY)
-    assert tmp_path.stat().st_mode & 0o777 == 0o755
-    await store.aclose()
+    before = path.read_bytes() if path.is_file() else b""
+    await refused(path)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path, tmp_path)] == [0o777, 0o755]
+    assert [file.name for file in tmp_path.iterdir()] == ["theirs"]
+    assert not path.is_file() or path.read_bytes() == before
 
 
 @pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", 5, None])
