@@ -60,7 +60,8 @@ class SQLiteFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self.lock = threading.Lock()
-        _alive.add(self)
+        self._process = os.getpid()
+        _forks.alive.add(self)
 
     def transact(self, job: Job[_T], *, writes: bool) -> _T:
         """Run a job in one transaction and return its result; its changes are then on disk.
@@ -93,8 +94,25 @@ class SQLiteFile:
         if connection is not None:
             connection.close()
 
+    def after_fork(self, *, is_closed: bool) -> None:
+        """Take leave of the parent process: close the connection that the child has a copy of.
+
+        That clears SQLite's notes on the parent's locks, and leaves the locks to the parent.
+
+        Args:
+            is_closed: Whether it was closed before the fork; if not, and in the midst of a job, it cannot be.
+        """
+        is_idle = is_closed or self.lock.acquire(blocking=False)
+        self.lock, self._process = threading.Lock(), os.getpid()
+        if is_idle:
+            self.forget()
+        else:
+            _forks.torn.add(self._path)
+
     def _try(self, job: Job[_T], writes: bool) -> tuple[list[_T], Exception | None]:
-        """Return the result or the exception, which loses its traceback here, since the frames hold records."""
+        """Return the result, or what went wrong: raised elsewhere, it holds no frame in which records lie."""
+        if self._process != os.getpid():  # forked by C code that calls no hook at all
+            self.after_fork(is_closed=False)
         with self.lock:
             try:
                 return [self._transact(job, writes)], None
@@ -131,6 +149,8 @@ class SQLiteFile:
             raise FileNotFoundError("it was removed while it was in use")
 
     def _opened(self) -> sqlite3.Connection:
+        if self._path in _forks.torn:
+            raise OSError("this process was forked by C code while it was in use: open the store after the fork")
         if self._connection is not None and identity_of(self._path) != self._identity:
             self.forget()
         if self._connection is None:
@@ -192,29 +212,42 @@ def _format_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-_alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
-_forking = threading.Lock()
-_held: list[SQLiteFile] = []
+class _Forks:
+    """What is done with the files when the process forks.
 
-
-def _before_fork() -> None:
-    """Close every file, after waiting for its current job.
-
-    Prevents a double debit: a child process inherits SQLite's list of its locks, but not the locks themselves. It would
-    write without a lock, so that two processes could each send a debit for the same record.
+    A child inherits SQLite's notes on its locks, but not the locks: it would write without any, and two debits could be
+    sent for one record. So no file may be open when a child begins to work.
     """
-    _forking.acquire()
-    _held.extend(_alive)
-    for file in _held:
-        file.lock.acquire()
-        file.forget()
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+        self.torn: set[Path] = set()  # SQLite's notes on these are unknown in this process, for whatever object
+        self._lock = threading.Lock()
+        self._held: list[SQLiteFile] = []
+
+    def before(self) -> None:
+        """Close every file, when its job has ended."""
+        self._lock.acquire()
+        self._held.extend(self.alive)
+        for file in self._held:
+            file.lock.acquire()
+            file.forget()
+
+    def in_parent(self) -> None:
+        """Let the jobs go on, which open the files again."""
+        while self._held:
+            self._held.pop().lock.release()
+        self._lock.release()
+
+    def in_child(self) -> None:
+        """Begin anew, also where a fork by C code, such as uWSGI's, has not called `before`."""
+        closed, self._held = self._held, []
+        self._lock = threading.Lock()
+        for file in list(self.alive):
+            file.after_fork(is_closed=file in closed)
 
 
-def _after_fork() -> None:
-    while _held:
-        _held.pop().lock.release()
-    _forking.release()
-
+_forks = _Forks()
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_forks.before, after_in_parent=_forks.in_parent, after_in_child=_forks.in_child)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import logging
 import os
@@ -305,6 +306,76 @@ def test_forks_amid_writes_lose_nothing(path: Path) -> None:
     assert counted(store, 1) == [1 + len(made) + 8 * 5 + 1]
     assert len(set(made)) == len(made)
     store._file.close()
+
+
+def forked_by_c(life: Callable[[], bool], *, has_hook: bool) -> bool:
+    """As `in_child`, but forked by C code: at most the hook in the child is called, and none before."""
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        if has_hook:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        try:
+            os._exit(0 if life() else 1)
+        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+#: Forks by C code, after a call (idle) or in the midst of one (busy); prints what child and parent can do then. Without
+#: any hook, Python's own threads are of no use in the child, so it works without them.
+_FORKED_BY_C = """
+import os, sys
+from pathlib import Path
+from stores.test_sqlite import counted, forked_by_c
+from enkash_async.stores import SQLiteStore
+path, has_hook, is_busy = Path(sys.argv[1]), sys.argv[2] == "hook", sys.argv[3] == "busy"
+store = SQLiteStore(path)
+counted(store, 1)
+if is_busy:
+    store._file.lock.acquire()
+def has_lock():
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return [str(os.getpid()), str(path.stat().st_ino)] in [[lock[4], lock[5].rpartition(":")[2]] for lock in locks]
+def insert(connection, now):
+    connection.execute("INSERT INTO records VALUES (hex(randomblob(8)), 'theirs', NULL)")
+def child():
+    for each in (store, SQLiteStore(path)):
+        try:
+            each._file.transact(insert, writes=True)
+            print("child wrote, with a lock" * has_lock(), flush=True)
+        except Exception as error:
+            print(type(error).__name__, "after the fork" in str(error), flush=True)
+    return True
+assert forked_by_c(child, has_hook=has_hook)
+if is_busy:
+    store._file.lock.release()
+print("parent", counted(store, 1))
+count = "SELECT count(*) FROM records"
+print("records", store._file.transact(lambda connection, now: connection.execute(count).fetchone()[0], writes=False))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "state", "expected"),
+    [
+        ("hook", "idle", [*["child wrote, with a lock"] * 2, "parent [2]", "records 3"]),
+        ("none", "idle", [*["child wrote, with a lock"] * 2, "parent [2]", "records 3"]),
+        ("hook", "busy", [*["StoreUnavailableError True"] * 2, "parent [2]", "records 1"]),
+    ],
+)
+def test_a_child_forked_by_c_code_has_locks_of_its_own_or_is_refused(
+    path: Path, hook: str, state: str, expected: list[str]
+) -> None:
+    """As under uWSGI, which forks after the application was loaded and used, and calls no hook before."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _FORKED_BY_C, str(path), hook, state],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == expected
 
 
 # What happens to files.
