@@ -9,8 +9,12 @@ import attrs
 
 __all__ = ["OTHER_MACHINE", "OtherMachineError", "StoreClock"]
 
-OTHER_MACHINE = "two machines use it, or a copy of it: SQLite cannot share a file between machines"
-_BOOTS_KEPT = 64  # ids of earlier boots to keep; another machine that used the file before them is not recognized
+OTHER_MACHINE = (
+    "another machine has written to it within the last minute: SQLite cannot share a file between machines; where only "
+    "one of them uses it at a time, it can be used again in a minute"
+)
+_RECENT = 60.0  # seconds since the other machine's last write; a volume takes about as long to move
+_BOOTS_KEPT = 64  # names of earlier boots; a machine that comes back after as many is taken for a new one
 
 TABLE = (
     "CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 0), boot TEXT NOT NULL, offset REAL NOT NULL,"
@@ -19,7 +23,7 @@ TABLE = (
 
 
 class OtherMachineError(Exception):
-    """Two machines use the file: this machine was not rebooted, but the file's clock belongs to a later boot."""
+    """The file has gone from this machine to another one and back, and the other one may still use it."""
 
 
 @attrs.frozen
@@ -50,20 +54,20 @@ class StoreClock:
         """Return the time, within the caller's transaction; None if the row must be set first but `writes` is False.
 
         Raises:
-            OtherMachineError: Two machines use the file.
+            OtherMachineError: Two machines use the file by turns, less than a minute apart.
         """
         boot, offset, last, earlier = connection.execute("SELECT boot, offset, last, earlier FROM clock").fetchone()
         mine, here = self.boot(), self.clock()
         boots = earlier.split()
         if mine == boot and here + offset >= last:
             return float(here + offset)
-        if mine != boot and mine in boots:
+        if mine != boot and mine in boots and self.wall() - last < _RECENT:
             raise OtherMachineError
         if not writes:
             return None
         # The machine was rebooted, or its clock went back, as in a machine that was restored from a snapshot.
         now = max(self.wall(), last)
-        kept = " ".join([*boots, boot][-_BOOTS_KEPT:]) if mine != boot else earlier
+        kept = " ".join([one for one in [*boots, boot] if one != mine][-_BOOTS_KEPT:])
         connection.execute(
             "UPDATE clock SET boot = ?, offset = ?, last = ?, earlier = ?", (mine, now - here, now, kept)
         )

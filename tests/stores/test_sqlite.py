@@ -239,18 +239,30 @@ async def test_a_system_without_names_of_boots_has_a_clock_too(path: Path) -> No
     assert await machine.now(path) == before + 607
 
 
+async def test_a_file_may_move_between_machines(path: Path) -> None:
+    """As a volume that is mounted here, then there, and here again; the clock goes on, and is never earlier."""
+    seen = []
+    first, second = Machine("first"), Machine("second", up=7.0)
+    for number, machine in enumerate((first, second, first, second, second, first)):
+        machine.wall = 1_700_000_000.0 + 61 * number
+        machine.up += 1
+        seen.append(await machine.now(path))
+    assert seen == sorted(seen)
+    assert seen[:4] == [1_700_000_000.0 + 61 * number for number in range(4)]
+
+
 async def test_two_machines_are_refused(path: Path) -> None:
-    """The first one learns it when it comes back, after the second has used the file."""
+    """The first one learns it when it comes back, just after the second has used the file."""
     first, second = Machine("first"), Machine("second")
     await first.now(path)
     await second.now(path)
     for _ in range(2):
-        with pytest.raises(StoreUnavailableError, match="two machines use it"):
+        with pytest.raises(StoreUnavailableError, match="another machine has written to it"):
             await first.now(path)
     third = Machine("third")
     await third.now(path)
     for machine in (first, second):
-        with pytest.raises(StoreUnavailableError, match="two machines use it"):
+        with pytest.raises(StoreUnavailableError, match="another machine has written to it"):
             await machine.now(path)
 
 
