@@ -7,6 +7,7 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
+from enkash_async.errors import ConfigurationError
 from enkash_async.stores.filesystems import check_local, make_file
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
@@ -31,18 +32,21 @@ def default_store() -> Store:
 
     If the file cannot be made, as in a read-only container, log a warning once and return a `FallbackStore`.
     """
-    path = user_store_path()
-    if (why := _flaw(path)) is None:
+    try:
+        path = user_store_path()
+        why = _flaw(path)
+    except ConfigurationError as problem:
+        why = str(problem)
+    if why is None:
         return SQLiteStore(path)
     with _lock:
-        is_new = str(path) not in _told
-        _told.add(str(path))
+        is_new = why not in _told
+        _told.add(why)
     if is_new:
         _log.warning(
-            "no file to share tokens in at %s (%s): every process logs in for itself, and guards only itself; "
+            "no file to share tokens in (%s): every process logs in for itself, and guards only itself; "
             "set ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or "
             "memory: to share nothing",
-            path,
             why,
         )
     return _fallback
@@ -55,5 +59,5 @@ def _flaw(path: Path) -> str | None:
         check_local(path)
         make_file(path)
     except OSError as problem:
-        return problem.strerror or str(problem)
-    return None if os.access(path, os.R_OK | os.W_OK) else "it may not be read and written"
+        return f"{path}: {problem.strerror or problem}"
+    return None if os.access(path, os.R_OK | os.W_OK) else f"{path}: it may not be read and written"

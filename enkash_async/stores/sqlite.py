@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random as _random
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from enkash_async._support.clock import machine
+from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores.boot import boot_id
 from enkash_async.stores.sqlite_clock import StoreClock
@@ -28,8 +30,20 @@ _LIVES = "(expires IS NULL OR expires > ?)"
 
 
 def user_store_path() -> Path:
-    """Return the default path of this user's store, such as `~/.local/state/enkash-async/store.sqlite3`."""
-    return Path(platformdirs.user_state_dir("enkash-async", appauthor=False)) / "store.sqlite3"
+    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`.
+
+    Raises:
+        ConfigurationError: The user has no home directory, as a user id without a name in a container.
+    """
+    try:
+        folder = Path(platformdirs.user_state_dir("enkash-async", appauthor=False))
+    except RuntimeError:  # what newer versions of platformdirs raise; older ones return a relative path
+        folder = Path()
+    # With HOME='' the folder would be made in the root folder.
+    is_homeless = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME", "").strip()
+    if is_homeless or not folder.is_absolute():
+        raise ConfigurationError("there is no home directory for a store: HOME must be an absolute path")
+    return folder / "store.sqlite3"
 
 
 class SQLiteStore:
@@ -48,7 +62,7 @@ class SQLiteStore:
         random: Returns a number in [0, 1).
 
     Raises:
-        ConfigurationError: `path` is not the path of a file.
+        ConfigurationError: `path` is not a path, or its `~` leads to no home directory.
     """
 
     def __init__(
@@ -62,19 +76,17 @@ class SQLiteStore:
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        if not isinstance(path, (str, Path)) or str(path) in {"", ".", ":memory:"} or "://" in str(path):
-            raise ConfigurationError(
-                "path must be that of a file; for a URL there is open_store, for memory MemoryStore"
-            )
+        if isinstance(path, str):
+            path = HiddenStr(path)  # it may be a URL with a password, and a rendered traceback would show it
+        self.path: Path = _checked(path)
         self.nothing_pending = nothing_pending
-        self.path: Path = Path(path).expanduser().absolute()
         store_clock = StoreClock(clock=clock, boot=boot, wall=wall)
         self._file = SQLiteFile(self.path, clock=store_clock, patience=patience, random=random)
         self._workers = Workers(1)
         self._swaps = 0
 
     def __repr__(self) -> str:
-        return f"SQLiteStore({str(self.path)!r})"
+        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # in a traceback it may have no path yet
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key."""
@@ -90,6 +102,25 @@ class SQLiteStore:
     async def aclose(self) -> None:
         """Close the file; a second call does nothing."""
         await self._workers.aclose(self._file.close)
+
+
+def _checked(path: str | Path) -> Path:
+    """Return an absolute path.
+
+    Raises:
+        ConfigurationError: It is none, or leads through a home that is not there.
+    """
+    text = HiddenStr(path) if isinstance(path, (str, Path)) else ""
+    if text in {"", ".", ":memory:"} or "://" in text or "\0" in text:
+        raise ConfigurationError("path must be that of a file; for a URL there is open_store, for memory MemoryStore")
+    if not text.startswith("~"):
+        return Path(text).absolute()
+    # Not with HOME='', where it would be made in the root folder, nor where HOME is relative to where the process is.
+    homeless = text.startswith("~/") and os.environ.get("HOME") == ""
+    expanded = Path(os.path.expanduser(text))  # noqa: PTH111 (Path.expanduser raises what is hard to tell apart)
+    if homeless or not expanded.is_absolute():
+        raise ConfigurationError("path begins with ~, and there is no such home directory: HOME must be absolute")
+    return expanded
 
 
 def _read(keys: list[str], connection: sqlite3.Connection, now: float) -> dict[str, Cell]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from stores.stores import alone, count_up, in_child, put, timed, value_of
+from stores.stores import SECRET, alone, count_up, in_child, put, timed, value_of
 
 from enkash_async._support.clock import machine as boottime
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
@@ -30,6 +30,8 @@ from enkash_async.stores import SQLiteStore, open_store, user_store_path
 from enkash_async.stores.boot import boot_id
 from enkash_async.stores.filesystems import check_local, filesystem_of
 from enkash_async.testing.racing import racers
+
+from support import shown
 
 KEY = "enkash:test:v2:key"
 
@@ -153,11 +155,32 @@ async def test_what_is_no_store_is_refused_and_stays_as_it_is(tmp_path: Path, ma
     assert not path.is_file() or path.read_bytes() == before
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", 5, None])
+@pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", "a\0b", Path("a\0b"), 5, None])
 def test_what_is_no_path_is_refused(wrong: object) -> None:
     """Before any file is made."""
     with pytest.raises(ConfigurationError, match="path must be that of a file"):
         SQLiteStore(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("home", "path"), [("", "~/x"), ("relative", "~/x"), (None, "~made-up-user/x")])
+def test_a_home_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, home: str | None, path: str) -> None:
+    """With a word on it; in a URL too."""
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(ConfigurationError, match="no such home directory"):
+        SQLiteStore(path)
+    with pytest.raises(ConfigurationError, match="no such home directory"):
+        open_store(f"sqlite:///{path}")
+
+
+def test_a_url_in_the_place_of_a_path_is_hidden() -> None:
+    """A rendered traceback shows no password of it, also where it shows the half-made store."""
+    url = f"postgresql://owner:{SECRET}@127.0.0.1/db"
+    with pytest.raises(ConfigurationError) as caught:
+        SQLiteStore(url)
+    said = shown(caught.value)
+    assert "SQLiteStore('…')" in said
+    assert SECRET not in said
 
 
 # The clock.
