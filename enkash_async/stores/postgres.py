@@ -94,6 +94,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
+        dsn = HiddenStr(dsn)  # a rendered traceback would show a plain one
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?", table):
             raise ConfigurationError(
                 "table must be a name in small letters, such as enkash_store or schema.enkash_store"
@@ -206,11 +207,11 @@ def _statement(change: Change) -> str:
     return _UPDATE if change.new is not None else _DELETE
 
 
-def _checked(dsn: str) -> HiddenStr:
+def _checked(dsn: HiddenStr) -> HiddenStr:
     try:
         found = psycopg.conninfo.conninfo_to_dict(dsn)
     except Exception:  # noqa: BLE001 (its own message repeats the DSN)
         found = {}
     if not found:
         raise ConfigurationError("dsn must be postgresql://user:password@host/database, or libpq's host=… dbname=…")
-    return HiddenStr(dsn)
+    return dsn

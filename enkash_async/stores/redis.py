@@ -93,7 +93,8 @@ class RedisStore:
         Raises:
             ConfigurationError: The URL is unusable; the message does not repeat it.
         """
-        return cls(cast("Client", HiddenStr(url)), **options)
+        url = HiddenStr(url)  # a rendered traceback would show a plain one
+        return cls(cast("Client", url), **options)
 
     def after_fork(self) -> None:
         """Replace the circuit breaker, since a thread of the parent may have held its lock."""
