@@ -30,8 +30,8 @@ def open_store(url: str, *, nothing_pending: bool = False) -> Store:
     Args:
         url: `sqlite:///absolute/path`, `sqlite:///~/path`, `redis://…`, `rediss://…`, `unix://…`,
             `redis+sentinel://…`, `rediss+sentinel://…`, `redis+cluster://…`, `rediss+cluster://…`, `postgresql://…`,
-            or `memory:`, the one memory store of this process.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+            or `memory:`, the records in the memory of this process.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
 
     Raises:
         ConfigurationError: The URL names no known store, or the store's library is not installed. The message does not
@@ -48,9 +48,7 @@ def open_store(url: str, *, nothing_pending: bool = False) -> Store:
 def _memory(url: str, nothing_pending: bool) -> Store:
     if url.rstrip("/").lower() != "memory:":
         raise ConfigurationError(_WHAT)
-    store = process_store()
-    store.nothing_pending = store.nothing_pending or nothing_pending
-    return store
+    return process_store(nothing_pending=nothing_pending)
 
 
 def _sqlite(url: str, nothing_pending: bool) -> Store:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stores.stores import SECRET
+from stores.stores import SECRET, put, value_of
 
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, open_store, process_store
@@ -58,16 +58,16 @@ def test_a_url_of_a_file_names_a_path(url: str, path: str) -> None:
     assert store.path == Path(path).expanduser()
 
 
-def test_memory_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that name it share it; the declaration stays once it is made."""
-    store = process_store()
-    assert isinstance(store, MemoryStore)
-    monkeypatch.setattr(store, "nothing_pending", False)
-    assert open_store("memory:") is store
-    assert store.nothing_pending is False
-    assert open_store("memory://", nothing_pending=True) is store
-    assert open_store("memory:") is store
-    assert store.nothing_pending is True
+async def test_memory_is_that_of_the_process() -> None:
+    """Clients that name it share its records; a declaration is that of the client that makes it."""
+    declared, store = open_store("memory://", nothing_pending=True), open_store("memory:")
+    assert isinstance(declared, MemoryStore)
+    assert store is process_store()
+    assert (declared.nothing_pending, process_store().nothing_pending) == (True, False)
+    assert await put(declared, "key", b"value")
+    assert await value_of(store, "key") == b"value"
+    assert await put(store, "key", b"new", b"value")
+    assert await value_of(declared, "key") == b"new"
 
 
 @pytest.mark.parametrize(
