@@ -338,7 +338,8 @@ class TokenReplyError(TokenEndpointError):
 class StoreError(EnkashError):
     """The shared store answers, but its record cannot be used: it has a newer format, or others keep changing it.
 
-    Nothing was overwritten. Only the subclass `StoreUnavailableError` means that the store is unavailable.
+    Or the Redis client that the store was given has no connection to spare. Nothing was overwritten. Only a
+    `StoreUnavailableError` means that the store is away.
     """
 
     _advice = RetryAdvice.LATER  # by then, other processes may be done, or this package may be upgraded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random as _random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Self, cast
@@ -14,9 +15,9 @@ from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
-from enkash_async.errors import ConfigurationError, StoreUnavailableError
-from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
-from enkash_async.stores.redis_clients import Clients, Trouble, trouble_of
+from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
+from enkash_async.stores.loop_timeout import checked_timeout
+from enkash_async.stores.redis_clients import Clients, is_in_use
 from enkash_async.stores.redis_scripts import (
     READ,
     SWAP,
@@ -28,6 +29,7 @@ from enkash_async.stores.redis_scripts import (
     facts_of,
     swap_arguments,
 )
+from enkash_async.stores.redis_trouble import IN_USE, Trouble, attempt
 from enkash_async.stores.redis_url import Client
 from enkash_async.stores.store import Cell, Change
 
@@ -35,7 +37,9 @@ __all__ = ["RedisStore"]
 
 _TIMEOUT = 1.0  # seconds for an answer; a healthy Redis takes one millisecond
 _FIRST_PAUSE = 0.02  # seconds before a script is sent again, doubled each time
-_FSYNC = 2.0  # seconds for WAITAOF, which takes up to one second with `appendfsync everysec`
+_POOL_PAUSE = 0.02  # seconds before a client whose connections are all in use is asked again
+_WAITS = 3  # attempts that may be made in the time for which a connection is waited for
+_FSYNC = 2.0  # seconds for WAITAOF: with `appendfsync everysec` it takes up to one
 
 
 class RedisStore:
@@ -153,10 +157,10 @@ class RedisStore:
         return list(groups.values())
 
     async def _run(self, what: Script, keys: list[str], arguments: Arguments, *, may_repeat: bool) -> Any:
-        """Run a script and return its reply. After a failure, retry only if the retry cannot change the answer."""
-        pause = _FIRST_PAUSE
+        """Run a script and return its reply; it is sent again only if that cannot change the answer."""
+        pause, end = _FIRST_PAUSE, self._clock() + _WAITS * self._limit
         while True:
-            reply, trouble = await self._try(what, keys, arguments)
+            reply, trouble = await self._try(what, keys, arguments, end)
             if trouble is None:
                 self._breaker.worked()
                 return reply
@@ -167,26 +171,21 @@ class RedisStore:
             await self._sleep(pause * (0.5 + self._random()))
             pause *= 2
 
-    async def _try(self, what: Script, keys: list[str], arguments: Arguments) -> tuple[Any, Trouble | None]:
-        """Make one attempt. A failure is returned and not raised, since its frames would hold the arguments."""
+    async def _try(self, what: Script, keys: list[str], arguments: Arguments, end: float) -> tuple[Any, Trouble | None]:
+        """Make one attempt, for which a connection is waited for until `end` if all are in use."""
         client, gate = await self._clients.get()
         async with gate:
             self._breaker.enter()
-            outcome: tuple[Any, Trouble | None] = None, None
-            before, is_cancelled = _cancellations(), False
-            try:
-                # After a time-out, redis-py closes the connection, so that no other task reads the late reply.
-                async with loop_timeout(self._limit):
-                    outcome = await self._send(client, what, keys, arguments), None
-            except asyncio.CancelledError:
-                is_cancelled = True
-            except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
-                outcome = None, trouble_of(problem)
-            # redis-py writes under `asyncio.wait_for`. Up to Python 3.11, it loses a cancellation that arrives just as
-            # it ends. Raise a new exception here, since the frames of the caught one hold the arguments.
-            if is_cancelled or _cancellations() > before:
-                raise asyncio.CancelledError
-            return outcome
+            while True:
+                outcome: tuple[Any, Trouble | None] = None, IN_USE
+                if not is_in_use(client):
+                    send = functools.partial(self._send, client, what, keys, arguments)
+                    outcome = await attempt(send, self._limit)
+                if outcome[1] is not IN_USE:
+                    return outcome
+                if self._clock() >= end:
+                    raise StoreError(IN_USE.text)
+                await self._sleep(_POOL_PAUSE * (0.5 + self._random()))
 
     async def _send(self, client: Client, what: Script, keys: list[str], arguments: Arguments) -> Any:
         if self._facts is None:
@@ -215,9 +214,3 @@ async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
         if isinstance(reply, BaseException):
             raise reply
     return list(replies)
-
-
-def _cancellations() -> int:
-    """Return how many times the running task was cancelled."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()

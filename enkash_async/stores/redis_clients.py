@@ -1,84 +1,22 @@
-"""Redis clients, one for each event loop or the user's own, and what their exceptions mean."""
+"""Clients of a Redis: one for each event loop, or the user's; and how many tasks may use one at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import AsyncGenerator
 
 import attrs
-from redis import exceptions as redis_errors
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, StoreError
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
-__all__ = ["Clients", "Trouble", "trouble_of"]
+__all__ = ["Clients", "is_in_use", "size_of"]
 
-_AT_ONCE = 4  # connections that the store opens in one event loop
-_NO_TIMEOUT = 60.0  # seconds; never reached, since the store's own time-out is shorter
-_ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
-
-# Redis usually recovers from these by itself: it is starting, failing over, moving slots, or short of connections.
-_TRANSIENT = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterError,
-    redis_errors.RedisClusterException,
-    redis_errors.AskError,
-    redis_errors.TryAgainError,
-    OSError,
-    TimeoutError,
-    # A cluster client that reloads its list of nodes closes connections on which other tasks are writing.
-    AttributeError,
-)
-_PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
-# With these errors, the server says that it has not run the script.
-_NOT_RUN = (
-    redis_errors.BusyLoadingError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterDownError,
-    redis_errors.TryAgainError,
-    redis_errors.AskError,
-)
-
-
-@attrs.frozen
-class Trouble:
-    """Why a script failed, or got no answer.
-
-    Attributes:
-        text: Message for people; it holds no argument of a command and no password.
-        is_transient: Whether a retry may help.
-        was_run: Whether the server may have run the script in spite of the error.
-    """
-
-    text: str
-    is_transient: bool
-    was_run: bool
-
-
-def trouble_of(problem: Exception) -> Trouble:
-    """Return what an exception of redis-py means."""
-    kind, words = type(problem).__name__, str(problem)
-    if isinstance(problem, _PERMANENT):
-        return Trouble("Redis refuses the user or the password that it was given", is_transient=False, was_run=False)
-    where = _ADDRESS.search(words)
-    was_run = where is None and not isinstance(problem, _NOT_RUN)
-    if isinstance(problem, redis_errors.ReadOnlyError):
-        return Trouble("Redis is read-only (a replica, or a failover is under way)", is_transient=True, was_run=was_run)
-    if isinstance(problem, _TRANSIENT):
-        at = f" at {where[1]}" if where else ""
-        return Trouble(f"Redis{at} does not answer ({kind})", is_transient=True, was_run=was_run)
-    if isinstance(problem, redis_errors.OutOfMemoryError):
-        return Trouble("Redis is out of memory (OOM): raise maxmemory", is_transient=False, was_run=True)
-    # The first word is Redis's own error code, such as NOPERM; the other words may repeat the arguments.
-    code = words.partition(" ")[0]
-    said = f" {code}" if code.isupper() else ""
-    return Trouble(f"Redis refuses to work as a store ({kind}{said})", is_transient=False, was_run=True)
+_AT_ONCE = 4  # connections of our own in one event loop
+_NO_TIMEOUT = 60.0  # seconds; the store itself does not wait as long
 
 
 class Clients:
@@ -108,6 +46,7 @@ class Clients:
             )
         self.hosts = 0 if self._target is None else self._target.hosts
         self._their_loop: asyncio.AbstractEventLoop | None = None
+        self._their_gate = asyncio.Semaphore(1 if self._theirs is None else size_of(self._theirs))
         self._ours: dict[asyncio.AbstractEventLoop, _Own] = {}
         self._parents: list[_Own] = []
         self._is_closed = False
@@ -128,7 +67,7 @@ class Clients:
         """
         loop = asyncio.get_running_loop()
         if self._theirs is not None:
-            return self._checked(self._theirs, loop), asyncio.Semaphore(1)
+            return self._checked(self._theirs, loop), self._their_gate
         own, is_new = self._own(loop)
         if is_new:
             await anext(own.keeper)
@@ -166,7 +105,8 @@ class Clients:
                 del self._ours[ended]
             assert self._target is not None  # noqa: S101 (there is either a client or a target)
             client = self._target.open()
-            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(_AT_ONCE))
+            gate = asyncio.Semaphore(min(_AT_ONCE, size_of(client)))
+            own = self._ours[loop] = _Own(client, _keep(client), gate)
             return own, True
 
 
@@ -194,3 +134,19 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
         yield
     finally:
         await close(client)
+
+
+def size_of(client: Client) -> int:
+    """Return how many connections a client opens at most; in a cluster, to each node."""
+    if isinstance(client, RedisCluster):
+        return max(1, int(client.connection_kwargs.get("max_connections", _AT_ONCE)))
+    return max(1, client.connection_pool.max_connections)
+
+
+def is_in_use(client: Client) -> bool:
+    """Whether a client that lets its callers wait for a connection has none to spare.
+
+    How long it lets them wait cannot be told from how long the server takes to answer, so the store does not ask it.
+    """
+    pool = client.connection_pool if isinstance(client, Redis) and client.connection is None else None
+    return isinstance(pool, BlockingConnectionPool) and not pool.can_get_connection()

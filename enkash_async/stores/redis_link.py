@@ -20,6 +20,7 @@ from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError
+from enkash_async.stores.redis_clients import size_of
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
 __all__ = ["RedisLink", "Script", "script", "set_up"]
@@ -226,7 +227,7 @@ class RedisLink:
                 del self._ours[ended]
             assert self._target is not None  # noqa: S101 (there is either a client or a way to open one)
             client = self._target.open()
-            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(_AT_ONCE))
+            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(min(_AT_ONCE, size_of(client))))
         await anext(own.keeper)
         return own
 
