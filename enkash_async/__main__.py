@@ -1,4 +1,4 @@
-"""Starts the command line, as `enkash` and as `python -m enkash_async`."""
+"""Starts the command line, for `enkash` and for `python -m enkash_async`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command-line arguments; None takes those of the process.
 
     Returns:
-        0 when it worked; 1 when it did not; 2 for wrong arguments or set-up; 3 when a call that moves money ended
-        unclearly; 4 when bills are not settled yet; 130 after Ctrl-C.
+        0 if the command worked; 1 if it failed; 2 for wrong arguments or set-up; 3 if it is unknown whether a call
+        that moves money had its effect; 4 if bills are not settled yet; 130 after Ctrl-C.
     """
     try:
-        # Imported here: without the extra that brings click and rich, the command prints one line and no traceback.
+        # Imported here, so that the command prints one line and no traceback if click or rich is not installed.
         from enkash_async.cli import run  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         absent = str(missing.name).partition(".")[0]

@@ -1,4 +1,4 @@
-"""Credentials, logins and token providers from the environment variables ENKASH_…."""
+"""Makes the credentials, the login, the store and the sealer from the environment variables ENKASH_…."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Environment:
     """Reads the settings from environment variables; its `repr` does not show them.
 
     Args:
-        environ: The variables; read only by the methods, so that an error of the caller's shows none in its traceback.
+        environ: The variables. Only methods read them, so that the traceback of a caller's error shows none.
     """
 
     __slots__ = ("_environ",)
@@ -40,7 +40,7 @@ class Environment:
         """Return the credentials for the login.
 
         Raises:
-            ConfigurationError: A value is unusable, or variables are missing; the message names all that are missing.
+            ConfigurationError: A value is unusable, or variables are missing; the message names every missing variable.
         """
         if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
             raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -60,11 +60,11 @@ class Environment:
         Raises:
             ConfigurationError: As for `credentials()`.
         """
-        credentials = self.credentials()  # first, since it names all missing variables, the base URL included
+        credentials = self.credentials()  # first, since its error names all missing variables, including the base URL
         return PasswordGrant(self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure)
 
     def store(self) -> Store:
-        """Return the store that the variables name, or the default one.
+        """Return the store that the variables name, or the default store.
 
         `ENKASH_STORE_URL` comes before `ENKASH_REDIS_URL`. Without both it is the SQLite file of this user.
         `ENKASH_NOTHING_PENDING=1` declares that no confirmation of a debit is under way anywhere.
@@ -87,12 +87,12 @@ class Environment:
         return text == "1"
 
     def sealer(self) -> TokenSealer | None:
-        """Return what seals tokens by `ENKASH_TOKEN_KEYS`; None takes a key derived from the credentials.
+        """Return the sealer with the keys of `ENKASH_TOKEN_KEYS`; None means a key derived from the credentials.
 
         Raises:
             ConfigurationError: The keys are unusable.
         """
-        # Set but empty is a mistake, such as a secret that was not filled in.
+        # An empty variable is refused: it is a mistake, such as a secret that was not filled in.
         if "ENKASH_TOKEN_KEYS" not in self._environ:
             return None
         try:
@@ -116,7 +116,7 @@ class Environment:
         """Return the seconds of `ENKASH_LOGIN_TIMEOUT`, or the default.
 
         Raises:
-            ConfigurationError: It is no number.
+            ConfigurationError: The variable is not a number.
         """
         text = self._environ.get("ENKASH_LOGIN_TIMEOUT", "").strip()
         try:

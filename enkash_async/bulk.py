@@ -20,10 +20,10 @@ T = TypeVar("T")
 class BulkGroup(enum.StrEnum):
     """What became of one item."""
 
-    SUCCEEDED = "succeeded"  # EnKash did it
-    FAILED = "failed"  # EnKash refused it
-    UNKNOWN = "unknown"  # it may or may not have happened: look it up, never resend it
-    NOT_SENT = "not_sent"  # it provably never reached EnKash; safe to send again
+    SUCCEEDED = "succeeded"  # EnKash did the work
+    FAILED = "failed"  # EnKash refused the item, or a read failed
+    UNKNOWN = "unknown"  # EnKash may or may not have done the work: look the item up, never resend it
+    NOT_SENT = "not_sent"  # the item surely never reached EnKash; safe to send again
 
 
 @attrs.frozen
@@ -51,12 +51,12 @@ class BulkResult(Generic[T]):
     """Every item of a bulk call, in the order given, in exactly one group.
 
     Attributes:
-        succeeded: EnKash did it.
-        failed: EnKash refused it.
-        unknown: It may or may not have happened: look it up, never resend it.
-        not_sent: It provably never reached EnKash; safe to send again.
-        duplicates: Keys that the caller gave more than once, each listed once; such an item was sent once and is in
-            one group once.
+        succeeded: Items for which EnKash did the work.
+        failed: Items that EnKash refused, or whose read failed.
+        unknown: Items for which EnKash may or may not have done the work: look them up, never resend them.
+        not_sent: Items that surely never reached EnKash; safe to send again.
+        duplicates: Keys that the caller gave more than once, each listed once. Such an item was sent once, and is in
+            its group once.
     """
 
     succeeded: tuple[BulkItem[T], ...] = ()
@@ -66,7 +66,7 @@ class BulkResult(Generic[T]):
     duplicates: tuple[str, ...] = ()
 
     def raise_for_failures(self) -> None:
-        """Do nothing when every item succeeded.
+        """Raise an error unless every item succeeded.
 
         Raises:
             BulkError: At least one item did not succeed; its `result` is this object.
@@ -84,13 +84,14 @@ class BulkResult(Generic[T]):
 class BulkError(EnkashError):
     """Not every item of a bulk call succeeded, or the source of the items raised an error.
 
-    `BulkResult.raise_for_failures()` raises it, and so does a bulk call whose source raised, with that error as cause.
+    `BulkResult.raise_for_failures()` raises this error. A bulk call raises it if its source fails; `__cause__` is then
+    the source's error.
 
     Attributes:
         result: The whole `BulkResult`.
     """
 
-    _advice = RetryAdvice.LOOK  # each item of `result` has advice of its own
+    _advice = RetryAdvice.LOOK  # the error of each item in `result` has its own advice
     result: BulkResult[Any]
 
     def __init__(self, message: str, *, result: BulkResult[Any]) -> None:
@@ -104,9 +105,9 @@ class Confirmations:
 
     Attributes:
         confirmed: Bills whose debit was confirmed.
-        not_confirmed: Bills whose debit still waits for its confirmation, as EnKash showed them last.
-        unknown: Bills that could not be read, with the reason in `error`, or whose state is ambiguous, with the bill in
-            `value`.
+        not_confirmed: Bills whose debit is not confirmed yet, as EnKash showed them last.
+        unknown: Bills that could not be read, with the reason in `error`; and bills whose state is ambiguous, with the
+            bill in `value`.
     """
 
     confirmed: tuple[Bill, ...] = ()

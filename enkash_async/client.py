@@ -1,4 +1,4 @@
-"""The client: connects the parts, and closes only what it opened."""
+"""The client: connects the parts, and closes only the parts that it opened."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
 class ClientOptions(TypedDict, total=False):
     """The keyword arguments of `EnkashClient`, `from_credentials` and `from_env`, with their defaults.
 
-    To add an option: a line here, a line in the docstring of `EnkashClient`, and its use in `__init__`.
+    To add an option, add a line here and a line in the docstring of `EnkashClient`, and use the option in `__init__`.
     """
 
     store: Annotated[Store | None, None]
@@ -84,21 +84,21 @@ def _spelt_out(call: F) -> F:
 
 
 def _filled(given: ClientOptions) -> ClientOptions:
-    """Return every option, with the default where the caller gave none.
+    """Return every option, with its default if the caller did not give the option.
 
     Raises:
         TypeError: There is no such option.
         ConfigurationError: `retry`, `routes`, `store` or `debit_on_create` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
-        # A rendered traceback shows the locals of these frames, and a wrong option may be a secret.
+        # Keeps a secret out of rendered tracebacks, which show the locals of these frames: a wrong option may be one.
         cast("dict[str, object]", given).clear()
         raise wrong
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
 
 
 def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
-    """Return what is wrong with options, without a value of theirs."""
+    """Return the error for wrong options, or None; the error shows no value of an option."""
     if unknown := [name for name in given if name not in _DEFAULTS]:
         return TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
     kinds = (
@@ -108,7 +108,7 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
     )
     for name, kind, example in kinds:
         value = given.get(name, _DEFAULTS[name])
-        if isinstance(value, _Shown):  # out of `inspect.signature`
+        if isinstance(value, _Shown):  # a default that the caller took from `inspect.signature`
             given[name] = value = value.value  # type: ignore[literal-required]
         if not isinstance(value, kind):
             return ConfigurationError(f"{name} must be {example}, not {type(value).__name__}")
@@ -125,24 +125,25 @@ def _client_of(tokens: TokenProvider) -> str:
 
 
 def _default_store(base_url: str) -> Store:
-    """Return the store of a client that was given none: against this machine the memory of the process."""
+    """Return the store for a client without one: memory if EnKash is on this machine, else what the variables name."""
     return process_store() if is_loopback(URL(base_url).host or "") else Environment(os.environ).store()
 
 
 class EnkashClient:
     """A client of the EnKash Bill Payment API.
 
-    Use it as an async context manager, one for each event loop; it opens connections on first use. Clients may share
-    `tokens`.
+    Use the client as an async context manager, and one client for each event loop. It opens connections on first use.
+    Clients may share `tokens`.
 
     Args:
-        base_url: Such as `https://host` or `https://host/prefix`. EnKash documents no single host for bill payment:
-            use the one that you were given.
-        tokens: Hands out tokens; it is yours to close.
-        store: What the processes of this account share; it is yours to close. None, the default, opens the SQLite file
-            of this user; against this machine, such as a sandbox, it takes the memory of the process.
-        session: Your own aiohttp session, which is never closed; None, the default, opens one.
-        retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
+        base_url: URL of EnKash's API, such as `https://host` or `https://host/prefix`. EnKash documents no single host
+            for bill payment: use the URL that EnKash gave you.
+        tokens: Provides the tokens; the client does not close it.
+        store: The store that the processes of this account share; the client does not close it. None, the default,
+            opens the store that `ENKASH_STORE_URL` names, or the SQLite file of this user. If `base_url` is on this
+            machine, such as a sandbox, None takes the memory of the process.
+        session: Your own aiohttp session, which the client does not close. None, the default, opens one.
+        retry: How to repeat calls that are safe to repeat, and how long to look for the effect of other calls.
             `RetryPolicy()`, the default, makes three attempts.
         timeout: Limits of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
         limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in
@@ -154,23 +155,23 @@ class EnkashClient:
         allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
     Attributes:
-        tokens: The `TokenProvider`.
-        store: The `Store`.
-        billers: Who can be paid.
-        bills: Fetch, create, look up, search, wait.
-        payments: Let the money go.
-        webhooks: Tell EnKash where to post.
+        tokens: The `TokenProvider` of the client.
+        store: The `Store` of the client.
+        billers: Calls about billers, the companies that can be paid.
+        bills: Calls that fetch, create, look up, search and wait for bills.
+        payments: Calls that move money.
+        webhooks: The call that registers a webhook with EnKash.
 
     Raises:
         ConfigurationError: An argument is unusable.
-        TypeError: There is no such option.
+        TypeError: An option does not exist.
     """
 
     @_spelt_out
     def __init__(self, base_url: str, *, tokens: TokenProvider, **options: Unpack[ClientOptions]) -> None:
         if not isinstance(tokens, TokenProvider):
             kind = type(tokens).__name__
-            del tokens  # it may be a bare token, and a rendered traceback shows the locals of this frame
+            del tokens  # may be a bare token, and a rendered traceback shows the locals of this frame
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
         filled = _filled(options)
         retry, timeout, routes = filled["retry"], filled["timeout"], filled["routes"]
@@ -222,19 +223,19 @@ class EnkashClient:
     ) -> Self:
         """Return a client that logs in by itself and shares its token through the store.
 
-        All clients that use the same store share one login, and one guard of the account: by default the store that
-        `ENKASH_STORE_URL` names, or the SQLite file of this user.
+        All clients that use the same store share one login, and one guard that keeps logins from locking the account.
+        By default, this is the store that `ENKASH_STORE_URL` names, or the SQLite file of this user.
 
         Args:
             base_url: As for the class.
-            credentials: What EnKash gave you.
-            login_timeout: Seconds after which a login without an answer is given up, above 0 and up to 110.
-            on_store_down: What happens when the token ends while the store is away; see `StoreTokenProvider`.
+            credentials: The credentials that EnKash gave you.
+            login_timeout: Seconds after which a login times out, above 0 and up to 110.
+            on_store_down: What happens if the token expires while the store is unavailable; see `StoreTokenProvider`.
             **options: As for the class.
 
         Raises:
             ConfigurationError: An argument is unusable.
-            TypeError: There is no such option.
+            TypeError: An option does not exist.
         """
         filled = _filled(options)
         grant = PasswordGrant(
@@ -259,11 +260,11 @@ class EnkashClient:
         on_store_down: OnStoreDown = "login_if_proven",
         **options: Unpack[ClientOptions],
     ) -> Self:
-        """Return a client that is set up by environment variables, and logs in by itself.
+        """Return a client that reads its settings from environment variables, and logs in by itself.
 
         Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
-        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id; `ENKASH_STORE_URL`,
-        what your processes share (`sqlite:///path`, `redis://`, `rediss://`, `unix://`,
+        Optional: `ENKASH_FORM_CLIENT_ID`, if the form's `clientId` differs from the client id; `ENKASH_STORE_URL`, the
+        store that your processes share (`sqlite:///path`, `redis://`, `rediss://`, `unix://`,
         `redis+sentinel://host,host/service`, `redis+cluster://host,host`, `postgresql://`, or `memory:` to share
         nothing); `ENKASH_REDIS_URL`, the same for a Redis; `ENKASH_TOKEN_KEYS`, which seals the token with keys of your
         own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds; `ENKASH_DEBIT_ON_CREATE`, 1 for `debit_on_create`;
@@ -271,14 +272,14 @@ class EnkashClient:
         store confirms at once. Without a URL it is the SQLite file of this user.
 
         Args:
-            environ: Where to look; None looks into `os.environ`.
-            login_timeout: Seconds after which a login without an answer is given up; None takes the variable, or 15.
-            on_store_down: What happens when the token ends while the store is away; see `StoreTokenProvider`.
+            environ: The variables; None takes `os.environ`.
+            login_timeout: Seconds after which a login times out. None takes `ENKASH_LOGIN_TIMEOUT`, or 15 without it.
+            on_store_down: What happens if the token expires while the store is unavailable; see `StoreTokenProvider`.
             **options: As for the class.
 
         Raises:
             ConfigurationError: A variable is missing or unusable; the message names every missing one.
-            TypeError: There is no such option.
+            TypeError: An option does not exist.
         """
         environment = Environment(os.environ if environ is None else environ)
         del environ  # a rendered traceback shows the locals of this frame
@@ -299,7 +300,7 @@ class EnkashClient:
 
     @classmethod
     def _owner(cls, base_url: str, tokens: TokenProvider, store: Store, options: ClientOptions) -> Self:
-        """Return a client that closes its provider, and the store where that was opened here."""
+        """Return a client that closes its provider, and the store unless the caller gave it."""
         shared: ClientOptions = {**options, "store": store}
         client = cls(base_url, tokens=tokens, **shared)
         client._own(tokens)
@@ -309,13 +310,13 @@ class EnkashClient:
 
     @property
     def store(self) -> Store:
-        """What the processes of this account share; the default one is opened when it is first asked for."""
+        """The store that the processes of this account share; the default store is opened on first access."""
         if self._store is None:
             self._store = self._own(_default_store(self._base_url))
         return self._store
 
     def _own(self, opened: S) -> S:
-        """Note what is closed with the client."""
+        """Record an object that `aclose` has to close, and return it."""
         self._owned.append(opened)
         return opened
 
@@ -324,8 +325,8 @@ class EnkashClient:
     ) -> Any:
         """Call any other EnKash route with the client's token, and return the decoded payload.
 
-        `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read; a call
-        with any other method is never repeated once EnKash may have received it.
+        `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read. A call
+        with another method is not repeated once EnKash may have received it, except as `RetryPolicy.writes` allows.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
@@ -339,7 +340,7 @@ class EnkashClient:
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
-            OutcomeUnknownError: A call other than GET and HEAD ended unclearly.
+            OutcomeUnknownError: A call other than GET and HEAD may or may not have had its effect.
             EnkashError: See the tree in `enkash_async.errors`.
         """
         return await self._send(custom.request(method, segments, params=params, json=json))

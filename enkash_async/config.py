@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 Random = Callable[[], float]
 
 _SHORTEST_WINDOW = 120.0  # seconds; EnKash's guidance is to enquire after two to three minutes
-_WINDOW_OF_TIMEOUT = 4.0  # times `Timeouts.total`: a request that EnKash still works on has ended by then
+_WINDOW_OF_TIMEOUT = 4.0  # times `Timeouts.total`; by then, EnKash has finished a request that timed out here
 
 
 def _number(**bounds: Unpack[checks.Bounds]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -54,7 +54,7 @@ class PollPolicy:
         first: Seconds between the first look and the second.
         factor: Ratio of each pause to the one before.
         longest: Upper bound of a pause in seconds.
-        jitter: Share, 0 to 1, by which each pause varies at random, so that many callers do not poll in step.
+        jitter: Share, 0 to 1, by which each pause varies at random, so that many callers do not poll all at once.
     """
 
     first: float = attrs.field(default=1.0, validator=_number(least=0.001, unit="seconds"))
@@ -73,13 +73,13 @@ class PollPolicy:
 
 @attrs.frozen(kw_only=True)
 class SettlePolicy:
-    """How long to look for the effect of a call that ended unclearly, before its outcome counts as unknown.
+    """How long to look for the effect of a call after an unclear failure, before the outcome counts as unknown.
 
     EnKash's guidance is to enquire two to three minutes after a 5xx or a time-out.
 
     Args:
-        window: Seconds from the unclear end to the last look; 0 looks once. None means four times `Timeouts.total`, but
-            at least 120, since EnKash may still work on the request.
+        window: Seconds from the failure to the last look; 0 looks once. None means four times `Timeouts.total`, but at
+            least 120, since EnKash may still work on the request.
         pauses: The pauses between the looks; the first look is made at once.
     """
 
@@ -92,7 +92,7 @@ class SettlePolicy:
 
     @classmethod
     def of(cls, value: SettlePolicy | float) -> SettlePolicy:
-        """Return a policy as it is, or make one from its window in seconds.
+        """Return a policy unchanged, or make a policy from a window in seconds.
 
         Raises:
             ConfigurationError: The value is neither a policy nor a number of seconds.
@@ -100,7 +100,7 @@ class SettlePolicy:
         return value if isinstance(value, SettlePolicy) else cls(window=value)
 
     def within(self, timeout: float) -> SettlePolicy:
-        """Return the policy; a window of None is derived from the seconds that one attempt may take."""
+        """Return the policy; if its window is None, compute the window from the seconds that one attempt may take."""
         if self.window is not None:
             return self
         return attrs.evolve(self, window=max(_SHORTEST_WINDOW, _WINDOW_OF_TIMEOUT * timeout))
@@ -112,18 +112,18 @@ def _settle(value: SettlePolicy | float) -> SettlePolicy:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """Repeats calls that are safe to repeat, and sets how long to look for the effect of calls that are not.
+    """How to repeat calls that are safe to repeat, and how long to look for the effect of other calls.
 
     Args:
-        attempts: Attempts in all, the first included; 1 switches repeating off.
+        attempts: Attempts in all, including the first; 1 means no retry.
         backoff: Upper bound of the first pause in seconds. The bound doubles with each attempt, and each pause is
             drawn at random from 0 to the bound.
         max_backoff: Upper bound of any pause in seconds.
         max_retry_after: Longest `Retry-After` in seconds to wait for. A reply that asks for more is raised at once,
             with `retry_after` on the error.
         writes: Also repeat calls that create, confirm or change something, after a 429 or a 503 with `Retry-After`.
-            Off by default: EnKash documents neither reply, so it is only an assumption that it did nothing.
-        settle: How long to look for the effect of a write that ended unclearly: a `SettlePolicy`, or its window in
+            Off by default: EnKash documents neither reply, so it is only an assumption that EnKash did nothing.
+        settle: How long to look for the effect of a write after an unclear failure: a `SettlePolicy`, or its window in
             seconds.
     """
 
@@ -136,7 +136,7 @@ class RetryPolicy:
 
     def pause(self, attempt: int, retry_after: float | None, random: Random) -> float:
         """Return the seconds to wait after an attempt, with full jitter; the first attempt is number 1."""
-        # The exponent is capped: 2.0**1024 overflows, and `attempts` may be larger than that.
+        # The exponent is capped, since 2.0**1024 overflows, and `attempts` may be larger than 1024.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
         return max(retry_after or 0.0, random() * ceiling)
 
@@ -158,13 +158,15 @@ class Timeouts:
 class Limits:
     """How many requests a client may have in flight, and how many it may begin in a second.
 
-    A request takes its turn before it gets its token: requests that wait for one login begin together after it.
+    A request waits for its turn under `rate` before it waits for its token. So requests that wait for one login all
+    begin at once when the login ends, even if that exceeds `rate`.
 
     Args:
         concurrency: Requests in flight at once; the default of 100 is aiohttp's default number of connections.
-        rate: Requests that may begin per second; 0.5 is one in two seconds. None sets no limit; EnKash documents none.
-        burst: Requests that may begin at once after a pause; without a `rate` it has no effect. In any t seconds, at
-            most `burst + rate * t` requests begin.
+        rate: Requests that may begin per second; 0.5 is one in two seconds. None sets no limit; EnKash documents no
+            limit.
+        burst: Requests that may begin at once after a pause; has no effect without a `rate`. In any t seconds, at most
+            `burst + rate * t` requests begin.
     """
 
     concurrency: int = attrs.field(default=100, validator=_number(least=1, whole=True))
@@ -197,10 +199,10 @@ def _route(default: str, *, verified: bool = True) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Routes:
-    """The path of every operation, each with the version that EnKash documents for it.
+    """The path of every operation, in the version that EnKash documents.
 
     EnKash versions each path separately, so there is no single version to set. If your account manager gives you
-    another path, override it: `Routes(billers="/api/v3/billers")`.
+    another path, set it: `Routes(billers="/api/v3/billers")`.
 
     Three routes are not publicly documented; `Routes.unverified()` names them. Their defaults are guesses: ask EnKash
     before you rely on them.
@@ -224,5 +226,5 @@ class Routes:
 
     @classmethod
     def unverified(cls) -> tuple[str, ...]:
-        """Return the names of the routes whose default path is a guess, on no public EnKash page."""
+        """Return the names of the routes whose default path is a guess, since no public EnKash page shows it."""
         return tuple(field.name for field in attrs.fields(cls) if not field.metadata["verified"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -107,6 +108,30 @@ async def test_where_no_file_can_be_made_the_log_says_so_once(
     said = [record.getMessage() for record in caplog.records if "ENKASH_STORE_URL" in record.getMessage()]
     assert len(said) == 1
     assert str(tmp_path) in said[0]
+
+
+def nobody(uid: int) -> NoReturn:
+    """Know no user."""
+    raise KeyError(uid)
+
+
+@pytest.mark.parametrize("home", ["", "relative", None])
+def test_without_a_home_the_memory_takes_the_place_of_the_file(
+    home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As for a user id without a name in a container; nothing is made where the process happens to be."""
+    monkeypatch.undo()  # every test has a folder of its own
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr("enkash_async.stores.default._told", set())
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    if home is None:
+        monkeypatch.delenv("HOME")
+    else:
+        monkeypatch.setenv("HOME", home)
+    assert isinstance(Environment({}).store(), FallbackStore)
+    assert "HOME must be an absolute path" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_login_timeout_is_a_number() -> None:

@@ -1,4 +1,4 @@
-"""The calls about billers as values: checks the arguments and returns an `Operation`; sends nothing."""
+"""The calls about billers as values: each function checks its arguments and returns an `Operation`; none sends it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def list_page(routes: Routes, category: str | None, *, offset: int, limit: int) 
     """Return the operation *Fetch Biller List* for one page; only the title of its EnKash page is public.
 
     Args:
-        routes: The path of every operation.
+        routes: Paths of EnKash's operations.
         category: Name of a category; None asks for all billers.
         offset: How many billers to skip.
-        limit: The most billers to return.
+        limit: How many billers to return at most.
 
     Raises:
         InvalidRequestError: The category is empty.

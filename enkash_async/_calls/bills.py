@@ -1,4 +1,4 @@
-"""The calls about one bill as values: checks the arguments and returns an `Operation`; sends nothing."""
+"""The calls about one bill as values: each function checks its arguments and returns an `Operation`; none sends it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class Wanted:
-    """The facts of a create request that a bill can be compared with; None where the request did not give one.
+    """The facts of a create request, to compare with a bill; a field is None if the request did not give the fact.
 
     Args:
         reference_id: The caller's id of the bill.
@@ -55,7 +55,7 @@ class Wanted:
     bill_date: date | None = None
 
     def redacted(self, text: str) -> str:
-        """Return a text of EnKash's with the consumer number masked; a look-up by reference does not know it."""
+        """Return a text from EnKash with the consumer number masked; unchanged if this object holds no number."""
         return text.replace(self.consumer_number, "***") if self.consumer_number else text
 
 
@@ -93,13 +93,13 @@ def fetch_current(
         name="bills.fetch_current",
         request=json_request("POST", path(routes.fetch_bill), checks.dropped_none(body)),
         result=FetchedBill,
-        effect=Effect.READ,  # no money moves, but EnKash may add the consumer to those of the company
+        effect=Effect.READ,  # no money moves, but EnKash may add the consumer to the company's consumers
         sensitive=tuple(inputs.values()),
     )
 
 
 def due_amount(fetched: FetchedBill) -> Decimal | None:
-    """Return the rupees to pay for a fetched bill: the net amount, or the only amount that the biller gave."""
+    """Return the rupees to pay for a fetched bill: the net amount, or `bill_amount` if there is no net amount."""
     return fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
 
 
@@ -131,7 +131,7 @@ def create_from_fetch(
         "referenceId": reference,
         "companyBillerId": company_biller_id,
         "billNetAmount": due,
-        # EnKash requires this member. A biller that gives a net amount only means the same amount.
+        # EnKash requires this member. If the biller gave only a net amount, the bill's amount is the same.
         "billAmount": fetched.bill_amount if fetched.bill_amount is not None else net,
         "earlyPaymentAmount": fetched.early_payment_amount,
         "latePaymentAmount": fetched.late_payment_amount,

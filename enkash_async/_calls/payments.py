@@ -1,4 +1,4 @@
-"""The calls that move money as values: checks the arguments and returns an `Operation`; sends nothing."""
+"""The calls that move money as values: each function checks its arguments and returns an `Operation`; none sends it."""
 
 from __future__ import annotations
 

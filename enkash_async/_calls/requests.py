@@ -19,11 +19,12 @@ from enkash_async.models.base import hidden, shown_short
 
 __all__ = ["BillRequest"]
 
-_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # only a create without a fetch takes these
-_SALT = secrets.token_bytes(16)  # keeps a reader of `key` from guessing the hidden digits by hashing candidates
+_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # only for a create without a fetch
+_SALT = secrets.token_bytes(16)  # without it, a reader of `key` could guess the hidden digits by hashing candidates
 
 
-# Type checkers take the argument types of `BillRequest` from these annotations; at run time, the checks refuse others.
+# Type checkers take the argument types of `BillRequest` from these annotations. At run time, the checks refuse values
+# of other types.
 def _biller_id(value: int) -> int:
     return checks.biller_id(value)
 
@@ -66,8 +67,8 @@ class BillRequest:
 
     Args:
         biller_id: EnKash's number of the biller.
-        params: The biller's inputs, `cn` (the consumer number) among them; strings keep leading zeros.
-        reference_id: Your id, never used before. `create_many` needs one, so that the job can be run again.
+        params: The biller's inputs, including `cn`, the consumer number. A number with leading zeros must be a string.
+        reference_id: Your id of the bill, never used before. `create_many` needs it, so that the job can be run again.
         bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
         max_amount: The most that `payments.pay` and its like may debit, in rupees; None sets no ceiling. Other calls do
             not heed it.
@@ -113,9 +114,10 @@ class BillRequest:
 
     @property
     def key(self) -> str:
-        """The request's name in a `BulkResult`: the `reference_id`, or the biller, the shortened consumer and a hash.
+        """The request's name in a `BulkResult`: the `reference_id` if there is one.
 
-        A name with a hash changes from process to process.
+        Without a `reference_id`, the name consists of the biller, the shortened consumer number and a hash. That hash
+        differs from process to process.
         """
         if self.reference_id is not None:
             return self.reference_id

@@ -1,4 +1,4 @@
-"""The search for bills as a value: turns a filter into EnKash's request body, and returns the call for one page."""
+"""The search for bills as a value: turns a filter into the call for one page of bills; sends nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _any_amount(value: object, where: str) -> Any:
     return checks.amount(value, where, least=None)
 
 
-#: Converters of a filter's values to JSON, by the `form` in the metadata of the filter's field.
+#: Functions that convert the value of a filter's field to JSON, keyed by the `form` in the field's metadata.
 FORMS: Mapping[str, Callable[[object, str], Any]] = {
     "text": checks.text,
     "texts": checks.texts,
@@ -35,7 +35,7 @@ def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: 
     """Return the operation *Fetch Bulk Bill Details* (api-10664799) for one page.
 
     Args:
-        routes: The path of every operation.
+        routes: Paths of EnKash's operations.
         bill_filter: Conditions that a bill must match.
         offset: Number of bills to skip.
         limit: Most bills to return.

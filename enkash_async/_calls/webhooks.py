@@ -1,4 +1,4 @@
-"""The call that tells EnKash where to post, as a value; sends nothing."""
+"""The call that registers a webhook with EnKash, as a value; sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPANY = re.compile(r"CEK[A-Z0-9]{7}")
 
 
 def checked_events(given: Iterable[WebhookEvent | str]) -> tuple[WebhookEvent, ...]:
-    """Return the events, each once; names that EnKash's page does not list are accepted.
+    """Return the events without duplicates; names that EnKash's page does not list are accepted.
 
     Raises:
         InvalidRequestError: There is no event, or an event is not a string.
@@ -39,16 +39,16 @@ def register(
     """Return the operation *Create Webhook Configuration* (api-10664805).
 
     Args:
-        routes: The path of every operation.
+        routes: Paths of EnKash's operations.
         url: URL to which EnKash posts; already checked by the caller.
         headers: Secret headers that EnKash sends with every post; already checked by the caller.
         events: Events for which EnKash posts.
         enabled: False stops EnKash from posting; None keeps EnKash's default.
-        ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain.
-        company_id: `CEK` and seven capital letters or digits.
+        ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain; None sends nothing.
+        company_id: EnKash's id of the company, `CEK` and seven capital letters or digits; None sends nothing.
 
     Raises:
-        InvalidRequestError: The arguments are wrong. Its traceback shows the headers: the caller must drop it.
+        InvalidRequestError: The arguments are wrong. The caller must drop the traceback, which shows the headers.
     """
     certificate = checks.optional(checks.text, ssl_certificate, "ssl_certificate")
     body = {

@@ -13,15 +13,16 @@ __all__ = ["Deadline"]
 
 T = TypeVar("T")
 
-_SHORTEST = 1.0  # seconds a request gets at least; less would cut off the last requests before EnKash can answer
+_SHORTEST = 1.0  # seconds that each request gets at least; with less, the last requests would end before EnKash answers
 
 
 class Deadline:
     """Bounds the time of many requests, and stops making requests after too many time-outs in a row.
 
     Args:
-        patience: Seconds for all requests together; each request gets at least the smaller of one second and this.
-        most_late: Time-outs in a row after which no more requests are made; above 1, one slow bill stops no other.
+        patience: Seconds for all requests together. Each request gets at least one second, or `patience` if shorter.
+        most_late: Time-outs in a row after which no more requests are made. With more than 1, the requests for other
+            bills go on after one slow bill.
     """
 
     def __init__(self, patience: float, most_late: int = 1) -> None:
@@ -31,7 +32,7 @@ class Deadline:
         self._late: RequestTimeoutError | None = None
 
     async def peek(self, call: Callable[[], Awaitable[T]]) -> T | EnkashError:
-        """Make a request and return its result or error; after too many time-outs, make none and return the last."""
+        """Make a request and return its result or error; after too many time-outs, return the last time-out only."""
         if self._late is not None:
             return self._late
         answer = await peek(call(), max(self._end - loop_now(), self._shortest))

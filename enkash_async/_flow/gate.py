@@ -1,4 +1,4 @@
-"""Limits requests: how many are in flight, how many begin in a second, and when none may begin."""
+"""Limits requests: how many are in flight, how many begin in a second, and for how long no request may begin."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from enkash_async.config import Limits
 
 __all__ = ["Gate"]
 
-#: Bounds of the interval (seconds) and of the burst (requests): beyond any use, and their product stays finite.
+#: Largest interval (seconds) and burst (requests): larger than any use needs, yet their product is finite.
 _LONGEST, _MOST = 1e9, 10**9
 
 
 class Gate:
-    """Limits the requests of one client: each takes a slot first, and then waits for its turn.
+    """Limits the requests of one client: each request first takes a slot, and then waits for its turn.
 
     Args:
-        limits: Requests in flight at once, and requests that may begin in a second.
+        limits: How many requests may be in flight at once, and how many may begin in a second.
         clock: Returns monotonic seconds.
         sleep: Waits for the given seconds; it may wake a little early or late.
 
@@ -29,8 +29,8 @@ class Gate:
     """
 
     # asyncio's Semaphore and Lock serve as queues here. Since Python 3.11.0 (gh-90155) both are first come, first
-    # served: a task that arrives lines up behind a woken task that has not run yet, and a woken task that is cancelled
-    # wakes the next one. So no task overtakes another, and no slot is lost or granted twice.
+    # served: a new task lines up behind a task that was woken but has not run yet, and if that task is cancelled, it
+    # wakes the next task. So no task overtakes another, and no slot is lost or granted twice.
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class Gate:
         self._queue = asyncio.Lock()
         self.decode_lock: asyncio.Lock = asyncio.Lock()
         self._in_line = 0
-        # The generic cell rate algorithm: at a steady rate the next request is due at `_due`, and it may begin earlier
-        # by the tolerance. This one number is the whole state, so that nothing must be refilled and nothing drifts.
+        # The generic cell rate algorithm: at a steady rate the next request is due at `_due`, and the request may begin
+        # earlier by `_tolerance`. `_due` is the whole state, so there is nothing to refill, and nothing drifts.
         self._interval = min(1 / limits.rate, _LONGEST) if limits.rate is not None else 0.0
         self._tolerance = min(limits.burst - 1, _MOST) * self._interval
         self._due = -math.inf
@@ -66,21 +66,21 @@ class Gate:
         self._in_line += 1
         try:
             async with self._queue:
-                # Only the first in line sleeps. It checks again after each sleep: `pause` may have closed the gate for
-                # longer meanwhile, and `sleep` may have woken early.
+                # Only the first task in line sleeps. It checks again after each sleep, since `pause` may have closed
+                # the gate for longer meanwhile, and `sleep` may have ended early.
                 while (wait := self._wait()) > 0:
                     await self._sleep(wait)
-                # No `await` from here on, so that a cancellation cannot use up a turn that the caller never gets.
+                # No `await` from here on, since a cancellation there would use up a turn that the caller never gets.
                 self._due = max(self._due, self._clock()) + self._interval
         finally:
             self._in_line -= 1
 
     def pause(self, seconds: float) -> None:
-        """Close the gate for a while; callers that already wait in `turn` wait too.
+        """Close the gate for a while, also for callers that already wait in `turn`.
 
         Args:
-            seconds: Seconds from now; never shortens an earlier pause. A value that is not finite and above zero is
-                ignored: a gate that never reopens would stop the client for good.
+            seconds: Seconds from now. An earlier pause that lasts longer is kept. Values that are not above zero or not
+                finite are ignored: a gate that never reopens would stop the client for good.
         """
         if 0 < seconds < math.inf:
             self._reopens = max(self._reopens, self._clock() + seconds)

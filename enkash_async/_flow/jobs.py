@@ -1,4 +1,4 @@
-"""Bulk jobs with back-pressure: a fixed number of items in flight, and the next one read only when a slot is free."""
+"""Bulk jobs with back-pressure: limits the items in flight, and reads the next item only when a slot is free."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _log = getLogger("enkash_async")
 
 
 def checked_concurrency(value: int) -> int:
-    """Return how many items may be in flight at once."""
+    """Return how many items may be in flight at once, checked to be 1 to 1,000."""
     return checks.number(value, "concurrency", least=1, most=_MOST_CONCURRENCY, whole=True)
 
 
@@ -67,18 +67,19 @@ async def items_of(source: Source[S]) -> AsyncIterator[S]:
     except asyncio.CancelledError:
         if is_cancelled():
             raise
-        # The source raised it; no caller cancelled this task. Passed on, it would look like a cancelled job.
+        # The source raised the CancelledError; no caller cancelled this task. If the error were passed on, the job
+        # would look cancelled.
         raise RuntimeError("the source of the items was cancelled") from None
 
 
 class Progress:
     """Counts the items that are done and reports them to the user.
 
-    An error of the callback is only logged: raised, it would discard the report of money that has moved.
+    An error of the callback is only logged. If it were raised, the report of money that has moved would be lost.
 
     Args:
         on_progress: The user's callback, called with (items done, items in all or None).
-        source: The items; where it has a length, that is the number in all.
+        source: The items. If the source has a length, that is the number of items in all; otherwise None is reported.
     """
 
     def __init__(self, on_progress: OnProgress | None, source: object) -> None:
@@ -87,7 +88,7 @@ class Progress:
         self._done = 0
 
     def add(self, count: int = 1) -> None:
-        """Count items as done; repeated items count too."""
+        """Count items as done, repeated items too, and report the count."""
         self._done += count
         if self._tell is None:
             return
@@ -100,8 +101,8 @@ class Progress:
 async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]], concurrency: int) -> None:
     """Handle every item of a feed, several at once; the next item is read only when a slot is free.
 
-    An exception of the feed is raised once the items in flight are done. `handle` should raise nothing: that would
-    cancel the other items.
+    An exception of the feed is raised once the items in flight are done. `handle` should raise nothing: an exception
+    from it would cancel the other items.
     """
     free = asyncio.Semaphore(concurrency)
 
@@ -118,13 +119,13 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
                 item = await anext(feed)
             except StopAsyncIteration:
                 return None
-            except Exception as problem:  # noqa: BLE001 (of the user's source; raised here, it would cancel payments)
+            except Exception as problem:  # noqa: BLE001 (from the user's source; raising would cancel payments)
                 return problem
             group.create_task(work(item))
 
     async with asyncio.TaskGroup() as group:
-        # The feed has a task of its own: an asyncio.timeout() in the user's source cancels the task in which it was
-        # entered. In the task of an item, that would cancel a payment in flight.
+        # Keeps payments from being cancelled: an asyncio.timeout() in the user's source cancels the task in which it
+        # was entered. So the feed has a task of its own, in which no item is handled.
         feeding = group.create_task(read_feed())
     if feeding.cancelled():
         raise RuntimeError("the source of the items cancelled itself: keep asyncio.timeout() out of it")
@@ -133,7 +134,7 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
 
 
 class Collected(Generic[T]):
-    """Sorts items into their groups, and keeps the order in which the caller gave them."""
+    """Sorts items into groups, and keeps the order in which the caller gave the items."""
 
     def __init__(self) -> None:
         self._groups: dict[BulkGroup, list[tuple[int, BulkItem[T]]]] = {group: [] for group in BulkGroup}
@@ -144,7 +145,7 @@ class Collected(Generic[T]):
         self._groups[item.group].append((index, item))
 
     def repeat(self, key: str) -> None:
-        """Note that the caller gave an item again."""
+        """Note that the caller gave the item of this key again."""
         self._repeated[key] = None
 
     def result(self) -> BulkResult[T]:
@@ -190,8 +191,8 @@ class _Run(Generic[S, T]):
 
     Args:
         job: The bulk call.
-        emit: Takes each item that is done, with its place in the caller's order.
-        repeat: Takes the key of each item that was given before.
+        emit: Called with each item that is done, and its index in the caller's order.
+        repeat: Called with the key of each item that the caller gave before.
     """
 
     def __init__(
@@ -224,7 +225,7 @@ class _Run(Generic[S, T]):
         except InvalidRequestError as wrong:
             await self._emit(index, _item(f"{job.where}[{index}]", wrong, given))
             return
-        except Exception as problem:  # noqa: BLE001 (of the user's item; raised here, it would cancel the other calls)
+        except Exception as problem:  # noqa: BLE001 (from the user's item; raising would cancel the other calls)
             kind = type(problem).__name__
             odd = InvalidRequestError(f"{job.where}[{index}] cannot be worked on: reading it raised {kind}")
             odd.__cause__ = problem
@@ -251,11 +252,11 @@ class _Run(Generic[S, T]):
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            # No caller cancelled this task; something that the call awaited was cancelled. Passed on, it would end
-            # this task silently, and the item would be missing from the result.
+            # No caller cancelled this task; something that the call awaited was cancelled. If the error were passed on,
+            # this task would end silently, and the item would be missing from the result.
             lost = OutcomeUnknownError("what this call waited for was cancelled; it may or may not have happened")
             return _item(key, lost, item)
-        except Exception as problem:  # noqa: BLE001 (raised here, it would cancel the other calls)
+        except Exception as problem:  # noqa: BLE001 (raising would cancel the other calls)
             broken = OutcomeUnknownError(f"it broke off with {type(problem).__name__}; it may or may not have happened")
             broken.__cause__ = problem
             return _item(key, broken, item)
@@ -272,7 +273,7 @@ async def collect(
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.
-        BulkError: The source failed; `result` has the items before the failure, and the cause is the source's error.
+        BulkError: The source failed; `result` has the items before the failure, and `__cause__` is the source's error.
     """
     collected: Collected[T] = Collected()
     progress = Progress(on_progress, source)
@@ -297,7 +298,7 @@ async def collect(
 
 
 def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
-    """Return the error to raise for a source that failed: a `BulkError` with the items done so far, if any."""
+    """Return the error to raise if the source fails: a `BulkError`, or `problem` if no item was done before."""
     done = sum(map(len, (result.succeeded, result.failed, result.unknown, result.not_sent)))
     if not done:
         return problem
@@ -310,11 +311,11 @@ def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
 def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
     """Run a job and yield each item as soon as it is done.
 
-    At most `concurrency` items are in flight, or done and not yet taken by the caller.
+    The job is about `concurrency` items ahead of the caller.
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.
-        Exception: The source's own error, once the items before it are done.
+        Exception: The source's own error, raised once the items before the error are done.
     """
     checked_source(source, job.where)
     return _streamed(job, source, checked_concurrency(concurrency))

@@ -1,4 +1,4 @@
-"""Wakes callers that wait for a bill when news of it arrives, for example by a webhook."""
+"""Wakes callers that wait for a bill when news of the bill arrives, for example by a webhook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["BillNotifier", "News"]
 
 
 class News:
-    """The news for one waiting caller: which of its bills have news that it has not taken yet."""
+    """Collects, for one waiting caller, the bills that have news since the caller last looked."""
 
     def __init__(self) -> None:
         self._heard: dict[str, None] = {}
@@ -22,30 +22,30 @@ class News:
         self._arrived.set()
 
     def take(self) -> tuple[str, ...]:
-        """Return the bills with news since the last call, each once."""
+        """Return the ids of the bills with news since the last call, without duplicates."""
         heard = tuple(self._heard)
         self._heard.clear()
         self._arrived.clear()
         return heard
 
     async def wait(self) -> None:
-        """Wait until there is news; return at once if some was not taken yet."""
+        """Wait until there is news; return at once if there is news that was not taken yet."""
         await self._arrived.wait()
 
 
 class BillNotifier:
-    """Wakes callers that wait for a bill, so that they ask EnKash at once.
+    """Wakes callers that wait for a bill, so that they ask EnKash at once instead of at their next poll.
 
-    Pass one to `bills.wait_until_settled(…, notifier=…)` or `bills.wait_many(…, notifier=…)`, and call `notify` where
-    the news arrives. The waiting caller does not trust the news: it asks EnKash at once, without waiting for the next
-    poll. Use a notifier in one event loop only.
+    Pass a notifier to `bills.wait_until_settled(…, notifier=…)` or `bills.wait_many(…, notifier=…)`, and call its
+    `notify` when news of a bill arrives. The waiting caller does not trust the news, but asks EnKash for the bill. Use
+    a notifier in one event loop only.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[News]] = {}
 
     def notify(self, utility_enkash_id: str) -> None:
-        """Wake every caller that waits for a bill; do nothing when none does.
+        """Wake every caller that waits for a bill; do nothing if no caller waits for it.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.

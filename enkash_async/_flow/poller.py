@@ -1,4 +1,4 @@
-"""Polling: look, pause, and look again, until the poll is done or the time is up."""
+"""Polling: look, pause, and look again, until a look reports the end or the time is up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Poller", "peek"]
 
 T = TypeVar("T")
 
-_SHORTEST_LOOK = 1.0  # seconds a look gets at least; less would cut off the last look before EnKash can answer
+_SHORTEST_LOOK = 1.0  # seconds that each look gets at least; with less, the last look would end before EnKash answers
 
 
 async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:
@@ -56,7 +56,8 @@ class Poller:
     ) -> None:
         """Look at once, then again after each pause, until a look reports the end or the time is up.
 
-        The last look begins when the time is up and gets at least one second, so that this may end later by that look.
+        The last look begins when the time is up, and gets at least one second. So polling may end later than `seconds`,
+        by the duration of that look.
 
         Args:
             look: Called with the seconds that it may take; returns True to end the polling.

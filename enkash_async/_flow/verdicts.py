@@ -19,14 +19,15 @@ other 5xx                              transient  raise  reconcile  reconcile  f
 `response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
 any other answer                       call       raise  raise      raise      failed    yes
 an outcome that is not known           call       raise  raise      raise      unknown   no
-no token; a login is barred or vain     permanent  raise  raise      raise      not_sent  no
+no token; login barred or useless      permanent  raise  raise      raise      not_sent  no
 no token: the login was not counted    transient  again  again      again      not_sent  no
 no token for another reason            call       raise  raise      raise      not_sent  no
 wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no
 =====================================  =========  =====  =========  =========  ========  ========
 
-The columns are the fields of `Verdict`; a *write* is any call that changes something, and `writes` is the write column
-under `RetryPolicy.writes`. What a task queue should do is `EnkashError.retry`, kept on the classes for users to find.
+The columns are the fields of `Verdict`. A *write* is any call that changes something. The column `writes` replaces the
+column `write` if `RetryPolicy.writes` is on. The advice for a task queue is `EnkashError.retry`; it is on the error
+classes, where users look for it.
 
 The pipeline judges a 401 only after it has renewed the token and sent the call once more.
 """
@@ -48,17 +49,17 @@ __all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 
 #: The documented values of `response_code` with which EnKash says that it did nothing.
 _REFUSALS = frozenset({1, 36, 37, 38})
-#: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer; a repeated call gets it too.
+#: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer; a retry would get it again.
 _TRANSIENT = frozenset({408, 502, 503, 504})
 _CONFLICT = 409  # EnKash documents none; a server may answer so because the work is done
 
 
 class Next(enum.Enum):
-    """What may follow a failed attempt; how many attempts remain is for the pipeline to count."""
+    """What may follow a failed attempt; the pipeline counts how many attempts remain."""
 
     AGAIN = "again"
     RAISE = "raise"
-    RECONCILE = "reconcile"  # EnKash may have done it: look it up, never send it again
+    RECONCILE = "reconcile"  # EnKash may have done the work: look up the result, never send the call again
 
 
 class Lasts(enum.Enum):
@@ -77,11 +78,13 @@ class Verdict:
         lasts: Whether the next call would meet the same failure.
         read: What may follow when the call only reads.
         write: What may follow when the call changes something.
-        asked: As `write`, under `RetryPolicy.writes`: a write is repeated after an answer that asks to come back.
+        asked: What follows instead of `write` if `RetryPolicy.writes` is on: a write is then repeated after an answer
+            that asks the client to retry later. The column `writes` of the table.
         group: The group of the item in a bulk result.
-        one_item: Whether one item may be to blame when a call for many fails; the caller then tries smaller parts.
-        ends_job: Whether every other item of a bulk job would fail too. False for a wrong argument of one item.
-        says_absent: Whether EnKash said that there is no such bill. A bare 404 does not say that.
+        one_item: Whether one item may be to blame when a call for many items fails; the caller then tries smaller
+            parts.
+        ends_job: Whether every other item of a bulk job would fail too; False for a wrong argument of one item.
+        says_absent: Whether EnKash said that there is no such bill; False for a bare 404.
     """
 
     lasts: Lasts = Lasts.CALL
@@ -129,13 +132,13 @@ def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Nex
 
 def _transport(problem: errors.TransportError) -> Verdict:
     unclear = Next.RECONCILE if problem.sent else Next.AGAIN
-    # Only a read is told as sent: the pipeline raises OutcomeUnknownError for a write that EnKash may have received.
+    # `sent` is True here only for a read: if EnKash may have received a write, users get OutcomeUnknownError instead.
     group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=unclear, asked=unclear, group=group)
 
 
 def _answer(answer: ApiError) -> Verdict:
-    """Return the row of an error reply; its status and code decide, not its class."""
+    """Return the row of an error reply; its status and code decide, not the class of the error."""
     is_overload = answer.status in _TRANSIENT
     write = Next.RECONCILE if is_overload or not _is_plain(answer) else Next.RAISE
     return Verdict(read=Next.AGAIN if is_overload else Next.RAISE, write=write, asked=write, one_item=True)
@@ -144,8 +147,8 @@ def _answer(answer: ApiError) -> Verdict:
 def _is_plain(answer: ApiError) -> bool:
     """Whether an error reply says plainly that EnKash did nothing.
 
-    EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; of those, 4xx except 408 are
-    refusals. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
+    EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; a code of 4xx except 408 is
+    a refusal. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
     """
     code = answer.response_code
     if answer.status >= 300:
@@ -191,7 +194,8 @@ def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
 
 def _login(problem: errors.TokenEndpointError) -> Verdict:
     if problem.counted or problem.reason == "renewal":
-        # EnKash may have counted the login, and repeating it could lock the account; or it refuses each new token.
+        # Either EnKash may have counted the login, and another login could lock the account; or EnKash refuses every
+        # new token.
         return _NO_LOGIN
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)
 

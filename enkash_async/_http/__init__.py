@@ -1,1 +1,1 @@
-"""HTTP: signs calls, sends them through aiohttp, and repeats them where that is safe."""
+"""HTTP: signs calls, sends them through aiohttp, and retries them if a retry is safe."""

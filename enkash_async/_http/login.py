@@ -1,4 +1,4 @@
-"""The login of `POST /oauth/token`: one attempt, and what its answer means."""
+"""The login with `POST /oauth/token`: makes one attempt, and interprets the reply."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LOGIN_TIMEOUTS", "PasswordGrant"]
 
-#: The longest that a provider may wait for a login; `login_timeout` of the provider is what bounds one.
+#: `total` is the largest `login_timeout` of a provider, so that the provider's own time-out ends a login first.
 LOGIN_TIMEOUTS = Timeouts(total=110.0, connect=5.0)
-_MAX_REPLY = 1024 * 1024  # bytes; a token reply has a few hundred
+_MAX_REPLY = 1024 * 1024  # bytes; a token reply has a few hundred bytes
 
 _TOO_MANY = 429
 _REFUSING = frozenset({401, 403, 423})
-_SPEAKING = frozenset({200, 400, 401, 403, 423, 429})  # elsewhere «locked» may be said of a database
+# With these statuses, «locked» means the account. With other statuses, it may mean a database.
+_SPEAKING = frozenset({200, 400, 401, 403, 423, 429})
 _ACCOUNT_LOCKED = re.compile(rb"(account|user)[\s_a-z\"':-]{0,40}locked|^\W*locked\W*$", re.IGNORECASE)
-# These words are about the request or the server, and say nothing of a password.
+# These errors are about the request or the server, and not about the credentials.
 _OTHER = frozenset({"server_error", "temporarily_unavailable", "unsupported_grant_type"})
-# Only words that are known are repeated: this member of the reply could as well hold what was sent.
+# Messages repeat only these known errors: EnKash could put a part of the request, such as the password, into `error`.
 _OAUTH_ERRORS = _OTHER | {
     "access_denied", "account_locked", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
     "invalid_token", "unauthorized", "unauthorized_client",
@@ -57,7 +58,7 @@ _OAUTH_ERRORS = _OTHER | {
 _UNLOCK = "have the account unlocked"
 _CHECK_CLIENT = "check client id, client secret and form client id"
 _CHECK_ALL = "check client id, client secret, form client id, username and password"
-# "ACCOUNT_LOCKED", "has been locked"; not "blocked", "unlocked", "deadlocked", nor Spring's "accountNonLocked".
+# Matches "ACCOUNT_LOCKED" and "has been locked", but not "blocked", "unlocked", "deadlocked" or "accountNonLocked".
 _LOCKED = re.compile(rb"(?<!un)(?<!non)(?<!dead)(?<![bcf])locked", re.IGNORECASE)
 _LONGEST_TOKEN = 16_384  # characters; servers refuse longer header lines
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
@@ -65,29 +66,30 @@ _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 @attrs.frozen
 class _Reply:
-    """What a token reply says; made where the body is read, so that nobody else has to hold the body."""
+    """The contents of a token reply, so that no other function has to hold the body with its secret."""
 
     access_token: Secret | None = None
     expires_in: float = 0.0
     error: str | None = None
-    is_failure: bool = False  # EnKash's envelope, with a `response_code` other than 0
+    is_failure: bool = False  # whether the reply has a `response_code` other than 0
 
 
 class PasswordGrant:
-    """Logs in with `grant_type=password`; one attempt a call, never repeated here.
+    """Logs in with `grant_type=password`. Each call makes one attempt, and never retries.
 
     EnKash page: Generate Authentication Token (api-12704314).
 
     Args:
         base_url: Such as `https://host`; EnKash documents no single host for bill payment.
-        credentials: What EnKash gave you.
-        session: Your own aiohttp session, which is never closed; None opens one for each login, so that a provider
-            can serve several event loops.
-        timeout: Bounds of the attempt; 110 s in all and 5 s to connect. `login_timeout` of the provider is shorter.
+        credentials: The credentials that EnKash gave you.
+        session: Your own aiohttp session, which is never closed. None opens a session for each login, so that a
+            provider can serve several event loops.
+        timeout: Time limits of the attempt, by default 110 s in all and 5 s to connect. The provider's `login_timeout`
+            usually ends an attempt earlier.
         path: Path of the token route.
-        allow_insecure: Take plain `http` for hosts other than this machine.
-        clock: Monotonic seconds, for the age of the token.
-        wall_clock: Seconds since 1970, for replies that name an instant of expiry and no `Date`.
+        allow_insecure: Accept plain `http` for hosts other than this machine.
+        clock: Returns monotonic seconds, for the age of the token.
+        wall_clock: Returns seconds since 1970, for replies with an instant of expiry but without a `Date` header.
 
     Raises:
         ConfigurationError: The base URL is unusable.
@@ -122,21 +124,22 @@ class PasswordGrant:
 
     @property
     def identity(self) -> Identity:
-        """Names the account and the credentials by hashes, which reveal neither."""
+        """Identifies the account and the credentials by hashes, which reveal neither."""
         return self._identity
 
     @property
     def seal_key(self) -> bytes:
-        """The key under which a token of these credentials is sealed in a store; who can log in can make it."""
+        """The key that seals tokens of these credentials in a store; it is derived from the credentials."""
         return bytes.fromhex(self._seal_key.reveal())
 
     async def fetch_token(self) -> Token:
         """Log in once.
 
         Raises:
-            CredentialsRejectedError: EnKash refused the credentials (401, 403, 423, 400, or a text that says locked).
-            TokenReplyError: Success, but no token can be read from the reply.
-            TokenEndpointError: Anything else; `counted` is True where EnKash may have counted the attempt.
+            CredentialsRejectedError: EnKash refused the credentials (400, 401, 403, 423, or a text that says that the
+                account is locked).
+            TokenReplyError: EnKash answered with success, but without a readable token.
+            TokenEndpointError: The login failed otherwise; `counted` is True if EnKash may have counted the attempt.
         """
         requested_at = self._clock()
         response = await self._post()
@@ -157,11 +160,11 @@ class PasswordGrant:
             return await transport.send(self._request(), self._authorization())
         except TransportError as problem:
             if problem.status >= 400:
-                return Response(status=problem.status, headers={}, body=b"")  # the status says enough
+                return Response(status=problem.status, headers={}, body=b"")  # the status is enough to tell the failure
             return TokenEndpointError(f"the login failed: {problem}", counted=problem.sent)
         except ResponseDecodeError as problem:
             if not 200 <= problem.status < 300:
-                return Response(status=problem.status, headers={}, body=b"")  # the status says enough
+                return Response(status=problem.status, headers={}, body=b"")  # the status is enough to tell the failure
             return TokenReplyError(
                 "the login's reply is far larger than a token", status=problem.status, content_type=problem.content_type
             )
@@ -190,9 +193,10 @@ class PasswordGrant:
 
 
 def _read(response: Response, wall_clock: Callable[[], float]) -> _Reply:
-    """Read a reply in any of the shapes that EnKash's products show; never raises.
+    """Read a reply in any of the forms that EnKash's products use; never raises.
 
-    Seen are `accessToken`/`expiresIn`, `access_token`/`expires_in`, and `token`/`expiry` in epoch milliseconds.
+    Known forms are `accessToken`/`expiresIn`, `access_token`/`expires_in`, and `token`/`expiry` in milliseconds since
+    1970.
     """
     try:
         document = exact_json.loads(response.body)
@@ -220,7 +224,7 @@ def _access_token(document: dict[str, Any]) -> Secret | None:
 
 
 def _lifetime(document: dict[str, Any], response: Response, wall_clock: Callable[[], float]) -> float:
-    """Return the lifetime in seconds, 0 where the reply names none that can be read."""
+    """Return the lifetime in seconds; 0 if the reply has no readable lifetime."""
     for name in ("expiresIn", "expires_in"):
         seconds = _number(document.get(name))
         if seconds > 0:
@@ -230,7 +234,7 @@ def _lifetime(document: dict[str, Any], response: Response, wall_clock: Callable
 
 
 def _number(value: object) -> float:
-    """Return a number or a numeric string as a float, 0 for anything else."""
+    """Return a number or a numeric string as a float; 0 for anything else."""
     if isinstance(value, str):
         return float(value) if _NUMBER.fullmatch(value.strip()) else 0.0
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
@@ -242,16 +246,16 @@ def _number(value: object) -> float:
 
 
 def _now(response: Response, wall_clock: Callable[[], float]) -> float:
-    """Return EnKash's time of day, from the reply itself where possible: this machine's clock may be off."""
+    """Return EnKash's time, if possible from the reply's `Date` header, since this machine's clock may be wrong."""
     try:
-        # The header counts whole seconds: the true time may be almost one later.
+        # The header gives whole seconds, so the true time may be almost one second later.
         return parsedate_to_datetime(response.headers["date"]).timestamp() + 1
     except (KeyError, ValueError, OverflowError):
         return wall_clock()
 
 
 def _refusal(response: Response, status: int, error: str | None) -> TokenError:
-    """Return the error of a refused login; `status` is what the reply amounts to, whatever it was sent with."""
+    """Return the error of a failed login; `status` is what the reply means, which may differ from its HTTP status."""
     locked = error == "account_locked" or _says_locked(response)
     said = f"HTTP {response.status}" + (f", {error}" if error else "")
     if locked or status in _REFUSING or (status == 400 and error not in _OTHER):
@@ -273,7 +277,7 @@ def _refusal(response: Response, status: int, error: str | None) -> TokenError:
 
 
 def _says_locked(response: Response) -> bool:
-    # A gateway's HTML page may well speak of something else that is locked.
+    # An HTML page comes from a gateway, and its «locked» need not be about the account.
     if response.body.lstrip()[:1] == b"<" or not _LOCKED.search(response.body):
         return False
     return response.status in _SPEAKING or bool(_ACCOUNT_LOCKED.search(response.body))

@@ -1,7 +1,8 @@
-"""The pipeline takes one call from end to end: sign, send, renew the token once after a 401, decode, repeat or stop.
+"""The pipeline handles one call from end to end: sign, send, renew the token once after a 401, decode, retry or stop.
 
-When a call that changes something ends unclearly, the pipeline raises `OutcomeUnknownError`. It does not look the bill
-up: only the resource that made the call, `bills` or `payments`, knows what to compare with EnKash's answer.
+If a call that changes something has an unknown outcome, the pipeline raises `OutcomeUnknownError`. The pipeline does
+not look the bill up. Only the resource that made the call, `bills` or `payments`, knows what to compare with EnKash's
+answer.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ class _Astray:
 
 
 class Pipeline:
-    """Sends operations for the resources, to which it is passed as `Send`.
+    """Sends operations for the resources, which get the pipeline as their `Send`.
 
     Args:
         transport: Sends HTTP requests.
         tokens: Provides tokens.
-        retry: Number of attempts, and the pauses between them.
-        sleep: Waits for the given seconds.
+        retry: Number of attempts, and the pauses between the attempts.
+        sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1), for jitter.
     """
 
@@ -80,7 +81,7 @@ class Pipeline:
         """Send an operation and return its result.
 
         Raises:
-            OutcomeUnknownError: A call that changes something ended unclearly.
+            OutcomeUnknownError: A call that changes something may or may not have done so.
             EnkashError: Any other failure.
         """
         attempt = 1
@@ -94,8 +95,8 @@ class Pipeline:
             then = decide(operation.effect, result, writes=self._retry.writes and operation.departure is None)
             pause = self._pause(attempt, result) if then is Next.AGAIN else None
             if pause is None:
-                # An earlier attempt may have succeeded, whatever the last one says. Even «reference used before» proves
-                # nothing: the earlier attempt may have used it.
+                # Whatever the last attempt's answer is, an earlier attempt may have succeeded. Even «reference used
+                # before» proves nothing, since the earlier attempt may have used the reference.
                 if unclear is not None:
                     raise _unknown(operation, unclear) from unclear
                 raise result
@@ -104,7 +105,7 @@ class Pipeline:
             attempt += 1
 
     def _pause(self, attempt: int, failure: EnkashError) -> float | None:
-        """Return the seconds until the next attempt, or None when no attempt may follow."""
+        """Return the seconds until the next attempt, or None if no attempt may follow."""
         asked = failure.retry_after
         if attempt >= self._retry.attempts or (asked or 0) > self._retry.max_retry_after:
             return None
@@ -115,7 +116,7 @@ class Pipeline:
         try:
             gate = self._transport.gate()
             async with gate.slot():
-                # The token is obtained last: a token from before a long wait could have expired when it is sent.
+                # Get the token last: if it were obtained before a long wait, it could expire before it is sent.
                 await gate.turn()
                 token = await self._token(None)
                 result = await self._exchange(operation, token, gate)
@@ -142,7 +143,7 @@ class Pipeline:
                 raise
             raise TokenError("the token provider was cancelled; nothing was sent") from None
         except Exception as problem:
-            # The provider may be the user's own. Only an `EnkashError` keeps a bulk call's report of what was done.
+            # The provider may be the user's own. A bulk call reports its finished parts only for an `EnkashError`.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
@@ -184,20 +185,21 @@ async def decoded(
     secrets: Iterable[str] = (),
     decode_lock: AbstractAsyncContextManager[None] = nullcontext(),
 ) -> T | ApiError | ResponseDecodeError:
-    """Return the result of a reply, or the error that it stands for; other tasks run while a large reply is decoded.
+    """Return the result or the error in a reply; other tasks can run while a large reply is decoded.
 
     Args:
         operation: The call that was made.
         response: The reply.
         secrets: Strings that an error must not show.
-        decode_lock: Held while a large reply is decoded: side by side, all would fill memory and none be ready early.
+        decode_lock: Held while a large reply is decoded. Without it, many large replies would fill the memory at the
+            same time, and all of them would be finished late.
     """
     if len(response.body) < SLICED_FROM:
         return read(operation, response, secrets=secrets)
     steps = read_in_slices(operation, response, secrets=secrets)
     del secrets  # the traceback of a cancellation shows the locals of this frame
     async with decode_lock:
-        with closing(steps):  # frees the document: a cancelled caller may keep this frame alive in a traceback
+        with closing(steps):  # frees the document, which a traceback of a cancelled caller could keep alive
             while True:
                 await asyncio.sleep(0)
                 try:

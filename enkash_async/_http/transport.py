@@ -1,7 +1,7 @@
 """Sends HTTP requests through aiohttp.
 
-A failure says whether EnKash may have received the request. Its message describes aiohttp's exception in words, and the
-exception itself is dropped: its frames and attributes hold the request headers, and with them the bearer token.
+A failure says whether EnKash may have received the request. Its message describes aiohttp's exception in words. The
+exception itself is dropped, since its frames and attributes hold the request headers with the bearer token.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
 class _OneShot(BytesPayload):
     """A request body that can be written only once; prevents a second debit.
 
-    aiohttp silently repeats PUT and DELETE when a kept-alive connection drops, and a confirmation is a PUT. This body
-    refuses to be written a second time. `begun` tells *not sent* (False) from *maybe sent* (True).
+    aiohttp silently retries PUT and DELETE when a kept-alive connection drops, and a confirmation of a debit is a PUT.
+    This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
+    have been sent.
     """
 
     begun = False
@@ -115,10 +116,10 @@ def _set_option(transport: asyncio.Transport, level: int, option: int | None, va
 
 
 class _Once:
-    """A client middleware that lets only the first attempt through.
+    """A client middleware that lets only the first attempt of a request through.
 
-    It keeps aiohttp from repeating a GET by itself, so that the attempts are exactly `RetryPolicy.attempts`. A user's
-    own session keeps its own middlewares instead; there aiohttp may repeat a read.
+    It keeps aiohttp from retrying a GET by itself, so that `RetryPolicy.attempts` is the exact number of attempts. A
+    user's own session keeps its own middlewares instead, so there aiohttp may retry a read.
     """
 
     def __init__(self) -> None:
@@ -153,10 +154,10 @@ class Transport:
     """Sends requests to one base URL.
 
     Args:
-        base_url: As `checked_base_url` of `_support/urls.py` returns it.
-        session: The user's own session, which is never closed here; None opens one on first use.
+        base_url: The base URL, as `checked_base_url` of `_support/urls.py` returns it.
+        session: The user's own session, which the transport never closes; None opens a session on first use.
         timeout: Time limits of each attempt.
-        limits: How many requests may be in flight, and begin in a second.
+        limits: How many requests may be in flight, and how many may begin in a second.
         max_response_bytes: Largest reply in bytes, after decompression.
     """
 
@@ -217,7 +218,7 @@ class Transport:
             alone: Whether to open a connection for this request, and close it after the reply.
 
         Raises:
-            TransportError: No reply; `sent` says whether EnKash may have received the request.
+            TransportError: No whole reply arrived; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
         body = _body(request, departure)
@@ -226,7 +227,7 @@ class Transport:
         spent = (fast_clock() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
-            # Raised outside the `except` block, where Python would attach aiohttp's exception as the context.
+            # Not raised inside an `except` block, where Python would attach aiohttp's exception as the context.
             raise result
         _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
@@ -267,7 +268,7 @@ class Transport:
                 server_hostname=self._host.host if alone else None,
                 timeout=self._timeout,
                 allow_redirects=False,
-                # A user's own session may have other defaults, and an HTTP status must not become an exception here.
+                # Set here since a user's own session may have other defaults: an HTTP status must not raise.
                 raise_for_status=False,
                 auto_decompress=True,
                 middlewares=None if self._given is not None else (_Once(),),
@@ -277,13 +278,13 @@ class Transport:
                     return await self._read(reply)
                 return _whole(reply, await reply.content.read())
         except asyncio.CancelledError as cancelled:
-            # Drops aiohttp's frames, whose locals hold the bearer token.
+            # Drop aiohttp's frames, since their locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
             return self._failure(problem, body, status)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
-        """Read a reply of unknown or excessive size, and stop once it is larger than the limit."""
+        """Read a reply that may be too large, and stop as soon as it exceeds the limit."""
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
             body += chunk
@@ -305,16 +306,16 @@ class Transport:
         return headers
 
     def _url(self, request: Request) -> URL:
-        url = self._host.with_path(self._prefix + request.path, encoded=True)  # parses nothing, unlike `URL(...)`
+        url = self._host.with_path(self._prefix + request.path, encoded=True)  # faster than `URL(...)`, which parses
         if not request.query:
             return url
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
     def _failure(self, problem: Exception, body: _OneShot | None, status: int) -> TransportError:
-        """Return the error for a failure of aiohttp's, and whether the request may have been sent.
+        """Return the error for an exception of aiohttp; it says whether the request may have been sent.
 
-        Without a connection, or before aiohttp began to write the body, nothing was sent. Once the body was begun, a
-        failed connection proves nothing: it may be that of aiohttp's second attempt.
+        Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
+        begun, a failed connection proves nothing, since it may be the connection of aiohttp's second attempt.
         """
         begun = body is None or body.begun
         never_begun = body is None or not body.begun
@@ -345,7 +346,7 @@ class Transport:
         return self._opened
 
     def _enter_loop(self) -> None:
-        """Bind the transport to the running event loop; a new loop takes over once the old one is closed."""
+        """Bind the transport to the running event loop. It can move to another loop once its loop is closed."""
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()

@@ -1,1 +1,1 @@
-"""What every room may use: argument checks, exact JSON, secrets, forks, time."""
+"""Helpers that every subpackage may use: argument checks, exact JSON, secrets, forks, clocks."""

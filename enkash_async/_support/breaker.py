@@ -10,20 +10,20 @@ from enkash_async.errors import EnkashError
 __all__ = ["CircuitBreaker"]
 
 _FAILURES = 3  # failures in a row after which the store counts as down
-_PROBE_EVERY = 1.0  # seconds between probes of a store that is down, give or take a quarter to spread the processes
-_PROBE_LASTS = 5.0  # seconds after which another probe may start, although the last one has no result yet
+_PROBE_EVERY = 1.0  # seconds between probes, varied by up to 25 % so that processes do not probe all at once
+_PROBE_LASTS = 5.0  # seconds after which the next probe may start even if the last probe has no result yet
 
 
 class CircuitBreaker:
     """The circuit breaker of one store in one process.
 
-    Three failures in a row open it. While it is open, every caller is refused at once, except for one probe at a time.
-    A probe that works closes it.
+    Three failures in a row open the breaker. While the breaker is open, one caller at a time may probe the store, and
+    every other caller is refused at once. A probe that the store answers closes the breaker.
 
     Args:
-        error: Makes the error for a refused caller from the text of the last failure.
+        error: Builds the error for a refused caller; takes the text of the last failure.
         clock: Returns monotonic seconds.
-        random: Returns a number in [0, 1), which spreads the probes.
+        random: Returns a number in [0, 1), for the variation of the pause between probes.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CircuitBreaker:
             if not self.is_down:
                 return
             now = self._clock()
-            # Another event loop's clock may be far ahead of this one's: its time of look would keep the store down.
+            # Keeps the store from staying down: another event loop, with a clock far ahead, may have set `_look_at`.
             if now >= self._look_at or now + _PROBE_LASTS < self._look_at:
                 self._look_at = now + _PROBE_LASTS  # this caller probes; `failed` schedules the next probe
                 return

@@ -1,4 +1,4 @@
-"""Tells a cancellation of the running task from a cancellation of something that it awaits."""
+"""Tells whether the running task was cancelled, or only something that the task awaited."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["is_cancelled"]
 
 
 def is_cancelled() -> bool:
-    """Whether the running task itself was asked to cancel, and not only something that it awaits."""
+    """Whether the running task itself was cancelled; False if only something that the task awaited was cancelled."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

@@ -38,13 +38,13 @@ T = TypeVar("T")
 #: India Standard Time. EnKash documents no time zone; the whole package assumes this one.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 
-# The rule of EnKash's page Confirm Debit (api-10664802); it allows neither a full stop nor a slash.
+# The rule on EnKash's page Confirm Debit (api-10664802): neither a full stop nor a slash is allowed.
 _REMARKS = re.compile(r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 _INT32 = 2**31 - 1
-_DEEPEST = 50  # levels of nesting; deeper than any request, and far from Python's recursion limit
-_SHOWN = 40  # characters of a wrong value that a message shows, so that it stays one line
-_MAX_DIGITS = 30  # more than any bill has, and few enough to write out
+_DEEPEST = 50  # levels of nesting: more than any request needs, and far below Python's recursion limit
+_SHOWN = 40  # characters; a message shows only the type of a longer wrong value, to stay on one line
+_MAX_DIGITS = 30  # digits: more than any amount has, and few enough to write out in full
 
 
 def _wrong(message: str) -> NoReturn:
@@ -64,7 +64,7 @@ def text(value: object, where: str) -> str:
         _wrong(f"{where} is empty; leave it out or give it a value")
     if not is_encodable(value):
         _wrong(f"{where} holds half of a surrogate pair, which cannot be sent as UTF-8")
-    return str.__str__(value)  # the value of a str enum, for which `str()` may return `Kind.CN`
+    return str.__str__(value)  # for a member of a str enum, `str()` could return `Kind.CN` instead of its value
 
 
 def identifier(value: object, where: str) -> str:
@@ -80,16 +80,16 @@ def identifier(value: object, where: str) -> str:
 
 
 class Bounds(TypedDict, total=False):
-    """The numbers that an argument may have, for the check and its message; `least` or `above` is always given.
+    """The range in which the number of an argument must lie; every check gives `least` or `above`.
 
     Attributes:
         least: Smallest number allowed.
         above: The number must be larger than this.
         most: Largest number allowed.
         below: The number must be smaller than this; `math.inf` allows every finite number.
-        whole: Allow only an int.
-        unit: Unit of the number, such as `seconds`.
-        none: Allow None too; the text says what it means, such as `for no limit`.
+        whole: True allows only an int.
+        unit: Unit of the number for the error message, such as `seconds`.
+        none: If given, None is allowed too; the text tells the user what None means, such as `for no limit`.
     """
 
     least: float
@@ -109,8 +109,8 @@ def number(
     Args:
         value: The argument.
         name: Name of the argument, for the message.
-        error: Class of the error.
-        **bounds: The numbers that are allowed; see `Bounds`.
+        error: Class of the error to raise.
+        **bounds: The range that is allowed; see `Bounds`.
     """
     if (flaw := number_flaw(value, name, **bounds)) is not None:
         raise error(flaw)
@@ -118,7 +118,7 @@ def number(
 
 
 def number_flaw(value: object, name: str, **bounds: Unpack[Bounds]) -> str | None:
-    """Return what is wrong with a number and what to write instead, or None; the arguments are those of `number`."""
+    """Return the error message for a number that is out of bounds, or None; takes the arguments of `number`."""
     if _is_within(value, bounds) or (value is None and "none" in bounds):
         return None
     none = f", or None {bounds['none']}," if "none" in bounds else ","
@@ -148,8 +148,8 @@ def _range(bounds: Bounds) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a wrong value for a message: a short plain value as it is, any other by its type."""
-    if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # Python refuses to write an int of 4,300 digits
+    """Return text for a wrong value in a message: the value if it is short and plain, otherwise its type."""
+    if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # Python refuses to write out an int of 4,300 digits
         return f"an int of more than {_SHOWN} digits"
     is_plain = value is None or isinstance(value, (int, float, str, Decimal))
     return repr(value) if is_plain and len(repr(value)) <= _SHOWN else type(value).__name__
@@ -216,7 +216,7 @@ def remarks(value: object, where: str = "remarks") -> str:
 def bill_params(value: object) -> dict[str, str]:
     """Return a biller's inputs as strings; `cn`, the consumer number, must be among them.
 
-    An int becomes its digits. A number with leading zeros must be a string, since an int has lost them.
+    An int becomes its digits. A number with leading zeros must be a string, since an int loses the zeros.
     """
     if not isinstance(value, Mapping):
         _wrong(f"params must be a mapping such as {{'cn': '123456789'}}, not {type(value).__name__}")
@@ -241,12 +241,12 @@ def texts(value: object, where: str) -> list[str]:
 
 
 def identifiers(value: object, where: str) -> list[str]:
-    """Return the ids in their order, each once."""
+    """Return the ids without duplicates, in the caller's order."""
     return list(dict.fromkeys(identifier(item, f"an id in {where}") for item in texts(value, where)))
 
 
 def flag(value: object, where: str) -> bool:
-    """Return True or False; refuse every other value, also 0 and 1."""
+    """Return True or False; refuse every other value, even 0 and 1."""
     if not isinstance(value, bool):
         _wrong(f"{where} must be True or False, not {type(value).__name__}")
     return value
@@ -258,12 +258,12 @@ def dropped_none(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def wire(value: object, where: str, *, depth: int = 0) -> Any:
-    """Return a value in its JSON form: exact numbers, `YYYY-MM-DD`, plain words, lists, objects.
+    """Return a value in its JSON form: exact numbers, dates as `YYYY-MM-DD`, enums as their words, lists, objects.
 
     Args:
         value: The value to convert.
         where: Name of the value, for the message.
-        depth: Levels of nesting above this value; a limit stops at a container that holds itself.
+        depth: How many containers surround this value. The limit also refuses a container that contains itself.
 
     Raises:
         InvalidRequestError: A float, a date-time without a zone, or a type that JSON does not have.
@@ -291,7 +291,7 @@ def wire(value: object, where: str, *, depth: int = 0) -> Any:
 
 
 def _whole(value: int, where: str) -> int:
-    # Checked here, since Python raises its own ValueError for writing an int of more than 4,300 digits.
+    # Without this check, Python would raise its own ValueError when it writes out an int of more than 4,300 digits.
     if abs(value) >= 10 ** (_MAX_DIGITS + 1):
         _wrong(f"{where} has more digits than any number here")
     return int(value)

@@ -1,22 +1,23 @@
 """The clocks of the package: one for waits, and one for instants and ages.
 
 *Waits* are pauses, windows, deadlines and time-outs. They follow the running event loop: `loop_now()` reads the clock
-of `asyncio.sleep` and `asyncio.timeout`. Under virtual time it jumps with the loop; while the machine sleeps, it stops.
+of `asyncio.sleep` and `asyncio.timeout`. This clock jumps with the loop under virtual time, and stops while the machine
+sleeps.
 
 *Instants and ages*, such as the age of a token, go on while the machine sleeps, as EnKash's clock does: `instant()`
-reads CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS (where it counts sleep), and `time.monotonic` elsewhere. Under
-virtual time it reads the loop's time, so that a test that jumps an hour makes every token an hour older.
+reads CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS (where that clock counts sleep), and `time.monotonic` elsewhere.
+Under virtual time, `instant()` reads the loop's time: a test that jumps one hour makes every token one hour older.
 
-`instants()` decides which clock is read. The running loop has virtual time if
+`instants()` decides which clock `instant()` reads. The running loop has virtual time in two cases:
 
-- it is a loop of looptime with `looptime_on` true. The pytest plugin of looptime turns this on for a test and off for
-  the fixtures around it; off means real time;
-- or it is derived from asyncio's own `BaseEventLoop`, and a subclass or an assignment has replaced its `time()`.
+- The loop is looptime's, and its `looptime_on` is true. The pytest plugin of looptime sets `looptime_on` to true for a
+  test, and to false for the fixtures around the test, which have real time.
+- The loop is derived from asyncio's own `BaseEventLoop`, and a subclass or an assignment has replaced its `time()`.
 
-Any other loop has real time, uvloop's included. A loop that replaces `time()` for another reason counts as virtual too:
-there, ages stop while the machine sleeps, and EnKash's 401 makes the client renew the token.
+Every other loop has real time, including uvloop's. A loop that replaces `time()` for another reason counts as virtual
+too. On such a loop, ages stop while the machine sleeps; the client then renews a token only when EnKash answers 401.
 
-Compare an instant only with instants of the same clock. Durations may be used with either clock.
+Compare an instant only with an instant of the same clock. Durations may be used with either clock.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from functools import partial
 __all__ = ["fast_clock", "fast_clock_until", "instant", "instants", "loop_now", "machine", "waits_beside", "wall"]
 
 _REAL_TIME = asyncio.BaseEventLoop.time
-# Seconds. Long enough that the dearer clock is read rarely; short beside the 2 s by which a token is given up early.
+# Seconds. Long enough that the slower clock is read rarely; short compared with the 2 s before its end at which a
+# token is no longer used.
 _TRUSTED_FOR = 0.01
 
 
@@ -70,7 +72,7 @@ def wall() -> float:
 
 
 def instants() -> Callable[[], float]:
-    """Return the clock for instants and ages: the running loop's under virtual time, otherwise the machine's."""
+    """Return the clock for instants and ages: the running loop's clock under virtual time, otherwise `machine`."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -79,18 +81,19 @@ def instants() -> Callable[[], float]:
 
 
 def waits_beside(clock: Callable[[], float]) -> Callable[[], float]:
-    """Return the clock for waits of an object with this clock for instants; a test that passes a clock means both."""
+    """Return the clock for waits that belongs to a clock for instants; a clock that a test passes serves for both."""
     return loop_now if clock is instant else clock
 
 
 def fast_clock_until(clock: Callable[[], float], end: float) -> float:
-    """Return the instant of `fast_clock` before which `clock` cannot reach `end`, unless the machine sleeps.
+    """Return a reading of `fast_clock` until which `clock` cannot reach `end`, unless the machine sleeps.
 
-    Until then `get_token` need not read the dearer `clock`. If the machine sleeps meanwhile, a token is used for up to
-    10 ms too long: no worse than when the machine falls asleep just after `get_token` has returned.
+    Until that reading, `get_token` need not read `clock`, which is slower. If the machine sleeps meanwhile, a token is
+    used for up to 10 ms too long. That is no worse than a machine that falls asleep just after `get_token` returns.
 
     Args:
-        clock: The clock of `end`. For a test's own clock or virtual time, the answer is minus infinity: always read it.
+        clock: The clock of `end`. With a test's own clock or virtual time, the result is minus infinity: the caller
+            must always read `clock`.
         end: An instant of `clock`.
     """
     if clock is not instant or instants() is not machine:

@@ -1,8 +1,8 @@
-"""JSON with exact numbers, both ways; hostile input raises nothing but `ValueError`.
+"""Reads and writes JSON with exact numbers; hostile input raises nothing but `ValueError`.
 
-msgspec decodes two to three times as fast as the standard library and as exactly: it passes on the digits of a number
-unchanged. The standard library decodes what msgspec refuses, so a document means the same as if that decoded all. One
-exception: near Python's limit of nesting, some thousand levels, the two may disagree.
+msgspec decodes two to three times as fast as the standard library, and loses no digits of a number. The standard
+library decodes every document that msgspec refuses, so the result is the same as that of the standard library alone.
+One exception: the two may disagree about documents that are nested about a thousand levels deep, near Python's limit.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import msgspec
 
 __all__ = ["dumps", "loads", "loads_in_slices", "loads_strictly"]
 
-_LONGEST_NUMBER = 60  # characters, and orders of magnitude; no amount, count or time stamp comes near
+_LONGEST_NUMBER = 60  # characters, and also orders of magnitude; far more than any amount, count or time stamp has
 _DEEPEST = 40  # levels of nesting
 _MOST = 20_000  # values: EnKash's documented webhook has fifty, a hostile mebibyte could hold half a million
 _OUTER = 3  # levels of objects around the list of a reply: the document, its payload, and one to spare
-_SLICE = 64 * 1024  # characters decoded between two pauses: less than a millisecond
+_SLICE = 64 * 1024  # characters decoded between two pauses; this takes less than a millisecond
 _FEW = 1_000  # items or members decoded between two pauses, however short they are
-_PLAIN_FIRST = frozenset('-0123456789"tf]')  # first character after the `[` of a list of plain values, or an empty one
+_PLAIN_FIRST = frozenset('-0123456789"tf]')  # characters after `[` that begin plain values or end an empty list
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = 40  # largest exponent, up or down, of a number that is written out in full
 
@@ -60,7 +60,7 @@ def loads(body: bytes) -> Any:
 
     Raises:
         ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. Raise
-            further errors `from None`: `json.JSONDecodeError` keeps the whole text.
+            an error that replaces this one `from None`: `json.JSONDecodeError` keeps the whole text.
     """
     try:
         return _quick(body)
@@ -70,9 +70,10 @@ def loads(body: bytes) -> Any:
 
 
 def loads_strictly(body: bytes) -> Any:
-    """Return the decoded document of an untrusted sender, in time and memory that its length bounds.
+    """Return the decoded document of an untrusted sender; its length bounds the time and memory that decoding takes.
 
-    `loads` accepts numbers of any size and up to a thousand levels, which can be expensive to use; this refuses them.
+    `loads` accepts numbers of any size and about a thousand levels, which can be expensive to use; this function
+    refuses both.
 
     Raises:
         ValueError: As for `loads`; also for a number of more than 60 characters or orders of magnitude, more than 40
@@ -85,7 +86,7 @@ def loads_strictly(body: bytes) -> Any:
         if not level:
             return document
         count += len(level)
-        if count > _MOST:  # each value may become an object several times its size
+        if count > _MOST:  # a bound for the memory: each value may become an object several times its size
             raise ValueError("there are too many values")
     raise ValueError("the nesting is out of bounds")
 
@@ -99,14 +100,14 @@ def _inside(value: Any) -> Iterable[Any]:
 def loads_in_slices(body: bytes, *, shares_names: bool = False) -> Generator[None, None, Any]:
     """Do what `loads` does with a large document, pausing after each part for other tasks.
 
-    The decoder of the standard library cannot pause, so it gets the items of a list one by one. This is done for lists
-    in the outer objects of the document, where EnKash puts the lists of a reply. A list of numbers or words is decoded
-    without a pause, since decoding its items one by one would take fourteen times as long.
+    The decoder of the standard library cannot pause, so this function calls it for one item of a list at a time. This
+    is done only for lists in the outer objects of the document, where EnKash puts the lists of a reply. A list of
+    numbers or words is decoded without a pause, since decoding its items one by one would take fourteen times as long.
 
     Args:
         body: The document, in UTF-8.
-        shares_names: Whether the objects of a list share the strings of their names, as in the result of `loads`.
-            Decoding takes a little longer then, and the document a quarter of the memory.
+        shares_names: Whether the objects of a list share the strings of their member names, as in the result of
+            `loads`. Sharing takes a little more time, and reduces the memory of the document to a quarter.
 
     Raises:
         ValueError: As for `loads`.
@@ -124,7 +125,7 @@ def loads_in_slices(body: bytes, *, shares_names: bool = False) -> Generator[Non
 
 
 class _Walk:
-    """Decodes a document part by part, pausing after each slice of its text."""
+    """Decodes a document in parts, with a pause after each slice of its text."""
 
     def __init__(self, text: str, shares_names: bool) -> None:
         self._text = text
@@ -132,7 +133,7 @@ class _Walk:
         self._names: dict[str, str] | None = {} if shares_names else None
 
     def value(self, at: int, levels: int) -> Generator[None, None, tuple[Any, int]]:
-        """Return the value that begins at `at`, and its end; pause inside up to `levels` levels of objects."""
+        """Return the value that begins at `at` and the position after it; pause in up to `levels` levels of objects."""
         first = self._text[at : at + 1]
         if first == "[":
             return (yield from self._list(at + 1))
@@ -211,10 +212,10 @@ def _decoded(decoder: json.JSONDecoder, body: bytes) -> Any:
 def dumps(value: Any) -> str:
     """Return compact JSON that writes each `Decimal` as a number with its own digits.
 
-    The standard encoder cannot: it writes numbers through `float`, or a `Decimal` as a string.
+    The standard encoder cannot do this: a `Decimal` would have to become a `float` or a string first.
 
     Raises:
-        TypeError: A value has no JSON form; a `float` has none here.
+        TypeError: A value has a type without a JSON form; `float` counts as such a type.
         ValueError: A `Decimal` is not finite.
     """
     if value is None or isinstance(value, (bool, str)):

@@ -1,4 +1,4 @@
-"""Resets objects in a child process after `fork`, which copies locks and work of threads but not the threads."""
+"""Resets objects in a child process after `fork`, which copies held locks and unfinished work, but not the threads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _alive: weakref.WeakSet[Forked] = weakref.WeakSet()
 
 
 def reset_after_fork(thing: Forked) -> None:
-    """Have `thing.after_fork()` called in every child process for as long as `thing` lives.
+    """Call `thing.after_fork()` in every child process, for as long as `thing` lives.
 
-    All objects share one hook, since `os.register_at_fork` cannot be undone.
+    All objects share one hook, since a hook of `os.register_at_fork` cannot be removed.
     """
     _alive.add(thing)
 

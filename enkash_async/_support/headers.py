@@ -1,4 +1,4 @@
-"""Checks of HTTP headers that the user gives; no message shows a value, since it may be a secret."""
+"""Checks the HTTP headers that the user gives; no error message shows a header's value, which may be a secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 def is_visible(value: str) -> bool:
-    """Whether text is printable ASCII without spaces. A line break in a token would add a header to the request."""
+    """Whether text is printable ASCII without spaces; a line break in a token would add a header to the request."""
     return _VISIBLE.fullmatch(value) is not None
 
 
@@ -29,7 +29,7 @@ def names_flaw(headers: Mapping[object, object]) -> str | None:
 
 
 def checked_headers(given: object) -> dict[str, str]:
-    """Return the headers by which a receiver will recognise EnKash's posts.
+    """Return the headers by which a webhook receiver recognises EnKash's posts.
 
     Raises:
         InvalidRequestError: There is no header, or a name or value is unusable.

@@ -1,4 +1,4 @@
-"""Comparison of names that EnKash spells in several forms."""
+"""Brings a name that EnKash spells in several forms into one form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strings whose `repr` hides them."""
+"""Strings that `repr` does not show, such as passwords."""
 
 from __future__ import annotations
 

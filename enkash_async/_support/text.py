@@ -18,8 +18,8 @@ __all__ = ["RUPEE", "clean", "exact_rupees", "members", "plain", "rupees", "show
 
 RUPEE = "₹"
 
-_JOINERS = "\u200c\u200d"  # invisible, but needed by scripts of India
-# Plain ASCII digits: Decimal would take `1_000`, `1e9`, `NaN` and the digits of other scripts as well.
+_JOINERS = "\u200c\u200d"  # invisible characters that scripts of India need
+# Only plain ASCII digits: `Decimal` would also accept `1_000`, `1e9`, `NaN` and the digits of other scripts.
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
 _LONGEST = 40  # orders of magnitude up to which an amount is written in full; a server may send more
@@ -28,8 +28,8 @@ _LONGEST = 40  # orders of magnitude up to which an amount is written in full; a
 def clean(value: object) -> str:
     """Return a value as one line of text that cannot steer a terminal.
 
-    White space becomes a space. A character that does not print, such as an escape code, half a surrogate pair or a
-    change of the writing direction, becomes its Python escape.
+    White space becomes a space. A character that cannot be printed becomes its Python escape; examples are an escape
+    code, half a surrogate pair and a change of the writing direction.
     """
     return "".join(map(_visible, str(value)))
 
@@ -52,7 +52,7 @@ def rupees(amount: Decimal | None) -> str:
 
 
 def exact_rupees(text: str) -> Decimal | None:
-    """Return a text as an exact amount of at least one rupee, or None if it is no such amount."""
+    """Return the exact amount that a text states; None if the text is not an amount of at least one rupee."""
     amount = Decimal(text) if _RUPEES.fullmatch(text) else None
     return None if amount is None or amount < 1 else amount
 
@@ -79,7 +79,7 @@ def shown(value: object, name: str = "") -> str:
 
 
 def members(value: object) -> Iterator[tuple[str, str]]:
-    """Yield name and text of every member that is set; an inner name looks like `company_biller.biller.name`."""
+    """Yield the name and text of every member that is set; a nested name looks like `company_biller.biller.name`."""
     return _flat(plain(value), "")
 
 
@@ -94,8 +94,8 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
 def plain(value: object) -> Any:
     """Return a value as JSON types.
 
-    Members keep their Python names and a `Decimal` its digits; dates become ISO 8601, enums EnKash's words. A bill also
-    gets its `outcome`.
+    Members keep their Python names, and a `Decimal` keeps its digits. Dates become ISO 8601 strings, and enums become
+    EnKash's words. A bill also gets its `outcome`.
     """
     match value:
         case enum.Enum():

@@ -1,4 +1,4 @@
-"""Checks of URLs that the user gives; no message shows a URL, since it may hold a password."""
+"""Checks the URLs that the user gives; no error message shows a URL, which may hold a password."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
         allow_insecure: Allow plain `http` to hosts other than this machine.
 
     Raises:
-        ConfigurationError: Not an http(s) URL, or one with credentials, query or fragment, or plain `http`.
+        ConfigurationError: The URL is not http(s), has credentials, a query or a fragment, or would send tokens to
+            another machine over plain `http` without `allow_insecure`.
     """
     url = _parsed(base_url, "base_url", "https://host.example", "they belong into Credentials", ConfigurationError)
     if url.query_string or url.fragment:
@@ -38,7 +39,8 @@ def checked_url(value: object) -> str:
     """Return the URL of a webhook unchanged.
 
     Raises:
-        InvalidRequestError: Not an http(s) URL, or one with credentials or a fragment, or plain `http` to another host.
+        InvalidRequestError: The URL is not http(s), has credentials or a fragment, or is plain `http` to another
+            machine.
     """
     given = checks.text(value, "url")
     url = _parsed(given, "url", "https://you.example/enkash", "put a secret into headers", InvalidRequestError)
@@ -60,7 +62,7 @@ def folded_host(base_url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+    """Whether a host name or address means this machine."""
     if host == "localhost":
         return True
     try:

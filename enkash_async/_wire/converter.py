@@ -1,4 +1,4 @@
-"""Turns the payload of a reply, decoded from JSON, into typed values: one strict cattrs converter."""
+"""Turns the decoded JSON of a reply's payload into typed values, with one strict cattrs converter."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["UnreadableError", "integer", "structure", "structure_in_slices"]
 
 T = TypeVar("T")
 
-#: Items read between two pauses: about 2 ms, short enough for the other tasks of the event loop.
+#: Items read between two pauses. Reading them takes about 2 ms, short enough for the other tasks of the event loop.
 _SLICE = 100
 
-#: Members under which a payload may hold its list; EnKash does not document the reply of the search.
+#: Members that may hold the list of a payload. EnKash does not document the reply of the search.
 _LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
 
 #: Members, without case and underscores, under which an object around a list may state how many rows the whole list
@@ -60,7 +60,7 @@ def structure(payload: Any, result: type[T]) -> T:
 
 
 def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, T]:
-    """Do what `structure` does, pausing after each 100 items of a list; empties the list that it reads.
+    """Do what `structure` does, pausing after each 100 items of a list; replaces each item of that list by None.
 
     Raises:
         UnreadableError: The payload does not fit the type.
@@ -76,7 +76,7 @@ def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, 
     for start in range(0, len(items), _SLICE):
         part = items[start : start + _SLICE]
         _read_items(built, part, hook, kind)
-        # Freed slice by slice: freeing megabytes of items at once would stall the event loop as well.
+        # Frees the items slice by slice: freeing megabytes of items at once would also stall the event loop.
         items[start : start + _SLICE] = [None] * len(part)
         yield
     return built  # type: ignore[return-value]  # T is a list here
@@ -128,11 +128,11 @@ def _members(cls: type[Reply]) -> dict[str, Member]:
 def _reply(cls: type[Reply]) -> Hook:
     known = _members(cls)
     careful = careful_reader(cls, known)
-    return compiled_reader(cls, known, careful)  # `return careful` reads the same, without compiled code
+    return compiled_reader(cls, known, careful)  # `return careful` would give the same values, without compiled code
 
 
 def _category(raw: Any, _: Any) -> BillerCategory:
-    """Read a category; EnKash does not document the reply, so a bare string counts as the name."""
+    """Read a category. EnKash does not document the reply, so a bare string counts as the category's name."""
     if isinstance(raw, str):
         return BillerCategory(name=raw)
     known: BillerCategory = _plain_category(raw, BillerCategory)
@@ -149,7 +149,7 @@ def _initiation(raw: Any, _: Any) -> PaymentInitiation:
 
 
 def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) -> list[Any]:
-    """Return the list that a payload is or holds; EnKash documents no reply for the search and the biller list."""
+    """Return the payload if it is a list, otherwise the list inside it; EnKash does not document replies with lists."""
     if isinstance(payload, list):
         return payload
     if payload is None:
@@ -159,7 +159,7 @@ def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) ->
         inner = [item for item in payload.values() if isinstance(item, dict)]
         if found is not None:
             return found
-        # An object with a member of the item's class is itself an item, and a list inside it belongs to that item.
+        # An object that has a member of the item's class is itself an item; a list inside the object is part of it.
         if len(inner) == 1 and not nested and not any(fold(name) in own for name in payload):
             return _list_in(inner[0], nested=True)
         if _is_empty_page(payload):
@@ -168,7 +168,7 @@ def _list_in(payload: Any, own: Container[str] = (), *, nested: bool = False) ->
 
 
 def _held_list(payload: dict[str, Any]) -> list[Any] | None:
-    """Return the list of an object: one with a known name, else the only list, else the only list of objects."""
+    """Return the list in an object: the list with a known name, else the only list, else the only list of objects."""
     lists = {fold(name): item for name, item in payload.items() if isinstance(item, list)}
     named = [lists[fold(name)] for name in _LIST_NAMES if fold(name) in lists]
     if named:
@@ -207,10 +207,10 @@ def _own_names(kind: Any) -> Container[str]:
 
 
 def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> None:
-    """Read the items and append them to `built`; an error gives the index in `built`."""
+    """Read the items and append them to `built`; an error names the index that the item would have in `built`."""
     for item in items:
         try:
-            # A null becomes an empty item: dropping it would make the page short, which tells the pager to stop.
+            # A null becomes an empty item. Without an item for it, the page would be short, and the pager would stop.
             built.append(hook({} if item is None else item, kind))
         except UnreadableError as problem:
             raise problem.under(f"[{len(built)}]") from None
@@ -225,14 +225,14 @@ def _is_sequence(kind: Any) -> bool:
 
 
 def _build() -> Converter:
-    """Return the converter with strict hooks; cattrs' own hooks turn None into 'None' and 2.9 into 2."""
+    """Return the converter with strict hooks; the hooks of cattrs would turn None into 'None' and 2.9 into 2."""
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(Decimal, decimal)
     converter.register_structure_hook(int, integer)
     converter.register_structure_hook(str, string)
     converter.register_structure_hook(datetime, moment)
     converter.register_structure_hook(date, day)
-    # Registered one by one: these enums are subclasses of `str`, whose hook would win over one rule for all of them.
+    # Each enum gets its own hook: the enums are subclasses of `str`, whose hook would win over one rule for all enums.
     for kind in OpenEnum.__subclasses__():
         converter.register_structure_hook(kind, word(kind))
     converter.register_structure_hook_factory(_is_reply, _reply)

@@ -1,6 +1,6 @@
-"""Decides what a reply means: its status, envelope and code give the value or the error to return.
+"""Decides what a reply means: returns a value or an error, by the reply's status, envelope and code.
 
-The functions *return* errors: raising them here would put locals that hold the body into their tracebacks.
+The functions *return* errors instead of raising them, since a traceback from here would keep locals that hold the body.
 """
 
 from __future__ import annotations
@@ -76,15 +76,15 @@ _LONGEST = 500  # characters of a string and items of a list that an error keeps
 _DEEPEST = 20  # levels of a payload that an error keeps
 _SHORTEST_SECRET = 4  # characters; redacting a shorter value, such as `1`, would only garble the message
 
-#: Stands for a body that is not JSON; None cannot, since `null` is JSON.
+#: Stands for a body that is not JSON; None would not do, since `null` is JSON.
 _NOT_JSON = object()
 
-#: Bytes from which a reply is read in slices: about 150 bills, which take 3 ms to decode.
+#: Bytes. A reply of at least this size is read in slices; it holds about 150 bills, which take 3 ms to decode.
 SLICED_FROM = 256 * 1024
 
 
 class _Payload:
-    """The payload of a successful reply, in a class of its own to tell it from a returned error."""
+    """Wraps the payload of a successful reply, so that a payload differs from a returned error."""
 
     __slots__ = ("value",)
 
@@ -105,12 +105,12 @@ def read(
 ) -> T | ApiError | ResponseDecodeError:
     """Return the result of a reply, or the error that it means.
 
-    Success is HTTP 2xx *and* `response_code` 0 or `"0"`: EnKash reports failures with HTTP 200, too.
+    Success is HTTP 2xx *and* `response_code` 0 or `"0"`, since EnKash also reports failures with HTTP 200.
 
     Args:
         operation: The call that was sent; its `result` is the type to return.
         response: The complete reply.
-        secrets: Strings to redact from an error, in addition to `operation.sensitive`: EnKash may repeat them.
+        secrets: Strings to redact from an error, in addition to `operation.sensitive`; a reply may repeat them.
     """
     try:
         document = exact_json.loads(response.body)
@@ -122,7 +122,7 @@ def read(
     try:
         if type(found.value) is not list:
             return structure(found.value, operation.result)
-        return _finished(structure_in_slices(found.value, operation.result))  # frees the document as it reads it
+        return _finished(structure_in_slices(found.value, operation.result))  # frees each item after reading it
     except UnreadableError as problem:
         return _unreadable(operation, response, problem, secrets)
 
@@ -139,7 +139,7 @@ def _finished(steps: Generator[None, None, T]) -> T:
 def read_in_slices(
     operation: Operation[T], response: Response, *, secrets: Iterable[str] = ()
 ) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
-    """Do what `read` does with a large reply, pausing every millisecond or two for other tasks of the event loop."""
+    """Do what `read` does with a large reply, and pause every millisecond or two for other tasks of the event loop."""
     try:
         document = yield from exact_json.loads_in_slices(response.body, shares_names=operation.result is object)
     except ValueError:
@@ -160,14 +160,14 @@ def _payload(
     """Return the payload of a successful reply, or the error that the reply means."""
     if operation.effect is Effect.READ and response.is_success and type(document) is dict:
         code = document.get("response_code")
-        if code == 0 and type(code) is int:  # nearly every reply; its message changes nothing
+        if code == 0 and type(code) is int:  # the fast path, for nearly every reply: its message changes nothing
             return _Payload(document.get("payload"))
     return _looked_into(operation, response, document, _words_to_redact(operation, secrets))
 
 
 def _words_to_redact(operation: Operation[T], secrets: Iterable[str]) -> tuple[str, ...]:
     """Return the strings to redact from an error, the longest first."""
-    # Replacing a short string inside a longer one first would leave the rest of the longer one readable.
+    # If a short string inside a longer string were replaced first, the rest of the longer string would stay readable.
     words = sorted({*secrets, *operation.sensitive}, key=len, reverse=True)
     return tuple(word for word in words if len(word) >= _SHORTEST_SECRET)
 
@@ -249,7 +249,7 @@ def _envelope(document: Any) -> _Envelope:
 
 
 def _code(raw: Any) -> int | None:
-    """Return `response_code` as a number; one EnKash page shows an integer, another a string."""
+    """Return `response_code` as a number; one page of EnKash shows an integer, and another page shows a string."""
     try:
         return None if raw is None else integer(raw)
     except UnreadableError as problem:
@@ -333,7 +333,7 @@ def _sentence(
 
 
 def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:
-    """Return evidence for an error: keeps names, but replaces secrets and values with sensitive names by `***`."""
+    """Return a value redacted for an error: secrets, and values that have a sensitive name, become `***`."""
     if depth > _DEEPEST:
         return "…"
     if isinstance(value, dict):
@@ -349,7 +349,7 @@ def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:
         for word in redact:
             value = value.replace(word, "***")
         shown = _BEARER.sub(r"\1 ***", value)[:_LONGEST]
-        # A line break could forge a line of a log, and half a surrogate pair cannot be printed at all.
+        # A line break could forge a line of a log, and half a surrogate pair cannot be printed.
         return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), shown)
     if isinstance(value, (int, Decimal)) and any(word in str(value) for word in redact):
         return "***"  # EnKash may send back a string of digits as a number

@@ -20,12 +20,12 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
 class Effect(enum.Enum):
-    """What a call changes; decides what the pipeline may do when the call ends unclearly."""
+    """What a call changes; decides what the pipeline may do when the outcome of the call is unclear."""
 
-    READ = "read"  # safe to repeat
-    CREATES = "creates"  # has a reference_id to look it up by; not resent after an unclear end
-    CONFIRMS = "confirms"  # names bills that can be read back; not resent after an unclear end
-    WRITES = "writes"  # may change anything and cannot be looked up; not resent after an unclear end
+    READ = "read"  # changes nothing; safe to repeat
+    CREATES = "creates"  # creates a bill that its reference_id finds again; not resent if the outcome is unclear
+    CONFIRMS = "confirms"  # moves money for bills that can be read back; not resent if the outcome is unclear
+    WRITES = "writes"  # may change anything, and cannot be looked up; not resent if the outcome is unclear
 
 
 @attrs.frozen(kw_only=True)
@@ -84,8 +84,8 @@ class Operation(Generic[T]):
         request: The HTTP request to send.
         result: Type of the value to return; `object` for the payload as decoded JSON.
         effect: What the call changes.
-        reference_id: The caller's id of the bill, for a look-up after an unclear end.
-        utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back after an unclear end.
+        reference_id: The caller's id of the bill, for a look-up if the outcome is unclear; None for other calls.
+        utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back if the outcome is unclear.
         sensitive: Values of the request to redact from errors.
         departure: What is done each time before the request leaves; the request then has a connection of its own.
         contradiction: Returns what in the result shows that it answers another question, or None.
@@ -103,7 +103,7 @@ class Operation(Generic[T]):
 
 
 class Send(Protocol):
-    """Sends an operation and returns its decoded result; all that the resources see of the network."""
+    """Sends an operation and returns its decoded result; the only access that the resources have to the network."""
 
     async def __call__(self, operation: Operation[T]) -> T:
         """Return the result, or raise an `EnkashError`."""

@@ -1,4 +1,4 @@
-"""The careful reader of a reply class: it alone decides what an odd reply means."""
+"""The careful reader of a reply class: it decides what an odd reply means, after the quick reader has given up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Member:
         attribute: Name of the field, such as `bill_due_date`.
         kind: Type of the field, without `| None`.
         hook: Reads a value other than null.
-        default: Value of the field where EnKash sends none.
+        default: Value of the field if EnKash leaves the member out or sends null.
     """
 
     attribute: str
@@ -33,7 +33,7 @@ class Member:
 
     @property
     def blank(self) -> bool:
-        """Whether "" means «no value»: it does for every type but `str`."""
+        """Whether the value "" means «no value»; True for every type except `str`."""
         return self.kind is not str
 
     @property
@@ -43,7 +43,7 @@ class Member:
 
 
 def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]) -> dict[str, Member]:
-    """Return the members of a reply class by EnKash's names, exact and folded.
+    """Return the members of a reply class by EnKash's names, both as EnKash writes them and folded (see `fold`).
 
     Args:
         cls: The reply class, whose fields become the members.
@@ -62,7 +62,7 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
 
 
 def careful_reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
-    """Return the careful reader: it knows every spelling of a name and form of a value, and errors name the place."""
+    """Return the careful reader: accepts every spelling of a name and every form of a value; errors name the place."""
 
     def read(raw: Any, _: Any) -> Reply:
         if not isinstance(raw, dict):

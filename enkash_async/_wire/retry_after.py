@@ -9,11 +9,12 @@ __all__ = ["parse_retry_after"]
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
-    """Return the seconds that a reply asks the client to wait, or None if it names no readable time.
+    """Return the seconds that a reply asks the client to wait, or None if the header is missing or unreadable.
 
     Args:
         value: The `Retry-After` header: seconds, or an HTTP date.
-        date: The `Date` header of the same reply, from which an HTTP date counts; None: this machine's clock.
+        date: The `Date` header of the same reply, the time from which the wait counts if `value` is an HTTP date.
+            None counts from this machine's time.
     """
     if value is None:
         return None

@@ -28,14 +28,14 @@ __all__ = [
 Hook = Callable[[Any, Any], Any]
 
 _NUMBER = re.compile(r"[+-]?\d{1,60}(\.\d{1,60})?([eE][+-]?\d{1,3})?", re.ASCII)
-_MAX_DIGITS = 30  # digits before the point, and twice as many after it: far more than money needs
+_MAX_DIGITS = 30  # digits before the point; twice as many are allowed after it: far more than money needs
 
-#: Enums that say where the money is: an unreadable value is an error, since «pending» would be a guess.
+#: Enums that say where the money is. An unreadable value of one is an error, since reading «pending» would be a guess.
 _DECISIVE = frozenset({BillPayStatus, PaymentStatus})
 
 
 class UnreadableError(Exception):
-    """A value is not of its documented kind; carries the place and what was expected, never the value."""
+    """A value is not of its documented kind; the error carries the place and the expected kind, never the value."""
 
     def __init__(self, expected: str, where: str = "") -> None:
         super().__init__(expected)
@@ -87,7 +87,7 @@ _iso, _combine = datetime.fromisoformat, datetime.combine
 
 
 def moment(raw: Any, _: Any = None) -> datetime:
-    """Return an aware date-time: one without a zone is India time, a plain date is midnight in India."""
+    """Return an aware date-time; a value without a zone counts as India time, and a plain date as midnight in India."""
     try:
         found = _iso(raw)
     except (TypeError, ValueError):
@@ -105,7 +105,7 @@ def _stripped(raw: Any) -> datetime:
 
 
 def _on_the_calendar(found: datetime) -> datetime:
-    """Refuse a date-time of year 1 or 9999 that another zone cannot show: it would fail later, in the user's code."""
+    """Refuse a date-time in year 1 or 9999 that another zone cannot show; the user's code would fail with it later."""
     try:
         found.astimezone(UTC).astimezone(IST)
     except OverflowError:
@@ -118,12 +118,12 @@ def day(raw: Any, _: Any = None) -> date:
     return moment(raw).astimezone(IST).date()
 
 
-#: `day` with a cache, for strings as long as a date: the bills of a page share their dates.
+#: `day` with a cache, since the bills of a page share dates; for strings that are as long as a date.
 remembered_day = lru_cache(1024)(day)
 
 
 def word(kind: type[OpenEnum]) -> Hook:
-    """Return the function that reads the words of an open enum."""
+    """Return the function that reads a word as a member of an open enum."""
 
     def hook(raw: Any, _: Any = None) -> OpenEnum:
         if isinstance(raw, str):

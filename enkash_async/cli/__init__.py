@@ -1,7 +1,7 @@
 """The command line: all commands, and how a failure becomes one line and an exit code.
 
-Commands are thin: they turn words into arguments, call the client and print what comes back. `--json` prints one JSON
-document and nothing else on standard output.
+Commands are thin: they turn words into arguments, call the client and print the result. With `--json`, a command prints
+one JSON document and nothing else on standard output.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def enkash(ctx: click.Context) -> None:
 
     `enkash demo` needs no account and makes a payment in a sandbox. `token`, `billers`, `bill`, `pay` and `debits` read
     ENKASH_BASE_URL, ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_USERNAME and ENKASH_PASSWORD, and
-    ENKASH_FORM_CLIENT_ID where the form's clientId differs. They share one token with your other processes, through a
-    file of this user, or through what ENKASH_STORE_URL or ENKASH_REDIS_URL names; ENKASH_LOGIN_TIMEOUT bounds a login.
-    `webhook` reads ENKASH_WEBHOOK_HEADERS.
+    ENKASH_FORM_CLIENT_ID if the form's clientId differs. They share one token with your other processes, through a
+    file of this user, or through the store in ENKASH_STORE_URL or ENKASH_REDIS_URL. ENKASH_LOGIN_TIMEOUT limits the
+    time of a login. `webhook` reads ENKASH_WEBHOOK_HEADERS.
 
     Exit codes: 0 done, 1 failed, 2 wrong arguments or set-up, 3 outcome unknown, 4 not settled yet (`pay`), 130
     stopped by Ctrl-C.
@@ -58,7 +58,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         argv: Command-line arguments; None takes those of the process.
     """
     accept_any_text()
-    # Hides warnings of the library: they would be a second line beside the one that explains the failure.
+    # Hides the library's warnings, which would add a second line to the line that explains the failure.
     logging.getLogger("enkash_async").addHandler(logging.NullHandler())
     try:
         code = enkash.main(argv, prog_name="enkash", standalone_mode=False)

@@ -18,7 +18,7 @@ BILLER_ID = click.IntRange(1, 2**31 - 1)
 
 
 class _Seconds(click.FloatRange):
-    """Seconds from 0; refuses `nan`, which click takes to be in every range."""
+    """Seconds, 0 or more; refuses `nan`, which click accepts in every range."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         seconds = float(super().convert(value, param, ctx))

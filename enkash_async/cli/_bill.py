@@ -86,10 +86,10 @@ def create(
     settle: float,
     as_json: bool,
 ) -> None:
-    """Fetch what is due and hand it to EnKash to be paid.
+    """Fetch the bill that is due, and create it with EnKash.
 
     `enkash bill confirm` then confirms the debit, unless EnKash debits your account on creation. The command prints the
-    reference on standard error before it sends the create, so that you can look the bill up, whatever happens.
+    reference on standard error before it sends the create, so that you can always look the bill up.
     """
     if no_fetch and amount is None:
         raise click.UsageError("--no-fetch needs an amount: --amount 2450.75")
@@ -105,7 +105,7 @@ def create(
         try:
             return await client.bills.create_from_fetch(fetched, reference_id=known, amount=amount)
         except InvalidRequestError as problem:
-            # The arguments were checked before, so the fault lies in the biller's answer.
+            # The arguments were checked before, so the biller's answer is at fault.
             raise click.ClickException(f"nothing was created: {problem}") from None
 
     created = with_client(create_unfetched if no_fetch else create_fetched, retry=RetryPolicy(settle=settle))
@@ -142,7 +142,7 @@ def confirm(ids: tuple[str, ...], remarks: str | None, yes: bool, settle: float,
 def _agreed(ids: tuple[str, ...]) -> bool:
     unique = list(dict.fromkeys(ids))
     what = f"bill {unique[0]}" if len(unique) == 1 else f"{len(unique)} bills"
-    # click's own prompt would write a blank to standard output, into the JSON.
+    # click's own prompt would write a space to standard output, which `--json` reserves for the document.
     click.echo(f"Confirm the debit of {clean(what)}? The money leaves your EnKash account [y/N] ", nl=False, err=True)
     answer = sys.stdin.readline()
     if not answer:

@@ -20,7 +20,7 @@ __all__ = ["billers"]
 def billers(category: str | None, categories: bool, as_json: bool) -> None:
     """List billers and the inputs that they need, or the categories.
 
-    EnKash does not document these lists publicly: their routes are unverified, ask EnKash for them.
+    EnKash does not document these lists publicly, so their routes are unverified: ask EnKash for the routes.
     """
     if not categories:
         _show_billers(category, as_json)

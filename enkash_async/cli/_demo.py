@@ -61,8 +61,8 @@ class _Report:
 
         Args:
             title: Name of the step.
-            text: Its result, for people.
-            details: Its result as values, for the JSON document.
+            text: Result of the step, for people.
+            details: Result of the step as values, for the JSON document.
         """
         number = len(self._steps) + 1
         self.line(f"{number}. {title:<20}  {text}")

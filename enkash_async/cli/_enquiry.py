@@ -27,7 +27,7 @@ _COLUMNS = ("utility_enkash_id", "reference_id", "amount", "outcome", "payment_s
 @click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait for it to settle.")
 @json_option
 def get(utility_enkash_id: str | None, reference: str | None, wait: float | None, as_json: bool) -> None:
-    """Show a bill and how far its payment has come.
+    """Show a bill and the state of its payment.
 
     With --wait, a bill that is not settled in time is shown as it stands, and the exit code is 1.
     """
@@ -81,7 +81,7 @@ def search(
         created_date_from=first and first.date(),
         created_date_to=last and last.date(),
     )
-    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more shows whether there are more
+    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one bill more than is shown
     if len(found) > limit:
         note(f"there are more than these {limit}; see --limit")
     _show(found[:limit], as_json)

@@ -22,13 +22,13 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 def warn_of_fallback(store: Store) -> None:
-    """Tell where no file could be made for the tokens, since warnings of the log are not shown."""
+    """Warn the user if no file could be made for the tokens, since the warning in the log is not shown."""
     if isinstance(store, FallbackStore):
         note("no file can be made to share tokens in: this command logs in for itself; set ENKASH_STORE_URL")
 
 
 def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPolicy = RetryPolicy()) -> T:
-    """Return the result of work with a client that is set up from the ENKASH_ variables, and close the client.
+    """Make a client from the ENKASH_ variables, do the work with it, close the client, and return the result.
 
     Args:
         work: Called with the client.
@@ -36,7 +36,7 @@ def with_client(work: Callable[[EnkashClient], Awaitable[T]], *, retry: RetryPol
 
     Raises:
         ConfigurationError: A variable is missing or unusable; the message names every missing one.
-        EnkashError: The work raised it.
+        EnkashError: The work raised this error.
     """
 
     async def session() -> T:

@@ -1,4 +1,4 @@
-"""`enkash token`: tests the login and shows how the account stands in the store, but never the token."""
+"""`enkash token`: tests the login and shows the state of the account in the store, but never the token."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Login:
 @json_option
 @click.pass_context
 def token(ctx: click.Context, as_json: bool) -> None:
-    """Get a shared token, or log in, and tell how long it is valid; the token itself is never shown."""
+    """Get a shared token, or log in, and show how long the token is valid; the token itself is never shown."""
     if ctx.invoked_subcommand is not None:
         return
     login = finish(_log_in())
@@ -52,7 +52,7 @@ def token(ctx: click.Context, as_json: bool) -> None:
 @token.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show how the account stands in the store, without a login."""
+    """Show the state of the account in the store, without a login."""
     found = finish(_look())
     if as_json:
         print_json(found)
@@ -74,7 +74,7 @@ def reset_guard() -> None:
 
 
 def _looked_at() -> str:
-    """Return a line that names the account: it reveals a mistyped user name, which stands for another account."""
+    """Return a line that names the account, so that users notice a mistyped user name, which means another account."""
     environment = Environment(os.environ)
     account = environment.grant().identity.account
     return f"{environment.base_url}, {environment.store()!r}, {record_key('token', account)}"

@@ -43,7 +43,7 @@ _PATIENCE = 10.0  # seconds for a receiver to answer
 
 
 class _Words(StringParamType):
-    """Words that an environment variable holds one on each line; click would split at every space."""
+    """Words in an environment variable, one on each line; click itself would split at every space."""
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """Return the lines that are not empty."""
@@ -51,7 +51,7 @@ class _Words(StringParamType):
 
 
 def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
-    """Return header values by name, ignoring case; error messages repeat no word, since it may be a secret."""
+    """Return header values by name, ignoring case; error messages repeat no word, since a word may be a secret."""
     found: dict[str, list[HiddenStr]] = {}
     for word in value:
         name, _, text = word.partition("=")
@@ -59,7 +59,8 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
             checked_headers({name: text})
         except InvalidRequestError:
             text = ""
-        # A user may forget the name before a base64 key: its `=` would then make the key a name, which is shown.
+        # Keeps a secret from being shown: a user may forget the name before a base64 key. The `=` at the end of the key
+        # would then make the key a name, and names are shown.
         if not text.strip("="):
             raise click.BadParameter(_MALFORMED, ctx, parameter)
         known = next((other for other in found if other.lower() == name.lower()), name)
@@ -68,7 +69,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
 
 
 class _Discreet(click.Command):
-    """Refuses extra words without repeating them: one may be a header whose `--header` the user forgot."""
+    """Refuses extra words without repeating them: a word may be a secret header without its `--header`."""
 
     allow_extra_args = True
 
@@ -109,8 +110,8 @@ def _header_option(purpose: str) -> Callable[[F], F]:
 def webhook() -> None:
     """Show EnKash's posts as they arrive, or post its example to a receiver.
 
-    Other users of this machine can see the values of options in the list of processes. To keep headers out of it, put
-    them into ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line; it is read if there is no --header.
+    Other users of this machine can see the values of options in the list of processes. To hide headers from them, put
+    the headers into ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line. The variable is read if there is no --header.
     """
 
 
@@ -135,15 +136,16 @@ def listen_command(
 ) -> None:
     """Show posts about bills as they arrive, until Ctrl-C.
 
-    A post without the right headers is refused; a post that repeats an earlier one is not shown again. Of a consumer
-    number, the last four characters are shown. A line marked `posted` shows what the post says, which anybody with the
-    header can have written. With --confirm, lines are marked `confirmed` and show what EnKash's API says; this needs
-    the ENKASH_ variables of `enkash token`.
+    A post without the right headers is refused; a post that repeats an earlier post is not shown again. Only the last
+    four characters of a consumer number are shown. A line marked `posted` shows what the post says; anybody who knows
+    the header may have written it. With --confirm, lines are marked `confirmed` and show what EnKash's API says; this
+    needs the ENKASH_ variables of `enkash token`.
 
-    The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
+    You can put the headers into ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, to keep them out of the list of
+    processes.
 
-    It speaks plain HTTP and listens on 127.0.0.1 only; to receive EnKash's posts, put an https proxy or tunnel before
-    it.
+    The command speaks plain HTTP, by default on 127.0.0.1 only. To receive EnKash's posts, put an https proxy or tunnel
+    in front of it.
     """
     if not headers and not is_loopback(host):
         raise click.UsageError(
@@ -193,11 +195,12 @@ def send(
 ) -> Exit:
     """Post EnKash's documented example, with made-up values, to URL, and print the HTTP status of the answer.
 
-    URL is https, or on this machine. A receiver handles equal posts once: change --id or --status to post again.
+    URL must be https, or on this machine. A receiver handles equal posts once: change --id or --status for a new event.
 
-    The headers may stand in ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, out of the list of processes.
+    You can put the headers into ENKASH_WEBHOOK_HEADERS, one NAME=VALUE a line, to keep them out of the list of
+    processes.
 
-    Exit code 0 for 2xx, and 1 for any other answer or none; redirects are not followed.
+    The exit code is 0 for 2xx, and 1 for any other answer or no answer; redirects are not followed.
     """
     if not headers:
         raise click.UsageError(f"write --header {_MADE_UP}=…, or set {_VARIABLE} to such lines")

@@ -64,9 +64,9 @@ def example(
     """Return the body of a post.
 
     Args:
-        utility_enkash_id: EnKash's id of the bill; None keeps that of the example.
-        reference_id: Your id of the bill; None keeps that of the example.
-        status: The word for `billpayStatus` and `paymentStatus`; None keeps those of the example.
+        utility_enkash_id: EnKash's id of the bill; None keeps the example's id.
+        reference_id: Your id of the bill; None keeps the example's id.
+        status: The word for `billpayStatus` and `paymentStatus`; None keeps the example's words.
     """
     replaced = {
         "utilityEnkashId": utility_enkash_id,

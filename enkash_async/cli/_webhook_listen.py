@@ -1,4 +1,4 @@
-"""A server that shows posts as they arrive, and the text that it shows for each."""
+"""A server that shows posts as they arrive, and the text for each post."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from enkash_async.webhooks import BillEvent, WebhookReceiver, WebhookVerifier, a
 __all__ = ["Place", "as_document", "as_line", "listen"]
 
 _SHOWN = 4  # last characters of a consumer number that are shown
-_SHUTDOWN = 1.0  # seconds that posts in progress get at the end; answering one takes far less
+_SHUTDOWN = 1.0  # seconds that posts in progress get at the end; a post takes far less
 
 
 @attrs.frozen
@@ -36,14 +36,14 @@ class Place:
 
 
 class _OverError(Exception):
-    """Refuses a post that arrives after the end: it is not shown, so its answer must not be a success."""
+    """Refuses a post that arrives after the end: the post is not shown, so its answer must not be a success."""
 
 
 class _Tally:
     """Shows events until enough were shown, or until standard output is closed.
 
     Attributes:
-        is_over: Set at the end, whatever its cause.
+        is_over: Set when the command has to end, for any reason.
         left: Number of events still to show; None for no limit.
         problem: The error that prevents events from being shown, or None.
     """
@@ -123,8 +123,8 @@ async def _serving(app: web.Application, place: Place) -> AsyncIterator[str]:
 
 def _end_on_signals(is_over: asyncio.Event) -> None:
     """Set the event on SIGINT and SIGTERM; the loop removes the handlers when it closes, at the end of the command."""
-    # On Windows an event loop has no signal handlers, and only the main thread may set one: there Ctrl-C ends
-    # `asyncio.run` with KeyboardInterrupt.
+    # Event loops on Windows have no signal handlers, and only the main thread may set a handler. Without a handler,
+    # Ctrl-C ends `asyncio.run` with KeyboardInterrupt.
     with contextlib.suppress(NotImplementedError, RuntimeError):
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, is_over.set)
@@ -134,7 +134,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _missed(path: str) -> Any:
-    """Return a middleware that notes requests which never get to the receiver, without quoting them."""
+    """Return a middleware that reports requests which do not reach the receiver, without quoting them."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
@@ -163,7 +163,7 @@ class _Notes(logging.Handler):
 
 @contextlib.contextmanager
 def _notes(is_over: asyncio.Event) -> Iterator[None]:
-    """Print the log messages of the receiver, and hide those of aiohttp, while the context lasts."""
+    """Print the log messages of the receiver, and hide those of aiohttp, inside the `with` block."""
     log, server, notes = logging.getLogger("enkash_async.webhooks"), logging.getLogger("aiohttp"), _Notes(is_over)
     # aiohttp logs malformed HTTP with a traceback that may contain a header.
     silent = logging.NullHandler()
@@ -224,7 +224,7 @@ def as_document(event: BillEvent, at: datetime) -> dict[str, Any]:
 
 
 def _source(event: BillEvent) -> str:
-    """Return `confirmed` if EnKash's API says so, `posted` if only the post does."""
+    """Return `confirmed` if the facts come from EnKash's API, or `posted` if they come from the post."""
     return "posted" if event.confirmed is None else "confirmed"
 
 

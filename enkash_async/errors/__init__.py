@@ -18,23 +18,23 @@
     │  ├─ BillerInactiveError                422
     │  ├─ VelocityLimitError                 response_code 36, 37
     │  └─ DuplicateReferenceError            response_code 38
-    ├─ OutcomeUnknownError                   it may or may not have happened: look it up, never resend
+    ├─ OutcomeUnknownError                   the call may or may not have had an effect: look up, never resend
     ├─ BulkError (in `enkash_async.bulk`)    some items did not succeed, or their source failed; `result`
     ├─ WaitTimeoutError (TimeoutError)       not settled in time; `last` is the last state seen
     ├─ TokenError                            no token, so nothing was sent
     │  ├─ CredentialsRejectedError           EnKash refused the credentials
-    │  ├─ LoginGuardError                    another login attempt could lock the account, so none is made
+    │  ├─ LoginGuardError                    no login was attempted, since it could lock the account
     │  ├─ TokenEndpointError                 the login failed for another reason; `retry_after`
     │  │  └─ TokenReplyError                 EnKash accepted the login, but sent no readable token
-    │  └─ StoreUnavailableError (StoreError) the shared store does not answer, or refuses
-    ├─ StoreError                            the shared store answers, and its record cannot be used
+    │  └─ StoreUnavailableError (StoreError) the shared store does not answer, or refuses the request
+    ├─ StoreError                            the shared store answers, but its record cannot be used
     └─ WebhookError                          a post to your webhook cannot be accepted
        ├─ WebhookAuthenticationError         the post does not prove that EnKash sent it: answer 401
        ├─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
        └─ WebhookStoreError                  the shared record of events is unreachable: answer 503
 
-Errors carry evidence as attributes and survive pickling. None of them holds a password, a client secret, a token or a
-raw body, and none keeps another library's exception alive: such an exception can hold request headers.
+Errors carry evidence as attributes and survive pickling. No error holds a password, a client secret, a token or a raw
+body. No error refers to an exception of another library, since that exception can hold request headers.
 """
 
 from __future__ import annotations
@@ -62,18 +62,18 @@ class ConfigurationError(EnkashError, ValueError):
 
 
 class InvalidRequestError(EnkashError, ValueError):
-    """The arguments of a call are wrong; the SDK found that before sending anything."""
+    """The arguments of a call are wrong; nothing was sent."""
 
 
 class TransportError(EnkashError):
     """No usable reply came back.
 
     Attributes:
-        sent: False when EnKash provably received nothing that it could act on; True when it may have.
-        status: HTTP status of a reply that broke off, or 0 where none began.
+        sent: False if EnKash surely received nothing that it could act on; True if EnKash may have received the call.
+        status: HTTP status of a reply that broke off; 0 if no reply began.
     """
 
-    _advice = RetryAdvice.LATER  # nothing was sent, or it was a read
+    _advice = RetryAdvice.LATER  # nothing was sent, or the call was a read
 
     def __init__(self, message: str = "", *, sent: bool = True, status: int = 0) -> None:
         super().__init__(message)
@@ -92,11 +92,11 @@ class ResponseDecodeError(EnkashError):
 
     Attributes:
         status: HTTP status of the reply.
-        content_type: Its `Content-Type`, or None.
-        where: Place in the body, such as `payload.amount`, without its value; None when the whole body is meant.
+        content_type: `Content-Type` of the reply, or None.
+        where: Place of the unreadable value in the body, such as `payload.amount`; None for the whole body.
     """
 
-    _advice = RetryAdvice.LATER  # it was a read; a call that changes something raises `OutcomeUnknownError`
+    _advice = RetryAdvice.LATER  # the call was a read; one that changes something raises `OutcomeUnknownError`
 
     def __init__(
         self, message: str = "", *, status: int = 0, content_type: str | None = None, where: str | None = None
@@ -112,8 +112,9 @@ class ApiError(EnkashError):
 
     Attributes:
         status: HTTP status.
-        response_code: The envelope's `response_code`, or None when the body has none.
-        response_message: The envelope's `response_message` or another message of the body, redacted; None without one.
+        response_code: The envelope's `response_code`, or None if the body has none.
+        response_message: The envelope's `response_message` or another message in the body, redacted; None if there is
+            no message.
         payload: The envelope's payload with sensitive values replaced by `***`, or None.
         method: HTTP method of the call.
         path: Path of the call, with its ids.
@@ -148,17 +149,17 @@ class ApiError(EnkashError):
 
 
 class BadRequestError(ApiError):
-    """HTTP 400 or 412: EnKash finds the request wrong; fix it before sending it again."""
+    """HTTP 400 or 412: EnKash refuses the request as wrong; correct the request before sending it again."""
 
 
 class AuthenticationError(ApiError):
-    """HTTP 401 although the SDK renewed the token: check that the account may use this API."""
+    """HTTP 401, again after the SDK renewed the token: check that the account may use this API."""
 
 
 class PermissionDeniedError(ApiError):
     """HTTP 403: the account may not do this, or this machine's IP address is not on EnKash's list."""
 
-    _advice = RetryAdvice.LATER  # EnKash may add a missing IP address to its list, and the same job works
+    _advice = RetryAdvice.LATER  # once EnKash adds a missing IP address to its list, the same job works
 
 
 class NotFoundError(ApiError):
@@ -189,38 +190,38 @@ class BillerInactiveError(ApiError):
 
 
 class VelocityLimitError(ApiError):
-    """`response_code` 36 or 37: the account's business limit is used up; wait, or have it raised by EnKash."""
+    """`response_code` 36 or 37: the account's business limit is used up; wait, or ask EnKash to raise the limit."""
 
     _advice = RetryAdvice.LATER  # the limit ends with time, or EnKash raises it
 
 
 class DuplicateReferenceError(ApiError):
-    """`response_code` 38: this `reference_id` was used before, for another bill or for one that cannot be looked up.
+    """`response_code` 38: this `reference_id` was used before, for another bill or a bill that cannot be looked up.
 
     If the reference was used for the same biller, consumer and amount, the create returns that bill instead.
 
     Attributes:
-        differences: Names of what differs: `reference_id`, `biller_id`, `consumer_number`, `amount`; empty
-            where the bill could not be compared.
+        differences: Which facts differ between the two bills: `reference_id`, `biller_id`, `consumer_number`,
+            `amount`; empty if the bills could not be compared.
     """
 
     differences: tuple[str, ...] = ()
 
     @property
     def retry(self) -> RetryAdvice:
-        """NEVER where the reference belongs to another bill; LOOK where that bill could not be compared."""
+        """NEVER if the reference belongs to another bill; LOOK if the two bills could not be compared."""
         return RetryAdvice.NEVER if self.differences else RetryAdvice.LOOK
 
 
 class OutcomeUnknownError(EnkashError):
-    """A call that moves money ended unclearly: it may or may not have happened. Look it up, never resend it.
+    """A call that changes something may or may not have had its effect. Look up the result; never resend the call.
 
-    Where a look-up is possible, the SDK has made it without a clear result. EnKash advises to wait two to three minutes
-    and then to enquire.
+    If a look-up is possible, the SDK has already made it, without a clear result. EnKash advises to wait two to three
+    minutes and then to enquire.
 
     Attributes:
         operation: Name of the call, such as `bills.create`.
-        reference_id: Reference to pass to `bills.reconcile` later, or None.
+        reference_id: Reference to pass to `bills.reconcile` later; None for a call without a reference.
         utility_enkash_ids: Ids of the bills to pass to `payments.reconcile` later; empty for a call that names none.
         retry_after: Seconds after which the same call finds out by itself what happened; None where a person has to.
     """
@@ -249,10 +250,10 @@ class OutcomeUnknownError(EnkashError):
 
 
 class WaitTimeoutError(EnkashError, TimeoutError):
-    """A bill was not settled in time; it may still settle.
+    """A bill was not settled in time; the bill may still settle.
 
     Attributes:
-        last: The bill as EnKash showed it last, or None if it was never read.
+        last: The bill as EnKash showed it last; None if the bill was never read.
     """
 
     _advice = RetryAdvice.LATER  # the bill may still settle
@@ -273,8 +274,8 @@ class CredentialsRejectedError(TokenError):
 
     Attributes:
         status: HTTP status of the login's reply.
-        error: The OAuth error word, such as `invalid_grant`, or None.
-        locked: True when EnKash said that the account is locked.
+        error: The OAuth error word, such as `invalid_grant`; None if the reply has none.
+        locked: True if EnKash said that the account is locked.
     """
 
     _advice = RetryAdvice.NEVER  # a person has to correct the credentials first
@@ -291,8 +292,8 @@ class LoginGuardError(TokenError):
 
     Attributes:
         reason: `rejected` (EnKash refused these credentials), `budget` (too many attempts with credentials that have
-            never worked), `locked` (EnKash says that the account is) or `renewal` (EnKash refused a fixed token, which
-            cannot be renewed).
+            never worked), `locked` (EnKash says that the account is locked) or `renewal` (EnKash refused a fixed token,
+            which cannot be renewed).
     """
 
     _advice = RetryAdvice.NEVER  # a person has to act first
@@ -307,10 +308,10 @@ class TokenEndpointError(TokenError):
 
     Attributes:
         retry_after: Seconds to wait before the next attempt, or None.
-        counted: True when EnKash may have counted the attempt: it was sent, and was not answered with 429.
-        status: HTTP status of the login's reply, or 0 where none came.
-        reason: Why no login was made: `"cooldown"` after a failed one, `"renewal"` where EnKash refused a token right
-            after its login; empty where one was made.
+        counted: True if EnKash may have counted the attempt: the login was sent, and the answer was not 429.
+        status: HTTP status of the login's reply; 0 if no reply came.
+        reason: Why no login was made: `"cooldown"` (an earlier login failed) or `"renewal"` (EnKash refused a token
+            right after the login that returned it). Empty if a login was made.
     """
 
     def __init__(
@@ -334,7 +335,7 @@ class TokenReplyError(TokenEndpointError):
 
     Attributes:
         status: HTTP status of the login's reply.
-        content_type: Its `Content-Type`, or None.
+        content_type: `Content-Type` of the reply, or None.
     """
 
     _advice = RetryAdvice.NEVER  # a person has to check the base URL first
@@ -345,16 +346,17 @@ class TokenReplyError(TokenEndpointError):
 
 
 class StoreError(EnkashError):
-    """The shared store answers, yet its record cannot be used: a newer format, or changed by others again and again.
+    """The shared store answers, but its record cannot be used: it has a newer format, or others keep changing it.
 
-    Nothing was overwritten. Only a `StoreUnavailableError` means that the store is away.
+    Or the Redis client that the store was given has no connection to spare. Nothing was overwritten. Only a
+    `StoreUnavailableError` means that the store is away.
     """
 
-    _advice = RetryAdvice.LATER  # other processes may be done by then, or this package upgraded
+    _advice = RetryAdvice.LATER  # by then, other processes may be done, or this package may be upgraded
 
 
 class StoreUnavailableError(TokenError, StoreError):
-    """The shared store is away: it does not answer in time, is full or read-only, or refuses this user a right.
+    """The shared store is unavailable: it does not answer in time, is full or read-only, or denies this user access.
 
     A change that was in flight may have been made or not.
 
@@ -372,7 +374,7 @@ class WebhookError(EnkashError):
 
 
 class WebhookAuthenticationError(WebhookError):
-    """A post lacks the headers that prove its sender; its body was not read.
+    """A post lacks the headers that prove who sent it; the body was not read.
 
     Attributes:
         header: The name of the first configured header that is missing, repeated or wrong.
@@ -384,11 +386,11 @@ class WebhookAuthenticationError(WebhookError):
 
 
 class WebhookPayloadError(WebhookError):
-    """The body of a post cannot be read as news of a bill.
+    """The body of a post cannot be read as an event about a bill.
 
     Attributes:
-        where: Place in the body, such as `companyBiller.biller`, without its value; None for the whole body.
-        too_large: True when the body is longer than `max_body`: answer 413 instead of 400.
+        where: Place of the unreadable value in the body, such as `companyBiller.biller`; None for the whole body.
+        too_large: True if the body is longer than `max_body`: answer 413 instead of 400.
     """
 
     def __init__(self, message: str = "", *, where: str | None = None, too_large: bool = False) -> None:
@@ -400,4 +402,4 @@ class WebhookPayloadError(WebhookError):
 class WebhookStoreError(WebhookError):
     """The shared record of handled events is unreachable, so your handler was not called."""
 
-    _advice = RetryAdvice.LATER  # answer 503, so that a resend by EnKash, if there is one, is handled
+    _advice = RetryAdvice.LATER  # answer 503; if EnKash then resends the post, the handler is called

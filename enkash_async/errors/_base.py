@@ -1,4 +1,4 @@
-"""The base of all errors: how one is copied and pickled, and what a task queue should do about it."""
+"""The base class of all errors: copies, pickles, and says what a task queue should do with the failed job."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["EnkashError", "RetryAdvice"]
 class RetryAdvice(enum.Enum):
     """What a task queue should do with a job that failed."""
 
-    NOW = "now"  # run it again at once: nothing was done
-    LATER = "later"  # run it again after `retry_after` seconds; if that is None, after the queue's own pause
-    NEVER = "never"  # the same job would fail again: drop it, or have a person correct it
-    LOOK = "look"  # it may have happened: read EnKash's state, or ask a person, before running it again
+    NOW = "now"  # run the job again at once: nothing was done
+    LATER = "later"  # run the job again after `retry_after` seconds, or after the queue's own pause if that is None
+    NEVER = "never"  # the same job would fail again: drop the job, or have a person correct it
+    LOOK = "look"  # the call may have had an effect: first read EnKash's state, or ask a person
 
 
 class EnkashError(Exception):
@@ -25,7 +25,7 @@ class EnkashError(Exception):
 
     Attributes:
         retry: What a task queue should do with a job that ended with this error.
-        retry_after: Seconds after which to run the job again; None where neither EnKash nor this package knows.
+        retry_after: Seconds after which to run the job again; None if neither EnKash nor this package names a time.
     """
 
     _advice: ClassVar[RetryAdvice] = RetryAdvice.NEVER
@@ -44,7 +44,7 @@ class EnkashError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
     def copy(self) -> Self:
-        """Return an equal error without a traceback, for handing one failure to several waiters."""
+        """Return an equal error without a traceback, so that several callers can each raise one for one failure."""
         copied: Self = _rebuild(type(self), self.args, self.__dict__.copy())
         return copied
 

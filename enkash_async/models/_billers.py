@@ -12,14 +12,14 @@ __all__ = ["Biller", "BillerCategory", "BillerParam"]
 
 @attrs.frozen(kw_only=True, repr=False)
 class BillerParam(Reply):
-    """An input that a biller asks for, such as the consumer number; in a bill, with the value that was given.
+    """An input that a biller asks for, such as the consumer number; in a bill, it also holds the payer's value.
 
     EnKash page: Bill Payment Webhook (api-12515630), `billerParams`.
 
     Attributes:
-        key: Its key in `params`: `cn`, `ad1`, `ad2` or `ad3`.
-        name: The biller's name for it, such as `Consumer Number`.
-        value: The value given for a bill; None in the inputs that a biller asks for.
+        key: Key of the input in `params`: `cn`, `ad1`, `ad2` or `ad3`.
+        name: The biller's name for the input, such as `Consumer Number`.
+        value: The value given for a bill; None in the list of inputs that a biller asks for.
     """
 
     key: str | None = member()
@@ -34,7 +34,7 @@ class Biller(Reply):
     EnKash page: Bill Payment Webhook (api-12515630), `biller`; the page of the biller list itself is not public.
 
     Attributes:
-        biller_id: The id that `bills.fetch_current` takes; 0 where EnKash left it out, and every call refuses 0.
+        biller_id: The id to pass to `bills.fetch_current`; 0 if EnKash left the id out. Every call refuses 0.
         name: Name to show to the payer.
         biller_type: Category, such as `ELECTRICITY`.
         biller_params: Inputs to ask the payer for.
@@ -51,7 +51,7 @@ class BillerCategory(Reply):
     """A category of billers; EnKash does not document the reply, so a bare string is read as a name.
 
     Attributes:
-        name: The word that `billers.list(category=…)` takes, such as `ELECTRICITY`; empty where EnKash left it out.
+        name: The word to pass to `billers.list(category=…)`, such as `ELECTRICITY`; empty if EnKash left it out.
     """
 
     name: str = member("", aliases=("billerType", "category", "categoryName", "billerCategory"))

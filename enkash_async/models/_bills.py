@@ -34,7 +34,7 @@ _MOVED = frozenset(
 class FetchedBill(Reply):
     """What a consumer owes a biller now, as the biller reports it; a fetch creates and pays nothing.
 
-    Amounts are rupees. Any member is None where EnKash left it out, even if EnKash's page calls it required.
+    Amounts are rupees. A member is None if EnKash left it out, even if EnKash's page calls the member required.
     EnKash page: Fetch Current Bill (api-10664798), which spells the names of dates and amounts in several casings.
 
     Attributes:
@@ -42,9 +42,9 @@ class FetchedBill(Reply):
         bill_net_amount: Rupees to pay today.
         early_payment_amount: Rupees to pay until `early_payment_date`.
         late_payment_amount: Rupees to pay after `bill_due_date`.
-        status_message: The biller's message; without an amount beside it, the reason why the fetch failed.
-        biller_id: The biller that was asked; the SDK adds it, since the reply does not repeat it.
-        consumer_number: The consumer that was asked about; the SDK adds it as well.
+        status_message: The biller's message; if there is no amount, it is the reason why the fetch failed.
+        biller_id: The biller of the request; added by the SDK, since EnKash's reply does not hold it.
+        consumer_number: The consumer number of the request; also added by the SDK.
     """
 
     company_biller_id: str | None = member()
@@ -87,22 +87,22 @@ class CompanyBiller(Reply):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Bill(Reply):
-    """A bill that was handed to EnKash to be paid, and how far its payment has come.
+    """A bill that EnKash has to pay, and the state of its payment.
 
-    Amounts are exact rupees. Date-times are aware; where EnKash names no zone, they are India time. Any member is None
-    where EnKash left it out, even if EnKash's page calls it required.
+    Amounts are exact rupees. Date-times are aware; if EnKash names no zone, they are India time. A member is None if
+    EnKash left it out, even if EnKash's page calls the member required.
     EnKash pages: Get Utility Bill Status (api-10664797), Get Utility Bill By Reference ID (api-10664801), Bill Payment
     Webhook (api-12515630), Create Bill Without Bill Fetch (api-10664800).
 
     Attributes:
-        utility_enkash_id: EnKash's id, never None. If the reply omits it, it is the id that the call asked for, or
-            empty if the call named none; every call refuses an empty id.
-        reference_id: Your id, given when the bill was created.
+        utility_enkash_id: EnKash's id of the bill, never None. If the reply omits the id, this is the id that the call
+            asked for, or empty if the call named no id. Every call refuses an empty id.
+        reference_id: Your id of the bill, given when the bill was created.
         amount: Net amount of the bill.
         billpay_status: Where the bill stands with Bharat Connect; `outcome` interprets it.
-        payment_status: Where the money is; becomes `REFUNDED` after a failed bill.
-        recovered: True when a look-up found the bill because the create ended unclearly or its reference was used
-            before; False when the bill comes from the call's own reply.
+        payment_status: Where the money is; becomes `REFUNDED` once EnKash has refunded a failed bill.
+        recovered: True if the SDK found the bill by a look-up, because the outcome of the create was unclear or its
+            reference was used before. False if the bill comes from the call's own reply.
     """
 
     utility_enkash_id: str = member("")
@@ -161,11 +161,11 @@ class Bill(Reply):
 
     @property
     def debit_confirmed(self) -> bool | None:
-        """Whether the debit was confirmed; None where what EnKash shows is ambiguous.
+        """Whether the debit was confirmed; None if EnKash's data is ambiguous.
 
-        EnKash documents no member for it. True follows from an approval, a date or a status that only a confirmed debit
-        can have. False needs a pending approval, or a payment in `INIT`, and no sign of progress. A bill without any
-        status gives None.
+        EnKash documents no member for this, so the SDK infers it from others. True: the bill has an approval, a date or
+        a status that only a confirmed debit can have. False: the approval is pending, or the payment is in `INIT`, and
+        the bill shows no sign of progress. None: every other case, such as a bill without any status.
         """
         approval, payment = _word(self.approval_status), _word(self.payment_status)
         dates = (self.approved_date, self.payment_date, self.billpay_date, self.refund_date)
@@ -188,8 +188,8 @@ class PaymentInitiation(Reply):
     """EnKash's answer to a payment through its gateway, which EnKash does not document.
 
     Attributes:
-        payload: Payload of the reply as decoded JSON, with `Decimal` for numbers that have a fraction; `repr` hides it,
-            since it may hold one-time links.
+        payload: Payload of the reply as decoded JSON, with `Decimal` for numbers that have a fraction; hidden in
+            `repr`, since the payload may hold one-time links.
         payment_status: The payload's `paymentStatus`, or None.
     """
 

@@ -34,7 +34,7 @@ class OpenEnum(enum.StrEnum):
     def _missing_(cls, value: object) -> Self | None:
         if not isinstance(value, str):
             return None
-        # Not stored in the class: a stream of made-up words would grow it without limit.
+        # Do not store the new value in the class: a stream of made-up words would make the class grow without limit.
         plain = str.__str__(value)  # the text of `value`, which may be a member of another enum
         word = str.__new__(cls, plain)
         word._name_ = plain
@@ -47,7 +47,7 @@ class OpenEnum(enum.StrEnum):
         return self._value_ in type(self)._value2member_map_
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
-        # By value: Python 3.11.0 to 3.11.3 pickle by name, and a word outside the list has no name in the class.
+        # Pickle by value: Python 3.11.0 to 3.11.3 would pickle by name, and the class has no name for an unlisted word.
         return type(self), (self._value_,)
 
     def __copy__(self) -> Self:
@@ -104,8 +104,8 @@ class Circle(OpenEnum):
     AHM = "AHM"
     BHIWANDI = "BHIWANDI"
     SURAT = "SURAT"
-    # EnKash's page prints its words without separators. This is most likely one Torrent Power area; if EnKash means
-    # three words, each of them is accepted as well, since the enum is open.
+    # EnKash's page prints its words without separators. This is most likely one Torrent Power area. If EnKash means
+    # three words, the enum also accepts each of the three, since it is open.
     SHILMUMBRAKALWA = "SHILMUMBRAKALWA"
 
 
@@ -148,7 +148,7 @@ class BillPayStatus(OpenEnum):
 
 
 class ApprovalStatus(OpenEnum):
-    """Whether the debit was confirmed (`approvalStatus`); the list is not documented in full (api-10664797)."""
+    """Whether the debit was confirmed (`approvalStatus`); EnKash does not document all words (api-10664797)."""
 
     MAKER_APPROVAL_PENDING = "MAKER_APPROVAL_PENDING"
     CHECKER_APPROVED = "CHECKER_APPROVED"
@@ -181,7 +181,7 @@ class BillCopyStatus(OpenEnum):
 
 
 class BillerType(OpenEnum):
-    """Category of a biller (`billerType`); only one word is documented (api-12515630)."""
+    """Category of a biller (`billerType`); EnKash documents only one word (api-12515630)."""
 
     ELECTRICITY = "ELECTRICITY"
 

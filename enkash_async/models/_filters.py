@@ -15,13 +15,13 @@ __all__ = ["BillFilter"]
 
 
 def _sent(form: Literal["text", "texts", "amount", "day"], *, repr: bool = True) -> Any:  # noqa: A002 (as in attrs)
-    """Return a field that is left out unless set; `form` names its JSON form, which `_calls/search.py` makes."""
+    """Return a field that is sent only if it is set; `form` names its JSON form, which `_calls/search.py` makes."""
     return attrs.field(default=None, repr=repr, metadata={"form": form})
 
 
 @attrs.frozen(kw_only=True)
 class BillFilter:
-    """Conditions of a bill search: a bill must match every field that is set; a field left None is not sent.
+    """Conditions of a bill search: a bill must match every field that is set; a field that is None is not sent.
 
     Field names are EnKash's in snake_case; a status may also be a plain string.
     EnKash page: Fetch Bulk Bill Details (api-10664799).
@@ -29,10 +29,10 @@ class BillFilter:
     Args:
         amount_range_start: Lowest amount in rupees; EnKash's page calls it an integer.
         amount_range_end: Highest amount in rupees.
-        statuses: Payment statuses; EnKash takes PROCESS, SUCCESS, FAILED, PENDING, CANCELLED, EXPIRED,
+        statuses: Payment statuses; EnKash accepts PROCESS, SUCCESS, FAILED, PENDING, CANCELLED, EXPIRED,
             PARTIAL_REFUNDED, REFUNDED, IN_PROCESS, REFUND_REQUESTED, PENDING_WITH_BANK.
-        created_date_from: First day of creation, in India time like every other date; an aware date-time is sent as
-            its date in India.
+        created_date_from: First day on which a bill was created. Every date is a day in India; an aware date-time is
+            sent as its date in India.
         bill_reference_id: Bharat Connect's reference, not your own.
     """
 

@@ -19,9 +19,9 @@ class WebhookRegistration:
     EnKash page: Create Webhook Configuration (api-10664805).
 
     Attributes:
-        webhook_url: URL that EnKash posts to.
+        webhook_url: URL to which EnKash posts.
         events: Events that EnKash posts.
-        payload: EnKash's undocumented answer, as decoded JSON; `repr` hides it, since it may repeat the headers.
+        payload: EnKash's undocumented reply as decoded JSON; hidden in `repr`, since it may repeat the headers.
     """
 
     webhook_url: str

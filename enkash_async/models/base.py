@@ -1,4 +1,4 @@
-"""The base of all values read from replies: their fields, and a `repr` that hides personal data."""
+"""The base class of all values read from replies, with a `repr` that hides personal data."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def member(default: Any = None, *, aliases: tuple[str, ...] = (), repr: Any = Tr
     """Return an attrs field for a member that EnKash may leave out or send as null.
 
     Args:
-        default: Value of the field in these two cases.
-        aliases: EnKash's other names of the member, beside the camelCase of the field's name.
+        default: Value of the field if EnKash leaves the member out or sends null.
+        aliases: EnKash's other names of the member, in addition to the field's name in camelCase.
         repr: As in `attrs.field`.
     """
     return attrs.field(default=default, repr=repr, metadata={"aliases": aliases})
@@ -49,10 +49,11 @@ class Reply:
     """The base of every value that is read from a reply.
 
     Attributes:
-        extra: Members that the SDK does not know, and dates that it cannot read, by EnKash's names.
+        extra: Members that the SDK does not know, and members with a value of an undocumented form on which no money
+            depends, such as an unreadable date; by EnKash's names.
     """
 
-    # Left out of the hash, since a dict has none; equality compares it.
+    # Left out of the hash, since a dict cannot be hashed; still compared by `==`.
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"aliases": ()})
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ class Billers:
         return await self._send(calls.list_categories(self._routes))
 
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
-        """Return a pager of the billers, of one category or all; sends nothing before you iterate.
+        """Return a pager of the billers of one category or of all; sends nothing before you iterate.
 
         Each biller comes once, in pages of 99 that overlap by one. The query has `category`, `offset` and `limit`; if
         EnKash ignores them and sends the whole list each time, two or three requests are made.

@@ -47,9 +47,9 @@ class SingleBills:
 
     Args:
         send: Sends operations.
-        routes: The path of every operation.
+        routes: Paths of EnKash's operations.
         reads: Reads bills.
-        settling: Looks for a bill after a create that ended unclearly.
+        settling: Looks for the bill of a create whose outcome is unclear.
         poller: Polls EnKash in the calls that wait.
         debits: Is told of each bill that a create brought forth.
         new_reference: Returns a `reference_id` that was never used.
@@ -87,15 +87,15 @@ class SingleBills:
     ) -> FetchedBill:
         """Ask the biller for the bill that is due now.
 
-        No money moves, so repeating the call costs nothing. But EnKash calls the route «fetch *or add*»: it may add the
-        consumer to those of your company.
+        No money moves, so repeating the call costs nothing. But EnKash calls the route «fetch *or add*»: EnKash may add
+        the consumer to your company's consumers.
 
         EnKash page: Fetch Current Bill (api-10664798).
 
         Args:
             biller_id: EnKash's number of the biller, from `billers.list()`.
-            params: The biller's inputs: always `cn`, the consumer number, and `ad1` and so on where the biller asks for
-                them. Strings keep leading zeros.
+            params: The biller's inputs: always `cn`, the consumer number; also `ad1` and so on, if the biller asks for
+                them. A number with leading zeros must be a string.
             circle: Telecom circle, for billers that differ by circle.
             remarks: Free text for EnKash.
             key_contact_email: Address to which EnKash mails after payment.
@@ -104,7 +104,7 @@ class SingleBills:
             InvalidRequestError: The arguments are wrong; nothing was sent.
             BillerInactiveError: The biller is not active.
             BadRequestError: EnKash does not know the biller, or requires another input.
-            ServerError: The fetch failed at the biller, among other reasons.
+            ServerError: EnKash failed, for example because the fetch failed at the biller.
         """
         operation = calls.fetch_current(
             self._routes, biller_id, params, circle=circle, remarks=remarks, key_contact_email=key_contact_email
@@ -118,17 +118,17 @@ class SingleBills:
     ) -> Bill:
         """Create the bill that was fetched, ready for its debit to be confirmed.
 
-        Choose `reference_id` yourself and store it before the call: it finds the bill again. After an unclear end the
-        client never sends the create again; it looks for the bill by its reference, for the time of
-        `RetryPolicy.settle`. If the reference was used before for the same biller, consumer and amount, that bill is
-        returned, so that a job can be run again. Both bills have `recovered=True`. After a cancelled call, `reconcile`
-        tells whether the bill was created.
+        Choose `reference_id` yourself and store it before the call, so that you can find the bill again. If the outcome
+        is unclear, the client does not send the create again, but looks for the bill by its reference, for the time of
+        `RetryPolicy.settle`. If the reference was used before for the same biller, consumer and amount, the client
+        returns that bill, so that a job can be run again. In both cases, the bill has `recovered=True`. After a
+        cancelled call, `reconcile` tells whether the bill was created.
 
         EnKash page: Create Bill After Successful Bill Fetch (api-10664803).
 
         Args:
-            fetched: What `fetch_current` returned.
-            reference_id: Your id, never used before; None makes one, which the bill carries.
+            fetched: The result of `fetch_current`.
+            reference_id: Your id of the bill, never used before. None makes a new id, which the returned bill has.
             amount: Rupees to pay, at least 1; None pays the fetched `bill_net_amount`.
 
         Raises:
@@ -159,14 +159,14 @@ class SingleBills:
     ) -> Bill:
         """Create a bill that was not fetched, ready for its debit to be confirmed.
 
-        An unclear end, a cancellation and a reference that was used before are treated as in `create_from_fetch`.
+        An unclear outcome, a cancellation and a reference that was used before are treated as in `create_from_fetch`.
 
         EnKash page: Create Bill Without Bill Fetch (api-10664800).
 
         Args:
             biller_id: EnKash's number of the biller.
-            params: The biller's inputs, `cn` among them; strings keep leading zeros.
-            reference_id: Your id, never used before; None makes one, which the bill carries.
+            params: The biller's inputs, including `cn`. A number with leading zeros must be a string.
+            reference_id: Your id of the bill, never used before. None makes a new id, which the returned bill has.
             bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
             circle: Telecom circle, for billers that differ by circle.
             bill_date: Date of the bill.
@@ -244,7 +244,7 @@ class SingleBills:
         return self._new_reference() if given is None else checks.identifier(given, "reference_id")
 
     async def reconcile(self, reference_id: str, *, settle: SettlePolicy | float | None = None) -> Bill | None:
-        """Look for the bill of a create that ended unclearly or was cancelled; creates nothing.
+        """Look for the bill of a create that was cancelled or whose outcome is unclear; creates nothing.
 
         For jobs that resume later: store the reference before the create, and pass it here.
 
@@ -256,13 +256,13 @@ class SingleBills:
                 client. The last look may take `Timeouts.total` longer.
 
         Returns:
-            The bill, with `recovered=True`, as soon as EnKash shows it. None when EnKash still said «No utility payment
-            found» at the end. By EnKash's guidance, a bill that does not show two to three minutes after an unclear end
-            was not created: create it again with the *same* reference, which EnKash accepts only once.
+            The bill, with `recovered=True`, as soon as EnKash shows it. None if EnKash still says «No utility payment
+            found» at the last look. By EnKash's guidance, a bill that does not appear within two to three minutes was
+            not created: create it again with the *same* reference, which EnKash accepts only once.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
-            EnkashError: The last look failed with this; it says nothing about the bill.
+            EnkashError: The last look failed with this error, which says nothing about the bill.
         """
         policy = checked_settle(settle)
         seen = await self._settling.find(checks.identifier(reference_id, "reference_id"), policy)
@@ -292,13 +292,13 @@ class SingleBills:
 
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
-            NotFoundError: EnKash knows no such bill. Right after an unclear create this proves nothing: the request
-                may still be in flight.
+            NotFoundError: EnKash knows no such bill. Right after a create with an unclear outcome, this proves
+                nothing, since the create may still be in flight.
         """
         return await self._reads.get_by_reference(reference_id)
 
     async def find_by_reference(self, reference_id: str) -> Bill | None:
-        """Return a bill by your own id, or None when EnKash says «No utility payment found».
+        """Return a bill by your own id, or None if EnKash says «No utility payment found».
 
         Prevents a second payment: any other 404 is raised, since it may come from a wrong route or a gateway and does
         not prove that the bill is missing.
@@ -355,8 +355,8 @@ class SingleBills:
     ) -> Bill:
         """Poll a bill in growing pauses until its outcome is final, and return it.
 
-        A transient failure does not end the wait. The last look gets at least one second, so that the wait may exceed
-        its timeout by as much.
+        A transient failure does not end the wait. The last look gets at least one second, so that the wait may take
+        about one second longer than `timeout`.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
@@ -364,15 +364,16 @@ class SingleBills:
             utility_enkash_id: EnKash's id of the bill.
             timeout: Seconds to wait in all; 0 looks once.
             policy: Pauses between the looks.
-            notifier: Ends a pause early when there is news of the bill, for example from a webhook; None means no news.
+            notifier: Ends a pause early when there is news of the bill, for example from a webhook. None: no pause ends
+                early.
 
         Returns:
             The bill, PAID or FAILED; after FAILED, `payment_status` tells about the refund.
 
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`, or the timeout is negative; nothing was sent.
-            WaitTimeoutError: The bill did not settle in time; it may still settle. `last` is the last state seen; the
-                cause is the error of the last look, if it failed.
+            WaitTimeoutError: The bill did not settle in time; it may still settle. `last` is the last state seen.
+                `__cause__` is the error of the last look, if that look failed.
             NotFoundError: EnKash knows no such bill.
         """
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")

@@ -1,6 +1,6 @@
-"""The public bulk calls about bills: fetch, create, read and wait for thousands, and report every item.
+"""The public bulk calls about bills: fetch, create, read and wait for thousands of bills, and report every item.
 
-Each bulk call is a job: the call for one bill, with the check and the name of its items.
+Each bulk call is a `Job`: the call for one bill, with functions that check an item and name it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Bills(SingleBills):
     async def fetch_many(
         self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[FetchedBill]:
-        """Ask billers for the bills that are due for many consumers; `fetch_current` for each.
+        """Ask the billers of many consumers for the bills that are due now; like `fetch_current` for each.
 
         EnKash page: Fetch Current Bill (api-10664798).
 
@@ -38,15 +38,15 @@ class Bills(SingleBills):
             requests: The bills to fetch; any iterable, asynchronous or not. The next item is read only when a slot is
                 free. A repeated request is fetched once.
             concurrency: Fetches in flight at once, 1 to 1,000.
-            on_progress: Called after each item with (items done, items in all); the second is None for a source
-                without a length. An error that it raises is only logged.
+            on_progress: Called after each item with (items done, items in all); the number in all is None for a source
+                without a length. An error of this callback is only logged.
 
         Returns:
-            Every request in one group, in the order given. A failed request does not stop the others.
+            Every request in exactly one group, in the order given. A failed request does not stop the others.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has the items before that, and the cause is the source's error.
+            BulkError: The source failed; `result` has the items before the failure, and `__cause__` the source's error.
         """
         return await collect(_fetching(self), requests, concurrency=concurrency, on_progress=on_progress)
 
@@ -55,8 +55,8 @@ class Bills(SingleBills):
     ) -> AsyncGenerator[BulkItem[FetchedBill], None]:
         """Yield the due bill of each consumer as soon as the biller answers; like `fetch_many`, but keeps no results.
 
-        Memory grows only by the keys that detect repeated requests. At most `concurrency` items are in flight or wait
-        to be taken. Items come in the order of the answers.
+        Memory grows only by the keys that detect repeated requests. The job is about `concurrency` items ahead of the
+        caller. Items come in the order of the answers.
 
         Args:
             requests: The bills to fetch; as for `fetch_many`.
@@ -67,18 +67,18 @@ class Bills(SingleBills):
     async def create_many(
         self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[Bill]:
-        """Create many bills; `create` for each, or `create_from_fetch` for a request that has `fetched`.
+        """Create many bills; like `create` for each, or `create_from_fetch` for a request that has `fetched`.
 
-        Every request needs a `reference_id`: run again after a crash with the same references, the job creates only the
-        missing bills. Of two different requests with one reference, the later is refused.
+        Every request needs a `reference_id`: if you run the job again with the same references after a crash, it
+        creates only the missing bills. If two different requests have the same reference, the later one is refused.
 
         EnKash pages: Create Bill Without Bill Fetch (api-10664800), Create Bill After Successful Bill Fetch
         (api-10664803).
 
         Args:
             requests: The bills to create; any iterable, asynchronous or not, as for `fetch_many`.
-            concurrency: Creates in flight at once, 1 to 1,000. A create that ended unclearly counts until its bill is
-                found or given up, so that an EnKash in trouble gets no new creates meanwhile.
+            concurrency: Creates in flight at once, 1 to 1,000. A create whose outcome is unclear counts until the
+                search for its bill ends. So a failing EnKash gets few new creates.
             on_progress: As for `fetch_many`.
 
         Returns:
@@ -86,14 +86,14 @@ class Bills(SingleBills):
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has the items before that, and the cause is the source's error.
+            BulkError: The source failed; `result` has the items before the failure, and `__cause__` the source's error.
         """
         return await collect(_creating(self), requests, concurrency=concurrency, on_progress=on_progress)
 
     def create_each(
         self, requests: Source[BillRequest], *, concurrency: int = 16
     ) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Create many bills and yield each as soon as its outcome is known; like `create_many`, but keeps no results.
+        """Create many bills and yield each when its outcome is known; like `create_many`, but keeps no results.
 
         The job is about `concurrency` items ahead of the caller. Ending the loop early cancels the creates in flight;
         run the job again with the same references to finish it.
@@ -107,11 +107,11 @@ class Bills(SingleBills):
     async def get_many(
         self, ids: Source[str], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[Bill]:
-        """Return many bills by EnKash's ids; `get` for each.
+        """Return many bills by EnKash's ids; like `get` for each.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
-        Keeps all bills in memory, about 3 kB each; `get_each` keeps none.
+        Keeps all bills in memory, about 3 kB for each bill; `get_each` keeps no bills.
 
         Args:
             ids: `utility_enkash_id` of each bill; any iterable, asynchronous or not, as for `fetch_many`.
@@ -123,12 +123,12 @@ class Bills(SingleBills):
 
         Raises:
             InvalidRequestError: `ids` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has the ids before that, and the cause is the source's error.
+            BulkError: The source failed; `result` has the ids before the failure, and `__cause__` the source's error.
         """
         return await collect(_getting(self), ids, concurrency=concurrency, on_progress=on_progress)
 
     def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Yield many bills, each as soon as it is read; like `get_many`, but keeps none.
+        """Yield many bills, each as soon as it is read; like `get_many`, but keeps no bills.
 
         Args:
             ids: `utility_enkash_id` of each bill; as for `get_many`.
@@ -147,16 +147,19 @@ class Bills(SingleBills):
     ) -> BulkResult[Bill]:
         """Poll many bills in growing pauses until the outcome of each is final.
 
-        One poller reads all the bills, by search, 99 bills per call.
+        One poller reads all bills by search, up to 99 bills per call.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
-            ids: `utility_enkash_id` of each bill; any iterable, asynchronous or not, which is read to its end first.
+            ids: `utility_enkash_id` of each bill; any iterable, asynchronous or not. It is read to its end before the
+                first look.
             timeout: Seconds to wait in all; 0 looks once.
             policy: Pauses between the looks.
-            notifier: Ends a pause early when there is news of a bill, and only that bill is read; None means no news.
-            on_progress: Called with (bills that need no more waiting, bills in all). An error it raises is only logged.
+            notifier: Ends a pause early when there is news of a bill; then only that bill is read. None: no pause ends
+                early.
+            on_progress: Called with (bills that need no more waiting, bills in all). An error of this callback is only
+                logged.
 
         Returns:
             `succeeded`: settled, PAID *or* FAILED (see `value.outcome`). `unknown`: not settled in time, with a
@@ -196,7 +199,7 @@ def _fetching(bills: SingleBills) -> Job[BillRequest, FetchedBill]:
 
 
 def _creating(bills: SingleBills) -> Job[BillRequest, Bill]:
-    """Return the job that creates a bill for each request, from its fetched bill where it has one."""
+    """Return the job that creates a bill for each request, from the fetched bill if the request has one."""
 
     async def create_one(request: BillRequest) -> Bill:
         if request.fetched is not None:
@@ -251,7 +254,7 @@ def _digest(request: BillRequest) -> int:
     return hash(
         (
             (request.biller_id, tuple(sorted(request.params.items())), request.bill_amount, str(request.circle)),
-            # As text: these are checked only when they are sent, so that here a value may still be unhashable.
+            # Hashed as text: these fields are checked only when they are sent, so a value here may be unhashable.
             repr((request.bill_date, request.bill_due_date, request.remarks, request.key_contact_email)),
             repr((request.name, request.email, request.extra)),
             fetched and (fetched.company_biller_id, fetched.bill_net_amount, fetched.bill_amount),

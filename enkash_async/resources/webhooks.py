@@ -41,17 +41,18 @@ class Webhooks:
     ) -> WebhookRegistration:
         """Register your URL with EnKash, so that EnKash posts events to it.
 
-        The registration is sent once. EnKash documents neither whether a second one replaces the first, nor how to see
-        that one has arrived.
+        The registration is sent once. EnKash documents neither whether a second registration replaces the first, nor
+        how to check that a registration has arrived.
 
         Args:
             url: URL to post to; https, except for this machine.
-            headers: Static headers that EnKash sends with every post, such as `{"X-Webhook-Key": …}`: the only proof
-                that a post is EnKash's. Give at least one, with a long random value.
+            headers: Static headers that EnKash sends with every post, such as `{"X-Webhook-Key": …}`. They are the only
+                proof that EnKash sent a post. Give at least one header, with a long random value.
             events: Events for which EnKash posts; the three about bills by default.
-            enabled: False registers without posts; None keeps EnKash's default.
-            ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain.
-            company_id: `CEK` and seven capital letters or digits, if you act for several companies.
+            enabled: False registers the URL, but EnKash posts nothing; None keeps EnKash's default.
+            ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain; None sends nothing.
+            company_id: EnKash's id of the company, if you act for several companies: `CEK` and seven capital letters or
+                digits. None sends nothing.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
@@ -72,7 +73,8 @@ class Webhooks:
                 company_id=company_id,
             )
         except InvalidRequestError as problem:
-            # A rendered traceback shows local variables, and those of the checks hold the secret headers.
+            # Raise a copy without a traceback: a rendered traceback would show local variables of the checks, which
+            # hold the secret headers.
             wrong = problem.copy()
         else:
             del headers, ssl_certificate

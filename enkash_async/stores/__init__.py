@@ -1,4 +1,4 @@
-"""The memory that processes share; nothing of tokens, bills or events is known here."""
+"""Stores: memory that processes share. This package knows nothing of tokens, bills or events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
     "user_store_path",
 ]
 
-# Loaded on first use (PEP 562): who keeps records in a file needs no redis.
+# Loaded on first use (PEP 562), so that a program that keeps its records in a file does not need redis.
 _HOMES = {
     "DocumentCodec": "documents",
     "FallbackStore": "default",
@@ -58,5 +58,5 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value  # so that the next access does not come here
+    globals()[name] = value  # the next access finds the value without this function
     return value

@@ -1,4 +1,4 @@
-"""Acts on records: a pure transition, carried out by comparing and swapping until nobody was faster."""
+"""Changes records by compare-and-swap: reads, applies a pure function, and retries if another process was faster."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _C = TypeVar("_C")
 _A = TypeVar("_A")
 _T = TypeVar("_T")
 
-_TRIES = 50  # two are enough for 64 processes that want one record at the same time
-_FIRST_PAUSE = 0.002  # seconds, doubled after each try; the pause is a random share of it
-_LONGEST_PAUSE = 0.2  # seconds; all pauses together are less than ten
-# Seconds after which a store is away that can be read and takes no change: a full disk, a right that is missing. A lost
-# reply takes about a second, and the next one comes.
+_TRIES = 50  # two tries are enough for 64 processes that change one record at the same time
+_FIRST_PAUSE = 0.002  # seconds before the second try, doubled for each further try; jitter shortens the pause
+_LONGEST_PAUSE = 0.2  # seconds; all pauses together take less than ten seconds
+# Seconds of unanswered swaps in a row after which a store counts as unavailable although it can be read, as with a full
+# disk or a missing right. Longer than one lost reply, which takes about one second.
 _UNANSWERED = 2.0
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -33,13 +33,13 @@ Transition = Callable[["_R | None", "_C", float], "tuple[_R | None, _A]"]
 
 
 class Codec(Protocol[_R]):
-    """How a record is written as bytes."""
+    """Converts a record to bytes, and back."""
 
     def decode(self, value: bytes) -> _R:
         """Return the record.
 
         Raises:
-            StoreError: The format is newer than this version of the package, or not one of its formats.
+            StoreError: The format is newer than this version of the package, or is not a format of the package.
         """
         ...
 
@@ -53,8 +53,8 @@ class RecordKind(Generic[_R]):
     """How the records of one kind are written and how long they are kept.
 
     Attributes:
-        codec: Writes and reads them.
-        keep: Seconds from the last change after which a record is gone; None keeps it for ever.
+        codec: Converts the records to bytes, and back.
+        keep: Seconds after its last change at which a record expires; None keeps it for ever.
     """
 
     codec: Codec[_R]
@@ -74,26 +74,27 @@ async def act(
 ) -> _A:
     """Carry out one command on one record, and return its answer.
 
-    The record is read, the transition decides, and the new record is swapped in if it differs. If another process was
-    faster, or if a swap was not answered, the same command is decided again on what is then read. So a command carries
-    an id by which a transition recognises that it has been carried out already.
+    Reads the record, calls the transition, and swaps in the new record if it differs. If another process changed the
+    record first, or if the swap got no answer, the transition is called again with the record as it is then. So a
+    command carries an id, by which the transition recognizes a command that it has already carried out.
 
-    A swap cannot be recalled: a task that is cancelled meanwhile ends when the swap has ended.
+    If the task is cancelled during a swap, it ends only after the swap, since a swap cannot be stopped.
 
     Args:
-        store: Where the record lies.
-        key: Its key.
-        transition: A pure function of the record (None: there is none), the command and the store's now. Returns the
-            record as it shall be (None deletes it; an equal one is not written) and the answer.
-        command: What is to be done.
-        kind: How the record is written.
-        tries: How often it is decided at most.
+        store: Store that holds the record.
+        key: Key of the record.
+        transition: A pure function of the record (None if there is none), the command and the store's time. It returns
+            the new record (None deletes the record; an equal record is not written) and the answer.
+        command: The command to carry out.
+        kind: How the record is encoded, and how long it is kept.
+        tries: Largest number of tries.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
     Raises:
-        StoreUnavailableError: The store is away; the command may have been carried out or not.
-        StoreError: The record cannot be read by this version, or others were faster each time. Nothing was written.
+        StoreUnavailableError: The store is unavailable; the command may or may not have been carried out.
+        StoreError: This version cannot read the record, or another process was faster at every try. Nothing was
+            written.
     """
     answers = await act_on_each(store, {key: command}, transition, kind=kind, tries=tries, sleep=sleep, random=random)
     return answers[key]
@@ -109,10 +110,10 @@ async def act_on_each(
     sleep: Sleep = asyncio.sleep,
     random: Random = _random.random,
 ) -> dict[str, _A]:
-    """Carry out a command on each of several records of one kind; as `act` otherwise.
+    """Carry out one command on each of several records of one kind, as `act` does on one record.
 
-    Each record changes by itself. When an error is raised, some commands may have been carried out: the same ones are
-    simply acted on again.
+    Each record changes independently. After an error, some commands may have been carried out; the caller may repeat
+    the call with the same commands.
 
     Args:
         commands: The command for each key, up to 1,024.
@@ -162,7 +163,7 @@ async def act_on_each_beside(
 
 @attrs.frozen
 class _Decision(Generic[_A]):
-    """The answer to a command, and the change that has to be made first."""
+    """The answer to a command, and the change that must be made before the answer holds; None for no change."""
 
     answer: _A
     change: Change | None
@@ -180,7 +181,7 @@ def _decision(
 
 
 async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], StoreUnavailableError | None]:
-    """Return which changes were made, or the error after which that is not known."""
+    """Return which changes were made, or the error that leaves this unknown."""
     try:
         made = await to_its_end(store.swap(changes))
     except StoreUnavailableError as error:
@@ -189,12 +190,12 @@ async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], S
 
 
 def _pauses(tries: int) -> list[float]:
-    """Return the longest pause before each try."""
+    """Return the longest pause before each try, in seconds."""
     return [0.0, *(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number) for number in range(tries - 1))]
 
 
 async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
-    """Wait for what cannot be recalled, also in a task that is cancelled: then raise when the work has ended."""
+    """Wait until the work has ended, even if this task is cancelled; then raise the cancellation."""
     task = asyncio.ensure_future(work)
     is_cancelled = False
     while not task.done():
@@ -204,6 +205,6 @@ async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
             is_cancelled = True
     if is_cancelled:
         if not task.cancelled():
-            task.exception()  # nobody else looks at it
+            task.exception()  # otherwise asyncio logs that nobody retrieved it
         raise asyncio.CancelledError
     return task.result()

@@ -1,4 +1,4 @@
-"""The name of the boot that the machine's clock counts from."""
+"""The id of the machine's current boot, at which its clock starts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @functools.cache
 def boot_id() -> str:
-    """Return a name of this boot of this machine, or an empty string where the system has none.
+    """Return the id of the machine's current boot; an empty string if the system has none.
 
-    Containers of one machine share it, as they share the clock.
+    All containers on a machine get the same id, and read the same clock.
     """
     try:
         if sys.platform == "darwin":

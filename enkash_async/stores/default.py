@@ -1,4 +1,4 @@
-"""The store that is used where none is named: a file that all processes of this user share."""
+"""The default store: a file that all processes of this user share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
-from enkash_async.stores.filesystems import check_local
+from enkash_async.errors import ConfigurationError
+from enkash_async.stores.filesystems import check_local, make_file
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
 from enkash_async.stores.store import Store
@@ -18,7 +19,7 @@ _log = getLogger("enkash_async")
 
 
 class FallbackStore(MemoryStore):
-    """The memory of this process in the place of a file that cannot be made: it serves tokens, and no debits."""
+    """A memory store that replaces a file which cannot be made; it is used for tokens, and never for debits."""
 
 
 _fallback = FallbackStore()
@@ -39,25 +40,24 @@ def default_store(*, nothing_pending: bool = False) -> Store:
     if (why := _flaw(path)) is None:
         return SQLiteStore(path, nothing_pending=nothing_pending)
     with _lock:
-        is_new = str(path) not in _told
-        _told.add(str(path))
+        is_new = why not in _told
+        _told.add(why)
     if is_new:
         _log.warning(
-            "no file to share tokens in at %s (%s): every process logs in for itself, and guards only itself; "
+            "no file to share tokens in (%s): every process logs in for itself, and guards only itself; "
             "set ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or "
             "memory: to share nothing",
-            path,
             why,
         )
     return _fallback
 
 
 def _flaw(path: Path) -> str | None:
-    """Return why a file cannot be made or written, or None where it can."""
+    """Return why a file cannot be made or written; None if it can."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        make_file(path)
     except OSError as problem:
-        return problem.strerror or str(problem)
-    return None
+        return f"{path}: {problem.strerror or problem}"
+    return None if os.access(path, os.R_OK | os.W_OK) else f"{path}: it may not be read and written"

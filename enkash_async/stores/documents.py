@@ -1,4 +1,4 @@
-"""Records as JSON documents with a format number, and the names of their keys."""
+"""Converts records to JSON documents with a format number, and back; and makes the keys of records."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def record_key(kind: str, *parts: str) -> str:
     """Return the key of a record: `enkash:<kind>:v2:<hash>`.
 
     Args:
-        kind: What the record is of, such as `debit`.
-        parts: What tells the record from others of its kind, such as a host and an id. They are hashed, since a user
-            name does not belong into the keys of a shared server.
+        kind: Kind of the record, such as `debit`.
+        parts: Strings that together identify the record among its kind, such as a host and an id. They are hashed, so
+            that no user name is readable in the keys of a shared server.
     """
-    text = b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts)  # «ab»,«c» is not «a»,«bc»
+    text = b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts)  # «ab»,«c» differs from «a»,«bc»
     return f"enkash:{kind}:v2:{hashlib.sha256(text).hexdigest()[:40]}"
 
 
@@ -33,20 +33,20 @@ class _Document(msgspec.Struct):
 
 
 class DocumentCodec(Generic[_R]):
-    """Writes records of one type as `{"format": 1, "record": {…}}`.
+    """Reads and writes records of one type as `{"format": 1, "record": {…}}`.
 
     Args:
-        record: A frozen attrs class, or any other type that msgspec reads and writes exactly.
-        format: The number of the format in which records are written; raised when an older version of this package
-            could misread the new one.
-        older: How a document of an earlier format is turned into a record; it is given the decoded JSON.
+        record: Type of the records: a frozen attrs class, or any other type that msgspec reads and writes exactly.
+        format: Number of the format that is written. It must be raised when an older version of this package could
+            misread the new format.
+        older: For each earlier format that can be read, a function that turns the decoded JSON into a record.
     """
 
     def __init__(
         self,
         record: type[_R],
         *,
-        format: int = 1,  # noqa: A002 (the word of the documents)
+        format: int = 1,  # noqa: A002 (the documents use this word)
         older: Mapping[int, Callable[[Any], _R]] | None = None,
     ) -> None:
         self._format = format
@@ -58,16 +58,17 @@ class DocumentCodec(Generic[_R]):
         """Return the record of a document.
 
         Raises:
-            StoreError: Its format is not known here, or it is damaged. The document is not repeated in the message.
+            StoreError: The document is damaged, or its format is unknown to this version. The message does not repeat
+                the document.
         """
         records, trouble = self._read(value)
-        del value  # a rendered traceback would show it
+        del value  # a rendered traceback shows the locals of this frame
         if trouble:
             raise StoreError(f"a record in the store cannot be read, and is left as it is: {trouble}")
         return records[0]
 
     def _read(self, value: bytes) -> tuple[list[_R], str]:
-        """Return the record, or why there is none."""
+        """Return a list of the one record and an empty text, or an empty list and the reason."""
         try:
             document = self._document.decode(value)
             if document.format == self._format:

@@ -10,11 +10,11 @@ from enkash_async.errors import ConfigurationError
 
 __all__ = ["checked_timeout", "loop_timeout"]
 
-_SLICES = 10  # of a time-out; a loop that stands still, however long, uses up one of them
+_SLICES = 10  # parts of a time-out; a blocked event loop uses up one part, however long it is blocked
 
 
 def checked_timeout(seconds: object) -> float:
-    """Return a time-out, or raise `ConfigurationError` for what is none."""
+    """Return a time-out in seconds, or raise `ConfigurationError` if it is not a number between 0 and 60."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < 60:
         raise ConfigurationError("timeout must be a number of seconds above 0 and below 60, such as 1.0")
     return float(seconds)
@@ -22,10 +22,10 @@ def checked_timeout(seconds: object) -> float:
 
 @asynccontextmanager
 async def loop_timeout(seconds: float) -> AsyncGenerator[None, None]:
-    """End the block with `TimeoutError` after a number of seconds in which the loop made progress.
+    """Raise `TimeoutError` in the block after some seconds, not counting the time in which the loop is blocked.
 
-    A caller's code may block the loop for longer than the time-out. When it goes on, `asyncio.timeout` ends the wait,
-    although the reply has come meanwhile, and a healthy server would count as away.
+    Keeps a healthy server from counting as down: a caller's code may block the loop for longer than the time-out.
+    `asyncio.timeout` would then end the wait as soon as the loop runs again, although the reply has already arrived.
     """
     loop = asyncio.get_running_loop()
     handle: asyncio.TimerHandle

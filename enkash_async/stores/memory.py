@@ -11,18 +11,18 @@ from enkash_async.stores.store import Cell, Change
 
 __all__ = ["MemoryStore", "process_store"]
 
-_SWEEP_EVERY = 256  # swaps, after which records that have ended are removed
+_SWEEP_EVERY = 256  # swaps between two removals of expired records
 
 
 class MemoryStore:
     """Shares records within one process, between all its event loops and threads.
 
-    A child process made by `fork` begins with a copy, and from then on neither sees what the other changes: the child
-    knows what was sent before it was born, and settles none of it.
+    A child process made by `fork` begins with a copy of the records, and then neither process sees the changes of the
+    other. The child knows of the calls that its parent sent before the fork, but does not report their results.
 
     Args:
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        clock: Seconds that run on while the machine sleeps, or with the event loop where its time is virtual.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        clock: Returns seconds, including those in which the machine sleeps; under virtual time, the event loop's time.
     """
 
     def __init__(self, *, nothing_pending: bool = False, clock: Callable[[], float] = instant) -> None:
@@ -34,7 +34,7 @@ class MemoryStore:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Replace a lock that a thread of the parent may have held; what was held stays, change by change."""
+        """Replace the lock, since a thread of the parent may have held it. The records stay: each change is atomic."""
         self._lock = threading.Lock()
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
@@ -51,7 +51,7 @@ class MemoryStore:
             return [self._change(change, now) for change in changes]
 
     async def aclose(self) -> None:
-        """Do nothing: others of this process may use the store, and it has opened nothing."""
+        """Do nothing: other callers of this process may use the store, and there is no connection to close."""
 
     def _value(self, key: str, now: float) -> bytes | None:
         value, end = self._held.get(key, (None, None))
@@ -73,9 +73,27 @@ class MemoryStore:
                 del self._held[key]
 
 
+class _DeclaredStore(MemoryStore):
+    """The memory of this process, for a caller who declares that nothing is pending; the others declare nothing."""
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
+        """Return the cell of every key."""
+        return await _process_store.read(keys)
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Make each change whose key still holds exactly `old`."""
+        return await _process_store.swap(changes)
+
+
 _process_store = MemoryStore()
+_declared_store = _DeclaredStore(nothing_pending=True)
 
 
-def process_store() -> MemoryStore:
-    """Return the one memory store of this process, by which its clients share login, guard and debits."""
-    return _process_store
+def process_store(*, nothing_pending: bool = False) -> MemoryStore:
+    """Return the one memory store of this process, by which its clients share login, guard and debits.
+
+    Args:
+        nothing_pending: Return a store with the same records that declares that no confirmation of a debit is under
+            way anywhere.
+    """
+    return _declared_store if nothing_pending else _process_store

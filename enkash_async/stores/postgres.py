@@ -24,10 +24,10 @@ __all__ = ["PostgresStore", "table_statement"]
 
 _T = TypeVar("_T")
 
-_CONNECTIONS = 4  # of one process
+_CONNECTIONS = 4  # connections of one process
 _TIMEOUT = 2.0  # seconds for an answer; a healthy server takes a few milliseconds
 _FIRST_PAUSE = 0.02  # seconds before a statement is sent again, doubled each time
-_SWEEP_EVERY = 256  # swaps of one process, after which records that have ended are removed
+_SWEEP_EVERY = 256  # swaps of one process between two removals of expired records
 _FASTER = ("40001", "40P01")  # serialization failure and deadlock: another process changed the record
 
 _TABLE = """\
@@ -59,22 +59,23 @@ DELETE FROM {table} WHERE key IN (SELECT key FROM {table}
 
 
 def table_statement(table: str = "enkash_store") -> str:
-    """Return the SQL that makes the table, for a database whose tables are made by hand."""
+    """Return the SQL that makes the table, for operators who make tables by hand."""
     return _TABLE.format(table=table, name=table.rpartition(".")[2])
 
 
 class PostgresStore:
     """Shares records between all processes that use one PostgreSQL (12 or later), also behind PgBouncer.
 
-    A change that was made is as durable as the server's `synchronous_commit` says. The table has to be there: `init()`
-    makes it. Statements run in up to four threads with a connection each, for all event loops.
+    Changes are as durable as the server's `synchronous_commit` makes them. The table must exist; `init()` makes it.
+    All event loops share up to four threads, each with a connection of its own.
 
     Args:
-        dsn: `postgresql://user:password@host/database`, or libpq's `host=… dbname=…`; a primary, not a standby.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        table: Name of the table, with its schema if that is not on the `search_path`.
-        timeout: Seconds for one attempt; a read makes up to three.
-        clock: Monotonic seconds.
+        dsn: `postgresql://user:password@host/database`, or libpq's `host=… dbname=…`. The server must be a primary, not
+            a standby.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        table: Name of the table, with its schema if the schema is not on the `search_path`.
+        timeout: Seconds for one attempt; a read makes up to three attempts.
+        clock: Returns monotonic seconds.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
@@ -93,6 +94,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
+        dsn = HiddenStr(dsn)  # a rendered traceback would show a plain one
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?", table):
             raise ConfigurationError(
                 "table must be a name in small letters, such as enkash_store or schema.enkash_store"
@@ -108,7 +110,7 @@ class PostgresStore:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
+        """Replace the circuit breaker, since a thread of the parent may have held its lock."""
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
 
     def __repr__(self) -> str:
@@ -120,13 +122,13 @@ class PostgresStore:
         return {key: Cell(value, now) for key, value, now in rows}
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Make each change whose key still holds exactly `old`, with one statement for all of a kind."""
+        """Make each change whose key still holds exactly `old`, with one statement for all changes of a kind."""
         self._swaps += 1
         job = functools.partial(self._swap, list(changes), self._swaps % _SWEEP_EVERY == 0)
         return await self._run(job, may_repeat=False)
 
     async def init(self) -> None:
-        """Make the table, if it is not there."""
+        """Make the table, if it does not exist."""
         await self._run(self._make, may_repeat=True)
 
     async def aclose(self) -> None:
@@ -134,7 +136,7 @@ class PostgresStore:
         await self._workers.aclose(self._links.close)
 
     async def _run(self, job: Callable[[Connection], _T], *, may_repeat: bool) -> _T:
-        """Run a job and return its result; it is run again only if that cannot change the answer."""
+        """Run a job and return its result. After a failure, retry only if the retry cannot change the answer."""
         pause = _FIRST_PAUSE
         while True:
             self._breaker.enter()
@@ -173,10 +175,10 @@ class PostgresStore:
         return [change.key in made for change in changes]
 
     def _made(self, connection: Connection, statement: str, changes: list[Change]) -> set[str]:
-        """Return the keys of the changes that one statement has made."""
+        """Make changes with one statement, and return the keys of the changes that were made."""
         if not changes:
             return set()
-        # In one order everywhere, so that two processes seldom wait for each other's rows.
+        # Sorted, so that all processes lock the rows in the same order and seldom deadlock.
         rows = [(one.key, one.old, one.new, None if one.keep is None else float(one.keep)) for one in changes]
         try:
             return {
@@ -194,7 +196,7 @@ class PostgresStore:
         return {key for key, value, _ in self._rows(connection, _READ, keys) if value is None} if keys else set()
 
     def _make(self, connection: Connection) -> None:
-        # Another process may make it just now.
+        # Another process may make the table at the same time.
         with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
             connection.execute(cast("Any", table_statement(self._table)))
 
@@ -205,11 +207,11 @@ def _statement(change: Change) -> str:
     return _UPDATE if change.new is not None else _DELETE
 
 
-def _checked(dsn: str) -> HiddenStr:
+def _checked(dsn: HiddenStr) -> HiddenStr:
     try:
         found = psycopg.conninfo.conninfo_to_dict(dsn)
-    except Exception:  # noqa: BLE001 (its own error repeats the text)
+    except Exception:  # noqa: BLE001 (its own message repeats the DSN)
         found = {}
     if not found:
         raise ConfigurationError("dsn must be postgresql://user:password@host/database, or libpq's host=… dbname=…")
-    return HiddenStr(dsn)
+    return dsn

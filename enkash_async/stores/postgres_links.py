@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL in threads, cut off when the caller does not wait any longer."""
+"""Connections to PostgreSQL, used in threads, and cut off when the caller no longer waits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _T = TypeVar("_T")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_CONNECT_TIMEOUT = 2  # seconds, the least that libpq takes
-# The server stops, starts, fails over or is short of connections.
+_CONNECT_TIMEOUT = 2  # seconds, the smallest value that libpq accepts
+# SQLSTATEs, or their beginnings: the server stops, starts, fails over, or is short of connections; or a transaction
+# lost to another one.
 _TRANSIENT = ("08", "57P", "53300", "40001", "40P01")
 _REASONS = {
     "25006": "it is read-only (a standby, or a failover is under way)",
@@ -38,11 +39,11 @@ _REASONS = {
 
 @attrs.frozen
 class PostgresTrouble:
-    """Why PostgreSQL has not answered.
+    """Why a statement failed, or got no answer.
 
     Attributes:
-        text: For people; holds none of the server's own words, which may repeat what it was sent.
-        is_transient: Whether trying again may help.
+        text: Message for people. It holds none of the server's own words, which may repeat the values of a statement.
+        is_transient: Whether a retry may help.
     """
 
     text: str
@@ -63,17 +64,17 @@ class PostgresTrouble:
 
 
 class _Link:
-    """A connection, and a second handle on its socket that may be used from another thread."""
+    """A connection, and a duplicate of its socket, which another thread may shut down."""
 
     def __init__(self, dsn: str) -> None:
-        # Nothing outlives a transaction, so that PgBouncer may give each one to another connection.
+        # No state outlives a transaction, since PgBouncer may run each transaction on another server connection.
         self.connection: Connection = psycopg.connect(
             dsn, autocommit=True, prepare_threshold=None, connect_timeout=_CONNECT_TIMEOUT
         )
         self.socket = socket.fromfd(self.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
 
     def is_usable(self) -> bool:
-        """Whether the server has neither closed it nor said anything unasked."""
+        """Whether the server has neither closed the connection nor sent anything unasked."""
         try:
             self.socket.setblocking(False)
             self.socket.recv(1, socket.MSG_PEEK)
@@ -89,10 +90,10 @@ class _Link:
 
 
 class Call:
-    """One caller's use of a connection, which ends at once when it is cut off.
+    """One caller's use of a connection; `cut` ends it at once.
 
     Attributes:
-        was_sent: Whether the server may have been told anything.
+        was_sent: Whether the server may have received a statement.
     """
 
     def __init__(self) -> None:
@@ -102,31 +103,31 @@ class Call:
         self.was_sent = False
 
     def cut(self) -> None:
-        """End the connection: a thread that waits for its reply gets an error."""
+        """Shut the connection down, so that a thread that waits for a reply gets an error."""
         with self._lock:
             self._is_cut = True
             if self._link is not None:
                 _shut(self._link.socket)
 
     def enter(self, link: _Link) -> bool:
-        """Use a connection; False if the caller does not wait any longer."""
+        """Begin to use a connection; return False if the caller no longer waits."""
         with self._lock:
             self._link = None if self._is_cut else link
             self.was_sent = not self._is_cut
             return self.was_sent
 
     def leave(self) -> bool:
-        """Give it back; False if it was cut."""
+        """Stop using the connection; return False if it was cut off."""
         with self._lock:
             self._link = None
             return not self._is_cut
 
 
 class Links:
-    """Keeps connections that are not in use, for all threads.
+    """A pool of idle connections, which all threads share.
 
     Args:
-        dsn: Where the server is.
+        dsn: Connection string of the server.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -137,13 +138,13 @@ class Links:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Drop the parent's connections without closing them: that would end the parent's sessions."""
+        """Drop the parent's connections without closing them: closing would end the parent's sessions."""
         self._parents.append(self._idle)
         self._idle = []
         self._lock = threading.Lock()
 
     def work(self, call: Call, job: Callable[[Connection], _T]) -> tuple[list[_T], PostgresTrouble | None]:
-        """Run a job on a connection; what goes wrong is returned, without the frames in which records lie."""
+        """Run a job on a connection. An error is returned and not raised, since its frames would hold records."""
         try:
             link = self._take()
         except (psycopg.Error, OSError) as problem:
@@ -159,7 +160,7 @@ class Links:
         return results, trouble
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
         for link in idle:
@@ -184,5 +185,5 @@ class Links:
 
 
 def _shut(handle: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # the server was faster
+    with contextlib.suppress(OSError):  # the server has closed the connection already
         handle.shutdown(socket.SHUT_RDWR)

@@ -1,8 +1,9 @@
-"""A store in Redis or Valkey: two small scripts, one key for each record."""
+"""A store in Redis or Valkey, with two small scripts and one key for each record."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import random as _random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Self, cast
@@ -14,9 +15,9 @@ from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
-from enkash_async.errors import ConfigurationError, StoreUnavailableError
-from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
-from enkash_async.stores.redis_clients import Clients, Trouble, trouble_of
+from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
+from enkash_async.stores.loop_timeout import checked_timeout
+from enkash_async.stores.redis_clients import Clients, is_in_use
 from enkash_async.stores.redis_scripts import (
     READ,
     SWAP,
@@ -28,6 +29,7 @@ from enkash_async.stores.redis_scripts import (
     facts_of,
     swap_arguments,
 )
+from enkash_async.stores.redis_trouble import IN_USE, Trouble, attempt
 from enkash_async.stores.redis_url import Client
 from enkash_async.stores.store import Cell, Change
 
@@ -35,23 +37,26 @@ __all__ = ["RedisStore"]
 
 _TIMEOUT = 1.0  # seconds for an answer; a healthy Redis takes one millisecond
 _FIRST_PAUSE = 0.02  # seconds before a script is sent again, doubled each time
+_POOL_PAUSE = 0.02  # seconds before a client whose connections are all in use is asked again
+_WAITS = 3  # attempts that may be made in the time for which a connection is waited for
 _FSYNC = 2.0  # seconds for WAITAOF: with `appendfsync everysec` it takes up to one
 
 
 class RedisStore:
     """Shares records between all processes that use one Redis (6.2 or later), Valkey, Sentinel set or cluster.
 
-    After a failover the last writes may be missing, and after a restart those since the last save. With
-    `durability="waitaof"` a change counts as made only when it is in the append-only file of the primary, and of one
-    replica if there was one at connect (Redis 7.2, not in a cluster).
+    A failover may lose the last writes, and a restart may lose all writes since the last save. With
+    `durability="waitaof"`, a change counts as made only when the primary has it in its append-only file. If the primary
+    had a replica at connect, one replica must have it in its file too (Redis 7.2 or later, not in a cluster).
 
     Args:
-        redis: An asyncio client of redis-py, which serves in the event loop of its first use and is never closed. If
-            it sends commands again by itself, a change may be answered with False that was made by the first sending.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        durability: `"server"`: as the server is configured; `"waitaof"`: as above.
-        timeout: Seconds for one attempt; a read makes up to three.
-        clock: Monotonic seconds.
+        redis: An asyncio client of redis-py. Only the event loop of its first use can use it, and the store never
+            closes it. If the client retries commands by itself, a change may be answered with False although its first
+            attempt made it.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        durability: `"server"` relies on the configuration of the server; `"waitaof"` is described above.
+        timeout: Seconds for one attempt; a read makes up to three attempts.
+        clock: Returns monotonic seconds.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
@@ -82,27 +87,28 @@ class RedisStore:
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """Return a store that opens up to four connections in each event loop, and closes them.
+        """Return a store that opens up to four connections in each event loop; `aclose()` closes them.
 
         Args:
             url: `redis://[user:password@]host:6379/0`, `rediss://…`, `unix://…`,
                 `redis+sentinel://host:26379,…/service` or `redis+cluster://host:6379,…`.
-            options: As for the class.
+            options: The keyword arguments of the class.
 
         Raises:
             ConfigurationError: The URL is unusable; the message does not repeat it.
         """
-        return cls(cast("Client", HiddenStr(url)), **options)
+        url = HiddenStr(url)  # a rendered traceback would show a plain one
+        return cls(cast("Client", url), **options)
 
     def after_fork(self) -> None:
-        """Begin with a breaker of its own: its lock may have been held by a thread of the parent."""
+        """Replace the circuit breaker, since a thread of the parent may have held its lock."""
         self._breaker = CircuitBreaker(error=StoreUnavailableError, clock=self._clock, random=self._random)
 
     def __repr__(self) -> str:
         return "RedisStore(…)"  # a URL may hold a password
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
-        """Return the cell of every key; `now` is the clock of the node that holds it."""
+        """Return the cell of every key; `now` is read from the clock of the node that holds the key."""
         groups = await self._grouped(keys)
         replies = await _all([self._run(READ, group, tuple, may_repeat=True) for group in groups])
         return {
@@ -126,10 +132,10 @@ class RedisStore:
         return [done[change.key] for change in changes]
 
     async def eviction_policy(self) -> str:
-        """Return the server's `maxmemory-policy`, the worst one of a cluster; it is asked for once.
+        """Return the server's `maxmemory-policy`, or the worst one in a cluster. The server is asked only once.
 
         Raises:
-            StoreUnavailableError: It cannot be read.
+            StoreUnavailableError: The policy cannot be read.
         """
         if self._facts is None:
             await self.read(["enkash:none"])
@@ -142,7 +148,7 @@ class RedisStore:
         await self._clients.aclose()
 
     async def _grouped(self, keys: Sequence[str]) -> list[list[str]]:
-        """Return the keys that one script may take: those of one slot in a cluster, else all."""
+        """Group the keys that one script may change: in a cluster those of one slot, otherwise all keys."""
         client, _ = await self._clients.get()
         groups: dict[int, list[str]] = {}
         for key in keys:
@@ -152,9 +158,9 @@ class RedisStore:
 
     async def _run(self, what: Script, keys: list[str], arguments: Arguments, *, may_repeat: bool) -> Any:
         """Run a script and return its reply; it is sent again only if that cannot change the answer."""
-        pause = _FIRST_PAUSE
+        pause, end = _FIRST_PAUSE, self._clock() + _WAITS * self._limit
         while True:
-            reply, trouble = await self._try(what, keys, arguments)
+            reply, trouble = await self._try(what, keys, arguments, end)
             if trouble is None:
                 self._breaker.worked()
                 return reply
@@ -165,26 +171,21 @@ class RedisStore:
             await self._sleep(pause * (0.5 + self._random()))
             pause *= 2
 
-    async def _try(self, what: Script, keys: list[str], arguments: Arguments) -> tuple[Any, Trouble | None]:
-        """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie."""
+    async def _try(self, what: Script, keys: list[str], arguments: Arguments, end: float) -> tuple[Any, Trouble | None]:
+        """Make one attempt, for which a connection is waited for until `end` if all are in use."""
         client, gate = await self._clients.get()
         async with gate:
             self._breaker.enter()
-            outcome: tuple[Any, Trouble | None] = None, None
-            before, is_cancelled = _cancellations(), False
-            try:
-                # redis-py closes a connection whose reply was not waited for, so no other task reads that reply.
-                async with loop_timeout(self._limit):
-                    outcome = await self._send(client, what, keys, arguments), None
-            except asyncio.CancelledError:
-                is_cancelled = True
-            except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
-                outcome = None, trouble_of(problem)
-            # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just
-            # as it ends. A new exception has no frames in which the arguments lie.
-            if is_cancelled or _cancellations() > before:
-                raise asyncio.CancelledError
-            return outcome
+            while True:
+                outcome: tuple[Any, Trouble | None] = None, IN_USE
+                if not is_in_use(client):
+                    send = functools.partial(self._send, client, what, keys, arguments)
+                    outcome = await attempt(send, self._limit)
+                if outcome[1] is not IN_USE:
+                    return outcome
+                if self._clock() >= end:
+                    raise StoreError(IN_USE.text)
+                await self._sleep(_POOL_PAUSE * (0.5 + self._random()))
 
     async def _send(self, client: Client, what: Script, keys: list[str], arguments: Arguments) -> Any:
         if self._facts is None:
@@ -205,7 +206,7 @@ def _checked_durability(durability: str, redis: Client | str) -> bool:
 
 
 async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """Return all replies; raise one of the errors when every run has ended."""
+    """Return all replies. If a run fails, raise its error, but only after every run has ended."""
     if len(runs) == 1:
         return [await runs[0]]
     replies = await asyncio.gather(*runs, return_exceptions=True)
@@ -213,9 +214,3 @@ async def _all(runs: list[Coroutine[Any, Any, Any]]) -> list[Any]:
         if isinstance(reply, BaseException):
             raise reply
     return list(replies)
-
-
-def _cancellations() -> int:
-    """Return how often the running task was asked to end."""
-    task = asyncio.current_task()
-    return 0 if task is None else task.cancelling()

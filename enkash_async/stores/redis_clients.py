@@ -1,102 +1,40 @@
-"""Clients of a Redis: one for each event loop, or the user's; and what their exceptions mean."""
+"""Clients of a Redis: one for each event loop, or the user's; and how many tasks may use one at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import AsyncGenerator
 
 import attrs
-from redis import exceptions as redis_errors
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, StoreError
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
-__all__ = ["Clients", "Trouble", "trouble_of"]
+__all__ = ["Clients", "is_in_use", "size_of"]
 
 _AT_ONCE = 4  # connections of our own in one event loop
 _NO_TIMEOUT = 60.0  # seconds; the store itself does not wait as long
-_ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
-
-# What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
-_TRANSIENT = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterError,
-    redis_errors.RedisClusterException,
-    redis_errors.AskError,
-    redis_errors.TryAgainError,
-    OSError,
-    TimeoutError,
-    # A cluster client that learns its nodes anew closes connections that other tasks are just writing to.
-    AttributeError,
-)
-_PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
-# The server's own words that it has not run the script.
-_NOT_RUN = (
-    redis_errors.BusyLoadingError,
-    redis_errors.ReadOnlyError,
-    redis_errors.ClusterDownError,
-    redis_errors.TryAgainError,
-    redis_errors.AskError,
-)
-
-
-@attrs.frozen
-class Trouble:
-    """Why Redis has not answered.
-
-    Attributes:
-        text: For people; names no argument of a command and no password.
-        is_transient: Whether trying again may help.
-        was_run: Whether the script may have been run all the same.
-    """
-
-    text: str
-    is_transient: bool
-    was_run: bool
-
-
-def trouble_of(problem: Exception) -> Trouble:
-    """Return what an exception of redis-py means."""
-    kind, words = type(problem).__name__, str(problem)
-    if isinstance(problem, _PERMANENT):
-        return Trouble("Redis refuses the user or the password that it was given", is_transient=False, was_run=False)
-    where = _ADDRESS.search(words)
-    was_run = where is None and not isinstance(problem, _NOT_RUN)
-    if isinstance(problem, redis_errors.ReadOnlyError):
-        return Trouble("Redis is read-only (a replica, or a failover is under way)", is_transient=True, was_run=was_run)
-    if isinstance(problem, _TRANSIENT):
-        at = f" at {where[1]}" if where else ""
-        return Trouble(f"Redis{at} does not answer ({kind})", is_transient=True, was_run=was_run)
-    if isinstance(problem, redis_errors.OutOfMemoryError):
-        return Trouble("Redis is out of memory (OOM): raise maxmemory", is_transient=False, was_run=True)
-    # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
-    code = words.partition(" ")[0]
-    said = f" {code}" if code.isupper() else ""
-    return Trouble(f"Redis refuses to work as a store ({kind}{said})", is_transient=False, was_run=True)
 
 
 class Clients:
-    """Gives each event loop a client of its own, or hands out the user's.
+    """Opens a client for each event loop, or hands out the user's own client.
 
     Args:
-        redis: A client of the user's, which is never closed, or a URL.
+        redis: The user's own client, which is never closed, or a URL.
         timeout: Seconds for one host to say which server holds the records.
 
     Attributes:
-        hosts: How many servers may have to be asked before the one that holds the records.
+        hosts: Number of hosts that may be asked which server holds the records; 0 if none has to be asked.
     """
 
     def __init__(self, redis: Client | str, timeout: float) -> None:
         self._theirs: Client | None = None
         self._target: RedisTarget | None = None
         if isinstance(redis, str):
-            # In a cluster, a node that hangs is told by this time-out; else the store's own is the better one.
+            # In a cluster, only this time-out detects a node that hangs. Elsewhere, the store's own time-out does.
             reply_timeout = 4 * timeout if "+cluster:" in redis else _NO_TIMEOUT
             self._target = redis_target(redis, timeout, reply_timeout=reply_timeout)
         elif isinstance(redis, (Redis, RedisCluster)):
@@ -108,6 +46,7 @@ class Clients:
             )
         self.hosts = 0 if self._target is None else self._target.hosts
         self._their_loop: asyncio.AbstractEventLoop | None = None
+        self._their_gate = asyncio.Semaphore(1 if self._theirs is None else size_of(self._theirs))
         self._ours: dict[asyncio.AbstractEventLoop, _Own] = {}
         self._parents: list[_Own] = []
         self._is_closed = False
@@ -121,21 +60,21 @@ class Clients:
         self._lock = threading.Lock()
 
     async def get(self) -> tuple[Client, asyncio.Semaphore]:
-        """Return the client of the running loop, and what bounds how many tasks use it at a time.
+        """Return the client of the running loop, and a semaphore that limits how many tasks use it at the same time.
 
         Raises:
             StoreError: The store is closed, or the user's client belongs to another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._theirs is not None:
-            return self._checked(self._theirs, loop), asyncio.Semaphore(1)
+            return self._checked(self._theirs, loop), self._their_gate
         own, is_new = self._own(loop)
         if is_new:
             await anext(own.keeper)
         return own.client, own.gate
 
     async def aclose(self) -> None:
-        """Close what was opened here; a second call does nothing."""
+        """Close the clients that were opened here; a second call does nothing."""
         with self._lock:
             self._is_closed = True
             ours, self._ours = self._ours, {}
@@ -166,17 +105,18 @@ class Clients:
                 del self._ours[ended]
             assert self._target is not None  # noqa: S101 (there is either a client or a target)
             client = self._target.open()
-            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(_AT_ONCE))
+            gate = asyncio.Semaphore(min(_AT_ONCE, size_of(client)))
+            own = self._ours[loop] = _Own(client, _keep(client), gate)
             return own, True
 
 
 @attrs.frozen
 class _Own:
-    """A client that was opened here.
+    """A client that was opened here, for one event loop.
 
     Attributes:
-        keeper: Closes it.
-        gate: Bounds how many tasks use it at a time.
+        keeper: Generator that closes the client when it is closed itself.
+        gate: Limits how many tasks use the client at the same time.
     """
 
     client: Client
@@ -185,12 +125,28 @@ class _Own:
 
 
 async def _keep(client: Client) -> AsyncGenerator[None, None]:
-    """Close a client in the end, also when that is the end of its loop.
+    """Close a client when this generator is closed, at the latest when its event loop ends.
 
-    `asyncio.run` closes asynchronous generators that are under way before it closes the loop. Nothing else would tell
-    a store that outlives many runs, as in a worker that calls `asyncio.run` for each job.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A store may outlive the loop, as
+    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
     """
     try:
         yield
     finally:
         await close(client)
+
+
+def size_of(client: Client) -> int:
+    """Return how many connections a client opens at most; in a cluster, to each node."""
+    if isinstance(client, RedisCluster):
+        return max(1, int(client.connection_kwargs.get("max_connections", _AT_ONCE)))
+    return max(1, client.connection_pool.max_connections)
+
+
+def is_in_use(client: Client) -> bool:
+    """Whether a client that lets its callers wait for a connection has none to spare.
+
+    How long it lets them wait cannot be told from how long the server takes to answer, so the store does not ask it.
+    """
+    pool = client.connection_pool if isinstance(client, Redis) and client.connection is None else None
+    return isinstance(pool, BlockingConnectionPool) and not pool.can_get_connection()

@@ -1,7 +1,4 @@
-"""Scripts on a Redis, in whatever event loop; nothing else sends it a command.
-
-Tokens are shared through it, and the record of handled webhooks.
-"""
+"""Runs scripts on a Redis from any event loop; the record of handled webhooks uses this module."""
 
 from __future__ import annotations
 
@@ -23,15 +20,16 @@ from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError
+from enkash_async.stores.redis_clients import size_of
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
 __all__ = ["RedisLink", "Script", "script", "set_up"]
 
-_AT_ONCE = 4  # scripts on connections of our own; one refresh runs one, and its heartbeat another
+_AT_ONCE = 4  # scripts at the same time, on connections that the link opens in one event loop
 _FIRST_PAUSE = 0.02  # seconds before a command is sent again, doubled each time
 _ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
 
-# What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
+# Redis usually recovers from these by itself: it is starting, failing over, moving slots, or short of connections.
 _TRANSIENT = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
@@ -42,7 +40,7 @@ _TRANSIENT = (
     redis_errors.TryAgainError,
     OSError,
     TimeoutError,
-    # A cluster client that learns its nodes anew closes connections that others are just writing to.
+    # A cluster client that reloads its list of nodes closes connections on which other tasks are writing.
     AttributeError,
 )
 _PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
@@ -58,9 +56,9 @@ class Script:
     sha: str
 
 
-@functools.cache  # every store of a kind needs the same ones
+@functools.cache  # all stores of a kind use the same scripts
 def script(package: str, name: str) -> Script:
-    """Return a script of a package's folder `lua`."""
+    """Return a script from the folder `lua` of a package."""
     text = importlib.resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
@@ -77,10 +75,10 @@ def set_up(
     sleep: Callable[[float], Awaitable[object]],
     random: Callable[[], float],
 ) -> tuple[RedisLink, dict[str, Script]]:
-    """Return a link to a Redis, and scripts of a package by name, for a store whose keys begin with a prefix.
+    """Return a link to a Redis, and the named scripts of a package; check the prefix of the store's keys.
 
     Raises:
-        ConfigurationError: The prefix is unusable, or an argument of `RedisLink`.
+        ConfigurationError: The prefix or an argument of `RedisLink` is unusable.
     """
     if not isinstance(prefix, str) or not prefix or set(prefix) & set("{}"):
         raise ConfigurationError("prefix must be a non-empty str without braces, such as 'enkash'")
@@ -91,20 +89,20 @@ def set_up(
 class RedisLink:
     """Runs scripts on a Redis.
 
-    With a URL, it opens a small pool of its own in each event loop that it is used in. A client of the user's is used
+    Given a URL, the link opens a small pool of connections in each event loop that uses it. A user's own client is used
     as it is, and never closed.
 
     Args:
         redis: An asyncio client of redis-py, or a URL.
-        timeout: Seconds for one reply. An attempt that takes four times as long is given up, also with a user's client;
-            where a URL names several hosts, for each of them.
-        error: Makes the error for what Redis does not do, from a text.
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds.
+        timeout: Seconds for one reply. An attempt times out after four times as long; each host in a Sentinel or
+            cluster URL adds the same time again.
+        error: Makes the error for a failed script from a message.
+        clock: Returns monotonic seconds.
+        sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
     Raises:
-        ConfigurationError: `redis` is neither.
+        ConfigurationError: `redis` is neither a client of redis-py nor a usable URL, or `timeout` is unusable.
     """
 
     def __init__(
@@ -143,7 +141,7 @@ class RedisLink:
         self._breaker = CircuitBreaker(error=self._error, clock=self._clock, random=self._random)
 
     def after_fork(self) -> None:
-        """Leave the parent's connections alone, since its replies come over them; not even close them."""
+        """Drop the parent's connections without closing them: the parent still reads its replies from them."""
         self._parents.extend(self._ours.values())
         self._ours = {}
         self._prepare()
@@ -151,16 +149,16 @@ class RedisLink:
     async def run(self, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]) -> Any:
         """Run a script and return its reply.
 
-        What brings no answer is sent again, up to three times in all, as every script allows.
+        A script without an answer is sent again, up to three times in all, so every script must be safe to repeat.
 
         Args:
             what: The script.
-            keys: Its keys.
-            arguments: Gives its arguments for each attempt anew: a lifetime shrinks while Redis is waited for, and a
-                token does not lie about in the frames of a traceback.
+            keys: Keys that the script uses.
+            arguments: Returns the arguments of the script, and is called for each attempt. So a lifetime can shrink
+                while Redis is waited for, and no frame of a traceback keeps the arguments.
 
         Raises:
-            EnkashError: Redis cannot be reached, or refuses; of the kind that `error` makes.
+            EnkashError: Redis cannot be reached, or refuses the script; made by `error`.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -175,7 +173,7 @@ class RedisLink:
             pause *= 2
 
     async def aclose(self) -> None:
-        """Close what this opened; a second call does nothing."""
+        """Close the clients that were opened here; a second call does nothing."""
         with self._lock:
             self._closed = True
             ours, self._ours = self._ours, {}
@@ -189,7 +187,7 @@ class RedisLink:
     async def _try(
         self, what: Script, keys: Sequence[str], arguments: Callable[[], Sequence[Argument]]
     ) -> tuple[Any, _Trouble | None]:
-        """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie."""
+        """Make one attempt. A failure is returned and not raised, since its frames would hold the arguments."""
         if self._theirs is not None:
             return await self._send(self._theirs, what, keys, arguments)
         own = await self._own()
@@ -203,21 +201,21 @@ class RedisLink:
         outcome: tuple[Any, _Trouble | None] = None, None
         before, is_cancelled = _cancellations(), False
         try:
-            # redis-py closes a connection whose reply was not waited for, so nobody reads another one's reply.
+            # After a time-out, redis-py closes the connection, so that no other task reads the late reply.
             async with asyncio.timeout(self._limit):
                 outcome = await _evaluate(client, what, keys, arguments()), None
         except asyncio.CancelledError:
             is_cancelled = True
         except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families, and RuntimeError)
             outcome = None, _Trouble.of(problem)
-        # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just as it
-        # ends. A new exception has no frames in which the arguments lie.
+        # redis-py writes under `asyncio.wait_for`. Up to Python 3.11, it loses a cancellation that arrives just as it
+        # ends. Raise a new exception here, since the frames of the caught one hold the arguments.
         if is_cancelled or _cancellations() > before:
             raise asyncio.CancelledError
         return outcome
 
     async def _own(self) -> _Own:
-        """Return the client of the running event loop; a URL has been given."""
+        """Return the client of the running event loop; only for a link with a URL."""
         loop = asyncio.get_running_loop()
         with self._lock:
             own = self._ours.get(loop)
@@ -229,18 +227,18 @@ class RedisLink:
                 del self._ours[ended]
             assert self._target is not None  # noqa: S101 (there is either a client or a way to open one)
             client = self._target.open()
-            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(_AT_ONCE))
+            own = self._ours[loop] = _Own(client, _keep(client), asyncio.Semaphore(min(_AT_ONCE, size_of(client))))
         await anext(own.keeper)
         return own
 
 
 @attrs.frozen
 class _Own:
-    """A client that was opened here.
+    """A client that was opened here, for one event loop.
 
     Attributes:
-        keeper: Closes it.
-        gate: How many may use it at a time; who comes later waits for a connection.
+        keeper: Generator that closes the client when it is closed itself.
+        gate: Limits how many tasks use the client at the same time; other tasks wait.
     """
 
     client: Client
@@ -249,10 +247,10 @@ class _Own:
 
 
 async def _keep(client: Client) -> AsyncGenerator[None, None]:
-    """Close a client in the end, also when that is the end of its loop.
+    """Close a client when this generator is closed, at the latest when its event loop ends.
 
-    `asyncio.run` closes asynchronous generators that are under way before it closes the loop; nothing else would tell
-    a provider that outlives many runs, as in a worker that calls `asyncio.run` for each job.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A link may outlive the loop, as
+    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
     """
     try:
         yield
@@ -261,7 +259,7 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
 
 
 def _cancellations() -> int:
-    """Return how often the running task was asked to end."""
+    """Return how many times the running task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
@@ -270,17 +268,17 @@ async def _evaluate(client: Client, what: Script, keys: Sequence[str], arguments
     try:
         return await client.evalsha(what.sha, len(keys), *keys, *arguments)
     except redis_errors.NoScriptError:
-        # A restarted server, or the node that a slot has moved to; EVAL runs the script there and leaves it known.
+        # The server was restarted, or the slot has moved to another node. EVAL runs the script and makes it known.
         return await client.eval(what.text, len(keys), *keys, *arguments)
 
 
 @attrs.frozen
 class _Trouble:
-    """Why Redis has not answered.
+    """Why a script failed, or got no answer.
 
     Attributes:
-        text: For people; names no argument of a command.
-        is_permanent: Whether trying again is useless.
+        text: Message for people; it holds no argument of a command.
+        is_permanent: Whether a retry is useless.
     """
 
     text: str
@@ -295,7 +293,7 @@ class _Trouble:
             return cls(f"Redis{at} cannot be reached ({kind})", is_permanent=False)
         if isinstance(problem, _PERMANENT):
             return cls("Redis refuses the user or the password that it was given", is_permanent=True)
-        # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
+        # The first word is Redis's own error code, such as NOPERM; the other words may repeat the arguments.
         code = words.partition(" ")[0]
         said = f" {code}" if code.isupper() else ""
         return cls(f"Redis refuses to work as a store ({kind}{said})", is_permanent=True)

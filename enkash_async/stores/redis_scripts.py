@@ -1,4 +1,4 @@
-"""The two scripts, how they are run, and what a server says of itself at connect."""
+"""The two scripts of the store, the functions that run them, and what a server says about itself at connect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["READ", "SWAP", "Arguments", "Facts", "Script", "evaluate", "evaluate
 
 _log = logging.getLogger("enkash_async.stores")
 
-_FSYNC = 1500  # milliseconds for WAITAOF; with `appendfsync everysec` it takes up to one second
+_FSYNC = 1500  # milliseconds for WAITAOF, which takes up to one second with `appendfsync everysec`
 
 Arguments: TypeAlias = Callable[[], Sequence[str | bytes]]
 
@@ -43,7 +43,7 @@ SWAP = _script("swap")
 
 
 def swap_arguments(group: list[str], by_key: Mapping[str, Change]) -> Arguments:
-    """Return what gives the arguments of the script, made anew for each attempt, so that no frame keeps them."""
+    """Return a function that makes the arguments of the script for each attempt, so that no frame keeps them."""
 
     def give() -> list[str | bytes]:
         found: list[str | bytes] = []
@@ -57,28 +57,28 @@ def swap_arguments(group: list[str], by_key: Mapping[str, Change]) -> Arguments:
 
 
 def _marked(value: bytes | None) -> bytes:
-    """Return bytes in which «nothing» differs from an empty value."""
+    """Encode a value for the script, so that None (no value) differs from an empty value."""
     return b"" if value is None else b"=" + value
 
 
 async def evaluate(client: Client, what: Script, keys: Sequence[str], arguments: Sequence[str | bytes]) -> Any:
-    """Run a script by its hash, or by its text where the server does not know it."""
+    """Run a script by its hash, or by its text if the server does not know the hash."""
     run = cast("Any", client).execute_command
-    options = {NEVER_DECODE: True}  # a client of the user's may decode replies as text
+    options = {NEVER_DECODE: True}  # a user's own client may decode replies as text
     try:
         return await run("EVALSHA", what.sha, len(keys), *keys, *arguments, **options)
     except redis_errors.NoScriptError:
-        # A restarted server, or the node that a slot has moved to; EVAL makes it known there.
+        # The server was restarted, or the slot has moved to another node. EVAL runs the script and makes it known.
         return await run("EVAL", what.text, len(keys), *keys, *arguments, **options)
 
 
 async def evaluate_durably(
     client: Client, what: Script, keys: Sequence[str], arguments: Sequence[str | bytes], replicas: int
 ) -> Any:
-    """Run a script, and wait on the same connection until what it changed is in the append-only files.
+    """Run a script, and wait on the same connection until its changes are in the append-only files.
 
     Raises:
-        TimeoutError: It is not within 1.5 s.
+        TimeoutError: The changes were not in the files within 1.5 s.
     """
     for command, body in (("EVALSHA", what.sha), ("EVAL", what.text)):
         async with cast("Redis", client).pipeline(transaction=False) as pipe:
@@ -98,11 +98,11 @@ async def evaluate_durably(
 
 @attrs.frozen
 class Facts:
-    """What a server says of itself.
+    """What a server says about itself.
 
     Attributes:
-        policy: Its `maxmemory-policy`; of a cluster the worst one; None where it does not tell.
-        replicas: How many replicas it has.
+        policy: The server's `maxmemory-policy`, or the worst one in a cluster; None if the server does not tell.
+        replicas: Number of replicas of the server, or the smallest number in a cluster.
     """
 
     policy: str | None
@@ -110,7 +110,7 @@ class Facts:
 
 
 async def facts_of(client: Client) -> Facts:
-    """Ask a server about itself, and log what may lose records."""
+    """Ask a server about itself, and log a warning about settings that may lose records."""
     try:
         told = await _told(client)
     except redis_errors.NoPermissionError:

@@ -1,4 +1,4 @@
-"""URLs of a Redis, and the connections that are opened for them."""
+"""Reads Redis URLs, and opens and closes the clients for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from enkash_async.errors import ConfigurationError
 try:
     from redis.maint_notifications import MaintNotificationsConfig
 
-    # Where notices of maintenance may come, redis-py 8 does not look whether a connection was closed before it uses it.
+    # Off: with maintenance notifications, redis-py 8 uses a connection without checking whether it was closed.
     _NO_NOTICES: dict[str, Any] = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 except ImportError:  # redis-py 5
     _NO_NOTICES = {}
@@ -40,11 +40,11 @@ _WHAT = (
 
 @attrs.frozen
 class RedisTarget:
-    """How a client for a URL is opened.
+    """Opens clients for a URL.
 
     Attributes:
-        open: Opens one, within the running event loop.
-        hosts: How many may have to be asked for the way to the right server before the server itself is asked.
+        open: Opens a client; must be called in the event loop that uses the client.
+        hosts: Number of hosts that may be asked which server holds the records; 0 if the URL names the server itself.
     """
 
     open: Callable[[], Client]
@@ -52,15 +52,15 @@ class RedisTarget:
 
 
 def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None) -> RedisTarget:
-    """Return the way to the Redis of a URL.
+    """Return the target that opens clients for a URL.
 
     Args:
         url: `redis://`, `rediss://` or `unix://` as in redis-py,
             `redis+sentinel://[user:password@]host[:port],…/service` or
             `redis+cluster://[user:password@]host[:port],…`; with TLS: `rediss+sentinel`, `rediss+cluster`. Options of
             redis-py may follow as a query; for Sentinel also `sentinel_username` and `sentinel_password`.
-        timeout: Seconds for one reply; a connection to one host may take twice as long.
-        reply_timeout: Seconds for one reply of the server that holds the records, where they differ.
+        timeout: Seconds for one reply; connecting to one host may take twice as long.
+        reply_timeout: Seconds for one reply of the server that holds the records; None for `timeout`.
 
     Raises:
         ConfigurationError: The URL is unusable; the message does not repeat it, since it may hold a password.
@@ -68,14 +68,14 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
     options: dict[str, Any] = {
         "socket_timeout": reply_timeout or timeout,
         "socket_connect_timeout": 2 * timeout,
-        # What is sent again is decided by the store, which knows what may be repeated.
+        # No retries by redis-py: the store decides, since it knows which commands are safe to repeat.
         "retry": Retry(NoBackoff(), 0),
     }
     way: RedisTarget | None = None
     try:
         scheme, _, kind = url.partition("://")[0].lower().partition("+")
         if scheme == "rediss":
-            options["ssl_check_hostname"] = True  # what redis-py does by itself from version 6 on
+            options["ssl_check_hostname"] = True  # the default of redis-py from version 6 on
         if scheme in _SINGLE and not kind:
             way = _single(url, options)
         elif scheme in {"redis", "rediss"} and kind == "sentinel":
@@ -84,7 +84,7 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
             way = _cluster(url, options)
         if way is not None:
             _try_out(way.open())
-    except Exception:  # noqa: BLE001 (whatever redis-py or urllib make of it)
+    except Exception:  # noqa: BLE001 (redis-py and urllib raise errors of many kinds)
         way = None
     if way is None:
         raise ConfigurationError(_WHAT)
@@ -92,17 +92,17 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
 
 
 def _try_out(client: Client) -> None:
-    """Build a connection without opening it: only then does redis-py look at the options."""
+    """Check the options of a client: redis-py checks them only when it makes a connection, which is not opened here."""
     if isinstance(client, Redis):
-        pool: Any = client.connection_pool  # redis-py gives this method no types
+        pool: Any = client.connection_pool  # redis-py has no type hints for this method
         pool.make_connection()
 
 
 async def close(client: Client) -> None:
-    """Close a client that was opened here, with the connections to whatever it has asked for the way."""
+    """Close a client that was opened here, and its connections to Sentinels or cluster nodes."""
     await client.aclose()
     if isinstance(client, RedisCluster):
-        # A client that was about to learn its nodes anew takes itself for closed.
+        # A cluster client that is about to reload its list of nodes counts itself as closed, and closes nothing.
         for known in ("nodes_cache", "startup_nodes"):
             await client.nodes_manager.aclose(known)
     pool = client.connection_pool if isinstance(client, Redis) else None
@@ -128,7 +128,7 @@ def _sentinel(url: str, options: dict[str, Any], timeout: float) -> RedisTarget:
     of_sentinel = {**options, "socket_timeout": timeout, **login, **tls}
 
     def connect() -> Client:
-        made: Any = Sentinel  # redis-py gives its constructor no types
+        made: Any = Sentinel  # redis-py has no type hints for its constructor
         master: Redis = made(hosts, sentinel_kwargs=of_sentinel, **{**options, **given}).master_for(service)
         return master
 
@@ -150,7 +150,7 @@ def _cluster(url: str, options: dict[str, Any]) -> RedisTarget:
 
 @attrs.frozen
 class _Parts:
-    """A URL of several hosts; `urlsplit` of early Pythons refuses an IPv6 address that is not the first."""
+    """The parts of a URL with several hosts; `urlsplit` of older Pythons refuses an IPv6 address after the first."""
 
     scheme: str
     netloc: str
@@ -166,7 +166,7 @@ class _Parts:
 
 
 def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:
-    """Return the hosts with their ports; IPv6 addresses stand in brackets."""
+    """Return the hosts with their ports, by default `port`; IPv6 addresses must be in brackets."""
     found = []
     for one in netloc.rpartition("@")[2].split(","):
         parts = urlsplit(f"//{one}")

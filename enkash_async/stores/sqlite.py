@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import random as _random
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import platformdirs
 
 from enkash_async._support.clock import machine
+from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores.boot import boot_id
 from enkash_async.stores.sqlite_clock import StoreClock
@@ -21,34 +23,46 @@ from enkash_async.stores.workers import Workers
 
 __all__ = ["SQLiteStore", "user_store_path"]
 
-_SWEEP_EVERY = 256  # swaps of one process, after which records that have ended are removed
-_KEYS_AT_ONCE = 500  # in one statement; older builds of SQLite take 999 parameters
+_SWEEP_EVERY = 256  # swaps of one process between two removals of expired records
+_KEYS_AT_ONCE = 500  # keys in one statement; older builds of SQLite take at most 999 parameters
 
 _LIVES = "(expires IS NULL OR expires > ?)"
 
 
 def user_store_path() -> Path:
-    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`."""
-    return Path(platformdirs.user_state_dir("enkash-async", appauthor=False)) / "store.sqlite3"
+    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`.
+
+    Raises:
+        ConfigurationError: The user has no home directory, as a user id without a name in a container.
+    """
+    try:
+        folder = Path(platformdirs.user_state_dir("enkash-async", appauthor=False))
+    except RuntimeError:  # what newer versions of platformdirs raise; older ones return a relative path
+        folder = Path()
+    # With HOME='' the folder would be made in the root folder.
+    is_homeless = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME", "").strip()
+    if is_homeless or not folder.is_absolute():
+        raise ConfigurationError("there is no home directory for a store: HOME must be an absolute path")
+    return folder / "store.sqlite3"
 
 
 class SQLiteStore:
     """Shares records between all processes of one machine, through one file.
 
-    A change that was made is on disk (WAL, `synchronous=FULL`). The file is readable for its owner alone. It must lie
-    on a local disk: SQLite cannot share a file between machines.
+    A change is on disk when `swap` returns (WAL, `synchronous=FULL`). Only the owner of the file can read it. The file
+    must be on a local disk, since SQLite cannot share a file between machines.
 
     Args:
-        path: The file; its folder is made if it is not there.
-        nothing_pending: Declare that no confirmation of a debit is under way anywhere.
-        patience: Seconds to wait while other processes write.
-        clock: Seconds since the machine was started, those of its sleep included.
-        boot: Names this boot of this machine.
-        wall: Seconds since 1970.
+        path: Path of the file; its folder is made if it does not exist.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
+        patience: Seconds to wait for the lock while other processes write.
+        clock: Returns the seconds since the machine was started, including those in which it slept.
+        boot: Returns the id of the machine's current boot.
+        wall: Returns the seconds since 1970.
         random: Returns a number in [0, 1).
 
     Raises:
-        ConfigurationError: `path` is not a path.
+        ConfigurationError: `path` is not a path, or its `~` leads to no home directory.
     """
 
     def __init__(
@@ -62,19 +76,17 @@ class SQLiteStore:
         wall: Callable[[], float] = time.time,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        if not isinstance(path, (str, Path)) or str(path) in {"", ".", ":memory:"} or "://" in str(path):
-            raise ConfigurationError(
-                "path must be that of a file; for a URL there is open_store, for memory MemoryStore"
-            )
+        if isinstance(path, str):
+            path = HiddenStr(path)  # it may be a URL with a password, and a rendered traceback would show it
+        self.path: Path = _checked(path)
         self.nothing_pending = nothing_pending
-        self.path: Path = Path(path).expanduser().absolute()
         store_clock = StoreClock(clock=clock, boot=boot, wall=wall)
         self._file = SQLiteFile(self.path, clock=store_clock, patience=patience, random=random)
         self._workers = Workers(1)
         self._swaps = 0
 
     def __repr__(self) -> str:
-        return f"SQLiteStore({str(self.path)!r})"
+        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # in a traceback it may have no path yet
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key."""
@@ -82,7 +94,7 @@ class SQLiteStore:
         return await self._workers.run(lambda: self._file.transact(job, writes=False))
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Make each change whose key still holds exactly `old`; all are on disk when this returns."""
+        """Make each change whose key still holds exactly `old`; the changes are on disk when this returns."""
         self._swaps += 1
         job = functools.partial(_swap, list(changes), self._swaps % _SWEEP_EVERY == 0)
         return await self._workers.run(lambda: self._file.transact(job, writes=True))
@@ -92,12 +104,31 @@ class SQLiteStore:
         await self._workers.aclose(self._file.close)
 
 
+def _checked(path: str | Path) -> Path:
+    """Return an absolute path.
+
+    Raises:
+        ConfigurationError: It is none, or leads through a home that is not there.
+    """
+    text = HiddenStr(path) if isinstance(path, (str, Path)) else ""
+    if text in {"", ".", ":memory:"} or "://" in text or "\0" in text:
+        raise ConfigurationError("path must be that of a file; for a URL there is open_store, for memory MemoryStore")
+    if not text.startswith("~"):
+        return Path(text).absolute()
+    # Not with HOME='', where it would be made in the root folder, nor where HOME is relative to where the process is.
+    homeless = text.startswith("~/") and os.environ.get("HOME") == ""
+    expanded = Path(os.path.expanduser(text))  # noqa: PTH111 (Path.expanduser raises what is hard to tell apart)
+    if homeless or not expanded.is_absolute():
+        raise ConfigurationError("path begins with ~, and there is no such home directory: HOME must be absolute")
+    return expanded
+
+
 def _read(keys: list[str], connection: sqlite3.Connection, now: float) -> dict[str, Cell]:
     values: dict[str, bytes] = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ",".join("?" * len(some))
-        statement = f"SELECT key, value FROM records WHERE key IN ({marks}) AND {_LIVES}"  # noqa: S608 (marks alone)
+        statement = f"SELECT key, value FROM records WHERE key IN ({marks}) AND {_LIVES}"  # noqa: S608 (inserts only question marks)
         values.update(connection.execute(statement, (*some, now)))
     return {key: Cell(values.get(key), now) for key in keys}
 
@@ -109,7 +140,7 @@ def _swap(changes: list[Change], sweeps: bool, connection: sqlite3.Connection, n
 
 
 def _change(change: Change, connection: sqlite3.Connection, now: float) -> bool:
-    statement = f"SELECT value FROM records WHERE key = ? AND {_LIVES}"  # noqa: S608 (no text of the user's)
+    statement = f"SELECT value FROM records WHERE key = ? AND {_LIVES}"  # noqa: S608 (inserts only a constant)
     held = connection.execute(statement, (change.key, now)).fetchone()
     if (None if held is None else held[0]) != change.old:
         return False

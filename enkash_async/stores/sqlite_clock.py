@@ -1,4 +1,4 @@
-"""The clock that the processes of a machine share: monotonic within a boot, and never earlier after the next one."""
+"""The clock that the processes of a machine share; it never goes back, not even after a reboot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import attrs
 
 __all__ = ["OTHER_MACHINE", "OtherMachineError", "StoreClock"]
 
-OTHER_MACHINE = "two machines use it, or a copy of it: SQLite cannot share a file between machines"
+OTHER_MACHINE = (
+    "another machine has written to it within the last minute: SQLite cannot share a file between machines; where only "
+    "one of them uses it at a time, it can be used again in a minute"
+)
+_RECENT = 60.0  # seconds since the other machine's last write; a volume takes about as long to move
 _BOOTS_KEPT = 64  # names of earlier boots; a machine that comes back after as many is taken for a new one
 
 TABLE = (
@@ -19,20 +23,21 @@ TABLE = (
 
 
 class OtherMachineError(Exception):
-    """An earlier boot of the file's clock is this machine's own, so another machine has used the file since."""
+    """The file has gone from this machine to another one and back, and the other one may still use it."""
 
 
 @attrs.frozen
 class StoreClock:
-    """Reads and keeps the one row of the table `clock`.
+    """Reads and writes the one row of the table `clock`.
 
-    In one boot, now = clock + offset. In a new boot, or where that would be earlier than the last now that was written,
-    the offset is chosen anew: now is the wall clock's time, or the last now if that is later.
+    The time is the machine's clock plus an offset. A new offset is chosen after a reboot, and if the time would be
+    earlier than the last time that was written. The time is then that of the wall clock, or the last written time if
+    that is later.
 
     Attributes:
-        clock: Seconds since the machine was started, those of its sleep included.
-        boot: Names this boot.
-        wall: Seconds since 1970.
+        clock: Returns the seconds since the machine was started, including those in which it slept.
+        boot: Returns the id of the machine's current boot.
+        wall: Returns the seconds since 1970.
     """
 
     clock: Callable[[], float]
@@ -40,34 +45,34 @@ class StoreClock:
     wall: Callable[[], float]
 
     def create(self, connection: sqlite3.Connection) -> None:
-        """Make the table, in a transaction of the caller's."""
+        """Make the table, within the caller's transaction."""
         connection.execute(TABLE)
         row = (self.boot(), self.wall() - self.clock(), self.wall())
         connection.execute("INSERT INTO clock VALUES (0, ?, ?, ?, '')", row)
 
     def now(self, connection: sqlite3.Connection, *, writes: bool) -> float | None:
-        """Return now, in a transaction of the caller's; None if the row must be set first and `writes` is False.
+        """Return the time, within the caller's transaction; None if the row must be set first but `writes` is False.
 
         Raises:
-            OtherMachineError: Two machines use the file.
+            OtherMachineError: Two machines use the file by turns, less than a minute apart.
         """
         boot, offset, last, earlier = connection.execute("SELECT boot, offset, last, earlier FROM clock").fetchone()
         mine, here = self.boot(), self.clock()
         boots = earlier.split()
         if mine == boot and here + offset >= last:
             return float(here + offset)
-        if mine != boot and mine in boots:
+        if mine != boot and mine in boots and self.wall() - last < _RECENT:
             raise OtherMachineError
         if not writes:
             return None
-        # A new boot; or the clock itself was set back, as in a machine that is restored from a snapshot.
+        # The machine was rebooted, or its clock went back, as in a machine that was restored from a snapshot.
         now = max(self.wall(), last)
-        kept = " ".join([*boots, boot][-_BOOTS_KEPT:]) if mine != boot else earlier
+        kept = " ".join([one for one in [*boots, boot] if one != mine][-_BOOTS_KEPT:])
         connection.execute(
             "UPDATE clock SET boot = ?, offset = ?, last = ?, earlier = ?", (mine, now - here, now, kept)
         )
         return float(now)
 
     def note(self, connection: sqlite3.Connection, now: float) -> None:
-        """Write the last now, in the transaction that changes records."""
+        """Set the column `last` to the time, within the transaction that changes records."""
         connection.execute("UPDATE clock SET last = max(last, ?)", (now,))

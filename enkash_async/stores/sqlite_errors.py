@@ -1,4 +1,4 @@
-"""What the errors of a SQLite file mean."""
+"""The meaning of errors that a SQLite file raises."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _REASONS = {
 
 
 def is_busy(problem: Exception) -> bool:
-    """Whether another process has the file locked just now."""
+    """Whether an exception says that another process has locked the file."""
     return (getattr(problem, "sqlite_errorcode", 0) & 0xFF) in _BUSY
 
 
 def reason_of(problem: Exception, patience: float) -> str:
-    """Return what an exception means, for people.
+    """Return a message for people that says what an exception means.
 
     Args:
-        problem: Of SQLite, of the system, or of the clock.
-        patience: Seconds for which a lock was waited for.
+        problem: Exception of SQLite, of the operating system, or of the store's clock.
+        patience: Seconds for which the store has waited for the lock.
     """
     if isinstance(problem, OtherMachineError):
         return OTHER_MACHINE

@@ -1,4 +1,4 @@
-"""One SQLite file: how it is opened, locked, left alone by a fork, and what its errors mean."""
+"""One SQLite file: how it is opened, locked, used in transactions, and closed before a fork."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from enkash_async._support.clock import loop_now
 from enkash_async.errors import StoreError, StoreUnavailableError
-from enkash_async.stores.filesystems import check_local, identity_of, make_private
+from enkash_async.stores.filesystems import check_local, identity_of, make_file, make_private
 from enkash_async.stores.sqlite_clock import OtherMachineError, StoreClock
 from enkash_async.stores.sqlite_errors import is_busy, reason_of
 
@@ -22,9 +22,10 @@ __all__ = ["SQLiteFile"]
 
 _T = TypeVar("_T")
 
+_APPLICATION = 0x656E6B61  # PRAGMA application_id: «enka», by which a store is told from other programs' databases
 _FORMAT = 1  # PRAGMA user_version
-_BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, by a fixed schedule
-_LONGEST_PAUSE = 0.05  # seconds; a random share of it follows, so that no process is always late
+_BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, with pauses of fixed lengths
+_LONGEST_PAUSE = 0.05  # seconds before the next try, multiplied by a random number, so that no process always loses
 _TABLE = "CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
 _INDEX = "CREATE INDEX records_by_end ON records (expires) WHERE expires IS NOT NULL"
 
@@ -35,9 +36,9 @@ class SQLiteFile:
     """Runs jobs in transactions on one file, one at a time, from any thread.
 
     Args:
-        path: The file.
-        clock: Says what time it is by the file.
-        patience: Seconds to wait while other processes write.
+        path: Path of the file.
+        clock: Clock whose offset is kept in the file.
+        patience: Seconds to wait for the lock while other processes write.
         random: Returns a number in [0, 1).
         sleep: Waits for a number of seconds.
     """
@@ -59,18 +60,19 @@ class SQLiteFile:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self.lock = threading.Lock()
-        _alive.add(self)
+        self._process = os.getpid()
+        _forks.alive.add(self)
 
     def transact(self, job: Job[_T], *, writes: bool) -> _T:
-        """Run a job in one transaction, which is on disk when this returns.
+        """Run a job in one transaction and return its result; its changes are then on disk.
 
         Args:
-            job: Is given the connection and the file's now.
-            writes: Whether it changes anything.
+            job: Function of the connection and the time.
+            writes: Whether the job may change records.
 
         Raises:
             StoreUnavailableError: The file cannot be used, or other processes keep it locked.
-            StoreError: A newer version of this package has made it.
+            StoreError: A newer version of this package has made the file.
         """
         end = loop_now() + self._patience
         while True:
@@ -82,18 +84,35 @@ class SQLiteFile:
             self._sleep(_LONGEST_PAUSE * self._random())
 
     def close(self) -> None:
-        """Close the connection; the next job opens another one."""
+        """Close the connection; the next job opens a new one."""
         with self.lock:
             self.forget()
 
     def forget(self) -> None:
-        """Close the connection; the caller holds the lock."""
+        """Close the connection. Call it with the lock held."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
+    def after_fork(self, *, is_closed: bool) -> None:
+        """Take leave of the parent process: close the connection that the child has a copy of.
+
+        That clears SQLite's notes on the parent's locks, and leaves the locks to the parent.
+
+        Args:
+            is_closed: Whether it was closed before the fork; if not, and in the midst of a job, it cannot be.
+        """
+        is_idle = is_closed or self.lock.acquire(blocking=False)
+        self.lock, self._process = threading.Lock(), os.getpid()
+        if is_idle:
+            self.forget()
+        else:
+            _forks.torn.add(self._path)
+
     def _try(self, job: Job[_T], writes: bool) -> tuple[list[_T], Exception | None]:
         """Return the result, or what went wrong: raised elsewhere, it holds no frame in which records lie."""
+        if self._process != os.getpid():  # forked by C code that calls no hook at all
+            self.after_fork(is_closed=False)
         with self.lock:
             try:
                 return [self._transact(job, writes)], None
@@ -115,7 +134,7 @@ class SQLiteFile:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        return self._transact(job, writes=True)  # a new boot: the clock's row has to be set first
+        return self._transact(job, writes=True)  # after a reboot, the clock's row must be set first
 
     def _done(self, job: Job[_T], connection: sqlite3.Connection, now: float) -> _T:
         before = connection.total_changes
@@ -125,11 +144,13 @@ class SQLiteFile:
         return result
 
     def _check_still_there(self, writes: bool) -> None:
-        """Raise if the file was removed meanwhile: what was written is in a file that no other process sees."""
+        """Raise if the file was removed meanwhile: then no other process sees the file that holds the changes."""
         if writes and identity_of(self._path) != self._identity:
             raise FileNotFoundError("it was removed while it was in use")
 
     def _opened(self) -> sqlite3.Connection:
+        if self._path in _forks.torn:
+            raise OSError("this process was forked by C code while it was in use: open the store after the fork")
         if self._connection is not None and identity_of(self._path) != self._identity:
             self.forget()
         if self._connection is None:
@@ -140,7 +161,7 @@ class SQLiteFile:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(self._path)
-        make_private(self._path)
+        make_file(self._path)
         # isolation_level None: transactions begin where this module says so.
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
@@ -153,16 +174,17 @@ class SQLiteFile:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        _check_ours(connection)
+        make_private(self._path)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise OSError("the file system has no shared memory, which SQLite's WAL needs")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "PRAGMA fullfsync = ON"
-        )  # macOS: after fsync alone, data may still be in the disk's own memory
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: after fsync alone, data may still be in the disk's cache
         if _format_of(connection) == 0:
             connection.execute("BEGIN IMMEDIATE")
             if _format_of(connection) == 0:  # no other process was faster
-                for statement in (_TABLE, _INDEX, f"PRAGMA user_version = {_FORMAT}"):
+                marks = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}")
+                for statement in (_TABLE, _INDEX, *marks):
                     connection.execute(statement)
                 self._clock.create(connection)
             connection.execute("COMMIT")
@@ -176,33 +198,56 @@ class SQLiteFile:
         )
 
 
+def _check_ours(connection: sqlite3.Connection) -> None:
+    """Refuse the database of another program, before anything in it or of it is changed."""
+    connection.execute("BEGIN")  # so that a store that another process makes just now is seen whole or not at all
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    connection.execute("COMMIT")
+    if application != _APPLICATION and not (application == 0 and is_empty):
+        raise OSError("it is the database of another program")
+
+
 def _format_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-_alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
-_forking = threading.Lock()
-_held: list[SQLiteFile] = []
+class _Forks:
+    """What is done with the files when the process forks.
 
-
-def _before_fork() -> None:
-    """Close every file, when its job has ended.
-
-    A child would inherit SQLite's notes on its locks, but not the locks: it would write without any, and two debits
-    could be sent for one record.
+    A child inherits SQLite's notes on its locks, but not the locks: it would write without any, and two debits could be
+    sent for one record. So no file may be open when a child begins to work.
     """
-    _forking.acquire()
-    _held.extend(_alive)
-    for file in _held:
-        file.lock.acquire()
-        file.forget()
+
+    def __init__(self) -> None:
+        self.alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
+        self.torn: set[Path] = set()  # SQLite's notes on these are unknown in this process, for whatever object
+        self._lock = threading.Lock()
+        self._held: list[SQLiteFile] = []
+
+    def before(self) -> None:
+        """Close every file, when its job has ended."""
+        self._lock.acquire()
+        self._held.extend(self.alive)
+        for file in self._held:
+            file.lock.acquire()
+            file.forget()
+
+    def in_parent(self) -> None:
+        """Let the jobs go on, which open the files again."""
+        while self._held:
+            self._held.pop().lock.release()
+        self._lock.release()
+
+    def in_child(self) -> None:
+        """Begin anew, also where a fork by C code, such as uWSGI's, has not called `before`."""
+        closed, self._held = self._held, []
+        self._lock = threading.Lock()
+        for file in list(self.alive):
+            file.after_fork(is_closed=file in closed)
 
 
-def _after_fork() -> None:
-    while _held:
-        _held.pop().lock.release()
-    _forking.release()
-
+_forks = _Forks()
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_forks.before, after_in_parent=_forks.in_parent, after_in_child=_forks.in_child)

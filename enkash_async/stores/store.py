@@ -1,4 +1,4 @@
-"""The memory that processes share: cells of bytes that are read, and swapped by comparison."""
+"""The protocol of a store: memory that processes share, with read and compare-and-swap."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ __all__ = ["Cell", "Change", "Store", "refuse_eviction"]
 
 @attrs.frozen
 class Cell:
-    """What a key holds.
+    """What a key holds, and when it was read.
 
     Attributes:
-        value: The bytes as they were swapped in, or None where the key holds nothing. Not shown by `repr`.
-        now: Seconds on the clock of the server that holds this key. Only differences mean something.
+        value: The bytes that were last swapped in; None if the key holds nothing. Not shown by `repr`.
+        now: Time of the read in seconds, on the clock of the server that holds the key. Only the difference of two
+            times has a meaning.
     """
 
     value: bytes | None = attrs.field(repr=False)
@@ -27,13 +28,13 @@ class Cell:
 
 @attrs.frozen
 class Change:
-    """What a key is set to, provided that it still holds what was read.
+    """A new value for a key, which is set only if the key still holds the old value.
 
     Attributes:
         key: Up to 200 printable ASCII characters without a space, such as `enkash:debit:v2:…`.
-        old: The bytes that were read, or None for «the key holds nothing». Not shown by `repr`.
-        new: Up to 256 KiB, or None to delete. `b""` is a value. Not shown by `repr`.
-        keep: Seconds from now, above 0, after which the key holds nothing; None keeps it for ever.
+        old: The bytes that were read; None if the key held nothing. Not shown by `repr`.
+        new: The new bytes, up to 256 KiB; None deletes the key, and `b""` is a value. Not shown by `repr`.
+        keep: Seconds, above 0, after which the new value expires; None keeps it for ever.
     """
 
     key: str
@@ -51,44 +52,44 @@ class Store(Protocol):
     several tasks at a time.
 
     A store may have an attribute `nothing_pending`. True declares that no confirmation of a debit is under way
-    anywhere, so that a new store counts as old at once.
+    anywhere. Then a new store need not wait for confirmations that were sent before the store was made.
     """
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
-        """Return the cell of every key, also of those that hold nothing.
+        """Return the cell of every key, also of keys that hold nothing.
 
-        A value that was swapped in before this call began, by whatever process, is seen.
+        The call sees every value that any process has swapped in before the call began.
 
         Raises:
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
         """
         ...
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Make each change whose key still holds exactly `old`; return one answer each, in their order.
+        """Make each change whose key still holds exactly `old`; return the answers in the order of the changes.
 
-        Each change is atomic by itself. True: it is made, and as durable as the store promises. False: it is not made,
-        since the key holds something else.
+        Each change is atomic by itself. True means that the change was made, and is as durable as the store promises.
+        False means that the change was not made, since the key holds something else than `old`.
 
         Raises:
-            StoreUnavailableError: The store is away. Each change may have been made or not: read again.
+            StoreUnavailableError: The store is unavailable. Any of the changes may have been made: read again.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close what the store opened; what was passed in stays open. A second call does nothing."""
+        """Close the connections that the store opened; a client that was passed in stays open. May be called twice."""
         ...
 
 
 async def refuse_eviction(store: Store, *, expiring_only: bool = False) -> None:
-    """Raise where a server that is short of memory would throw records away.
+    """Raise an error if the store's server may evict records when it is short of memory.
 
     Args:
-        store: Any; only one whose class has `eviction_policy` (a `RedisStore`) is asked, once.
-        expiring_only: Accept a `volatile-*` policy, which spares records that are kept for ever, as accounts are.
+        store: Any store. Only a store with a method `eviction_policy`, such as a `RedisStore`, is asked for its policy.
+        expiring_only: Also accept a `volatile-*` policy, which never evicts records that are kept for ever.
 
     Raises:
-        StoreUnavailableError: The policy is another than `noeviction`, or cannot be read.
+        StoreUnavailableError: The policy may evict records, or cannot be read.
     """
     ask = getattr(store, "eviction_policy", None)
     policy = "noeviction" if ask is None else await ask()

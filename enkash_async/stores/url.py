@@ -1,4 +1,4 @@
-"""Stores by their URL."""
+"""Opens a store by its URL."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _WHAT = (
 
 
 def open_store(url: str, *, nothing_pending: bool = False) -> Store:
-    """Return the store of a URL; no connection is opened yet, and `aclose` closes what is opened.
+    """Return the store for a URL. The store opens connections when it is first used, and `aclose()` closes them.
 
     Args:
         url: `sqlite:///absolute/path`, `sqlite:///~/path`, `redis://…`, `rediss://…`, `unix://…`,
             `redis+sentinel://…`, `rediss+sentinel://…`, `redis+cluster://…`, `rediss+cluster://…`, `postgresql://…`,
-            or `memory:`, the one memory store of this process.
+            or `memory:`, the records in the memory of this process.
         nothing_pending: Declare that no confirmation of a debit is under way anywhere.
 
     Raises:
-        ConfigurationError: There is no such store, or its library is not installed. The message does not repeat the
-            URL, since it may hold a password.
+        ConfigurationError: The URL names no known store, or the store's library is not installed. The message does not
+            repeat the URL, since it may hold a password.
     """
-    url = HiddenStr(url)  # a rendered traceback would show a plain one
+    url = HiddenStr(url)  # a rendered traceback would show a plain `str`
     scheme = url.partition(":")[0].lower()
     make = _MAKERS.get(scheme)
     if make is None or ("://" not in url and scheme != "memory"):
@@ -48,9 +48,7 @@ def open_store(url: str, *, nothing_pending: bool = False) -> Store:
 def _memory(url: str, nothing_pending: bool) -> Store:
     if url.rstrip("/").lower() != "memory:":
         raise ConfigurationError(_WHAT)
-    store = process_store()
-    store.nothing_pending = store.nothing_pending or nothing_pending
-    return store
+    return process_store(nothing_pending=nothing_pending)
 
 
 def _sqlite(url: str, nothing_pending: bool) -> Store:
@@ -77,7 +75,7 @@ def _made(module: str, name: str, where: str | Path, nothing_pending: bool) -> S
 
 
 def _class(module: str, name: str) -> Any:
-    """Load a store when it is asked for: who needs one library need not have the other."""
+    """Load the class of a store only now, so that the libraries of other stores need not be installed."""
     return getattr(importlib.import_module(f"enkash_async.stores.{module}"), name)
 
 

@@ -1,4 +1,4 @@
-"""Blocking calls in threads of their own, awaited from whatever event loop."""
+"""Runs blocking calls in threads, for callers in any event loop."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 
 class Workers:
-    """A few threads, started when they are first needed, and anew in a child process.
+    """A few threads, started at the first call; a child process starts threads of its own.
 
     Args:
-        number: How many calls may run at a time; the others wait in a queue.
+        number: Number of calls that may run at the same time; further calls wait in a queue.
     """
 
     def __init__(self, number: int) -> None:
@@ -43,7 +43,7 @@ class Workers:
         return await asyncio.get_running_loop().run_in_executor(self._threads(), call)
 
     async def aclose(self, last: Callable[[], None]) -> None:
-        """Run one last call, and end the threads; a second time, do nothing."""
+        """Run one last call, and end the threads; a second `aclose` does nothing."""
         with self._lock:
             is_first, self._is_closed = not self._is_closed, True
         if is_first:

@@ -1,6 +1,6 @@
-"""Help for tests: what a store of your own has to do, as a class of tests; and time that passes at once.
+"""Help for tests: a class of tests for a store of your own, and a virtual clock.
 
-`pytest` is loaded when `StoreContract` is asked for.
+`pytest` is imported only when `StoreContract` is used.
 """
 
 from __future__ import annotations

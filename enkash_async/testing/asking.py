@@ -1,4 +1,4 @@
-"""What the tests of a store have in common: a key, an event loop, one read, one swap."""
+"""Helpers that the tests of a store share: a new key, an event loop, one read, one swap."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _F = TypeVar("_F", bound=Callable[..., None])
 
 
 def only_if(flag: str) -> Callable[[_F], _F]:
-    """Drop a test from classes whose attribute of this name is False."""
+    """Mark a test that is dropped from classes whose attribute `flag` is False."""
 
     def mark(test: _F) -> _F:
         vars(test)["only_if"] = flag
@@ -30,7 +30,7 @@ Body: TypeAlias = Callable[[Store], Coroutine[Any, Any, _T]]
 
 
 async def nothing(store: Store) -> None:
-    """Only close the store."""
+    """Do nothing; `run` then only closes the store."""
 
 
 def new_key() -> str:
@@ -39,7 +39,7 @@ def new_key() -> str:
 
 
 def run(store: Store, body: Body[_T]) -> _T:
-    """Run a test in an event loop of its own, and close the store in the end."""
+    """Run a test in an event loop of its own, and then close the store."""
 
     async def whole() -> _T:
         try:
@@ -56,24 +56,24 @@ async def cell_of(store: Store, key: str) -> Cell:
 
 
 async def swap_one(store: Store, key: str, old: bytes | None, new: bytes | None) -> bool:
-    """Change one record, for a minute, and return whether that was done."""
+    """Change one record, which is kept for a minute, and return whether the change was made."""
     [made] = await store.swap([Change(key, old, new, 60)])
     return made
 
 
 async def turns(number: int) -> None:
-    """Let the event loop run a number of times; from the tenth on, with a little time."""
+    """Let the event loop run a number of times; from the eleventh on, each time for a fraction of a millisecond."""
     for turn in range(number):
         await asyncio.sleep(0 if turn < 10 else 0.0003)
 
 
 async def settled(store: Store, key: str, allowed: set[bytes | None]) -> bytes:
-    """Return what a key is set to when a swap that was cancelled is over, or can no longer be made."""
+    """Set a key to a fresh value, so that a cancelled swap can no longer change it, and return the fresh value."""
     fresh = uuid.uuid4().hex.encode()
     for _ in range(200):
         held = (await cell_of(store, key)).value
         assert held in allowed
-        # A late swap finds another old value then.
+        # A late swap then does not find the old value that it expects.
         if await swap_one(store, key, held, fresh):
             return fresh
     raise AssertionError("the key changes again and again")

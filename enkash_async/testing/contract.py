@@ -1,4 +1,4 @@
-"""What every store has to do, as tests."""
+"""The tests that every store has to pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from enkash_async.testing.racing import run_alone
 
 __all__ = ["StoreContract"]
 
-# Seconds for which a record is kept; a store may be late by as much. The next is taken where a machine was too slow.
+# Seconds for which a test keeps a record. The store may let the record expire late, by up to the same time. If the
+# machine is too slow for one number, the test is repeated with the next number.
 _KEEPS = (0.3, 0.6, 1.2, 2.4)
 _VALUES = {
     "empty": b"",
@@ -36,7 +37,7 @@ _VALUES = {
 class StoreContract(Races, Machines):
     """The tests that a store has to pass.
 
-    Subclass it, and give two fixtures::
+    Subclass it, and define two fixtures::
 
         class TestMyStore(StoreContract):
             @pytest.fixture
@@ -47,14 +48,14 @@ class StoreContract(Races, Machines):
             def opener(self, tmp_path):
                 return functools.partial(MyStore, tmp_path / "file")
 
-    `store` is new for every test, and is closed by it. `opener` is called in other processes, where it opens the same
-    records; it is pickled, so it names a class or a function of a module. Each test runs event loops of its own, so no
-    plugin of pytest is needed.
+    `store` returns a new store for every test, and the test closes the store. `opener` returns a function that opens
+    the same records in another process. The function is pickled, so it must be a class or a function of a module. Each
+    test runs its own event loops, so no plugin of pytest is needed.
 
     Attributes:
-        across_processes: False drops the tests with other processes, for a store in the memory of one.
-        across_loops: False drops the tests with several event loops, for a store that stands on a client that can
-            only be used in one.
+        across_processes: False drops the tests with several processes, for a store in the memory of one process.
+        across_loops: False drops the tests with several event loops, for a store whose client can be used in only one
+            event loop.
     """
 
     across_processes: ClassVar[bool] = True
@@ -67,24 +68,24 @@ class StoreContract(Races, Machines):
 
     @pytest.fixture
     def store(self) -> Store:
-        """Return the store under test, without records that another test has made."""
+        """Return the store under test, without records of other tests."""
         raise NotImplementedError("give a fixture `store`")
 
     @pytest.fixture
     def opener(self) -> Callable[[], Store]:
-        """Return what opens the same records in another process."""
+        """Return a function that opens the same records in another process."""
         raise NotImplementedError("give a fixture `opener`")
 
     # One record.
 
     def test_a_key_that_was_never_set_holds_nothing(self, store: Store) -> None:
-        """Its cell says so, and says what time it is."""
+        """The cell has no value, and has the time."""
         cell = run(store, lambda store: cell_of(store, new_key()))
         assert cell.value is None
         assert isinstance(cell.now, float)
 
     def test_a_value_is_set_where_there_is_none(self, store: Store) -> None:
-        """Once: the second one finds the first."""
+        """It is set only once: the second swap finds the first value."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -95,7 +96,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_a_value_is_replaced_only_where_it_is_exactly_the_old_one(self, store: Store) -> None:
-        """Neither a part of it, nor a longer one, nor another spelling."""
+        """A part of the old value, a longer value and another spelling are refused."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -110,7 +111,7 @@ class StoreContract(Races, Machines):
 
     @pytest.mark.parametrize("name", sorted(_VALUES))
     def test_bytes_come_back_as_they_were(self, store: Store, name: str) -> None:
-        """Any, up to 256 KiB, as a new value and as an old one."""
+        """Any bytes, up to 256 KiB, are stored exactly, and are found equal as an old value."""
 
         async def body(store: Store) -> None:
             key, value = new_key(), _VALUES[name]
@@ -124,7 +125,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_an_empty_value_is_a_value(self, store: Store) -> None:
-        """It is not the same as none."""
+        """It differs from a key that holds nothing."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -136,7 +137,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_the_same_value_may_be_swapped_in_again(self, store: Store) -> None:
-        """The answer is True."""
+        """The swap returns True."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -147,7 +148,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_a_value_is_deleted_only_where_it_is_exactly_the_old_one(self, store: Store) -> None:
-        """Then the key holds nothing, and may be set again."""
+        """After that, the key holds nothing and may be set again."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -164,7 +165,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_keys_are_told_apart_to_the_letter(self, store: Store) -> None:
-        """Capitals, beginnings, and what means something in patterns."""
+        """The other keys differ in case, in length, or in characters that have a meaning in patterns."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -199,7 +200,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_each_change_of_a_swap_is_answered_by_itself(self, store: Store) -> None:
-        """In the order of the changes; a change that is not made keeps no other from being made."""
+        """The answers are in the order of the changes; a change that is not made does not stop the others."""
 
         async def body(store: Store) -> None:
             keys = [new_key() for _ in range(8)]
@@ -224,7 +225,7 @@ class StoreContract(Races, Machines):
     # Time.
 
     def test_a_record_is_kept_for_its_time_and_no_longer(self, store: Store) -> None:
-        """Then the key holds nothing: it can be set, and what it held is no old value."""
+        """After that, the key holds nothing: a swap with the expired value fails, and a swap with None sets the key."""
 
         async def is_in_time(store: Store, keep: float) -> bool:
             brief, deleted, eternal, long = [new_key() for _ in range(4)]
@@ -247,7 +248,7 @@ class StoreContract(Races, Machines):
         run(store, functools.partial(_in_time, is_in_time))
 
     def test_every_change_says_anew_how_long_the_record_is_kept(self, store: Store) -> None:
-        """Longer, for ever, or shorter than before."""
+        """The change may make the time longer, endless or shorter."""
 
         async def is_in_time(store: Store, keep: float) -> bool:
             longer, for_ever, shorter = [new_key() for _ in range(3)]
@@ -266,7 +267,7 @@ class StoreContract(Races, Machines):
         run(store, functools.partial(_in_time, is_in_time))
 
     def test_now_runs_with_time_and_never_back(self, store: Store) -> None:
-        """Seconds are seconds, over many reads and swaps."""
+        """Over many reads and swaps, the store's seconds are as long as the machine's."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -283,7 +284,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_the_cells_of_one_read_are_of_about_one_instant(self, store: Store) -> None:
-        """Also where several servers hold them."""
+        """The times differ by less than a second, also if several servers hold the keys."""
 
         async def body(store: Store) -> None:
             nows = [cell.now for cell in (await store.read([new_key() for _ in range(50)])).values()]
@@ -292,7 +293,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_closing_twice_does_nothing(self, store: Store) -> None:
-        """The test has closed it once."""
+        """The second `aclose` raises nothing."""
         run_alone(_closed_twice(store))
 
 
@@ -303,7 +304,7 @@ async def _closed_twice(store: Store) -> None:
 
 
 async def _in_time(run: Callable[[Store, float], Awaitable[bool]], store: Store) -> None:
-    """Run a test that has only the seconds for which its records are kept, until it has made do with them."""
+    """Run a test with longer and longer times for its records, until the machine was fast enough for one of them."""
     for keep in _KEEPS:
         if await run(store, keep):
             return

@@ -1,4 +1,4 @@
-"""What the token machine needs of a store: one login for all, a budget, and an end of every wait."""
+"""Tests that run the token provider on a store: callers share one login, a wrong password is tried once, waits end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HOUR = 3600.0
 
 @attrs.define
 class _Source:
-    """Logs in at an EnKash that is made up, or is refused there."""
+    """A token source that imitates EnKash: each login brings a new token, or is refused."""
 
     identity: Identity
     seal_key: bytes
@@ -47,7 +47,7 @@ class _Source:
 
 @attrs.frozen
 class _Shaken:
-    """A store whose clock is off, and that loses every second answer of a swap."""
+    """A faulty store: its clock is off by `offset` seconds, and with `loses`, every second swap loses its answer."""
 
     inner: Store
     offset: float = 0.0
@@ -70,10 +70,10 @@ class _Shaken:
 
 
 class Machines:
-    """The part of `StoreContract` that runs the token machine over the store."""
+    """The part of `StoreContract` that runs the token provider on the store."""
 
     def test_all_providers_of_an_account_share_one_login(self, store: Store) -> None:
-        """Twenty callers of four providers get one token."""
+        """Twenty callers of four providers get the same token from one login."""
 
         async def body(store: Store) -> None:
             source = _source()
@@ -94,7 +94,7 @@ class Machines:
         run(store, body)
 
     def test_a_swap_whose_answer_is_lost_begins_no_second_login(self, store: Store) -> None:
-        """The same command is decided again on what is read then."""
+        """The same command is decided again on the new record, which shows the attempt."""
 
         async def body(store: Store) -> None:
             source = _source()
@@ -104,7 +104,7 @@ class Machines:
         run(store, body)
 
     def test_a_clock_that_is_set_back_ends_every_wait(self, store: Store) -> None:
-        """A lease that began an hour later by the store's clock ends after its own length."""
+        """After the store's clock is set back by an hour, a lease that began before still ends after its own length."""
 
         async def body(store: Store) -> None:
             key, back = new_key(), _Shaken(store, offset=-_HOUR)
@@ -124,7 +124,7 @@ def _source(*, refuses: bool = False) -> _Source:
 
 
 def _calls(source: _Source, store: Store) -> list[asyncio.Task[Token]]:
-    """Ask for a token as several callers of each of several processes; a provider of its own is one to the store."""
+    """Ask for a token as several callers of several processes; to the store, each provider is a process."""
     providers = [StoreTokenProvider(source, store, allow_plain=True) for _ in range(_PROCESSES)]
     return [asyncio.ensure_future(provider.get_token()) for provider in providers for _ in range(_CALLERS)]
 

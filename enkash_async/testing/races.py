@@ -1,4 +1,4 @@
-"""What a store has to do while tasks, threads and processes change it at once, and are stopped at any moment."""
+"""Tests of a store while tasks, threads and processes change records at the same time, or are stopped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CHANCE = random.Random(7)  # noqa: S311 (the same for every run)
 
 
 class Races:
-    """The part of `StoreContract` with callers beside each other."""
+    """The part of `StoreContract` with several callers at the same time."""
 
     # Races.
 
     def test_of_many_tasks_one_sets_a_key(self, store: Store) -> None:
-        """The others learn that they did not."""
+        """The swaps of the other tasks return False."""
 
         async def body(store: Store) -> None:
             for _ in range(5):
@@ -37,7 +37,7 @@ class Races:
         run(store, body)
 
     def test_no_change_of_a_task_is_lost(self, store: Store) -> None:
-        """Each number is given out once."""
+        """Each task gets numbers that no other task gets."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -47,7 +47,7 @@ class Races:
         run(store, body)
 
     def test_changes_of_many_keys_at_once_do_not_hold_each_other_up(self, store: Store) -> None:
-        """Tasks that change the same keys in different orders: for each key, one of them is first."""
+        """Tasks change the same keys in different orders; for each key, exactly one task succeeds."""
 
         async def body(store: Store) -> None:
             keys = [new_key() for _ in range(20)]
@@ -66,7 +66,7 @@ class Races:
 
     @only_if("across_loops")
     def test_no_change_is_lost_between_threads(self, store: Store) -> None:
-        """One store object, used from an event loop in each."""
+        """Several threads use one store object, each in an event loop of its own."""
         key = new_key()
         numbers = in_threads(4, lambda: count_up(store, key, 10))
         assert sorted(itertools.chain(*numbers)) == list(range(1, 41))
@@ -74,14 +74,14 @@ class Races:
 
     @only_if("across_loops")
     def test_one_store_serves_one_run_after_another(self, store: Store) -> None:
-        """As in a worker that calls `asyncio.run` for each job."""
+        """A worker may call `asyncio.run` for each job."""
         key = new_key()
         assert [run_alone(count_up(store, key)) for _ in range(5)] == [[1], [2], [3], [4], [5]]
         run(store, nothing)
 
     @only_if("across_processes")
     def test_no_change_is_lost_between_processes(self, store: Store, opener: Callable[[], Store]) -> None:
-        """Each number is given out once, to one process; and this one sees the last."""
+        """Each number goes to one process, and the test's own process sees the last number."""
         key, number, times = new_key(), 4, 25
         with racers(number, opener) as others:
             for other in others:
@@ -92,7 +92,7 @@ class Races:
 
     @only_if("across_processes")
     def test_of_many_processes_one_sets_a_key(self, store: Store, opener: Callable[[], Store]) -> None:
-        """Time after time."""
+        """Exactly one process succeeds, in each of ten races."""
         with racers(4, opener) as others:
             for _ in range(10):
                 key = new_key()
@@ -103,7 +103,7 @@ class Races:
 
     @only_if("across_processes")
     def test_a_killed_process_leaves_whole_records(self, store: Store, opener: Callable[[], Store]) -> None:
-        """What it said to be made is made; of the change under way, all or nothing."""
+        """All changes that the process reported are there; the change under way is there as a whole or not at all."""
         with racers(3, opener) as others:
             for other in others:
                 key = new_key()
@@ -118,7 +118,7 @@ class Races:
     # Cancellation.
 
     def test_a_cancelled_swap_is_made_or_not(self, store: Store) -> None:
-        """Wherever it is cancelled; and the next one is answered as if nothing had happened."""
+        """The value is the old or the new one, wherever the swap is cancelled, and the next swap works as usual."""
 
         async def body(store: Store) -> None:
             key, held = new_key(), await settled(store, new_key(), {None})
@@ -135,7 +135,7 @@ class Races:
         run(store, body)
 
     def test_a_cancelled_read_disturbs_nobody(self, store: Store) -> None:
-        """No other read gets its reply."""
+        """No other read gets the reply to the cancelled read."""
 
         async def body(store: Store) -> None:
             keys = [new_key() for _ in range(10)]
@@ -152,7 +152,7 @@ class Races:
         run(store, body)
 
     def test_a_cancelled_act_has_ended_when_its_task_has(self, store: Store) -> None:
-        """Its swap is not made behind the back of what its caller does next."""
+        """Its swap does not change the record after the task has ended."""
 
         async def body(store: Store) -> None:
             key = new_key()

@@ -1,4 +1,4 @@
-"""What runs beside a test of a store: tasks, threads and processes that change one record."""
+"""Helpers for races in the tests of a store: tasks, threads and processes that change one record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class _Number:
-    """Writes a number as its digits."""
+    """Encodes a number as its digits."""
 
     def decode(self, value: bytes) -> int:
         return int(value)
@@ -44,29 +44,29 @@ def _next(record: int | None, step: int, now: float) -> tuple[int, int]:
 
 
 async def count_up(store: Store, key: str, times: int = 1) -> list[int]:
-    """Raise a number by one, `times` times, and return what it was after each."""
+    """Raise a number by one, `times` times, and return the number after each time."""
     return [await act(store, key, _next, 1, kind=NUMBER, tries=200) for _ in range(times)]
 
 
 async def take(store: Store, key: str, name: bytes) -> bool:
-    """Set a key that holds nothing, and return whether this call did."""
+    """Set a key if it holds nothing, and return whether this call has set it."""
     [made] = await store.swap([Change(key, None, name, 60)])
     return made
 
 
 def run_alone(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine in an event loop of its own; unlike `asyncio.run`, leave alone the one that pytest has set."""
+    """Run a coroutine in an event loop of its own; unlike `asyncio.run`, keep the current loop that pytest has set."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(coroutine)
 
 
 async def every(calls: Sequence[Awaitable[_T]]) -> list[_T]:
-    """Run calls as tasks, side by side."""
+    """Run calls as concurrent tasks, and return their results."""
     return list(await asyncio.gather(*calls))
 
 
 def in_threads(number: int, run: Callable[[], Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Run a coroutine in each of several threads, in an event loop of its own, begun together."""
+    """Run a coroutine in each of several threads, which start together and have an event loop each."""
     start = threading.Barrier(number)
     results: dict[int, _T] = {}
     errors: list[BaseException] = []
@@ -90,38 +90,38 @@ def in_threads(number: int, run: Callable[[], Coroutine[Any, Any, _T]]) -> list[
 
 @attrs.define
 class Racer:
-    """A process that opens one store after the other, and waits for orders."""
+    """A process that opens one store after another, and carries out orders from its standard input."""
 
     process: subprocess.Popen[str]
 
     def start(self, order: str) -> None:
-        """Give it an order: `open <store>`, `count <key> <times>`, `take <key>`, or `close`."""
+        """Give the process an order: `open <store>`, `count <key> <times>`, `take <key>`, or `close`."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{order}\n")
         self.process.stdin.flush()
 
     def line(self) -> str:
-        """Return the next line that it prints; an empty one when it has ended."""
+        """Return the next line that the process prints; an empty string once the process has ended."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
     def kill(self) -> None:
-        """End it, and return when it has ended."""
+        """Kill the process, and wait until it has ended."""
         self.process.kill()
         self.process.communicate()
 
 
-#: Racers that wait for a store. To start one takes as long as a test.
+#: Idle processes, kept for the next test, since starting a process takes as long as a test.
 _idle: list[Racer] = []
 
 
 @contextlib.contextmanager
 def racers(number: int, make: Callable[[], Store]) -> Iterator[list[Racer]]:
-    """Lend processes that have each opened a store; those that a test has killed are replaced for the next one.
+    """Lend processes that have each opened a store; a process that the test kills is not used again.
 
     Args:
-        number: How many.
-        make: Opens the store. It is pickled, so it is a function of a module, or a `functools.partial` of one.
+        number: Number of processes.
+        make: Opens the store. It is pickled, so it must be a function of a module, or a `functools.partial` of one.
     """
     job = base64.b64encode(pickle.dumps((dict(os.environ), make))).decode()
     lent = [_idle.pop() if _idle else _start() for _ in range(number)]
@@ -155,7 +155,7 @@ def _start() -> Racer:
 
 
 def main() -> None:
-    """Be such a process."""
+    """Carry out orders until standard input ends; this is what a `Racer` runs."""
     for line in iter(sys.stdin.readline, ""):
         _, job = line.split()
         environ, make = pickle.loads(base64.b64decode(job))  # noqa: S301 (the test's own)

@@ -1,4 +1,4 @@
-"""Time that passes at once, for tests of what takes minutes."""
+"""A virtual clock, for fast tests of code that waits for minutes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["VirtualClock", "VirtualStore"]
 
 _T = TypeVar("_T")
 
-_END = struct.Struct("<d")  # before a value: when the record ends
+_END = struct.Struct("<d")  # written before each value: the time at which the record expires
 
 
 class VirtualClock:
-    """Event loops whose time leaps to the next timer when every task waits.
+    """Runs event loops whose time leaps to the next timer when every task waits.
 
-    `asyncio.sleep`, time-outs, token lifetimes and `MemoryStore` follow it; a server keeps its own clock, unless its
-    store is wrapped by `store`::
+    `asyncio.sleep`, time-outs, token lifetimes and `MemoryStore` follow this clock. The store of a server follows the
+    server's clock, unless the method `store` wraps it::
 
         clock = VirtualClock()
         clock.run(test())  # `await asyncio.sleep(3600)` in it takes no time
@@ -32,10 +32,10 @@ class VirtualClock:
     For pytest-asyncio or `asyncio.Runner`, pass `clock.new_event_loop` as the loop factory.
 
     Args:
-        grace: Real seconds in which sockets and threads may answer before time leaps. 0 suits a test without any;
-            0.05 one with a server on this machine.
-        patience: Real seconds to wait for sockets and threads while no timer is set. Then the test hangs, and
-            `RuntimeError` is raised.
+        grace: Real seconds to wait for sockets and threads before time leaps. 0 suits a test without sockets and
+            threads, and 0.05 a test with a server on this machine.
+        patience: Real seconds to wait for sockets and threads while no timer is set; after that, the test counts as
+            hanging, and `RuntimeError` is raised.
     """
 
     def __init__(self, *, grace: float = 0.0, patience: float = 10.0) -> None:
@@ -44,7 +44,7 @@ class VirtualClock:
         self._now = 0.0
 
     def time(self) -> float:
-        """Return the virtual time in seconds; it begins at 0 and goes on from one event loop to the next."""
+        """Return the virtual time in seconds. It begins at 0, and a new event loop does not reset it."""
         return self._now
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
@@ -57,22 +57,22 @@ class VirtualClock:
             return runner.run(coroutine)
 
     def store(self, inner: Store, *, ahead: float = 0.0) -> VirtualStore:
-        """Return a store that keeps its records in another one, and whose time is this clock's.
+        """Return a store that keeps its records in another store, and takes the time from this clock.
 
         Args:
-            inner: Any store; it is closed with the new one.
-            ahead: Seconds by which the store's clock is ahead of this one; negative for behind.
+            inner: Any store; closing the new store closes it too.
+            ahead: Seconds by which the new store's clock is ahead of this clock; negative if it is behind.
         """
         return VirtualStore(self, inner, ahead)
 
     def wait(self, select: Callable[[float], list[_T]], timeout: float | None) -> list[_T]:
-        """Wait as an event loop wants to, by leaping; for the loop alone."""
+        """Wait for an event loop's sockets, or leap to its next timer; only the event loop calls this."""
         found = select(self._grace if timeout is None else min(self._grace, max(timeout, 0.0)))
         if found or timeout == 0:
             return found
         if timeout is None:
             return self._answered(select(self._patience))
-        # A loop runs what was due before now, not what is due just now, so the leap goes a hair further.
+        # An event loop runs only timers that were due before now, so the leap goes just beyond the timer.
         self._now = math.nextafter(self._now + timeout, math.inf)
         return select(0)
 
@@ -84,7 +84,7 @@ class VirtualClock:
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits as its clock says."""
+    """A selector that lets the virtual clock do the waiting."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a virtual clock, by which instants are told as well: its `time` is not asyncio's own."""
+    """An event loop on a virtual clock. It replaces `time`, so the package reads instants from it too."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock
@@ -107,11 +107,11 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 @attrs.define
 class VirtualStore:
-    """Keeps records in another store, by a virtual clock.
+    """Keeps records in another store, with the time of a virtual clock.
 
     Attributes:
-        ahead: Seconds by which this store's clock is ahead of the virtual one; a test sets it to put the store's clock
-            forward or back.
+        ahead: Seconds by which this store's clock is ahead of the virtual clock; a test may change it to set the
+            store's clock forward or back.
     """
 
     _clock: VirtualClock
@@ -134,7 +134,7 @@ class VirtualStore:
         return [done.get(change.key, False) for change in changes]
 
     async def aclose(self) -> None:
-        """Close the other store."""
+        """Close the wrapped store."""
         await self._inner.aclose()
 
     def _now(self) -> float:

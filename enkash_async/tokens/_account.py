@@ -1,7 +1,7 @@
-"""The account machine: which logins count, who may make the next one, which token answers.
+"""The state machine of an account: which logins count, which caller may log in next, and which token callers get.
 
-`decide(account, command, now)` is pure and the only way to change an account. An attempt is in the account before its
-login is sent, and charged from then on, until a login works that began later.
+`decide(account, command, now)` is a pure function and the only way to change an account. An attempt is recorded before
+its login is sent. From then on it is charged, since EnKash may count it as a wrong login, until a later login works.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from enkash_async.tokens._windows import hold_back
 
 __all__ = ["LONGEST_LOGIN", "SEND_WITHIN", "decide", "lease_for", "view"]
 
-SEND_WITHIN = 5.0  # seconds from before the read that led to an attempt; a later login is not sent
-LONGEST_LOGIN = 110.0  # seconds, the bound of `login_timeout`
-_BUDGET = 2  # charged attempts: EnKash's neighbouring products lock after three wrong logins in a row
+SEND_WITHIN = 5.0  # seconds from the start of the store read that permits a login; after that the login is not sent
+LONGEST_LOGIN = 110.0  # seconds; the largest `login_timeout`
+_BUDGET = 2  # charged attempts; other EnKash products lock an account after three wrong logins in a row
 _TEN_MINUTES = 600.0
-_SETTLED = 16  # reports that may come again after a lost reply
-_LONGEST_RETRY_AFTER = 300.0  # seconds of patience that EnKash may ask for
+_SETTLED = 16  # ids of reports to keep, so that a report that is repeated after a lost reply has no second effect
+_LONGEST_RETRY_AFTER = 300.0  # seconds; EnKash may ask for a pause of at most this length
 _COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds
 _RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds
-_FLEET = "*"  # in the place of the one worker that is barred
+_FLEET = "*"  # value of `Fingerprint.barred` that bars all workers
 _REFUSALS = (Outcome.INVALID, Outcome.UNCLEAR, Outcome.LOCKED)
 
 
 def lease_for(login_timeout: float) -> float:
-    """Return the seconds that an attempt may take: to be sent, to be answered, to be settled."""
+    """Return the lease of an attempt in seconds: the time to send the login, to get the answer and to report it."""
     return SEND_WITHIN + min(login_timeout, LONGEST_LOGIN) + SEND_WITHIN
 
 
 def view(account: Account, who: Who, now: float) -> View:
-    """Return what a caller keeps of an account for the time that the store is away."""
+    """Return what a caller remembers of an account, for use while the store is unavailable."""
     known = account.fingerprint(who.fingerprint)
     alone = known.proven and not account.attempts and not account.locked and not _is_barred(known, who.worker, now)
     cut_off, is_closed = _was_cut_off(account, who), isinstance(_obstacle(account, who, now), Closed)
@@ -61,7 +61,7 @@ def view(account: Account, who: Who, now: float) -> View:
 
 
 def decide(account: Account, command: Command, now: float) -> tuple[Account, Answer]:
-    """Return the account after a command, and the answer; the very same account where nothing changed."""
+    """Return the account after a command, and the answer. The account is the same object if nothing changed."""
     after, answer = _decide(account.moved_back(now), command, now)
     if after is account or after == account:
         return account, answer
@@ -87,7 +87,7 @@ def _decide(account: Account, command: Command, now: float) -> tuple[Account, An
 
 def _claim(account: Account, claim: Claim, now: float) -> tuple[Account, Answer]:
     mine = next((attempt for attempt in account.attempts if attempt.id == claim.id), None)
-    if mine is not None and mine.state == "open":  # begun by a swap whose reply was lost
+    if mine is not None and mine.state == "open":  # an earlier swap began it, but the reply was lost
         return account, Lead(mine.fence, _was_cut_off(account, claim.who))
     if mine is not None or claim.id in account.settled:
         return account, TooLate()
@@ -116,7 +116,7 @@ def _obstacle(account: Account, who: Who, now: float) -> Closed | Wait | Cooling
         return Closed("locked")
     if _is_barred(account.fingerprint(who.fingerprint), who.worker, now):
         return Closed("rejected")
-    # A charge of a login under way may still go: its end is waited for before the budget is looked at.
+    # Wait for a login under way before the budget is checked: if the login works, its charge is removed.
     leased = max((left(a.at, a.lease, now) for a in account.attempts if a.state == "open"), default=0.0)
     if leased > 0:
         return Wait(leased)
@@ -142,7 +142,7 @@ def _over_budget(account: Account, who: Who, now: float) -> Closed | Cooling | N
 
 
 def _is_reserved(account: Account, now: float) -> bool:
-    """Whether the last attempt is kept for proven credentials: their token lives, or did ten minutes ago."""
+    """Whether the last attempt is reserved for proven credentials: their token was valid in the last ten minutes."""
     return any(
         left(token.at, token.life + _TEN_MINUTES, now) > 0 and account.fingerprint(token.fingerprint).proven
         for client in account.clients
@@ -151,7 +151,7 @@ def _is_reserved(account: Account, now: float) -> bool:
 
 
 def _pause(client: Client, who: Who, now: float) -> float:
-    """Return the seconds for which a token that was refused at once, or that comes again and again, makes wait."""
+    """Return the seconds to wait after EnKash refused a new token at once, or gave out the same token repeatedly."""
     again = (left(t.at, t.life, now) for t in client.tokens if t.repeats > 1 and not t.refused and t.key_id in who.keys)
     return max(left(client.paused_at, client.paused_for, now), *again, 0.0)
 
@@ -171,7 +171,7 @@ def _was_cut_off(account: Account, who: Who) -> bool:
 
 
 def _lapsed(account: Account, share: float, now: float) -> Account:
-    """Return the account with each attempt unknown whose lease has run out."""
+    """Return the account after marking each open attempt whose lease has expired as unknown."""
     for attempt in account.attempts:
         if attempt.state == "open" and left(attempt.at, attempt.lease, now) <= 0:
             grant = None if account.grant is not None and account.grant.attempt == attempt.id else account.grant
@@ -180,7 +180,7 @@ def _lapsed(account: Account, share: float, now: float) -> Account:
     return account
 
 
-# --- what a login came to ---------------------------------------------------------------------------------------------
+# --- the result of a login --------------------------------------------------------------------------------------------
 
 
 def _settle(account: Account, report: Settle, now: float) -> tuple[Account, Answer]:
@@ -188,7 +188,7 @@ def _settle(account: Account, report: Settle, now: float) -> tuple[Account, Answ
     if report.id in account.settled:
         return account, Noted(any(token.fence == report.fence and not token.refused for token in client.tokens))
     mine = next((attempt for attempt in account.attempts if attempt.id == report.id), None)
-    # Also the id of an attempt that is not here: a begin whose swap is still under way finds another record.
+    # Keep the id even of an attempt that is not recorded: a late swap that would begin it then fails.
     settled = (*account.settled, report.id)[-_SETTLED:]
     grant = _grant_after(account.grant, report)
     account = attrs.evolve(account, settled=settled, fence=max(account.fence, report.fence), grant=grant)
@@ -224,7 +224,7 @@ def _worked(account: Account, report: Settle, is_known: bool, now: float) -> tup
 
 
 def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: bool, now: float) -> tuple[Client, bool]:
-    """Return the client with a new token, unless EnKash refused its secret or a newer one is there."""
+    """Return the client, and whether the token was added: not if its secret was refused or a newer token is there."""
     living = [token for token in client.tokens if left(token.at, token.life, now) > 0]
     if any(token.refused and token.mark == fresh.mark for token in client.tokens):
         return _paused(client, now), False
@@ -234,7 +234,7 @@ def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: boo
     at = now - fresh.age
     new = StoredToken(report.fence, report.who.fingerprint, fresh.key_id, fresh.sealed, fresh.mark, at, fresh.life, now)
     for twin in living:
-        if twin.mark == fresh.mark:  # the same secret does not begin a new lifetime
+        if twin.mark == fresh.mark:  # a secret that EnKash gives out again keeps its earlier expiry
             ends = min((new.at, new.life), (twin.at, twin.life), key=sum)
             new = attrs.evolve(new, at=ends[0], life=ends[1], repeats=max(new.repeats, twin.repeats + 1))
     others = [token for token in client.tokens if token.key_id != fresh.key_id]
@@ -243,7 +243,7 @@ def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: boo
 
 
 def _failed(account: Account, report: Settle, mine: Attempt | None, now: float) -> Account:
-    """Return the account after a login that EnKash counted, or may have."""
+    """Return the account after a login that EnKash counted, or may have counted."""
     attempt = mine or Attempt(report.id, report.fence, report.who.fingerprint, now, 0.0)
     if report.outcome in _REFUSALS:
         account = _charged(account, attrs.evolve(attempt, state="refused"))
@@ -255,7 +255,7 @@ def _failed(account: Account, report: Settle, mine: Attempt | None, now: float) 
 
 
 def _barred(account: Account, report: Settle, now: float) -> Account:
-    """Return the account with the bar of a refusal, unless a later login with these credentials worked."""
+    """Return the account with these credentials barred after a refusal, unless a later login with them worked."""
     fence, known = report.fence, account.fingerprint(report.who.fingerprint)
     account = attrs.evolve(account, answered=max(account.answered, fence))
     if known.worked and known.fence > fence:
@@ -265,7 +265,7 @@ def _barred(account: Account, report: Settle, now: float) -> Account:
         is_second = known.barred not in {"", report.who.worker} and _is_barred(known, known.barred, now)
         bar = _FLEET if is_second else report.who.worker
         return account.with_fingerprint(attrs.evolve(known, barred=bar, barred_at=now, barred_for=_TEN_MINUTES))
-    if known.proven:  # the password was changed: what was wrong before may be right now
+    if known.proven:  # the password was changed: a password that was wrong before may be right now
         account = attrs.evolve(account, fingerprints=tuple(attrs.evolve(f, barred="") for f in account.fingerprints))
     return account.with_fingerprint(attrs.evolve(known, proven=False, barred=_FLEET))
 
@@ -279,7 +279,7 @@ def _grant_after(grant: Grant | None, report: Settle) -> Grant | None:
     return attrs.evolve(grant, attempt="") if is_unused else None
 
 
-# --- refused tokens, and the operator ---------------------------------------------------------------------------------
+# --- refused tokens, and resets by an operator ------------------------------------------------------------------------
 
 
 def _reject(account: Account, refusal: Reject, now: float) -> Account:
@@ -318,7 +318,7 @@ def _reset(account: Account, reset: Reset, now: float) -> Account:
     )
 
 
-# --- parts ------------------------------------------------------------------------------------------------------------
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _charged(account: Account, attempt: Attempt) -> Account:
@@ -334,7 +334,7 @@ def _unknown(account: Account, attempt: Attempt, share: float, asked: float, sin
 
 
 def _grown(account: Account, share: float, asked: float, least: float) -> float:
-    """Return the seconds of cooldown after one more failure in a row; EnKash may have asked for more."""
+    """Return the cooldown in seconds after one more failure in a row, at least the pause that EnKash asked for."""
     ceiling = min(_LONGEST_COOLDOWN, 2 * _COOLDOWN * 2.0 ** min(account.failures, _SETTLED))
     return max(_COOLDOWN, share * ceiling, least, min(asked, _LONGEST_RETRY_AFTER))
 

@@ -1,4 +1,4 @@
-"""Which arguments a token provider takes."""
+"""Checks the arguments of a token provider."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _POLICIES = ("serve", "login_if_proven", "login")
 def check_arguments(
     source: object, store: object, sealer: object, on_store_down: object, login_timeout: object
 ) -> None:
-    """Refuse what no provider can work with.
+    """Refuse arguments that a provider cannot use.
 
     Raises:
-        ConfigurationError: Names the argument, and what to give instead.
+        ConfigurationError: An argument is unusable; the message names it and says what to pass instead.
     """
     if not isinstance(source, TokenSource):
         raise ConfigurationError(f"source must be a TokenSource such as PasswordGrant, not {type(source).__name__}")

@@ -1,4 +1,4 @@
-"""What a process tells the account, and what it is told."""
+"""The commands that a process sends to an account, and the answers that it gets."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ __all__ = [
 
 
 class Outcome(enum.Enum):
-    """What a login attempt came to."""
+    """The result of a login attempt."""
 
     WORKED = "worked"
     INVALID = "invalid"  # 400 or 401 with `invalid_*`
-    UNCLEAR = "unclear"  # 403, or 401 or 423 without such a body
+    UNCLEAR = "unclear"  # any other answer that may be a refusal, such as 403
     LOCKED = "locked"  # EnKash says that the account is locked
     NOT_COUNTED = "not counted"  # provably never sent
-    PASSING = "passing"  # 429
-    UNREADABLE = "unreadable"  # 200 without a token that can be read
+    PASSING = "passing"  # 429: too many requests
+    UNREADABLE = "unreadable"  # 200 without a readable token
     UNKNOWN = "unknown"  # everything else
 
 
 @attrs.frozen
 class Who:
-    """A caller.
+    """The caller of a command.
 
     Attributes:
-        client: Its client id, hashed.
-        fingerprint: Changes with its password or client secret.
-        worker: Its provider object; new in each process, and after a fork.
-        keys: Ids of the keys that it can open tokens with.
+        client: Hash of the caller's client id.
+        fingerprint: Hash of the caller's password and client secret.
+        worker: Random id of the caller's provider object; a forked process gets a new id.
+        keys: Ids of the keys with which the caller can open sealed tokens.
     """
 
     client: str
@@ -63,16 +63,16 @@ class Who:
 
 @attrs.frozen
 class Claim:
-    """Asks for a token; where none will do, begins a login attempt.
+    """Asks for a token, and begins a login attempt if the account holds no usable token.
 
     Attributes:
-        id: Of the attempt; new for each, and the same when a lost reply makes the claim be repeated.
-        lease: Seconds, of `lease_for`.
-        share: Random, in [0, 1).
-        above: Only a token of a higher fence will do.
-        rejected: The mark of a secret that will not do.
-        seen: The highest fence that the caller has seen.
-        begins: False only asks.
+        id: Unique id of the attempt. A claim that is repeated after a lost reply has the same id.
+        lease: Seconds in which the attempt must be reported, from `lease_for`; until then no other caller logs in.
+        share: Random number in [0, 1), which spreads the cooldowns of several callers.
+        above: The token must have a higher fence than this; 0 accepts any token.
+        rejected: Mark of a secret that the token must not have, since EnKash refused it; empty for none.
+        seen: Highest fence that the caller has seen; the attempt gets a higher one.
+        begins: Whether an attempt may begin; False only asks.
     """
 
     id: str
@@ -87,13 +87,14 @@ class Claim:
 
 @attrs.frozen
 class FreshToken:
-    """A token that a login brought.
+    """A new token from a login.
 
     Attributes:
-        sealed: Its bytes, sealed under the key id and the attempt's fence.
-        mark: Equal for equal secrets, whatever the key.
-        life: Seconds from just before the login was sent.
-        age: Seconds from then until this report, on the process's own clock.
+        key_id: Id of the key that sealed the token; `_vault.py` has special ids for plain and absent tokens.
+        sealed: The token as it is stored: sealed, in plain text, or empty.
+        mark: Hash of the secret; equal secrets have equal marks, whatever the key.
+        life: Lifetime in seconds, counted from just before the login was sent.
+        age: Seconds from just before the login was sent until this report, on the process's own clock.
     """
 
     key_id: str
@@ -105,13 +106,13 @@ class FreshToken:
 
 @attrs.frozen
 class Settle:
-    """Reports what an attempt came to, however late; also an attempt that was made while the store was away.
+    """Reports the result of an attempt, however late. The login may have been made while the store was unavailable.
 
     Attributes:
-        fence: The attempt's; 0 if it never got one.
-        share: Random, in [0, 1).
-        retry_after: Seconds that EnKash asked to wait.
-        token: What the login brought, unless it may not be shared.
+        fence: Fence of the attempt; 0 if it never got one.
+        share: Random number in [0, 1), which spreads the cooldowns of several callers.
+        retry_after: Seconds that EnKash asked the caller to wait; 0 if it did not ask.
+        token: The new token; None if there is none, or if it must not be shared.
     """
 
     id: str
@@ -134,10 +135,10 @@ class Reject:
 
 @attrs.frozen
 class Reset:
-    """Opens the guard for the caller's fingerprint.
+    """Grants the caller's credentials one more login attempt.
 
     Attributes:
-        id: Makes a repetition harmless.
+        id: Unique id; a reset that is repeated after a lost reply has no second effect.
     """
 
     id: str
@@ -146,14 +147,14 @@ class Reset:
 
 @attrs.frozen
 class Found:
-    """There is a token that will do."""
+    """The account holds a usable token."""
 
     token: StoredToken
 
 
 @attrs.frozen
 class Lead:
-    """The attempt has begun: log in under this fence.
+    """The attempt has begun: the caller now logs in, and the token gets `fence` as its generation.
 
     Attributes:
         cut_off: Whether an earlier login of these credentials ended without an answer.
@@ -172,10 +173,10 @@ class Wait:
 
 @attrs.frozen
 class Cooling:
-    """The caller may try again in `seconds`, not before.
+    """The caller must wait `seconds` before it tries again.
 
     Attributes:
-        is_renewal: Whether EnKash refused the newest token at once, or gives out the same one again and again.
+        is_renewal: Whether it waits because EnKash refused a new token at once, or gives out the same token repeatedly.
     """
 
     seconds: float
@@ -184,27 +185,28 @@ class Cooling:
 
 @attrs.frozen
 class Closed:
-    """The caller makes no login; the reason as in `LoginGuardError.reason`."""
+    """The caller must not log in; `reason` means the same as `LoginGuardError.reason`."""
 
     reason: Literal["locked", "rejected", "budget"]
 
 
 @attrs.frozen
 class Free:
-    """Nothing stands in the way of a login; the answer to a claim that only asks."""
+    """A login is allowed now; the answer to a claim that only asks."""
 
 
 @attrs.frozen
 class TooLate:
-    """The attempt's lease has run out, or it is settled: do not send it."""
+    """The caller must not send the login: the attempt's lease has expired, or the attempt is already reported."""
 
 
 @attrs.frozen
 class Noted:
-    """The report is taken in.
+    """The report is recorded.
 
     Attributes:
-        stored: Whether its token answers other callers from now on; if not, claim again.
+        stored: Whether the account holds the reported token for other callers. If a login worked and this is False, the
+            caller claims again.
     """
 
     stored: bool = False
@@ -212,14 +214,16 @@ class Noted:
 
 @attrs.frozen
 class View:
-    """What a process keeps of an account for the time that the store is away.
+    """What a process remembers of an account, for use while the store is unavailable.
 
     Attributes:
-        seen: The highest fence.
-        charged: Attempts that are charged.
-        alone: Whether the process may log in without the store: proven, nothing charged, no lease held.
-        cut_off: Whether a login of these credentials ended without an answer, so that the next refresh is waited for.
-        closed: Whether the guard is closed for the caller.
+        seen: Highest fence in the account.
+        proven: Whether the caller's credentials are known to work.
+        charged: Number of charged attempts.
+        alone: Whether the process may log in without the store: its credentials are proven and not barred, no attempt
+            is charged, and the account is not locked.
+        cut_off: Whether a login of these credentials ended without an answer; callers then wait for the next refresh.
+        closed: Whether the guard forbids the caller to log in.
     """
 
     seen: int

@@ -1,4 +1,4 @@
-"""What EnKash gave you to log in with, and what names it without saying it."""
+"""Credentials for EnKash, and hashes that identify them without revealing them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Credentials", "Identity", "seal_key"]
 
 @attrs.frozen(init=False)
 class Credentials:
-    """What EnKash gave you to log in with.
+    """The credentials that EnKash gave you.
 
     Args:
         client_id: User part of the HTTP Basic header.
         client_secret: Password part of the HTTP Basic header; never shown in `repr`.
         username: The registered e-mail address.
-        password: That user's password; never shown in `repr`.
-        form_client_id: The form's `clientId`, such as `CEK…`; None sends `client_id`, which is what some products do.
+        password: Password of this user; never shown in `repr`.
+        form_client_id: Value of the form field `clientId`, such as `CEK…`; None sends `client_id`, as some products do.
 
     Raises:
         ConfigurationError: A value is empty or not a string, or the client id holds a colon.
@@ -55,12 +55,12 @@ class Credentials:
                 continue
             if (flaw := _flaw(value)) is not None:
                 return f"{field.name} {flaw}"
-        # By RFC 7617 everything after the first colon would be read as the secret.
+        # RFC 7617: a server takes everything after the first colon for the secret.
         return "client_id must not contain ':'" if ":" in self.client_id else None
 
 
 def _flaw(value: object) -> str | None:
-    """Return what is wrong with a value, without repeating it."""
+    """Return what is wrong with a value, without showing the value; None if nothing is wrong."""
     if not isinstance(value, str) or not value:
         return f"must be a non-empty str, not {type(value).__name__}"
     if not checks.is_encodable(value):
@@ -70,13 +70,14 @@ def _flaw(value: object) -> str | None:
 
 @attrs.frozen
 class Identity:
-    """Who logs in, without saying who.
+    """Identifies an account and its credentials by hashes, which reveal neither.
 
     Attributes:
-        account: Names what EnKash can lock: one user name at one host. It keys the record that processes share.
-        fingerprint: Changes with the password or the client secret, so that a corrected password is tried at once
-            while the wrong one stays barred.
-        client: Names the client id, since a token of one is none of another.
+        account: Hash of the user name and the host, which together are what EnKash locks. It names the record that
+            processes share.
+        fingerprint: Hash of the password and the client secret. It changes with them, so that a corrected password is
+            tried at once while the wrong password stays barred.
+        client: Hash of the client id. Tokens are kept per client id, since a token of one is not valid for another.
     """
 
     account: str
@@ -85,10 +86,10 @@ class Identity:
 
     @classmethod
     def of(cls, base_url: str, credentials: Credentials) -> Identity:
-        """Return the identity of credentials at a base URL; no part of it can be turned back into a secret.
+        """Return the identity of credentials at a base URL. Nobody can recover a secret from it.
 
-        The account does not depend on a secret: workers with different wrong passwords share one guard. The
-        fingerprint is keyed with the client secret, so that the password cannot be guessed from it alone.
+        `account` does not depend on a secret, so that workers with different wrong passwords share one guard.
+        `fingerprint` is an HMAC with the client secret as its key, so nobody can guess the password from it alone.
         """
         account = account_name(base_url, credentials.username)
         client = client_name(base_url, credentials.username, credentials.client_id, credentials.form_client_id)
@@ -98,9 +99,10 @@ class Identity:
 
 
 def seal_key(credentials: Credentials, account: str) -> bytes:
-    """Return the key under which tokens of these credentials lie in a store: who can log in can make it.
+    """Derive the key that seals the tokens of these credentials in a store.
 
-    HKDF-SHA256 (RFC 5869) of the client secret and the password, for one account.
+    Every process with the credentials derives the same key: HKDF-SHA256 (RFC 5869) of the client secret and the
+    password, for one account.
     """
     secret = joined(credentials.client_secret, credentials.password)
     pseudorandom = hmac.new(joined("enkash-async seal", account), secret, "sha256").digest()

@@ -1,4 +1,4 @@
-"""One refresh under way, and those who wait for it, each on a future of its own loop."""
+"""One refresh under way, and the callers who wait for it, each with a future of its own event loop."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from enkash_async.tokens._vault import mark_of
 
 __all__ = ["Flight"]
 
-_LOOK = 0.5  # seconds between looks at a loop that is not our own
+_LOOK = 0.5  # seconds between checks whether another event loop still runs
 
 
 class Flight:
-    """A refresh that callers join.
+    """A refresh that several callers can wait for.
 
-    It runs as a task of one event loop; callers may live in others. Waking is a bare signal: the outcome is read from
-    here, so no future ever holds an exception that nobody fetches.
+    The refresh runs as a task of one event loop; callers may run in other loops. Callers read the outcome from this
+    object, and their futures only wake them. So no future ever holds an exception that nobody retrieves.
 
     Args:
-        loop: The loop that the refresh runs in.
-        above: Only a token of a higher generation ends it.
-        refused: The refusal that is known so far, or None; its token is never handed out again.
-        reports: Whether the refusal is reported to the store, which may not know of the token.
-        proof: The generation of the token in hand, if a login with these credentials brought it, or 0.
-        needed_at: The instant from which callers wait for it, on the clock of the tokens; before, they have another.
+        loop: Event loop in which the refresh runs.
+        above: The new token must have a higher generation than this; -1 accepts any token.
+        refused: The newest refusal by EnKash, or None; the refused token is never handed out again.
+        reports: Whether to report the refusal to the store; False if the store does not know the token.
+        proof: Generation of the token in hand if it proves that these credentials work, otherwise 0.
+        needed_at: Instant from which callers wait for the new token, on the clock of the tokens. Until then, callers
+            use the token in hand.
     """
 
     def __init__(
@@ -47,45 +48,45 @@ class Flight:
         self.reports = reports
         self.proof = proof
         self.needed_at = needed_at
-        self.logs_in = False  # a login is on its way, and its end is worth waiting for
-        self.alive_until = math.inf  # on the clock of the tokens; put off with every step
+        self.logs_in = False  # True once a login has begun; `aclose` then waits for its end
+        self.alive_until = math.inf  # instant on the clock of the tokens; each step of the refresh extends it
         self.task: asyncio.Task[None] | None = None
         self.done = False
-        self.outcome: Token | EnkashError | None = None  # None once done: cut off, and nothing is known
+        self.outcome: Token | EnkashError | None = None  # None when `done`: there is no new token and no error
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a caller waits for it, or has waited."""
+        """Whether a caller waits, or has waited, for this refresh."""
         return bool(self._waiters)
 
     def refuses(self, token: Token) -> bool:
-        """Whether a token is the refused one under another number."""
+        """Whether a token has the secret that EnKash refused, whatever its generation."""
         return self.refused is not None and self.refused.mark == mark_of(token)
 
     def is_adrift(self, here: asyncio.AbstractEventLoop, now: float) -> bool:
-        """Whether the flight is stuck: its event loop is not the caller's, and does not run or stands still.
+        """Whether the refresh is stuck: its event loop is not the caller's, and does not run or is blocked.
 
         Args:
             here: The caller's event loop.
-            now: On the clock of the tokens.
+            now: Current instant on the clock of the tokens.
         """
         return self.loop is not here and (not self.loop.is_running() or now >= self.alive_until)
 
     def join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a future that is done when the flight is; call it under the provider's lock, before `done` is set."""
+        """Return a future that is done when the refresh is. Call it with the provider's lock held, before `land`."""
         waiter = loop.create_future()
         self._waiters.append(waiter)
         return waiter
 
     def land(self, outcome: Token | EnkashError | None) -> list[asyncio.Future[None]]:
-        """Set the outcome and return whom to wake; call it under the provider's lock."""
+        """Set the outcome, and return the futures to wake. Call it with the provider's lock held."""
         self.done, self.outcome = True, outcome
         waiters, self._waiters = self._waiters, []
         return waiters
 
     async def wait(self, waiter: asyncio.Future[None], patience: float | None, clock: Callable[[], float]) -> None:
-        """Wait until the flight has landed, is adrift, or patience ends (in seconds; None has no end)."""
+        """Wait until the refresh has ended or is stuck, or for `patience` seconds; None sets no limit."""
         here = asyncio.get_running_loop()
         if self.loop is here or patience is not None:
             await asyncio.wait([waiter], timeout=patience)
@@ -95,12 +96,12 @@ class Flight:
 
 
 def wake(waiters: list[asyncio.Future[None]]) -> None:
-    """Wake waiters in whatever loop they wait."""
+    """Wake waiters, each in its own event loop."""
     for waiter in waiters:
         try:
             waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
         except RuntimeError:
-            continue  # that loop is closed, and with it went whoever waited
+            continue  # that event loop is closed, so its caller is gone
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

@@ -1,4 +1,4 @@
-"""Names of accounts and clients that say nothing of whose they are: spellings of one account share one name."""
+"""Hashes that name accounts and clients; different spellings of one account give the same hash."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["account_name", "client_name", "folded", "joined"]
 
 
 def folded(base_url: str, username: str) -> tuple[str, str]:
-    """Return the host and the user name as EnKash tells accounts apart.
+    """Return the host and the user name in one spelling, so that all spellings of an EnKash account are equal.
 
-    Case, a default port, a trailing dot and the names of this machine make no other host; case, outer blanks and the
-    way in which an accent is encoded make no other user.
+    The host is in lower case, without a default port or a trailing dot, and every loopback name is `localhost`. The
+    user name is case-folded, without surrounding blanks, and in Unicode's normal form NFC.
     """
     return folded_host(base_url), unicodedata.normalize("NFC", username.strip().casefold())
 
 
 def account_name(base_url: str, username: str) -> str:
-    """Return the name of an account."""
+    """Return the hash that names an account."""
     return _hashed(b"enkash-account", *folded(base_url, username))
 
 
 def client_name(base_url: str, username: str, client_id: str, form_client_id: str | None = None) -> str:
-    """Return the name of a client id inside the record of an account.
+    """Return the hash that names a client id inside the record of an account.
 
-    Two paths of one host are two clients: a token of the one is none of the other.
+    Each path of a host counts as a client of its own, since a token for one path is not valid for another.
     """
     who = (*folded(base_url, username), URL(base_url).raw_path.rstrip("/"), client_id, form_client_id or client_id)
     return _hashed(b"enkash-client", *who)

@@ -1,4 +1,4 @@
-"""The provider over the two stores that most programs name: the memory of this process, and Redis."""
+"""Token providers for the two most common stores: the memory of this process, and Redis."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ __all__ = ["InMemoryTokenProvider", "RedisTokenProvider"]
 class InMemoryTokenProvider(StoreTokenProvider):
     """Hands out tokens of a source, shared within this process.
 
-    All providers of the process share one login and one guard. Other processes are not seen: each logs in for itself,
-    so that several workers with a wrong password can together lock the account. Use a `SQLiteStore` or a Redis there.
+    All providers of the process share one login and one guard. Other processes share neither: each logs in for itself,
+    so several workers with a wrong password can together lock the account. For several processes, use a `SQLiteStore`
+    or Redis.
 
     Args:
         source: Logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
@@ -35,12 +36,12 @@ class RedisTokenProvider(StoreTokenProvider):
 
     Args:
         source: Logs in, such as a `PasswordGrant`.
-        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), which
-            is never closed. The other arguments are those of `StoreTokenProvider`.
+        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), or a
+            `RedisStore`. The provider never closes it. The other arguments are those of `StoreTokenProvider`.
     """
 
     def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
-        # Only who shares tokens through Redis pays for importing redis-py, which takes longer than this whole package.
+        # Imported here, so that only programs with Redis load redis-py, which takes longer than this whole package.
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
@@ -49,10 +50,10 @@ class RedisTokenProvider(StoreTokenProvider):
 
     @classmethod
     def from_url(cls, source: TokenSource, url: str, **options: Unpack[ProviderOptions]) -> Self:
-        """Return a provider with connections of its own, which `aclose()` closes.
+        """Return a provider that opens its own connections; `aclose()` closes them.
 
         Args:
-            source: Logs in.
+            source: Logs in, such as a `PasswordGrant`.
             url: As in `ENKASH_REDIS_URL`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or
                 `redis+cluster://host,host`. The other arguments are those of `StoreTokenProvider`.
 
@@ -68,7 +69,7 @@ class RedisTokenProvider(StoreTokenProvider):
         return provider
 
     async def aclose(self) -> None:
-        """Stop a refresh under way, and close the connections that were opened here."""
+        """Stop a refresh under way, and close the connections that this provider opened."""
         await super().aclose()
         if self._opened is not None:
             await self._opened.aclose()

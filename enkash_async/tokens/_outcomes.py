@@ -1,4 +1,4 @@
-"""What a login came to, read off the exception that a source raised."""
+"""The result of a login, and what an exception of the token source means for the account."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from enkash_async.tokens._types import Token
 __all__ = ["LoginAttempt", "LoginResult", "outcome_of"]
 
 _TOO_MANY = 429
-_MAY_REFUSE = frozenset({400, 409, 412, 422})  # may stand for a wrong password; EnKash documents no refusal of a login
+_MAY_REFUSE = frozenset({400, 409, 412, 422})  # may mean a wrong password; EnKash documents no status for it
 
 
 @attrs.frozen
 class LoginAttempt:
-    """A login that is about to be made; `asked_at` lies before the read that led to it."""
+    """A login that is about to be made; `asked_at` is the instant just before the store read that permitted it."""
 
     id: str
     fence: int
@@ -25,7 +25,7 @@ class LoginAttempt:
 
 @attrs.frozen
 class LoginResult:
-    """A finished login attempt: a token, or why there is none."""
+    """A finished login attempt, with its token or the reason why there is none."""
 
     outcome: Outcome
     token: Token | None = None
@@ -33,7 +33,7 @@ class LoginResult:
 
     @property
     def retry_after(self) -> float:
-        """Seconds that EnKash asked to wait."""
+        """Seconds that EnKash asked the caller to wait; 0 if it did not ask."""
         return (self.failure.retry_after or 0.0) if self.failure is not None else 0.0
 
 
@@ -46,7 +46,7 @@ def outcome_of(failure: TokenError) -> Outcome:
     400 or 401 with an error `invalid_*`           INVALID
     403, 423, any other 401 or 400, 409, 412, 422  UNCLEAR
     a text that says that the account is locked    LOCKED
-    200 without a token that can be read           UNREADABLE
+    200 without a readable token                   UNREADABLE
     429                                            PASSING
     nothing, since the login was provably not sent NOT_COUNTED
     anything else                                  UNKNOWN
@@ -68,7 +68,7 @@ def outcome_of(failure: TokenError) -> Outcome:
 def _refusal(refusal: CredentialsRejectedError) -> Outcome:
     if refusal.locked:
         return Outcome.LOCKED
-    # Status 0: from a source of the user's own, which may have no HTTP. Some servers send a refusal with status 200.
+    # Status 0 comes from a user's own token source, which may not use HTTP. Some servers refuse with status 200.
     if refusal.status in {0, 200, 400, 401} and (refusal.error or "").startswith("invalid_"):
         return Outcome.INVALID
     return Outcome.UNCLEAR

@@ -1,4 +1,4 @@
-"""The life of a token in one process: who gets which token, and when a new one is obtained."""
+"""Hands out tokens to the callers of one process, and decides when to obtain a new token."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ __all__ = ["LOGIN_TIMEOUT", "ProviderOptions", "StoreTokenProvider"]
 
 _log = getLogger("enkash_async.tokens")
 
-_HIGHEST = 2**52  # no record numbers tokens beyond; milliseconds since 1970 come near it in the year 144,000
-_PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one still lives
-_GRACE = 2.0  # seconds that closing leaves to a login on its way; most take less than one
-_ROUNDS = 16  # refreshes that one caller waits for; more than two are cut off or overtaken only by mischance
-LOGIN_TIMEOUT = 15.0  # seconds, the default
+_HIGHEST = 2**52  # above every generation: generations are milliseconds since 1970, and reach it in the year 144,000
+_PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one is still valid
+_GRACE = 2.0  # seconds that `aclose` waits for a login under way; most logins take less than one
+_ROUNDS = 16  # refreshes that one caller waits for; it needs more than two only if several are cut off in a row
+LOGIN_TIMEOUT = 15.0  # seconds, the default of `login_timeout`
 
 
 class ProviderOptions(TypedDict, total=False):
-    """The keyword arguments of `StoreTokenProvider`, which its subclasses take as well."""
+    """The keyword arguments of `StoreTokenProvider`; its subclasses take them too."""
 
     sealer: TokenSealer | None
     on_store_down: OnStoreDown
@@ -49,31 +49,32 @@ class ProviderOptions(TypedDict, total=False):
 
 
 class StoreTokenProvider:
-    """Hands out tokens of a source, shared through a store: the processes of an account log in once together.
+    """Hands out tokens of a source, and shares them through a store: all processes of an account share one login.
 
-    A fresh token is returned at once, without a lock or I/O. In its last stretch a new one is fetched beside the work,
-    while callers go on with the old one. Callers who need a new one share one login, and its failure. Each login
-    attempt is in the store before it is sent, so that all processes together never risk a third wrong one in a row,
-    which locks the account. A caller who is cancelled disturbs nobody else. One provider serves several event loops
-    and threads, and goes on after `fork`.
+    A fresh token is returned at once, without a lock or I/O. Before a token expires, a new token is fetched in the
+    background, while callers go on with the old token. Callers who need a new token share one login, and its failure.
+    Each login attempt is recorded in the store before it is sent. So all processes together never risk a third wrong
+    login in a row, which locks the account. Cancelling one caller does not affect the others. One provider serves
+    several event loops and threads, and goes on after `fork`.
 
-    While the store is away, the token in hand serves to its end. Then `on_store_down` decides:
+    While the store is unavailable, callers get the token in hand until it expires. Then `on_store_down` decides:
 
     - `"serve"`: no login is made without the store.
-    - `"login_if_proven"`: this process logs in once, if its credentials are known to work and nothing stood against
-      them when the store was last read. Three processes can lock an account whose password is changed meanwhile.
-    - `"login"`: any credentials log in, with a guard for this process alone.
+    - `"login_if_proven"`: this process logs in once, if its credentials are known to work and the last read of the
+      store showed no lock, no bar and no charged attempt. If the password is changed during the outage, three processes
+      can lock the account.
+    - `"login"`: this process logs in with any credentials, and its guard sees only its own attempts.
 
     Args:
         source: Logs in, such as a `PasswordGrant`.
-        store: What the processes of the account share; it is yours to close.
-        sealer: Seals the token before it is stored; None takes a key derived from the credentials.
+        store: Store that the processes of the account share; the provider never closes it.
+        sealer: Encrypts tokens before they are stored; None uses a key that is derived from the credentials.
         on_store_down: See above.
-        login_timeout: Seconds after which a login without an answer is given up, above 0 and up to 110.
-        allow_plain: Store tokens as they are where they cannot be sealed; never in a file.
-        clock: Seconds that run on while the machine sleeps; the clock of the tokens that the source makes.
+        login_timeout: Seconds after which a login times out; above 0 and up to 110.
+        allow_plain: Store tokens in plain text if they cannot be sealed. A file never holds plain tokens.
+        clock: Returns seconds, including those in which the machine sleeps. The source must use it for its tokens too.
         sleep: Waits for a number of seconds.
-        random: Returns a number in [0, 1); spreads the refreshes of several processes.
+        random: Returns a number in [0, 1), which spreads the refreshes of several processes.
 
     Raises:
         ConfigurationError: An argument is unusable, or tokens could only be stored in plain text.
@@ -107,14 +108,14 @@ class StoreTokenProvider:
         self._waits = waits_beside(clock)
         self._random = random
         self._share = random()
-        # Re-entrant: under it, the garbage collector may come to end a refresh that a closed loop left behind.
+        # Re-entrant: garbage collection in a thread that holds the lock may end a refresh whose event loop is closed.
         self._lock = threading.RLock()
         self._held: Held | None = None
         self._flight: Flight | None = None
-        self._refused: Reject | None = None  # the newest token that a caller saw refused
-        self._reports = True  # whether the store is told of it
+        self._refused: Reject | None = None  # the newest token that EnKash refused to a caller
+        self._reports = True  # whether to report `_refused` to the store
         self._failures = 0
-        self._complained: type[EnkashError] | None = None  # the kind of failure that the log tells of last
+        self._complained: type[EnkashError] | None = None  # type of the failure that was logged last
         self._closed = False
         reset_after_fork(self)
 
@@ -122,15 +123,15 @@ class StoreTokenProvider:
         """Return a token to attach to a request.
 
         Args:
-            rejected: A token that EnKash refused with 401; the answer is never that token, its secret under another
-                number, nor an older token.
+            rejected: A token that EnKash refused with 401. The returned token is newer, and has another secret.
 
         Raises:
-            CredentialsRejectedError: EnKash said no, to this caller or to the one whose login it shared.
-            LoginGuardError: Another attempt could lock the account, so none was made.
-            TokenEndpointError: The login failed, or a pause follows a failure; `retry_after` says when to come back.
-            StoreUnavailableError: The store is away, and no login is made without it.
-            StoreError: The record in the store cannot be used by this version.
+            CredentialsRejectedError: EnKash refused the credentials, in a login of this caller or in a shared login.
+            LoginGuardError: No login was made, since another attempt could lock the account.
+            TokenEndpointError: The login failed, or no login is made for some time after a failure; `retry_after` is
+                the number of seconds to wait.
+            StoreUnavailableError: The store is unavailable, and `on_store_down` allows no login.
+            StoreError: This version cannot use the record in the store.
         """
         held = self._held
         if rejected is None and held is not None and (fast_clock() < held.fresh_until or self._is_fresh(held)):
@@ -140,7 +141,7 @@ class StoreTokenProvider:
         return await self._get_slowly(rejected)
 
     async def aclose(self) -> None:
-        """Hand out no more tokens, and stop a refresh under way; a login that was sent gets two seconds to end.
+        """Hand out no more tokens, and stop a refresh under way; a login that was sent gets two seconds to finish.
 
         A second call does nothing.
         """
@@ -153,7 +154,7 @@ class StoreTokenProvider:
         if flight is None or flight.task is None:
             return
         if flight.loop is asyncio.get_running_loop():
-            if flight.logs_in:  # a login that is cut off may have counted, and is charged
+            if flight.logs_in:  # EnKash may count a login that is cut off, so that it stays charged
                 await asyncio.wait([flight.task], timeout=_GRACE)
             flight.task.cancel()
             await asyncio.wait([flight.task])
@@ -185,11 +186,11 @@ class StoreTokenProvider:
         )
 
     async def look(self) -> ProviderState:
-        """Ask the store how the account stands, and return what the provider knows then; no login is made.
+        """Read the account from the store, and return the provider's new state; no login is made.
 
         Raises:
-            StoreUnavailableError: The store is away.
-            StoreError: The record in the store cannot be used by this version.
+            StoreUnavailableError: The store is unavailable.
+            StoreError: This version cannot use the record in the store.
         """
         found = await self._refresher.look()
         if found is not None:
@@ -199,34 +200,35 @@ class StoreTokenProvider:
         return self.state()
 
     async def reset_guard(self) -> None:
-        """Grant these credentials one more login attempt; for operators who have put the account right.
+        """Grant these credentials one more login attempt; for operators who have repaired the account.
 
-        It lifts a lock, a cooldown and the bar of these credentials for all processes, for ten minutes. What EnKash may
-        have counted stays counted until a login works: if the granted attempt fails, reset again.
+        For all processes, the reset removes a lock, a cooldown and the bar of these credentials, and allows one attempt
+        within ten minutes. Earlier attempts stay charged until a login works: if the granted attempt fails, reset
+        again.
 
         Raises:
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
         """
         await self._refresher.reset()
 
     def after_fork(self) -> None:
-        """Drop what belongs to the parent process: its lock, and a refresh that goes on there."""
+        """Replace the parent process's lock, and forget the parent's refresh, which goes on in the parent."""
         self._lock = threading.RLock()
         self._flight = None
         self._refresher.after_fork()
-        self._share = self._random()  # or all workers of a prefork server would refresh in step
+        self._share = self._random()  # otherwise all workers of a prefork server would refresh at the same time
 
     # --- callers ------------------------------------------------------------------------------------------------------
 
     def _note_refusal(self, rejected: Token) -> None:
-        """Drop a refused token, and every token that is older."""
+        """Drop a refused token, and all older tokens."""
         if not -1 < rejected.generation < _HIGHEST:
             raise ConfigurationError("rejected must be a token that this provider has handed out")
         mark = mark_of(rejected)
         with self._lock:
             held = self._held
             is_held = held is not None and mark_of(held.token) == mark
-            # The secret in hand is refused, also where it came under another number than the one that is named.
+            # The token in hand has the refused secret, perhaps under another generation: refuse up to the higher one.
             fence = (
                 max(rejected.generation, held.token.generation) if held is not None and is_held else rejected.generation
             )
@@ -241,7 +243,7 @@ class StoreTokenProvider:
                 self._held = None
 
     async def _get_slowly(self, rejected: Token | None) -> Token:
-        """Return a token above the rejected one, refreshing as the windows say."""
+        """Return a token newer than the rejected one, after a refresh if the token's windows require it."""
         loop = asyncio.get_running_loop()
         floor, mark = (-1, "") if rejected is None else (rejected.generation, mark_of(rejected))
         for _ in range(_ROUNDS):
@@ -255,7 +257,7 @@ class StoreTokenProvider:
             if is_new:
                 self._launch(flight)
             if waiter is None:
-                assert held is not None  # noqa: S101 (nobody else is served meanwhile)
+                assert held is not None  # noqa: S101 (a caller without a token waits)
                 return held.token
             await flight.wait(waiter, None if held is None else self._patience(held, now), self._clock)
             if held is not None and (best := self._usable(floor, mark)) is not None:
@@ -265,7 +267,7 @@ class StoreTokenProvider:
             if isinstance(flight.outcome, Token) and self._answers(flight.outcome, floor):
                 if mark_of(flight.outcome) != mark:
                     return flight.outcome
-                self._note_refusal(flight.outcome)  # EnKash gave out the rejected secret once more
+                self._note_refusal(flight.outcome)  # EnKash gave out the rejected secret again
         raise TokenError("every refresh of the token was cut off, or brought one that EnKash had refused")
 
     def _usable(self, floor: int, mark: str = "") -> Held | None:
@@ -275,33 +277,33 @@ class StoreTokenProvider:
         return None if mark and mark_of(held.token) == mark else held
 
     def _answers(self, token: Token, floor: int) -> bool:
-        """Whether a token is above the floor, and is not the refused one under another number."""
+        """Whether a token's generation is above the floor, and its secret is not the refused secret."""
         return token.generation > floor and (self._refused is None or mark_of(token) != self._refused.mark)
 
     def _is_fresh(self, held: Held) -> bool:
-        """Whether a token need not be renewed yet, by the clock of its age."""
+        """Whether a token need not be renewed yet; caches the answer in `fresh_until`."""
         held.fresh_until = fast_clock_until(self._clock, held.ahead_at)
         return self._clock() < held.ahead_at
 
     def _is_postponed(self) -> bool:
-        """Whether no refresh is begun while the token in hand serves."""
+        """Whether to begin no refresh for now, while the token in hand is usable."""
         pause, now = self._refresher.pause, self._waits()
         return (pause is not None and now < pause.until) or now < self._refresher.postponed_until
 
     def _serves_meanwhile(self, held: Held, now: float) -> bool:
-        """Whether a caller takes the token in hand at once, and leaves the new one to those who come later."""
+        """Whether a caller gets the token in hand at once, and does not wait for the new one."""
         if self._refresher.is_away:
-            return True  # nobody waits for a store that is away while the token in hand lives
+            return True  # the token in hand is valid: do not wait for an unavailable store
         return now < held.wait_at and not self._refresher.was_cut_off
 
     def _patience(self, held: Held, now: float) -> float:
-        """Return the seconds that a caller waits for a new token although the one in hand lives."""
+        """Return the seconds that a caller waits for a new token before it gets the token in hand."""
         lives = held.hold_at - now
-        # What was cut off before, by an event loop that ended, would be cut off again if this caller left.
+        # The last refresh was cut off when its event loop ended. If this caller left, the next could be cut off too.
         return lives if self._refresher.was_cut_off else min(_PATIENCE, lives)
 
     def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
-        """Return the refresh under way, or a new one to be launched, and which it is; call it under the lock."""
+        """Return the refresh under way, or a new one to launch, and whether it is new. Call it with the lock held."""
         if self._closed:
             raise closed()
         flight = self._flight
@@ -326,35 +328,35 @@ class StoreTokenProvider:
         return flight, True
 
     def _launch(self, flight: Flight) -> None:
-        """Start a refresh; not under the lock, since an eager task factory runs its first part right here."""
-        # An empty context: a task that lives for everybody must not carry one caller's variables.
+        """Start a refresh. Do not hold the lock: an eager task factory runs the first part of the task at once."""
+        # An empty context: a task that serves all callers must not carry the context variables of one caller.
         flight.task = flight.loop.create_task(self._fly(flight), context=contextvars.Context())
-        # A task that is cancelled before it began never runs, not even its `finally`.
+        # Ends the refresh also if its task is cancelled before it runs: then not even the `finally` of `_fly` runs.
         flight.task.add_done_callback(lambda _: self._end(flight, None))
 
     # --- the refresh --------------------------------------------------------------------------------------------------
 
     async def _fly(self, flight: Flight) -> None:
-        """Run a refresh to its end and wake all who wait for it; never raises, save for cancellation."""
+        """Run a refresh to its end and wake its waiters; raises nothing but a cancellation."""
         outcome: RefreshResult | EnkashError | None = None
         try:
             if not flight.done:
                 outcome = await self._refresher.run(flight, lambda: self._usable(_fence(flight.refused)) is not None)
         except EnkashError as failure:
             outcome = failure
-        except Exception as problem:  # noqa: BLE001 (a store of the user's own; all who wait must hear of it)
+        except Exception as problem:  # noqa: BLE001 (the store may be the user's own; every waiter must be told)
             outcome = TokenError(f"the store of tokens failed with {type(problem).__name__}")
         finally:
             self._end(flight, outcome)
 
     def _end(self, flight: Flight, outcome: RefreshResult | EnkashError | None) -> None:
-        """Take in what a refresh brought and wake all who wait for it, once."""
+        """Take over the result of a refresh and wake its waiters; a second call does nothing."""
         with self._lock:
             if flight.done:
                 return
             if self._flight is flight:
                 self._flight = None
-            if not self._closed:  # a loop that stood still may go on after the end
+            if not self._closed:  # a stopped event loop may resume after `aclose`
                 self._take_in(outcome)
             waiters = flight.land(outcome.token if isinstance(outcome, RefreshResult) else outcome)
         wake(waiters)
@@ -364,7 +366,7 @@ class StoreTokenProvider:
             self._adopt(outcome)
         elif outcome is not None:
             self._failures += 1
-            if type(outcome) is not self._complained:  # once; a closed guard would fill the log every second
+            if type(outcome) is not self._complained:  # log once: a closed guard fails every second
                 self._complained = type(outcome)
                 _log.warning("no new token: %s", type(outcome).__name__)
 
@@ -386,7 +388,7 @@ def _fence(refusal: Reject | None) -> int:
 def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
     token = result.token
     end = token.requested_at + token.expires_in
-    # A secret that comes again is asked for later each time: from the window of waiting on, then at its end.
+    # If EnKash gives out the same secret again, ask later for a new one: from `wait` on, next time from `hold` on.
     ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
     if result.is_unshared:
         ahead_at = min(ahead_at, now + RETRY_STORE)

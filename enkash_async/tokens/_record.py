@@ -1,7 +1,7 @@
-"""What processes share of an account, and the document that a store keeps of it.
+"""The record of an account that processes share, and its document in a store.
 
-Instants are seconds on the store's clock and lie behind `Account.now`, the store's time of the last change; each stands
-beside the duration that is counted from it. What a password and a client secret amount to is called a fingerprint.
+Instants are seconds on the store's clock. None is later than `Account.now`, the time of the last change. Beside each
+instant stands the duration that begins at it. A fingerprint is a hash of a password and a client secret.
 """
 
 from __future__ import annotations
@@ -27,20 +27,22 @@ __all__ = [
 ]
 
 FORMAT = 2
-KEPT = 32  # fingerprints, and charges: more than a fleet has wrong passwords
+KEPT = 32  # largest number of fingerprints, and of charged attempts; more than a fleet has wrong passwords
 
 
 def left(since: float, lasts: float, now: float) -> float:
-    """Return the seconds left of a duration; an age is never negative."""
+    """Return the seconds left of a duration; a start in the future counts as now."""
     return lasts - max(0.0, now - since)
 
 
 @attrs.frozen
 class Attempt:
-    """A login, charged from before it is sent until a later one works.
+    """A login attempt, charged from before its login is sent until a later login works.
 
     Attributes:
-        lease: Seconds from `at` for which nobody else begins; unheard of until then, it is unknown.
+        fence: Number of the attempt; a later attempt has a higher one.
+        lease: Seconds from `at` in which no other caller begins a login. Without a report until then, the attempt's
+            state becomes unknown.
     """
 
     id: str
@@ -53,13 +55,14 @@ class Attempt:
 
 @attrs.frozen
 class Fingerprint:
-    """What EnKash said to one password and client secret.
+    """How EnKash answered the logins with one password and client secret.
 
     Attributes:
-        fence: The newest attempt that EnKash answered with yes or no.
-        worked: Which of the two.
-        barred: The one worker that may not log in with it, `*` for all, or nothing.
-        barred_for: Seconds from `barred_at` for which that one worker is held back; the bar of all has no end.
+        proven: Whether the credentials are known to work.
+        fence: Fence of the newest attempt that EnKash accepted or refused.
+        worked: Whether EnKash accepted that attempt.
+        barred: Id of the worker that may not log in with these credentials; `*` for all workers, empty for none.
+        barred_for: Seconds from `barred_at` for which that worker is barred; a bar of all workers does not expire.
     """
 
     id: str
@@ -73,16 +76,16 @@ class Fingerprint:
 
 @attrs.frozen
 class StoredToken:
-    """A token, sealed under its key id; only who has the key can open it.
+    """A token as the record holds it; only callers with the key of `key_id` can open a sealed token.
 
     Attributes:
-        mark: Equal for equal secrets, whatever the key.
-        at: Just before its login was sent.
-        life: Seconds from `at`.
-        came_at: When the login brought it.
-        repeats: Logins that brought the same living secret again: after one it is asked for from M on, after two at its
-            end.
-        refused: Whether EnKash answered 401 to it.
+        mark: Hash of the secret; equal secrets have equal marks, whatever the key.
+        at: Instant just before the login was sent.
+        life: Lifetime in seconds, counted from `at`.
+        came_at: Instant at which the login was reported.
+        repeats: Number of logins that brought the same valid secret again. After one, the next renewal begins in the
+            window `wait`; after two, in the window `hold`.
+        refused: Whether EnKash refused the token with 401.
     """
 
     fence: int
@@ -99,13 +102,13 @@ class StoredToken:
 
 @attrs.frozen
 class Client:
-    """What belongs to one client id.
+    """The tokens of one client id, and the refusals of its tokens.
 
     Attributes:
-        watermark: The highest fence of a refused token; only tokens above it answer.
-        noted: The account's fence at that instant.
-        pauses: Tokens in a row that were refused within seconds of their login.
-        paused_for: Seconds from `paused_at` for which nobody logs in because of that.
+        watermark: Highest fence of a token that EnKash refused; only newer tokens are handed out.
+        noted: Highest fence of the account when the last refusal was reported.
+        pauses: Number of tokens in a row that EnKash refused within seconds of their login.
+        paused_for: Seconds from `paused_at` in which no caller logs in because of such refusals.
     """
 
     id: str
@@ -117,17 +120,19 @@ class Client:
     paused_for: float = 0.0
 
     def moved_back(self, back: float) -> Client:
-        """Return the client with every instant so many seconds earlier."""
+        """Return the client with every instant moved `back` seconds into the past."""
         tokens = tuple(attrs.evolve(token, at=token.at - back, came_at=token.came_at - back) for token in self.tokens)
         return attrs.evolve(self, tokens=tokens, paused_at=self.paused_at - back)
 
 
 @attrs.frozen
 class Grant:
-    """One attempt beyond the budget.
+    """One login attempt beyond the budget, which an operator has granted.
 
     Attributes:
-        attempt: The attempt under way that uses it.
+        fingerprint: The credentials that may make the attempt.
+        lasts: Seconds from `at` within which the attempt may begin.
+        attempt: Id of the attempt under way that uses the grant; empty for none.
     """
 
     fingerprint: str
@@ -141,12 +146,15 @@ class Account:
     """The record of one user name at one host.
 
     Attributes:
-        attempts: The charged ones, by fence.
-        settled: Ids of the attempts and resets that were reported last.
-        locked: The fence of the attempt that EnKash answered with «locked», or 0.
-        answered: The highest fence that EnKash answered otherwise, with yes or no.
-        worked: The highest fence that brought a token.
-        failures: Logins in a row that ended in a cooldown.
+        now: Time of the last change.
+        revision: Number of changes.
+        fence: Highest fence that an attempt has got.
+        attempts: The charged attempts, in the order of their fences.
+        settled: Ids of the latest reported attempts and resets.
+        locked: Fence of the attempt to which EnKash answered that the account is locked; 0 if it is not locked.
+        answered: Highest fence of an attempt that EnKash accepted, or refused because of its credentials.
+        worked: Highest fence of an attempt that EnKash accepted.
+        failures: Number of logins in a row that ended in a cooldown.
     """
 
     now: float = 0.0
@@ -166,29 +174,29 @@ class Account:
 
     @property
     def highest_fence(self) -> int:
-        """The highest number that was given out, or refused."""
+        """The highest fence of an attempt, or of a refused token."""
         return max([self.fence, *(client.watermark for client in self.clients)])
 
     def fingerprint(self, fingerprint: str) -> Fingerprint:
-        """Return what is known of a fingerprint."""
+        """Return what is known of a fingerprint; an empty entry if nothing is known."""
         return next((known for known in self.fingerprints if known.id == fingerprint), None) or Fingerprint(fingerprint)
 
     def client(self, client: str) -> Client:
-        """Return what belongs to a client id."""
+        """Return the entry of a client id; an empty entry if there is none."""
         return next((known for known in self.clients if known.id == client), None) or Client(client)
 
     def with_fingerprint(self, fingerprint: Fingerprint) -> Account:
-        """Return the account with a fingerprint as it is now; the proven ones are the last to be dropped."""
+        """Return the account with a fingerprint added or replaced; if there are too many, unproven ones go first."""
         others = [other for other in self.fingerprints if other.id != fingerprint.id]
         kept = sorted([*others, fingerprint], key=lambda each: (each.proven, each.fence))
         return attrs.evolve(self, fingerprints=tuple(kept[-KEPT:]))
 
     def with_client(self, client: Client) -> Account:
-        """Return the account with a client as it is now."""
+        """Return the account with a client added or replaced."""
         return attrs.evolve(self, clients=(*(other for other in self.clients if other.id != client.id), client))
 
     def moved_back(self, now: float) -> Account:
-        """Return the account for a store whose clock was set back: every instant keeps its age."""
+        """If the store's clock was set back, move all instants of the account back too, so that every age is kept."""
         back = self.now - now
         if back <= 0 or self.revision == 0:
             return self
@@ -203,7 +211,7 @@ class Account:
         )
 
 
-#: How an account is written; a document of a later format is neither read nor overwritten.
+#: Reads and writes accounts; a document in a later format is neither read nor overwritten.
 CODEC = DocumentCodec(Account, format=FORMAT)
 
 
@@ -213,9 +221,9 @@ def encode(account: Account) -> bytes:
 
 
 def decode(value: bytes | None) -> Account:
-    """Return the account of a document; an empty one where the store holds nothing.
+    """Return the account in a document; an empty account if the store holds no document.
 
     Raises:
-        StoreError: The document is of a later version, or is none.
+        StoreError: The document has a later format, or does not hold an account.
     """
     return Account() if value is None else CODEC.decode(value)

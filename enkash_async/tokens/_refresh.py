@@ -1,4 +1,4 @@
-"""Obtains a token: from the store, by logging in, or by logging in locally while the store is unreachable."""
+"""Obtains a token: from the store, by logging in, or by logging in without the store while it is unavailable."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ from enkash_async.tokens._windows import hold_back, usable_lifetime
 
 __all__ = ["RETRY_STORE", "OnStoreDown", "Refresher"]
 
-#: What a provider does that needs a token while its store is away; see `StoreTokenProvider`.
+#: What a provider does when it needs a token while its store is unavailable; see `StoreTokenProvider`.
 OnStoreDown: TypeAlias = Literal["serve", "login_if_proven", "login"]
 
 E = TypeVar("E", bound=EnkashError)
 
 _log = getLogger("enkash_async.tokens")
 
-_FIRST_LOOK = 0.05  # seconds between looks at the login of another process; they grow, so that a slow one costs little
-_LONGEST_LOOK = 0.28  # at most 0.35 with the spread: a caller is served within 0.4 s of the end of a login elsewhere
-_CALM_LOOK = 0.5  # seconds between looks where no caller waits yet: a renewal elsewhere costs two store calls
-_BELIEVED = 1.0  # seconds for which a closed guard or a cooldown is believed without asking the store
-_CLAIMS = 8  # begins that may come to nothing in one refresh, so that a store that takes no token cannot cost logins
-#: Seconds between attempts to reach a store that is away while the token in hand serves.
+_FIRST_LOOK = 0.05  # seconds between polls of another process's login; grows, so that a slow login costs few polls
+_LONGEST_LOOK = 0.28  # seconds; at most 0.35 with jitter, so a caller waits at most 0.4 s after another process's login
+_CALM_LOOK = 0.5  # seconds between polls while no caller waits: a renewal in another process costs two store calls
+_BELIEVED = 1.0  # seconds for which a closed guard or a cooldown is cached, without asking the store again
+_CLAIMS = 8  # attempts in one refresh; limits the number of logins if the store never keeps a token
+#: Seconds between attempts to reach an unavailable store while the token in hand is usable.
 RETRY_STORE = 1.0
-_UNSENT_PAUSE = 0.5  # seconds, about, after a login that could not be sent
-_LONGEST_UNSENT_PAUSE = 300.0  # seconds for which the token source may ask
-_REPEATED_PAUSE = 30.0  # seconds without a login after one that brought a token which is of no use
+_UNSENT_PAUSE = 0.5  # seconds of pause after a login that could not be sent; jitter changes it by up to half
+_LONGEST_UNSENT_PAUSE = 300.0  # seconds of pause that a token source may ask for after a login that was not sent
+_REPEATED_PAUSE = 30.0  # seconds of pause after a login that brought an unusable token
 
 
 class Refresher:
@@ -65,18 +65,18 @@ class Refresher:
 
     Args:
         source: Logs in.
-        store: What the processes of the account share.
+        store: Store that the processes of the account share.
         vault: Seals the tokens for the store.
         on_store_down: See `StoreTokenProvider`.
-        login_timeout: Seconds that one login may take.
-        clock: Seconds that run on while the machine sleeps.
+        login_timeout: Seconds after which a login times out.
+        clock: Returns seconds, including those in which the machine sleeps.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
     Attributes:
-        pause: A failure that is answered from memory for a while.
-        postponed_until: Before this instant a token that still serves is not renewed, since the store is away.
-        logins: Logins of this process that worked.
+        pause: A cached failure, which callers get for a while without a store call; None for none.
+        postponed_until: Instant until which a usable token is not renewed, since the store is unavailable.
+        logins: Number of successful logins by this process.
     """
 
     def __init__(
@@ -102,49 +102,49 @@ class Refresher:
         identity = source.identity
         key = record_key("token", identity.account)
         self._shared = SharedAccount(store, key, clock=clock, sleep=sleep, random=random)
-        # The guard of this process alone, for `on_store_down="login"`: the same machine over a memory of its own.
+        # The guard for `on_store_down="login"`: the same state machine, on a memory store of this provider alone.
         self._local = SharedAccount(MemoryStore(clock=clock), key, clock=clock, sleep=sleep, random=random)
         self.who = Who(identity.client, identity.fingerprint, uuid.uuid4().hex, vault.keys)
         self.pause: Pause | None = None
         self.postponed_until = -math.inf
         self.logins = 0
         self._seen = 0  # the highest fence that this process has seen
-        self._logged_in_alone = False  # in the outage that goes on
+        self._logged_in_alone = False  # during the current outage of the store
         self._warned = False
 
     @property
     def is_away(self) -> bool:
-        """Whether the store could not be reached when it was last asked."""
+        """Whether the store was unavailable when it was last asked."""
         return self._shared.is_away
 
     @property
     def known(self) -> View | None:
-        """What the process knows of the account since it asked last."""
+        """What the process learned of the account from the last answer; None before the first answer."""
         return self._shared.known
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether the account shows that a refresh of these credentials ended without an answer."""
+        """Whether the account shows that a login with these credentials ended without an answer."""
         return self._shared.known is not None and self._shared.known.cut_off
 
     def after_fork(self) -> None:
-        """Act as a process of its own: the parent settles what the parent has begun."""
+        """Become a worker of its own, and leave the parent's attempts for the parent to report."""
         self.who = attrs.evolve(self.who, worker=uuid.uuid4().hex)
         self._shared.after_fork()
         self._local.after_fork()
 
     async def run(self, flight: Flight, still_serves: Callable[[], bool]) -> RefreshResult | None:
-        """Obtain a token above `flight.above` that is none of the refused ones.
+        """Obtain a token with a generation above `flight.above` that EnKash has not refused.
 
         Args:
-            flight: What is wanted.
-            still_serves: Whether the token in hand will do meanwhile.
+            flight: The refresh; it says which tokens are acceptable.
+            still_serves: Returns whether the token in hand is still usable.
 
         Returns:
-            The token; None where the store is away and the token in hand serves on.
+            The token; None if the store is unavailable and the token in hand is still usable.
 
         Raises:
-            TokenError: There is none.
+            TokenError: No token could be obtained.
             StoreError: The record of the account cannot be used.
         """
         away: StoreUnavailableError | None = None
@@ -153,7 +153,7 @@ class Refresher:
             result = await self._through_store(flight)
         except StoreUnavailableError as problem:
             away = problem
-        except StoreError as problem:  # nobody logs in alone, and nobody asks again at once
+        except StoreError as problem:  # do not log in without the store, and do not ask again at once
             self._hold(_BELIEVED, problem)
             raise
         if away is not None and still_serves():
@@ -166,8 +166,8 @@ class Refresher:
         return result
 
     async def _through_store(self, flight: Flight) -> RefreshResult | TokenError:
-        """Return the token, or why there is none; only the failures of the store are raised."""
-        self._seen = max(self._seen, flight.above)  # so that a login's number is above, whatever the store has seen
+        """Return the token, or the error that says why there is none; raises only failures of the store."""
+        self._seen = max(self._seen, flight.above)  # a login gets a higher fence, even if the store lost its record
         await self._shared.deliver_owed(self.who)
         if flight.refused is not None and flight.reports:
             await self._shared.act(flight.refused, self.who)
@@ -176,7 +176,7 @@ class Refresher:
         return result
 
     async def look(self) -> RefreshResult | None:
-        """Ask how the account stands without beginning a login; return the token that is there, if one is."""
+        """Read the account without beginning a login, and return its usable token; None if there is none."""
         claim = Claim(_nonce(), self.who, lease_for(self._login_timeout), 0.0, begins=False)
         told = await self._shared.act(claim, self.who)
         self.pause = None
@@ -190,7 +190,7 @@ class Refresher:
         return None
 
     async def reset(self) -> None:
-        """Open the guard for one attempt of these credentials."""
+        """Grant these credentials one more login attempt."""
         reset = Reset(_nonce(), self.who)
         await self._shared.deliver_owed(self.who)
         await self._shared.act(reset, self.who)
@@ -198,17 +198,17 @@ class Refresher:
         self.pause = None
 
     async def settle_owed(self) -> None:
-        """Settle what was begun and not sent, before the process ends: an attempt in the store counts until then."""
+        """Deliver the kept reports before the process ends: without its report, an attempt stays charged."""
         if not self.is_away:
             with contextlib.suppress(StoreError):
                 await self._shared.deliver_owed(self.who)
 
-    # --- asking -------------------------------------------------------------------------------------------------------
+    # --- asking the account -------------------------------------------------------------------------------------------
 
     async def _pursue(self, account: SharedAccount, flight: Flight) -> RefreshResult | TokenError:
         look, claims = _FIRST_LOOK, 0
         while claims < _CLAIMS:
-            asked_at = self._clock()  # before the read: a login is sent within seconds of it, or not at all
+            asked_at = self._clock()  # before the store read: a login is sent within `SEND_WITHIN` of it, or never
             flight.alive_until = asked_at + lease_for(self._login_timeout)
             claim = self._claim(flight)
             told = await account.claim(claim)
@@ -232,7 +232,7 @@ class Refresher:
                     return self._hold(min(seconds, _BELIEVED), failure, due=seconds)
                 case Closed(reason):
                     return self._hold(_BELIEVED, guard_closed(reason))
-                case _:  # too late: it is not sent, and another attempt follows under another id
+                case _:  # too late: this login is not sent, and an attempt with a new id follows
                     claims += 1
                     late = LoginAttempt(claim.id, 0, asked_at)
                     await self._report(account, late, LoginResult(Outcome.NOT_COUNTED))
@@ -250,7 +250,7 @@ class Refresher:
         return None if token is None else RefreshResult(token, repeats=stored.repeats, is_own=is_own)
 
     def _hold(self, seconds: float, failure: E, *, due: float = 0.0) -> E:
-        """Answer callers with a failure from memory for a number of seconds, and return it."""
+        """Cache a failure for a number of seconds, in which callers get it without a store call; return the failure."""
         now = self._waits()
         self.pause = Pause(now + seconds, now + max(seconds, due), failure)
         return failure
@@ -260,9 +260,9 @@ class Refresher:
     async def _lead(
         self, account: SharedAccount, flight: Flight, attempt: LoginAttempt
     ) -> RefreshResult | TokenError | None:
-        """Make the attempt that the account holds; None where the account has to be asked again."""
+        """Make the login of an attempt that has begun; None if the account has to be asked again."""
         if flight.proof and account.known is not None and not account.known.proven:
-            # The record was emptied. Two logins that are cut off would close the guard for credentials that work.
+            # The store lost the record: tell it that these credentials work, or two cut-off logins close the guard.
             await account.report(Settle(_nonce(), self.who, flight.proof, Outcome.WORKED, 0.0), self.who)
         if self._clock() - attempt.asked_at >= SEND_WITHIN:
             await self._report(account, attempt, LoginResult(Outcome.NOT_COUNTED))
@@ -283,7 +283,7 @@ class Refresher:
         if account is self._local and login.outcome is not Outcome.NOT_COUNTED:
             self._shared.owe(settled)
         told = await account.report(settled, self.who)
-        if told is None:  # without the store, the guard of this process has to know
+        if told is None:  # the store is unavailable, so the guard of this process records the result
             await self._local.report(settled, self.who)
         return told
 
@@ -293,19 +293,19 @@ class Refresher:
         self.logins += 1
         self._seen = max(self._seen, token.generation)
         if told is not None and told.kept is not None and flight.refuses(token):
-            # The record was emptied, and does not know that EnKash has refused this secret.
+            # The store lost the record, and with it the fact that EnKash has refused this secret: report it again.
             await account.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
             return None
         if told is not None and told.kept is not None:
             return self._as_kept(token, told.kept, told)
         if told is not None and self._vault.stores:
-            return None  # a newer token is there, or this secret was refused: the account tells which
+            return None  # the account has a newer token, or knows this secret as refused: ask it again
         if flight.refuses(token):
             return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE, is_renewal=True))
         return RefreshResult(token, is_unshared=told is None)
 
     def _as_kept(self, token: Token, kept: StoredToken, told: Told) -> RefreshResult | None:
-        """Return a new token; one whose secret was here before ends when the record says, and None is at its end."""
+        """Return a new token, or None if it is about to expire; a repeated secret keeps its expiry in the record."""
         if not kept.repeats:
             return RefreshResult(token)
         began_at = self._clock() - max(0.0, told.now - kept.at)
@@ -316,7 +316,7 @@ class Refresher:
         return token.remaining(self._clock()) > hold_back(token.expires_in)
 
     async def _log_in(self, fence: int) -> LoginResult:
-        """Make one login attempt and say what it came to; only a cancellation is raised."""
+        """Make one login attempt and return its result; raises nothing but a cancellation."""
         limit = asyncio.timeout(self._login_timeout)
         try:
             async with limit:
@@ -324,14 +324,14 @@ class Refresher:
             return self._read(fetched, fence)
         except TokenError as problem:
             return LoginResult(outcome_of(problem), failure=problem)
-        except Exception as problem:  # noqa: BLE001 (a source of the user's own; its words may hold secrets)
+        except Exception as problem:  # noqa: BLE001 (the source may be the user's own; its message may hold secrets)
             words = f"the token source failed with {type(problem).__name__}"
         if limit.expired():
             words = f"the login was given up after {self._login_timeout:g} s without an answer: raise login_timeout"
         return LoginResult(Outcome.UNKNOWN, failure=TokenEndpointError(words, counted=True))
 
     def _read(self, fetched: Token, fence: int) -> LoginResult:
-        """Return a token with its number, and with a lifetime to work with."""
+        """Return the result of a login that worked; its token gets its generation and a usable lifetime."""
         lifetime = usable_lifetime(fetched.expires_in)
         if lifetime != fetched.expires_in and not self._warned:
             self._warned = True
@@ -353,7 +353,7 @@ class Refresher:
             pause = failure.retry_after
             if login.outcome is Outcome.WORKED:
                 self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
-            elif login.outcome is Outcome.NOT_COUNTED:  # the account makes no pause after these
+            elif login.outcome is Outcome.NOT_COUNTED:  # the account starts no cooldown after these
                 pause = _UNSENT_PAUSE * (0.5 + self._random()) if pause is None else min(pause, _LONGEST_UNSENT_PAUSE)
                 self._hold(pause, cooling(pause))
             elif pause is not None:
@@ -361,13 +361,13 @@ class Refresher:
         return failure
 
     def withhold(self, mark: str) -> None:
-        """Share no token of this mark, which EnKash has refused."""
+        """Never share a token with this mark, since EnKash has refused it."""
         self._shared.withhold(mark)
 
     # --- without the store --------------------------------------------------------------------------------------------
 
     async def _without_store(self, flight: Flight, away: StoreUnavailableError) -> RefreshResult | TokenError:
-        """Log in while the store is away, where that cannot lock the account; the outcome is reported on its return."""
+        """Log in while the store is unavailable, if `on_store_down` allows it; the store gets the report later."""
         known = self._shared.known
         if self._policy == "login" and (known is None or not known.closed):
             return await self._by_own_guard(flight)
@@ -388,7 +388,7 @@ class Refresher:
         )
 
     async def _by_own_guard(self, flight: Flight) -> RefreshResult | TokenError:
-        """Obtain a token as if this process were the only one."""
+        """Obtain a token with the guard of this process alone, as if there were no other processes."""
         if flight.refused is not None:
             await self._local.act(flight.refused, self.who)
         result = await self._pursue(self._local, flight)

@@ -1,4 +1,4 @@
-"""Tokens at rest: sealed before they are written, so that whoever reads the store reads nothing."""
+"""Seals (encrypts) tokens before they are written to a store, so that a reader of the store learns no token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenSealer", "can_seal"]
 
-_FORM = "s1"  # the format of what is written; part of what is authenticated
+_FORM = "s1"  # version of the format; begins each sealed token, and is authenticated with it
 _SEALED = re.compile(r"s1:([0-9a-f]{8}):([A-Za-z0-9_=-]+)")
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -29,19 +29,20 @@ _WHAT = "must be 32 bytes, or those in base64 or hexadecimal: TokenSealer.genera
 class TokenSealer:
     """Seals tokens with AES-256-GCM before they are written to a store; needs the extra `crypto`.
 
-    What is sealed for one account and generation opens for no other. To change keys without a new login: add the new
-    key behind the old one everywhere, then put it first everywhere, then drop the old one.
+    A token that is sealed for one account and generation cannot be unsealed for another. To rotate keys without a new
+    login: add the new key after the old key in every process, then put the new key first in every process, then remove
+    the old key.
 
     Args:
-        keys: The keys, the writing one first; the others only read. Each is 32 random bytes, or those in base64 or
-            hexadecimal. One text may hold several, with commas between them.
+        keys: The keys. The first key seals, the others only unseal. Each key is 32 random bytes, or these bytes in
+            base64 or hexadecimal. One string may hold several keys, separated by commas.
 
     Raises:
-        ConfigurationError: There is no key, one is unusable, or the extra `crypto` is not installed.
+        ConfigurationError: No key is given, a key is unusable, or the extra `crypto` is not installed.
     """
 
     def __init__(self, keys: Sequence[str | bytes] | str | bytes) -> None:
-        self._ciphers: dict[str, AESGCM] = {}  # at once, since an error reporter may ask for our `repr`
+        self._ciphers: dict[str, AESGCM] = {}  # set first: if `__init__` fails, an error reporter may call `repr`
         crypto = _crypto()
         kind, listed = type(keys).__name__, _listed(keys)
         parsed = [_parsed(key) for key in listed or ()]
@@ -69,20 +70,21 @@ class TokenSealer:
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """Names of the keys, the writing one first; they tell nothing about the keys."""
+        """Ids of the keys, in the order of the keys; an id reveals nothing about its key."""
         return tuple(self._ciphers)
 
     @staticmethod
     def generate_key() -> str:
-        """Return a new random key in base64, such as `ENKASH_TOKEN_KEYS` takes."""
+        """Return a new random key in base64, as `ENKASH_TOKEN_KEYS` takes it."""
         return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES)).decode()
 
     def seal(self, access_token: str, *, account: str, generation: int) -> str:
-        """Return a token in a form that shows nothing of it.
+        """Return the encrypted form of a token.
 
         Args:
-            account: Whose it is, as in `Identity.account`.
-            generation: Its number.
+            access_token: The token.
+            account: Name of the token's account; `unseal` must be given the same name.
+            generation: Generation of the token; `unseal` must be given the same number.
         """
         nonce = os.urandom(_NONCE_BYTES)
         context = _context(account, self._writing, generation)
@@ -90,7 +92,7 @@ class TokenSealer:
         return f"{_FORM}:{self._writing}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def unseal(self, value: str, *, account: str, generation: int) -> str | None:
-        """Return the token, or None when it was sealed with another key, for another account, or not by us."""
+        """Return the token; None if its key, account or generation is another, or if `value` is no sealed token."""
         found = _SEALED.fullmatch(value)
         cipher = None if found is None else self._ciphers.get(found[1])
         if found is None or cipher is None:
@@ -98,7 +100,7 @@ class TokenSealer:
         try:
             raw = base64.urlsafe_b64decode(found[2])
             if base64.urlsafe_b64encode(raw).decode() != found[2]:
-                return None  # Python decodes more than one spelling
+                return None  # Python decodes several spellings of the same bytes; take only ours
             opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, found[1], generation))
         except (self._unfit, ValueError):  # ValueError: not base64, or too short to hold a nonce
             return None
@@ -112,14 +114,14 @@ def can_seal() -> bool:
 
 @attrs.frozen
 class _Crypto:
-    """What is used of `cryptography`: the cipher, and the error of a text that it does not open."""
+    """The parts of `cryptography` that are used: the cipher, and the error that it raises for a text it cannot open."""
 
     cipher: type[AESGCM]
     unfit: type[Exception]
 
 
 def _crypto() -> _Crypto | None:
-    """Return what the extra `crypto` brings, or None where it is not installed."""
+    """Return the parts of `cryptography`, or None if the extra `crypto` is not installed."""
     try:
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 (an optional package, loaded at this one place)
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
@@ -135,12 +137,12 @@ def _listed(keys: object) -> list[object] | None:
         return [keys]
     if not isinstance(keys, Sequence):
         return None
-    # A list around the text of ENKASH_TOKEN_KEYS works with one key, and must go on to work with two.
+    # `[os.environ["ENKASH_TOKEN_KEYS"]]` must also split at commas: it works while the variable holds one key.
     return [part for key in keys for part in (_listed(key) or [key] if isinstance(key, str) else [key])]
 
 
 def _parsed(key: object) -> bytes | None:
-    """Return the 32 bytes of a key, or None when it is none."""
+    """Return the 32 bytes of a key, or None if the value is not a key."""
     if isinstance(key, bytes):
         return key if len(key) == _KEY_BYTES else None
     if not isinstance(key, str):
@@ -161,5 +163,5 @@ def _key_id(key: bytes) -> str:
 
 
 def _context(account: str, key_id: str, generation: int) -> bytes:
-    """Return what binds a sealed token to its account, key and generation, so that it passes for no other token."""
+    """Return the data that binds a sealed token to its account, key and generation: nobody can swap sealed tokens."""
     return f"enkash-async {_FORM} {key_id} {len(account)} {account} {generation}".encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""The account of one provider in a store: commands go in, answers come out, and what was not delivered is kept."""
+"""Sends a provider's commands to its account in the store, and keeps the reports that it could not deliver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["SharedAccount", "Told"]
 _log = getLogger("enkash_async.tokens")
 
 _KIND: RecordKind[Account] = RecordKind(CODEC)
-_MOST_OWED = 16  # reports that wait for the store; a few are as good as many, since they close the guard
+_MOST_OWED = 16  # undelivered reports to keep; a few are enough, since a few failed logins close the guard
 
 
 @attrs.frozen
@@ -32,9 +32,9 @@ class Told:
     """An answer of the account.
 
     Attributes:
-        answer: What the machine answered.
-        now: The store's clock at that moment.
-        kept: The token of a report as it lies in the record, if it does.
+        answer: The state machine's answer.
+        now: Time of the answer in seconds, on the store's clock.
+        kept: The reported token as the record holds it; None if the record does not hold it.
     """
 
     answer: Answer
@@ -44,25 +44,25 @@ class Told:
 
 @attrs.define(eq=False)
 class _Owed:
-    """A report that the store has missed, and when it was made."""
+    """A report that could not be delivered, and the instant at which it was made."""
 
     command: Command
     noted_at: float
 
 
 class SharedAccount:
-    """Acts on the record of one account.
+    """Carries out commands on the record of one account.
 
     Args:
-        store: Where the record lies.
-        key: Its key.
-        clock: Seconds that run on while the machine sleeps, for the age of what is not delivered.
+        store: Store that holds the record.
+        key: Key of the record.
+        clock: Returns seconds, including those in which the machine sleeps; gives the age of undelivered reports.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1).
 
     Attributes:
-        known: What the process knows of the account since the last answer, or None before the first.
-        is_away: Whether the store could not be reached when it was last asked.
+        known: What the process learned of the account from the last answer; None before the first answer.
+        is_away: Whether the store was unavailable when it was last asked.
     """
 
     def __init__(
@@ -82,22 +82,22 @@ class SharedAccount:
         self._breaker = self._new_breaker()
         self._owed: deque[_Owed] = deque(maxlen=_MOST_OWED)
         self._lock = threading.Lock()
-        self._is_checked = False  # whether the store keeps what it is given
+        self._is_checked = False  # whether the store's eviction policy was checked
         self.known: View | None = None
         self.is_away = False
 
     def after_fork(self) -> None:
-        """Leave to the parent what the parent has begun."""
+        """Forget the undelivered reports: the parent process delivers them."""
         self._owed.clear()
         self._lock = threading.Lock()
         self._breaker = self._new_breaker()
 
     def owe(self, command: Command) -> None:
-        """Keep a report for the time when the store answers again."""
+        """Keep a report, and deliver it when the store answers again."""
         self._owed.append(_Owed(command, self._clock()))
 
     def withhold(self, mark: str) -> None:
-        """Deliver no token of this mark: EnKash refused it before the store heard of it."""
+        """Remove tokens with this mark from the kept reports: EnKash refused them before they were delivered."""
         for owed in list(self._owed):
             command = owed.command
             if isinstance(command, Settle) and command.token is not None and command.token.mark == mark:
@@ -106,11 +106,11 @@ class SharedAccount:
     async def claim(self, claim: Claim) -> Told:
         """Ask for a token, or for the right to log in.
 
-        An attempt that may have begun although no answer came is settled as not counted, since its login is not sent:
-        at once where the caller was cancelled, and else when the store answers again.
+        If no answer comes, the attempt may have begun in the store, but its login is never sent. It is then reported as
+        not counted: at once if the caller was cancelled, otherwise when the store answers again.
 
         Raises:
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
             StoreError: The record cannot be used.
         """
         unsent = Settle(claim.id, claim.who, 0, Outcome.NOT_COUNTED, 0.0)
@@ -124,15 +124,15 @@ class SharedAccount:
             raise
 
     async def report(self, command: Settle | Reject, who: Who) -> Told | None:
-        """Deliver a report; None where the store is away, and the report is kept for its return.
+        """Deliver a report. If the store does not take it, keep it to deliver it later, and return None.
 
-        A task that is cancelled meanwhile ends when the report has arrived: what EnKash answered must not be lost.
+        A cancelled task ends only after the delivery, so that EnKash's answer is not lost.
         """
         is_noted: list[bool] = []
         try:
             return await to_its_end(self._deliver(command, who, is_noted))
         except asyncio.CancelledError:
-            if not is_noted:  # an event loop that ends cancels every task once, that of the delivery as well
+            if not is_noted:  # an event loop that closes cancels the delivery's task too: deliver again
                 await to_its_end(self._deliver(command, who, is_noted))
             raise
 
@@ -142,7 +142,7 @@ class SharedAccount:
             told = await self._act(command, who)
         except StoreError as problem:
             _log.warning("the store did not take a report: %s", problem)
-        except Exception as problem:  # noqa: BLE001 (a store of the user's own; its words may hold secrets)
+        except Exception as problem:  # noqa: BLE001 (the store may be the user's own; its message may hold secrets)
             _log.warning("the store did not take a report: %s", type(problem).__name__)
         if told is None:
             self.owe(command)
@@ -153,20 +153,20 @@ class SharedAccount:
         """Carry out one command.
 
         Raises:
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
             StoreError: The record cannot be used.
         """
         return await self._act(command, who)
 
     async def deliver_owed(self, who: Who) -> None:
-        """Deliver what the store has missed, before it is asked for anything.
+        """Deliver the kept reports; call this before asking the store for anything.
 
         Raises:
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
         """
         while (owed := next(iter(self._owed), None)) is not None:
             await self._act(_aged(owed.command, self._clock() - owed.noted_at), who)
-            with self._lock:  # another task may have delivered it as well
+            with self._lock:  # another task may have delivered the same report
                 if self._owed and self._owed[0] is owed:
                     self._owed.popleft()
 
@@ -174,7 +174,7 @@ class SharedAccount:
         self._breaker.enter()
         try:
             if not self._is_checked:
-                await refuse_eviction(self._store, expiring_only=True)  # an account is kept for ever
+                await refuse_eviction(self._store, expiring_only=True)  # accounts never expire
                 self._is_checked = True
             told, self.known = await act(
                 self._store,
@@ -205,7 +205,7 @@ class SharedAccount:
 
 
 def _aged(command: Command, seconds: float) -> Command:
-    """Return a report as it is made now: its token has grown older while the store was away."""
+    """Return a report whose token is older by the seconds since the report was made."""
     if not isinstance(command, Settle) or command.token is None:
         return command
     return attrs.evolve(command, token=attrs.evolve(command.token, age=command.token.age + seconds))

@@ -1,4 +1,4 @@
-"""What a provider holds, says of itself, and tells its callers when there is no token."""
+"""The token in hand, the result of a refresh, and the errors for callers when there is no token."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _REASONS = {
 
 @attrs.frozen
 class RefreshResult:
-    """What a refresh brought.
+    """The result of a successful refresh.
 
     Attributes:
         token: The new token.
-        repeats: Logins that brought the same living secret again.
-        is_unshared: Whether the store does not know of the token yet.
-        is_own: Whether a login with the caller's own credentials brought it, which proves that they work.
+        repeats: Number of logins that brought the same valid secret again.
+        is_unshared: Whether the token is not in the store yet.
+        is_own: Whether a login with the caller's own credentials brought the token, which proves that they work.
     """
 
     token: Token
@@ -48,12 +48,12 @@ class RefreshResult:
 
 @attrs.define
 class Held:
-    """The token in hand with the instants at which its windows begin, on the clock of its age.
+    """The token in hand, and the instants at which its windows (see `Windows`) begin, on the clock of the token.
 
     Attributes:
-        is_unshared: Whether the store does not know of the token yet.
-        is_own: Whether a login with the caller's own credentials brought it.
-        fresh_until: Until then, on the clock `fast_clock`, `ahead_at` has not come, as was last looked.
+        is_unshared: Whether the token is not in the store yet.
+        is_own: Whether a login with the caller's own credentials brought the token.
+        fresh_until: Instant on `fast_clock` before which `ahead_at` cannot have passed; `fast_clock` is cheap to read.
     """
 
     token: Token
@@ -67,12 +67,12 @@ class Held:
 
 @attrs.frozen
 class Pause:
-    """A failure that is answered from memory until an instant, without asking the store again.
+    """A cached failure, which callers get until an instant without a store call.
 
     Attributes:
-        until: That instant, on the clock of waits.
-        due: When the next login may be tried, as far as is known; not before `until`.
-        failure: What callers are told.
+        until: The end of the pause, on the clock of waits.
+        due: Instant from which a login may be tried, as far as is known; not before `until`.
+        failure: The error for callers.
     """
 
     until: float
@@ -80,14 +80,14 @@ class Pause:
     failure: EnkashError
 
     def failure_at(self, now: float) -> EnkashError:
-        """Return the failure as it stands at an instant, for one caller alone."""
+        """Return a copy of the failure for one caller, with the seconds that are left at an instant."""
         if isinstance(self.failure, TokenEndpointError):
             return cooling(self.due - now, is_renewal=self.failure.reason == "renewal")
         return self.failure.copy()
 
 
 def cooling(seconds: float, *, is_renewal: bool = False) -> TokenEndpointError:
-    """Return the error of a pause, in seconds, during which nobody logs in."""
+    """Return the error for a pause, in seconds, in which no login is made."""
     why = (
         "EnKash refused a token right after its login, or gives out the same token again"
         if is_renewal
@@ -101,17 +101,17 @@ def cooling(seconds: float, *, is_renewal: bool = False) -> TokenEndpointError:
 
 
 def closed() -> TokenError:
-    """Return the error of a provider that was closed."""
+    """Return the error for a provider that was closed."""
     return TokenError("the token provider is closed; make a new one")
 
 
 def guard_closed(reason: str) -> LoginGuardError:
-    """Return the error of an attempt that is not made; the reason as in `LoginGuardError.reason`."""
+    """Return the error for a login that the guard forbids; `reason` is that of `LoginGuardError`."""
     return LoginGuardError(_REASONS[reason], reason=reason)
 
 
 def store_away(problem: StoreUnavailableError, policy: str, *, logged_in: bool) -> StoreUnavailableError:
-    """Return the error of a token that is needed while the store is away, and of a login that is not made."""
+    """Return the error for a caller who needs a token while the store is unavailable and no login is made."""
     if policy == "serve":
         why = "on_store_down='serve' makes no login"
     elif policy == "login":

@@ -1,4 +1,4 @@
-"""A token that somebody else looks after."""
+"""A provider of one fixed token, which it cannot renew."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class StaticTokenProvider:
     """Hands out one token that was obtained elsewhere; it never logs in.
 
     Args:
-        token: The token, or its bare string, which then never expires here.
-        clock: Monotonic seconds.
+        token: The token. A string is taken as the secret of a token that never expires.
+        clock: Returns monotonic seconds, on the clock of the token.
     """
 
     def __init__(self, token: Token | str, *, clock: Callable[[], float] = instant) -> None:
         self._token = token if isinstance(token, Token) else Token(token, math.inf, clock())
         self._clock = clock
-        self._ends = self._token.expires_in < math.inf  # a bare string has no end, and needs no look at the clock
+        self._ends = self._token.expires_in < math.inf  # False for a string, which never expires
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
         """Return the token.
 
         Raises:
-            LoginGuardError: EnKash refused it, and there is no other.
-            TokenError: It has expired.
+            LoginGuardError: EnKash refused the token, and this provider has no other.
+            TokenError: The token has expired.
         """
         if rejected is not None:
             raise LoginGuardError("EnKash refused the fixed token, which cannot be renewed here", reason="renewal")

@@ -1,4 +1,4 @@
-"""What a token is, and the protocols around it: who hands it out, and who logs in."""
+"""The token, and the protocols of the objects that log in and that hand out tokens."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["ProviderState", "SharedTokenProvider", "Token", "TokenProvider", "To
 
 @attrs.frozen(init=False)
 class Token:
-    """A bearer token that does not show itself.
+    """A bearer token that hides its secret.
 
     `repr`, `str`, `format` and `attrs.asdict` hide the secret; pickling is refused.
 
     Args:
-        access_token: The secret; later only through `reveal()` and `authorization`.
+        access_token: The secret. Only `reveal()` and `authorization` return it.
         expires_in: Lifetime in seconds, counted from `requested_at`.
         requested_at: Monotonic instant just *before* the login was sent; the default is now.
-        generation: Order of tokens of one account: a newer one has a higher number. A `TokenSource` leaves it 0; the
-            provider numbers what it publishes.
+        generation: Number of the token; a newer token of the same account has a higher one. A `TokenSource` leaves it
+            at 0, and the provider sets it.
 
     Raises:
         ConfigurationError: The access token cannot be sent in a header.
@@ -57,10 +57,10 @@ class Token:
         return f"Bearer {self._secret.reveal()}"
 
     def remaining(self, now: float | None = None) -> float:
-        """Return the seconds left to live, negative when dead.
+        """Return the seconds until the token expires, negative once it has expired.
 
         Args:
-            now: A monotonic instant; None reads the clock.
+            now: Instant on the clock of `requested_at`; None reads the default clock.
         """
         return self.requested_at + self.expires_in - (instant() if now is None else now)
 
@@ -76,19 +76,21 @@ class Token:
 
 @attrs.frozen
 class ProviderState:
-    """What a provider knows at the moment; cheap, and without secrets.
+    """What a provider knows at the moment; it is cheap to obtain, and holds no secrets.
 
     Attributes:
-        generation: Of the token in hand, or None.
-        remaining: Its seconds left to live, or None.
-        refreshing: Whether a login is under way in this process.
-        logins: Logins made by this process that worked.
-        failures: Refreshes of this process that did not.
-        barred: Why no login is attempted, as `LoginGuardError.reason`, or None; as of the last look at the store.
-        cooling: Seconds until the next attempt after a passing failure; 0 when there is none to wait for.
-        store_away: Whether the shared store could not be reached when it was last needed.
-        proven: Whether these credentials are known to work, as of the last look at the store.
-        charged: Login attempts that EnKash may have counted since the last one that worked; two are the most.
+        generation: Generation of the token in hand; None without a token.
+        remaining: Seconds until the token in hand expires; None without a token.
+        refreshing: Whether a refresh is under way in this process.
+        logins: Number of successful logins by this process.
+        failures: Number of failed refreshes of this process.
+        barred: Why the guard forbade a login when the store was last read, as `LoginGuardError.reason`; None if it
+            did not.
+        cooling: Seconds until a login may be tried after a transient failure; 0 if no wait is needed.
+        store_away: Whether the shared store was unavailable when it was last needed.
+        proven: Whether these credentials were known to work when the store was last read.
+        charged: Number of login attempts since the last successful one that EnKash may count as wrong; two close the
+            guard.
     """
 
     generation: int | None
@@ -105,17 +107,16 @@ class ProviderState:
 
 @runtime_checkable
 class TokenProvider(Protocol):
-    """Hands out a usable token; what the client asks before each request."""
+    """Hands out usable tokens; the client asks it for one before each request."""
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
         """Return a token to attach to a request.
 
         Args:
-            rejected: A token that EnKash refused with 401; the answer is never that token, its secret under another
-                number, nor an older token.
+            rejected: A token that EnKash refused with 401. The returned token is newer, and has another secret.
 
         Raises:
-            TokenError: There is no token; the subclass says why.
+            TokenError: No token is available; the subclass of the error says why.
         """
         ...
 
@@ -126,38 +127,38 @@ class TokenProvider(Protocol):
 
 @runtime_checkable
 class TokenSource(Protocol):
-    """Logs in; `PasswordGrant`, or one of your own.
+    """Logs in: a `PasswordGrant`, or a class of your own.
 
-    A source may have an attribute `seal_key`, 32 secret bytes under which its tokens are sealed in a store. Whoever can
-    log in has to have the same ones.
+    A source may have an attribute `seal_key`: the 32 secret bytes of the key that seals its tokens in a store. Every
+    process that logs in to the account must have the same key.
     """
 
     @property
     def identity(self) -> Identity:
-        """Whose token this is, without a secret."""
+        """Identifies the account and the credentials, without a secret."""
         ...
 
     async def fetch_token(self) -> Token:
         """Make exactly one login attempt and return its token; never retry here, since retries can lock the account.
 
-        The provider ends an attempt that takes longer than its `login_timeout`.
+        The provider cancels an attempt that takes longer than its `login_timeout`.
 
         Raises:
-            CredentialsRejectedError: EnKash said no.
-            TokenEndpointError: With `counted=False`, the login was provably not sent. Any other exception counts as a
-                login of unknown outcome.
+            CredentialsRejectedError: EnKash refused the credentials.
+            TokenEndpointError: The login failed; raise it with `counted=False` only if the login was provably not sent.
+                Any other exception means that the outcome of the login is unknown.
         """
         ...
 
 
 @runtime_checkable
 class SharedTokenProvider(TokenProvider, Protocol):
-    """What the providers of this package can do beside handing out tokens."""
+    """A token provider of this package, which also reports its state and lets an operator reset its guard."""
 
     def state(self) -> ProviderState:
         """Return what the provider knows at the moment, without I/O; for health checks."""
         ...
 
     async def reset_guard(self) -> None:
-        """Grant these credentials one more login attempt; for operators who have put the account right."""
+        """Grant these credentials one more login attempt; for operators who have repaired the account."""
         ...

@@ -1,4 +1,4 @@
-"""Tokens on their way into a store and out of it: sealed, or not stored at all."""
+"""Converts tokens for a store, and back: sealed, in plain text, or not stored at all."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from enkash_async.tokens._types import Token, TokenSource
 
 __all__ = ["Vault", "mark_of", "vault_for"]
 
-_PLAIN: Final = "plain"  # stands for the key id of a token that is stored as it is
-_ABSENT: Final = ""  # stands for the key id of a token that stays out of the store
+_PLAIN: Final = "plain"  # key id of a token that is stored in plain text
+_ABSENT: Final = ""  # key id of a token whose secret is not stored
 
 
 def mark_of(token: Token) -> str:
-    """Return what is equal for two tokens of one secret, and tells nothing of it."""
+    """Return a hash of the token's secret, which is equal for tokens with the same secret and does not reveal it."""
     return hashlib.blake2b(token.reveal().encode(), digest_size=16, person=b"enkash-token").hexdigest()
 
 
 @attrs.frozen
 class Vault:
-    """Puts the tokens of one identity into records, and takes them out.
+    """Converts the tokens of one identity for records, and back.
 
     Args:
-        identity: Whose tokens.
-        sealer: Seals them; None stores them as they are.
-        stores: Whether tokens are stored at all.
+        identity: Account and client id of the tokens.
+        sealer: Encrypts the tokens; None stores them in plain text.
+        stores: Whether secrets are stored at all.
     """
 
     identity: Identity
@@ -43,16 +43,16 @@ class Vault:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The ids of the keys that open a token here."""
+        """Ids of the keys with which this vault can read stored tokens; empty if it stores none."""
         if not self.stores:
             return ()
         return (_PLAIN,) if self.sealer is None else self.sealer.key_ids
 
     def put(self, token: Token, age: float) -> FreshToken:
-        """Return a token as a report carries it; where tokens are not stored, only that there is one, and its end.
+        """Return a token in the form of a report; if tokens are not stored, the report has its lifetime but no secret.
 
         Args:
-            token: Numbered with the fence of its attempt.
+            token: The token; its generation is the fence of its attempt.
             age: Seconds since just before its login was sent.
         """
         if not self.stores:
@@ -63,11 +63,11 @@ class Vault:
         return FreshToken(self.sealer.key_ids[0], sealed.encode(), mark_of(token), token.expires_in, age)
 
     def take(self, stored: StoredToken, requested_at: float) -> Token | None:
-        """Return a token of a record, or None where it cannot be opened.
+        """Return the token of a record, or None if it cannot be unsealed.
 
         Args:
-            stored: The token.
-            requested_at: The instant of this process at which its login was sent.
+            stored: The token as the record holds it.
+            requested_at: Instant just before its login was sent, on the clock of this process.
         """
         text = self._opened(stored)
         return None if text is None else Token(text, stored.life, requested_at, stored.fence)
@@ -87,13 +87,13 @@ class Vault:
 
 
 def vault_for(source: TokenSource, store: Store, *, sealer: TokenSealer | None, allow_plain: bool) -> Vault:
-    """Return how the tokens of a source are kept in a store.
+    """Return the vault for the tokens of a source in a store.
 
-    Sealed, with the key of the source where no sealer is given. Without either they stay out of a file, and are stored
-    as they are only in the memory of this process or with `allow_plain`.
+    The vault seals tokens with the given sealer, or with the key of the source. Without a sealer and a key, a
+    `SQLiteStore` gets no secrets, a `MemoryStore` gets plain tokens, and other stores need `allow_plain`.
 
     Raises:
-        ConfigurationError: They could only be stored in plain text, and that was not allowed.
+        ConfigurationError: The tokens could only be stored in plain text, and `allow_plain` is False.
     """
     identity = source.identity
     if sealer is None:

@@ -26,7 +26,7 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 
     async def handle(request: web.Request) -> web.Response:
         if request.method != "POST":
-            # Returned, not raised: aiohttp would write the reason of an exception into the body.
+            # The response is returned, not raised: aiohttp would write the reason of an exception into the body.
             return web.Response(status=405, headers={"Allow": "POST"})
         response = web.Response(status=await _status(receiver, request))
         if not request.content.is_eof():
@@ -37,7 +37,7 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 
 
 async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
-    """Return the HTTP status to answer with, also for a body that breaks off; `receive` lets no handler error out."""
+    """Return the HTTP status to answer with; an exception here comes from reading the body, not from the handler."""
     try:
         return await receiver.receive(request.headers, request.content.iter_any())
     except ConnectionError:
@@ -50,7 +50,7 @@ async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
 async def _hang_up(request: web.Request, response: web.Response) -> None:
     """Answer and close the connection, without reading the rest of a refused body.
 
-    Otherwise aiohttp would read and drop the rest for ten seconds: a gibibyte of compressed zeros from a stranger, say.
+    Otherwise aiohttp would read and drop the rest for up to ten seconds, for example a gibibyte of compressed zeros.
     """
     response.force_close()
     with suppress(ConnectionError):  # the sender may have disconnected

@@ -18,11 +18,11 @@ class _GoneError(Exception):
     """The sender disconnected before the end of the body."""
 
 
-class asgi_app:  # noqa: N801 (called like a function; Starlette recognises an application only if it is no function)
+class asgi_app:  # noqa: N801 (called like a function; Starlette takes a function for a view, not for an application)
     """An ASGI application that passes posts to a receiver, at any path.
 
-    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. A `mount` would answer at `/enkash/` only
-    and redirect from `/enkash`; EnKash may not follow the redirect.
+    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. With `mount`, only `/enkash/` would be
+    answered, and `/enkash` would be redirected; EnKash may not follow the redirect.
 
     Args:
         receiver: Handles the posts.

@@ -1,4 +1,4 @@
-"""The record of handled events (claim, handle, commit), and its form in the memory of one process."""
+"""The record of handled events (claim, handle, commit), and an implementation in the memory of one process."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from enkash_async.errors import ConfigurationError
 __all__ = ["KEEP", "LEASE", "Claimed", "Dedupe", "MemoryDedupe", "seconds"]
 
 KEEP = 7 * 24 * 3600.0  # seconds; EnKash documents no resends, and other services resend for less than a week
-LEASE = 30.0  # seconds; the longest wait for the event of a worker that died
+LEASE = 30.0  # seconds; if a worker dies, another worker can handle its event after this time
 _MOST = 100_000  # events; about 20 MB
 
 
 class Claimed(enum.Enum):
     """The answer to a claim on an event."""
 
-    MINE = "mine"  # the caller has it: handle it, then commit or release
-    HELD = "held"  # another worker handles it now
-    DONE = "done"  # it was handled before
+    MINE = "mine"  # the caller holds the event: handle it, then commit or release it
+    HELD = "held"  # another worker handles the event now
+    DONE = "done"  # the event was handled before
 
 
 @runtime_checkable
@@ -46,15 +46,15 @@ class Dedupe(Protocol):
         ...
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; `owner` names this attempt, and may ask again for the same answer."""
+        """Ask for the right to handle an event; `owner` names this attempt, which may ask again and stays the owner."""
         ...
 
     async def extend(self, key: str, owner: str) -> bool:
-        """Restart the owner's lease; return False if the owner holds none any more."""
+        """Restart the owner's lease; return False if the owner no longer has a lease."""
         ...
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; return False if the lease had ended, so that another may handle it too."""
+        """Record that an event was handled; return False if the lease had ended: another worker may handle it too."""
         ...
 
     async def release(self, key: str, owner: str) -> None:
@@ -84,7 +84,7 @@ class MemoryDedupe:
     Args:
         keep: Seconds for which a handled event is remembered; a week by default.
         lease: Seconds for which a claim holds unless it is extended.
-        max_events: The most events to remember; beyond that the oldest are forgotten.
+        max_events: How many events to remember at most; beyond that, the oldest are evicted.
         clock: Returns monotonic seconds.
 
     Raises:
@@ -132,7 +132,7 @@ class MemoryDedupe:
             return held
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; see `Dedupe.commit`."""
+        """Record that an event was handled; see `Dedupe.commit`."""
         with self._lock:
             entry = self._known(key)
             self._note(key, owner, self._keep, is_done=True)

@@ -54,7 +54,7 @@ def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[
 
 async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
     scope = getattr(request, "scope", None)
-    # From the ASGI scope if there is one: `request.headers` joins repeated headers into one.
+    # Take the headers of the ASGI scope if there is one, since `request.headers` joins repeated headers into one.
     headers = request.headers if scope is None else scope["headers"]
     try:
         return await receiver.receive(headers, _chunks(request))

@@ -22,11 +22,11 @@ _TYPES = {
     Outcome.PENDING: WebhookEvent.UTILITY_BILLPAY_PENDING,
 }
 
-# Two posts about one bill are different events if they differ in these fields: in the payment's progress, not in an
-# edited remark.
+# Two posts about the same bill are different events if these fields differ. The fields show the payment's progress; an
+# edited remark, for example, does not make a different event.
 _STATUSES = ("approval_status", "payment_status", "billpay_status")
 _DATES = ("approved_date", "payment_date", "billpay_date", "refund_date")
-_TELLING = ("failure_code", "bank_transaction_id")  # these tell a second attempt from the first when statuses are equal
+_TELLING = ("failure_code", "bank_transaction_id")  # these differ between two attempts with equal statuses
 _DATES_ON_THE_WIRE = ("approvedDate", "paymentDate", "billpayDate", "refundDate")
 
 
@@ -37,12 +37,12 @@ class BillEvent:
     EnKash page: Bill Payment Webhook (api-12515630).
 
     Attributes:
-        posted: The bill as the post has it. Anyone who knows the headers can post anything: deliver nothing on its
-            strength.
+        posted: The bill as the post shows it. Anyone who knows the headers can post anything, so do not deliver goods
+            because of a post alone.
         confirmed: The bill as EnKash's API returned it; None if the API was not asked.
-        key: A hash of the bill's statuses, dates, failure code and bank transaction. Equal for posts with the same
-            content, in every worker, so that it suits a unique column. Of `confirmed`, or else of `posted`.
-        extra: Members of the document around the bill, under their posted names.
+        key: A hash of the id, statuses, dates, failure code and bank transaction of `bill`. Posts with the same content
+            have the same key in every worker, so you can store the key in a unique column of a database.
+        extra: Members of the posted document around the bill, under the names in the post.
     """
 
     posted: Bill
@@ -70,8 +70,8 @@ def _progress(bill: Bill) -> int:
     """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
     if bill.payment_status == PaymentStatus.REFUNDED or bill.refund_date is not None:
         return 2
-    # EnKash's example shows COMPLETED, which its lists of statuses lack. It does not count as paid; the receiver reads
-    # the bill from EnKash once more.
+    # EnKash's example shows COMPLETED, a word that is not in EnKash's lists of statuses. Such a post does not count as
+    # paid, but makes the receiver read the bill from EnKash once more.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
 
 
@@ -81,7 +81,7 @@ def content_key(bill: Bill) -> str:
 
 
 def _content(bill: Bill) -> Iterator[Any]:
-    # The reference is used only if there is no id, and is marked, so that no id equals a reference.
+    # The reference is used only if there is no id. It is marked as a reference, so that it cannot equal another id.
     yield bill.utility_enkash_id or ["reference", bill.reference_id]
     for name in (*_STATUSES, *_DATES, *_TELLING):
         value = getattr(bill, name)
@@ -89,7 +89,7 @@ def _content(bill: Bill) -> Iterator[Any]:
             value = value.astimezone(UTC).isoformat()
         yield value.value if isinstance(value, Enum) else value
     if all(getattr(bill, name) is None for name in _STATUSES):
-        # A customised body without any known status: every difference in it makes a different event.
+        # A customised body without any known status: every difference in the body makes a different event.
         yield sorted((str(name), str(item)) for name, item in bill.extra.items())
-    # Dates that could not be parsed are in `extra`, and tell posts apart too.
+    # Dates that could not be parsed are in `extra`; a different date makes a different event.
     yield [str(bill.extra.get(name, "")) for name in _DATES_ON_THE_WIRE]

@@ -1,7 +1,8 @@
-"""From a post to your handler: verify it, ask EnKash about the bill, hand each event over once; no web framework.
+"""Receives a post: verifies it, asks EnKash about the bill, and hands each event to your handler once.
 
-The receiver claims a post by its content, asks EnKash, claims what EnKash says, calls the handler, and commits. If it
-stops before the commit, it releases the claims (or their leases end), so that the next post of the event starts anew.
+The receiver claims the content of the post, asks EnKash for the bill, claims the state that EnKash shows, calls the
+handler, and commits both claims. If the receiver stops before the commit, it releases the claims, or their leases end,
+so that the next post of the event starts anew. This module needs no web framework.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
 _log = getLogger("enkash_async.webhooks")
 
 _OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
-_BODY_TIMEOUT = 20.0  # seconds for a whole body, which has a few kilobytes
+_BODY_TIMEOUT = 20.0  # seconds to receive a whole body, which has a few kilobytes
 _HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds: first and longest pause before claiming a held event again
 _LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
 _LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill while the API lags behind the post
@@ -42,25 +43,29 @@ class WebhookReceiver:
     """Receives posts about bills and hands each event to your handler once.
 
     With a `client`, the receiver reads each bill from EnKash before it calls the handler, since anyone who knows the
-    header can post. The handler is called once for each state that EnKash confirms, however many posts report it. A
-    post that is ahead of the API is answered with 503 after the handler got the API's state, so that EnKash posts again
-    and the handler gets the rest. A post about a bill that EnKash does not know is answered with 503 and not handed
-    over.
+    header can post. The handler is called once for each state that EnKash confirms, however many posts report it.
+
+    If a post shows more progress than the API, the handler gets the state of the API, and the answer is 503, so that
+    EnKash posts again and the handler then gets the later state. If a post is about a bill that EnKash does not know,
+    the answer is 503, and the handler is not called.
 
     Args:
         verifier: Checks who posted, and reads the post.
-        on_bill: Your handler, async or not, called with a `BillEvent`. If it raises, the event is released and answered
-            with 500. It should be quick, or put the event into a queue: EnKash does not document how long it waits.
-        client: Reads bills from EnKash; None hands over posts unconfirmed.
-        dedupe: The record of handled events, shared by all workers that receive posts; None keeps one in this process.
-        notifier: Is told of every bill that a post is about, so that callers that wait for it look at once.
+        on_bill: Your handler, async or not, called with a `BillEvent`. If the handler raises, the event is released,
+            and the answer is 500. The handler should be quick, or put the event into a queue: EnKash does not document
+            how long it waits for an answer.
+        client: Reads bills from EnKash; with None, the handler gets unconfirmed posts.
+        dedupe: The record of handled events, shared by all workers that receive posts; None keeps the record in the
+            memory of this process.
+        notifier: Notified of every bill that a post is about, so that callers that wait for the bill ask EnKash at
+            once.
         sleep: Waits for the given seconds.
 
     Raises:
         ConfigurationError: An argument is unusable, or there is neither a handler nor a notifier.
 
-    EnKash page: Bill Payment Webhook (api-12515630). It documents no reply: that EnKash expects a quick 2xx, and posts
-    again after anything else, are assumptions.
+    EnKash page: Bill Payment Webhook (api-12515630). The page documents no reply. It is an assumption that EnKash
+    expects a quick 2xx, and posts again after any other answer.
     """
 
     def __init__(
@@ -95,16 +100,17 @@ class WebhookReceiver:
     async def receive(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> int:
         """Handle one post and return the HTTP status to answer with; the reply needs no body.
 
-        200: handled, now or before. 401: not from EnKash. 400, 408, 413: the body is unreadable, slow or too long. 500:
-        the handler failed. 503: EnKash does not confirm the bill or all of the post, another worker handles the event,
-        or the record of events is unavailable. After 5xx the event can be posted again.
+        200: the event was handled, now or before. 401: the post does not prove that EnKash sent it. 400, 408, 413: the
+        body is unreadable, slow or too long. 500: the handler failed. 503: EnKash's API does not show the bill, or not
+        the state in the post; or another worker handles the event; or the record of events is unavailable. After a 5xx,
+        the same event can be posted again.
 
         Args:
             headers: Headers of the request; see `WebhookVerifier.verify`.
-            body: Body of the request: bytes, or its chunks. Chunks are read only after the headers proved right, and
-                only up to `max_body`.
+            body: Body of the request: bytes, or an async iterable of chunks. Chunks are read only if the headers are
+                right, and only up to `max_body`.
         """
-        # An iterator of pairs is turned into a list, since the headers are checked twice: before the body and with it.
+        # An iterator of pairs becomes a list, since the headers are checked twice: before and after reading the body.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
         found = await self._read(seen, body)
         del headers, seen, body  # a rendered traceback shows the locals of this frame
@@ -142,7 +148,7 @@ class WebhookReceiver:
     async def _deliver(self, event: BillEvent, on_bill: OnBill) -> int:
         """Handle each posted content once, and hand each state that EnKash confirms to the handler once.
 
-        Both are needed: posts with different contents may be about one state, once EnKash is asked.
+        Both claims are needed, since EnKash may show the same state for posts with different contents.
         """
         client = self._client
         if client is None:
@@ -158,18 +164,19 @@ class WebhookReceiver:
             self._notifier.notify(event.bill.utility_enkash_id)
         status = await self._once(event.key, lambda: self._hand_over(event, on_bill), known=posted.key)
         if status == _OK and event.is_ahead:
-            # The handler has the state that EnKash shows now. A commit of this post would hide the later state from it.
+            # The handler got the state that EnKash shows now. If this post were committed, a resend of it would be
+            # ignored, and the handler would miss the later state.
             _log.warning("HTTP %d: event %s says more than EnKash's API does yet", _AGAIN, posted.key[:12])
             return _AGAIN
         return status
 
     async def _once(self, key: str, work: Callable[[], Awaitable[int]], *, known: str | None = None) -> int:
-        """Do work under a claim, unless it was done under this key before; return an HTTP status.
+        """Claim an event and handle it by `work`, unless it was handled before; return an HTTP status.
 
         Args:
             key: Key of the event to claim.
             work: Handles the event and returns an HTTP status.
-            known: A key that the caller has claimed already; if equal to `key`, nothing is claimed here.
+            known: A key that the caller has claimed already. If it equals `key`, the work is done without a new claim.
         """
         if key == known:
             return await work()
@@ -177,12 +184,13 @@ class WebhookReceiver:
         try:
             claimed = await self._claim(key, owner)
         except asyncio.CancelledError:
-            # The claim may have been granted all the same; without a release, the event waits until the lease ends.
+            # The claim may have been granted before the cancellation; without a release, the event would be blocked
+            # until the lease ends.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             raise
-        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
             _log.error("HTTP %d: event %s: %s", _AGAIN, key[:12], _told(problem))
-            # A reply that was lost or late may have granted the claim.
+            # The claim may have been granted, and only the reply was lost or late.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             return _AGAIN
         if claimed is Claimed.DONE:
@@ -211,7 +219,8 @@ class WebhookReceiver:
         try:
             status = await work()
         finally:
-            # Releases the claim also when the request is cancelled; else the next post must wait for the lease to end.
+            # Releases the claim even if the request is cancelled; otherwise the next post would have to wait until the
+            # lease ends.
             beating.cancel()
             await _undisturbed(self._conclude(key, owner, is_done=status == _OK))
         return status
@@ -232,7 +241,7 @@ class WebhookReceiver:
         return _OK
 
     async def _ask(self, client: EnkashClient, event: BillEvent) -> tuple[str | None, BillEvent]:
-        """Return the reason why EnKash does not confirm the bill, or None, and the event with the bill it returned."""
+        """Return why EnKash does not confirm the bill, or None, and the event with the bill that EnKash returned."""
         why: str | None = None
         for pause in (*_LOOK_PAUSES, None):
             seen = await peek(_look(client, event.posted), _LOOK_TIMEOUT)
@@ -254,7 +263,7 @@ class WebhookReceiver:
             await self._sleep(self._dedupe.lease / 3)
             try:
                 is_held = await self._dedupe.extend(key, owner)
-            except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
+            except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
                 _log.warning("the lease on event %s could not be extended: %s", key[:12], _told(problem))
                 continue
             if not is_held:
@@ -267,8 +276,9 @@ class WebhookReceiver:
                 await self._dedupe.release(key, owner)
             elif not await self._dedupe.commit(key, owner):
                 _log.warning("event %s was handled after its lease had ended, perhaps twice", key[:12])
-        except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
-            # Not raised: a handled event is answered with 200 even so, since a resend would be handled again.
+        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
+            # The error is only logged: a handled event must still be answered with 200, since a resend would be handled
+            # again.
             lost = "handled, but not recorded: it may be handled again" if is_done else "not given back"
             _log.error("event %s is %s: %s", key[:12], lost, _told(problem))
 

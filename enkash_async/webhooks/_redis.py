@@ -25,13 +25,14 @@ _SCRIPTS = ("claim", "extend", "commit", "release")
 class RedisDedupe:
     """Keeps the record in Redis or Valkey, for all workers that receive the same posts.
 
-    Every step is one Lua script on one key, `<prefix>:v1:{<key of the event>}`; the key is a hash and tells nothing
-    about the bill. Services that must each handle every event need different prefixes.
+    Every step is one Lua script on one key, `<prefix>:v1:{<key of the event>}`; the key of the event is a hash, which
+    reveals nothing about the bill. Two services that must both handle every event need different prefixes.
 
     Args:
         redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or the result of `Sentinel.master_for`), which
-            is never closed here; or a URL as in `ENKASH_REDIS_URL`, for which each event loop opens a small pool.
-        prefix: Start of every key; no braces.
+            this object does not close; or a URL as in `ENKASH_REDIS_URL`, for which each event loop opens a small
+            connection pool.
+        prefix: Start of every key in Redis; braces are not allowed.
         keep: Seconds for which a handled event is remembered; a week by default.
         lease: Seconds for which a claim holds unless it is extended.
         timeout: Seconds to wait for one reply of Redis.
@@ -89,7 +90,7 @@ class RedisDedupe:
         return bool(await self._run("extend", key, owner, _ms(self._lease)))
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; see `Dedupe.commit`."""
+        """Record that an event was handled; see `Dedupe.commit`."""
         return bool(await self._run("commit", key, owner, _ms(self._keep)))
 
     async def release(self, key: str, owner: str) -> None:

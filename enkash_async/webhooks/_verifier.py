@@ -33,7 +33,7 @@ _UNSENDABLE = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class WebhookVerifier:
-    """Recognises EnKash's posts by the headers that you registered, and reads them.
+    """Recognises EnKash's posts by the headers that you registered, and reads the posts.
 
     EnKash signs nothing: it sends the static headers that you chose. Each header configured here must occur exactly
     once, with one of its accepted values. The comparison takes the same time for right and wrong values. While you
@@ -114,7 +114,7 @@ class WebhookVerifier:
             raise problem
 
     def _refusal(self, headers: Headers) -> WebhookAuthenticationError | InvalidRequestError | None:
-        """Return the error for wrong headers, or None; compares every header, so that the time tells nothing."""
+        """Return the error for wrong headers, or None; compares every header, so that the time reveals nothing."""
         received: dict[str, list[Any]] = {name: [] for name in self._accepted}
         try:
             for name, value in _pairs(headers):
@@ -133,7 +133,7 @@ class WebhookVerifier:
 
     def _matches(self, received: list[Any], accepted: tuple[bytes, ...]) -> bool:
         hashes = [self._hash(form) for value in received for form in _forms(value)]
-        # `sum`, not `any`, which would stop at the first match and take less time.
+        # `sum` always makes every comparison; `any` would stop at the first match, and its time would reveal the match.
         found = sum(hmac.compare_digest(one, other) for one in hashes for other in accepted)
         return found > 0 and len(received) == 1
 
@@ -166,7 +166,7 @@ class WebhookVerifier:
         try:
             bill = structure(found, Bill)
         except UnreadableError as problem:
-            where = problem.where[:_LONGEST_ID]  # cut, since the sender chose the name
+            where = problem.where[:_LONGEST_ID]  # cut, since the sender chooses the names in the body
             return WebhookPayloadError(f"{where} is not {problem.expected}", where=where)
         except (AttributeError, TypeError):  # only `reshape` can return names that are not strings
             return WebhookPayloadError("reshape returned a document with names that are not strings")
@@ -185,7 +185,7 @@ def _unnamed(bill: Bill) -> WebhookPayloadError | None:
 
 
 def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the object with the bill's id and the members around it; a customised webhook may wrap the bill."""
+    """Return the object with the bill's id, and the members around that object; a customised post may wrap the bill."""
     for name in ("utilityenkashid", "referenceid"):
         if _has(document, name):
             return document, {}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import logging
 import os
@@ -15,13 +16,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import attrs
 import pytest
-from stores.stores import alone, count_up, in_child, put, timed, value_of
+from stores.stores import SECRET, alone, count_up, in_child, put, timed, value_of
 
 from enkash_async._support.clock import machine as boottime
 from enkash_async.errors import ConfigurationError, StoreError, StoreUnavailableError
@@ -29,6 +30,8 @@ from enkash_async.stores import SQLiteStore, open_store, user_store_path
 from enkash_async.stores.boot import boot_id
 from enkash_async.stores.filesystems import check_local, filesystem_of
 from enkash_async.testing.racing import racers
+
+from support import shown
 
 KEY = "enkash:test:v2:key"
 
@@ -64,13 +67,26 @@ async def test_the_file_and_its_folder_are_the_owners_alone(path: Path) -> None:
 
 
 async def test_a_file_that_others_may_read_is_made_private(path: Path) -> None:
-    """When it is opened."""
+    """When it is opened, with the two beside it."""
     await filled(path)
-    path.chmod(0o644)
+    first = SQLiteStore(path)
+    assert await value_of(first, KEY) == b"value"
+    files = [path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")]
+    for file in files:
+        file.chmod(0o644)
     store = SQLiteStore(path)
     assert await value_of(store, KEY) == b"value"
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+    for one in (first, store):
+        await one.aclose()
+
+
+async def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    """As one that `mktemp` has made; it is private from then on."""
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    await filled(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    await store.aclose()
 
 
 async def test_what_was_swapped_is_on_disk(path: Path) -> None:
@@ -103,21 +119,68 @@ def test_the_file_of_a_user_is_in_the_state_folder(monkeypatch: pytest.MonkeyPat
     assert user_store_path() == tmp_path / "enkash-async" / "store.sqlite3"
 
 
-async def test_a_folder_in_the_place_of_the_file_keeps_its_mode(tmp_path: Path) -> None:
-    """Or a wrong path would lock everybody out of a folder such as /tmp."""
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def text(path: Path) -> None:
+    path.write_text("shared with others")
+
+
+def database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE records (theirs)")
+
+
+def database_of_a_program_that_names_itself(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 5")
+
+
+@pytest.mark.parametrize("make", [folder, pipe, text, database, database_of_a_program_that_names_itself])
+async def test_what_is_no_store_is_refused_and_stays_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """A wrong path would otherwise lock everybody out of a folder such as /tmp, or out of a file they share."""
+    path = tmp_path / "theirs"
+    make(path)
+    path.chmod(0o777)
     tmp_path.chmod(0o755)
-    store = SQLiteStore(tmp_path)
-    with pytest.raises(StoreUnavailableError):
-        await value_of(store, KEY)
-    assert tmp_path.stat().st_mode & 0o777 == 0o755
-    await store.aclose()
+    before = path.read_bytes() if path.is_file() else b""
+    await refused(path)
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path, tmp_path)] == [0o777, 0o755]
+    assert [file.name for file in tmp_path.iterdir()] == ["theirs"]
+    assert not path.is_file() or path.read_bytes() == before
 
 
-@pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", 5, None])
+@pytest.mark.parametrize("wrong", ["", ":memory:", "sqlite:///a", "a\0b", Path("a\0b"), 5, None])
 def test_what_is_no_path_is_refused(wrong: object) -> None:
     """Before any file is made."""
     with pytest.raises(ConfigurationError, match="path must be that of a file"):
         SQLiteStore(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("home", "path"), [("", "~/x"), ("relative", "~/x"), (None, "~made-up-user/x")])
+def test_a_home_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, home: str | None, path: str) -> None:
+    """With a word on it; in a URL too."""
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(ConfigurationError, match="no such home directory"):
+        SQLiteStore(path)
+    with pytest.raises(ConfigurationError, match="no such home directory"):
+        open_store(f"sqlite:///{path}")
+
+
+def test_a_url_in_the_place_of_a_path_is_hidden() -> None:
+    """A rendered traceback shows no password of it, also where it shows the half-made store."""
+    url = f"postgresql://owner:{SECRET}@127.0.0.1/db"
+    with pytest.raises(ConfigurationError) as caught:
+        SQLiteStore(url)
+    said = shown(caught.value)
+    assert "SQLiteStore('…')" in said
+    assert SECRET not in said
 
 
 # The clock.
@@ -199,18 +262,30 @@ async def test_a_system_without_names_of_boots_has_a_clock_too(path: Path) -> No
     assert await machine.now(path) == before + 607
 
 
+async def test_a_file_may_move_between_machines(path: Path) -> None:
+    """As a volume that is mounted here, then there, and here again; the clock goes on, and is never earlier."""
+    seen = []
+    first, second = Machine("first"), Machine("second", up=7.0)
+    for number, machine in enumerate((first, second, first, second, second, first)):
+        machine.wall = 1_700_000_000.0 + 61 * number
+        machine.up += 1
+        seen.append(await machine.now(path))
+    assert seen == sorted(seen)
+    assert seen[:4] == [1_700_000_000.0 + 61 * number for number in range(4)]
+
+
 async def test_two_machines_are_refused(path: Path) -> None:
-    """The first one learns it when it comes back, after the second has used the file."""
+    """The first one learns it when it comes back, just after the second has used the file."""
     first, second = Machine("first"), Machine("second")
     await first.now(path)
     await second.now(path)
     for _ in range(2):
-        with pytest.raises(StoreUnavailableError, match="two machines use it"):
+        with pytest.raises(StoreUnavailableError, match="another machine has written to it"):
             await first.now(path)
     third = Machine("third")
     await third.now(path)
     for machine in (first, second):
-        with pytest.raises(StoreUnavailableError, match="two machines use it"):
+        with pytest.raises(StoreUnavailableError, match="another machine has written to it"):
             await machine.now(path)
 
 
@@ -266,6 +341,76 @@ def test_forks_amid_writes_lose_nothing(path: Path) -> None:
     assert counted(store, 1) == [1 + len(made) + 8 * 5 + 1]
     assert len(set(made)) == len(made)
     store._file.close()
+
+
+def forked_by_c(life: Callable[[], bool], *, has_hook: bool) -> bool:
+    """As `in_child`, but forked by C code: at most the hook in the child is called, and none before."""
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        if has_hook:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        try:
+            os._exit(0 if life() else 1)
+        except BaseException:  # noqa: BLE001 (a child must not run the rest of the tests)
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+#: Forks by C code, after a call (idle) or in the midst of one (busy); prints what child and parent can do then. Without
+#: any hook, Python's own threads are of no use in the child, so it works without them.
+_FORKED_BY_C = """
+import os, sys
+from pathlib import Path
+from stores.test_sqlite import counted, forked_by_c
+from enkash_async.stores import SQLiteStore
+path, has_hook, is_busy = Path(sys.argv[1]), sys.argv[2] == "hook", sys.argv[3] == "busy"
+store = SQLiteStore(path)
+counted(store, 1)
+if is_busy:
+    store._file.lock.acquire()
+def has_lock():
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return [str(os.getpid()), str(path.stat().st_ino)] in [[lock[4], lock[5].rpartition(":")[2]] for lock in locks]
+def insert(connection, now):
+    connection.execute("INSERT INTO records VALUES (hex(randomblob(8)), 'theirs', NULL)")
+def child():
+    for each in (store, SQLiteStore(path)):
+        try:
+            each._file.transact(insert, writes=True)
+            print("child wrote, with a lock" * has_lock(), flush=True)
+        except Exception as error:
+            print(type(error).__name__, "after the fork" in str(error), flush=True)
+    return True
+assert forked_by_c(child, has_hook=has_hook)
+if is_busy:
+    store._file.lock.release()
+print("parent", counted(store, 1))
+count = "SELECT count(*) FROM records"
+print("records", store._file.transact(lambda connection, now: connection.execute(count).fetchone()[0], writes=False))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "state", "expected"),
+    [
+        ("hook", "idle", [*["child wrote, with a lock"] * 2, "parent [2]", "records 3"]),
+        ("none", "idle", [*["child wrote, with a lock"] * 2, "parent [2]", "records 3"]),
+        ("hook", "busy", [*["StoreUnavailableError True"] * 2, "parent [2]", "records 1"]),
+    ],
+)
+def test_a_child_forked_by_c_code_has_locks_of_its_own_or_is_refused(
+    path: Path, hook: str, state: str, expected: list[str]
+) -> None:
+    """As under uWSGI, which forks after the application was loaded and used, and calls no hook before."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _FORKED_BY_C, str(path), hook, state],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == expected
 
 
 # What happens to files.

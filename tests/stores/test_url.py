@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stores.stores import SECRET, put, value_of
 
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores import MemoryStore, PostgresStore, RedisStore, SQLiteStore, open_store, process_store
+
+from support import shown
 
 
 @pytest.mark.parametrize(
@@ -53,16 +58,16 @@ def test_a_url_of_a_file_names_a_path(url: str, path: str) -> None:
     assert store.path == Path(path).expanduser()
 
 
-def test_memory_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that name it share it; the declaration stays once it is made."""
-    store = process_store()
-    assert isinstance(store, MemoryStore)
-    monkeypatch.setattr(store, "nothing_pending", False)
-    assert open_store("memory:") is store
-    assert store.nothing_pending is False
-    assert open_store("memory://", nothing_pending=True) is store
-    assert open_store("memory:") is store
-    assert store.nothing_pending is True
+async def test_memory_is_that_of_the_process() -> None:
+    """Clients that name it share its records; a declaration is that of the client that makes it."""
+    declared, store = open_store("memory://", nothing_pending=True), open_store("memory:")
+    assert isinstance(declared, MemoryStore)
+    assert store is process_store()
+    assert (declared.nothing_pending, process_store().nothing_pending) == (True, False)
+    assert await put(declared, "key", b"value")
+    assert await value_of(store, "key") == b"value"
+    assert await put(store, "key", b"new", b"value")
+    assert await value_of(declared, "key") == b"new"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +88,26 @@ def test_what_leads_to_no_store_is_refused(url: str) -> None:
     """With all that would."""
     with pytest.raises(ConfigurationError, match="sqlite:///"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(PostgresStore, f"postgresql://owner:{SECRET}@host/db?made_up=1"),
+        functools.partial(PostgresStore, f"postgresql://owner:{SECRET}@host/db", table="NOT A TABLE"),
+        functools.partial(PostgresStore, f"postgresql://owner:{SECRET}@host/db", timeout=0),
+        functools.partial(RedisStore.from_url, f"redis://:{SECRET}@host:no-port"),
+        functools.partial(RedisStore.from_url, f"redis://:{SECRET}@host", timeout=0),
+        functools.partial(open_store, f"redis://:{SECRET}@host:no-port"),
+        functools.partial(open_store, f"postgresql://owner:{SECRET}@host/db?made_up=1"),
+        functools.partial(open_store, f"sqlite://:{SECRET}@host"),
+    ],
+)
+def test_no_frame_of_an_error_shows_the_password_of_a_url(make: Callable[[], object]) -> None:
+    """Neither its text nor a rendered traceback with the locals of every frame."""
+    with pytest.raises(ConfigurationError) as caught:
+        make()
+    assert SECRET not in shown(caught.value)
 
 
 @pytest.mark.parametrize(
