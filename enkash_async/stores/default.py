@@ -7,7 +7,6 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
-from enkash_async.errors import ConfigurationError
 from enkash_async.stores.filesystems import check_local, make_file
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
