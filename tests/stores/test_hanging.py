@@ -14,7 +14,7 @@ from stores.lives import Callers, Client, becomes, provider, unreachable_port
 from stores.stores import Skip, put, timed, value_of
 from tokens.doubles import until
 
-from enkash_async.errors import StoreUnavailableError
+from enkash_async.errors import StoreError, StoreUnavailableError
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.stores import Change, RedisStore
 from enkash_async.tokens import RedisTokenProvider, Token
@@ -246,18 +246,19 @@ POOLS: dict[str, Callable[[str], ConnectionPool]] = {
 async def test_a_busy_pool_of_the_application_makes_no_caller_wait_for_long(
     bench: Bench, sandbox: Sandbox, pool: str
 ) -> None:
-    """Callers are refused while the only connection is busy; a worker with its own is served."""
+    """Callers are refused while the only connection is busy, and Redis is not away; a worker with its own is served."""
     async with Redis.from_pool(POOLS[pool](bench.between.url)) as client:
         busy = asyncio.ensure_future(client.blpop(["queue"], timeout=30))
         await until(lambda: bench.server.info("clients")["blocked_clients"] == 1)
         theirs, ours = bench.worker(sandbox, bench.store(client)), bench.worker(sandbox)
         outcome, took = await timed(theirs.get_token())
-        assert isinstance(outcome, StoreUnavailableError)
+        assert isinstance(outcome, StoreError)
+        assert not isinstance(outcome, StoreUnavailableError)
+        assert not theirs.state().store_away
         assert took < BOUND
         token = await ours.get_token()
         bench.server.ask("RPUSH", "queue", "done")
         assert await busy
-        bench.clock.ahead += 1.5
         assert (await theirs.get_token()).reveal() == token.reveal()
         for one in (theirs, ours):
             await one.aclose()
