@@ -162,7 +162,13 @@ def test_a_create_sends_every_documented_member() -> None:
         ),
     )
     assert made.wanted == Wanted(
-        reference_id=ODD, biller_id=2001, consumer_number="007", amount=Decimal("2450.70"), company_biller_id=None
+        reference_id=ODD,
+        biller_id=2001,
+        consumer_number="007",
+        inputs={"ad1": "a", "ad2": "b", "ad3": "3"},
+        circle="A_NEW_CIRCLE",
+        amount=Decimal("2450.70"),
+        bill_date=date(2025, 6, 2),
     )
 
 
@@ -247,6 +253,8 @@ def test_a_create_from_a_fetch_sends_every_documented_member() -> None:
         consumer_number="CN123456789",
         company_biller_id="CB-1",
         amount=Decimal("2400.00"),
+        bill_number="N-1",
+        bill_date=date(2025, 6, 2),
     )
 
 

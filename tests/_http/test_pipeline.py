@@ -370,6 +370,18 @@ async def test_with_writes_an_unclear_end_is_not_repeated_either(
     assert sandbox.counts["confirm_debit"] == 1
 
 
+@pytest.mark.parametrize("kind", REFUSING)
+async def test_with_writes_a_confirmation_is_sent_once(sandbox: Sandbox, kind: FaultKind) -> None:
+    """The client leaves it unclear: EnKash may have debited, and nothing keeps a second confirmation from doing so."""
+    sandbox.faults.add("confirm_debit", kind, times=2, retry_after=0)
+    retry = attrs.evolve(BOLD, settle=0.0)
+    async with EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, retry=retry) as client:
+        bill = await client.bills.create(2001, CN, bill_amount=10)
+        error = await _error(client.payments.confirm_debit([bill.utility_enkash_id]))
+    assert isinstance(error, OutcomeUnknownError)
+    assert sandbox.counts["confirm_debit"] == 1
+
+
 async def test_with_writes_a_429_to_the_end_is_a_429(sandbox: Sandbox, bold: EnkashClient) -> None:
     """The client raises the 429, because EnKash refused every attempt and nothing is unknown."""
     sandbox.faults.add("add_bill", FaultKind.RATE_LIMITED, times=None, retry_after=0)

@@ -852,7 +852,18 @@ def test_a_payments_reply_is_read_as_far_as_it_is_understood() -> None:
 def test_a_call_of_the_users_own_gets_the_payload_as_it_is(payload: Any) -> None:
     """`client.request()` returns the same payload object, because no type was named for it."""
     assert structure(payload, object) is payload
+
+
+@pytest.mark.parametrize("payload", [None, "", {}, [], "Success", " SUCCESS "], ids=repr)
+def test_nothing_is_what_says_nothing(payload: Any) -> None:
+    """The converter takes the word «Success» for nothing, too."""
     assert structure(payload, type(None)) is None
+
+
+@pytest.mark.parametrize("payload", ["text", 0, False, [1], {"a": Decimal("1.50")}], ids=repr)
+def test_a_payload_that_says_something_is_not_nothing(payload: Any) -> None:
+    """The converter raises: such a payload of a confirmation may be a list of the bills that failed."""
+    assert unreadable(payload, type(None)).expected == "empty"
 
 
 @pytest.mark.parametrize("name", ["a", "a.b", "[0]"])

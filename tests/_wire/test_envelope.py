@@ -151,10 +151,17 @@ def test_the_example_of_a_confirmation_is_a_success_without_data() -> None:
     assert meaning(sample("confirm_debit.json"), result=type(None)) is None
 
 
-@pytest.mark.parametrize("payload", ["done", {"anything": 1}, [1], 5, None])
-def test_a_call_without_data_takes_any_payload(payload: Any) -> None:
-    """The reader ignores a payload that EnKash's example does not have."""
+@pytest.mark.parametrize("payload", [None, "", {}, [], "Success", " success "], ids=repr)
+def test_a_call_without_data_takes_a_payload_that_says_nothing(payload: Any) -> None:
+    """The reader takes every form of «nothing» for a plain success."""
     assert meaning(envelope(payload), result=type(None)) is None
+
+
+@pytest.mark.parametrize("payload", ["done", {"anything": 1}, [1], 5, False], ids=repr)
+def test_a_call_without_data_takes_no_payload_that_says_something(payload: Any) -> None:
+    """The reader raises, because the payload may list the bills that EnKash did not debit."""
+    error = meaning(envelope(payload), result=type(None))
+    assert (type(error), error.where) == (ResponseDecodeError, "payload")
 
 
 @pytest.mark.parametrize("payload", [None, "missing"])

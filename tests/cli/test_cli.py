@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 
 from enkash_async.__main__ import main
+from enkash_async._money.debit_keys import Keys
+from enkash_async._money.debit_records import DebitRecords
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.sandbox._catalogue import BILLERS
+from enkash_async.stores import default_store
 
 from support import Enkash, RawServer, Reader, Run, Writer, raw_server, reply
 
@@ -30,6 +33,12 @@ async def created(enkash: Enkash, reference: str = "inv-1", *, biller: str = "20
     run = await enkash("bill", "create", biller, *CONSUMER, "--reference", reference, "--json")
     assert run.code == 0
     return str(run.json["utility_enkash_id"])
+
+
+async def no_longer_new(sandbox: Sandbox) -> None:
+    """Declare the store of the commands old enough to know of every confirmation that is under way."""
+    async with contextlib.aclosing(default_store()) as store:
+        await DebitRecords(lambda: store, Keys(sandbox.base_url)).declare_nothing_pending()
 
 
 def answering(payload: str) -> Callable[[RawServer, Reader, Writer], Awaitable[None]]:
@@ -296,7 +305,7 @@ class TestBillCreate:
         await created(enkash, "inv-1")
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--amount", "10.50")
         assert (run.code, run.out) == (1, "")
-        assert "the reference 'inv-1' was used before, and the bill of it differs in amount" in run.err
+        assert "the reference 'inv-1' was used before, and its bill differs in amount" in run.err
 
     @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
     async def test_an_unclear_end_is_looked_up(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
@@ -511,6 +520,7 @@ class TestBillConfirm:
 
     async def test_bills_end_in_groups(self, enkash: Enkash, sandbox: Sandbox) -> None:
         """The table has every id, and the unclear group decides the exit code."""
+        await no_longer_new(sandbox)
         known = await created(enkash)
         sandbox.faults.add("confirm_debit", FaultKind.DROP_BEFORE)
         run = await enkash("bill", "confirm", known, "U0", "--yes", "--settle", "0", "--json")
@@ -522,6 +532,7 @@ class TestBillConfirm:
 
     async def test_bills_that_all_fail(self, enkash: Enkash, sandbox: Sandbox) -> None:
         """The command exits with 1 and prints a reason for each bill."""
+        await no_longer_new(sandbox)
         sandbox.faults.add("bill", FaultKind.SERVER_ERROR)
         run = await enkash("bill", "confirm", "U0", "U1", "--yes")
         assert run.code == 1
