@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["BILL_PATH", "SEARCH_PATH", "TOKEN_PATH", "bill", "bill_reply", "page"]
+__all__ = ["BILL_PATH", "SEARCH_PATH", "TOKEN_PATH", "bill", "page"]
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path)
 BILL_PATH = "/api/v2/utilityPayment/"  # the bill's id follows
@@ -73,15 +73,7 @@ def bill(number: int) -> dict[str, Any]:
     }
 
 
-def _reply(payload: Any) -> bytes:
-    return json.dumps({"response_code": 0, "response_message": "Success", "payload": payload}).encode()
-
-
-def bill_reply(number: int) -> bytes:
-    """Return the body of the reply about one bill."""
-    return _reply(bill(number))
-
-
 def page(numbers: Sequence[int]) -> bytes:
     """Return the body of a search's reply."""
-    return _reply([bill(number) for number in numbers])
+    bills = [bill(number) for number in numbers]
+    return json.dumps({"response_code": 0, "response_message": "Success", "payload": bills}).encode()

@@ -1,8 +1,8 @@
 """The server of all contenders: one process that does as little work per request as Python can.
 
-It answers with bytes prepared before, so that the benchmark measures the client. `GET /counts` returns the number of
-requests of each kind, `GET /logins` the time of each login, and `POST /reset` clears both. Tokens can expire soon, and
-logins can take as long as over the internet.
+It answers with bytes prepared before, around the ids that were asked for, so that the benchmark measures the client.
+`GET /counts` returns the number of requests of each kind, `GET /logins` the time of each login, and `POST /reset`
+clears both. Tokens can expire soon, and logins can take as long as over the internet.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import attrs
 
-from benchmarks._samples import BILL_PATH, SEARCH_PATH, TOKEN_PATH, bill, bill_reply, page
+from benchmarks._samples import BILL_PATH, SEARCH_PATH, TOKEN_PATH, bill, page
 from enkash_async import Credentials, Routes
 
 __all__ = ["CREDENTIALS", "WAITING", "Server", "serving"]
@@ -34,7 +35,8 @@ WAITING = "WAIT-"
 _DIFFERENT = 64  # bills that the server has; each id is mapped to one of them
 
 _FETCH_PATH = Routes().fetch_bill
-_WAITING_PATH = BILL_PATH + WAITING
+_SUCCESS, _END = b'{"response_code": 0, "response_message": "Success", "payload": ', b"}"
+_ID = "the id that was asked for"
 #: Members of a bill whose debit waits to be confirmed.
 _UNCONFIRMED = {
     "approvalStatus": "MAKER_APPROVAL_PENDING",
@@ -74,7 +76,13 @@ class Server:
 
 
 def _payload(payload: object) -> bytes:
-    return json.dumps({"response_code": 0, "response_message": "Success", "payload": payload}).encode()
+    return _SUCCESS + json.dumps(payload).encode() + _END
+
+
+def _around_the_id(one: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the JSON of a bill before and after its id."""
+    before, _, after = json.dumps(one | {"utilityEnkashId": _ID}).encode().partition(_ID.encode())
+    return before, after
 
 
 def _answer(body: bytes, kind: str = "application/json") -> bytes:
@@ -91,8 +99,8 @@ class _Answers:
         self.login = login
         self._lifetime = lifetime
         self._numbers = itertools.count(1)
-        self._bills = [_answer(bill_reply(number)) for number in range(_DIFFERENT)]
-        self._waiting = [_answer(_payload(bill(number) | _UNCONFIRMED)) for number in range(_DIFFERENT)]
+        self._bills = [_around_the_id(bill(number)) for number in range(_DIFFERENT)]
+        self._waiting = [_around_the_id(bill(number) | _UNCONFIRMED) for number in range(_DIFFERENT)]
         self._due = _answer(_payload(_DUE))
         self._done = _answer(_payload(None))
         self._pages: dict[int, bytes] = {}
@@ -101,8 +109,7 @@ class _Answers:
         """Return the whole reply to a request, and count the request."""
         if target.startswith(BILL_PATH):
             self.counts["bill"] += 1
-            bills = self._waiting if target.startswith(_WAITING_PATH) else self._bills
-            return bills[crc32(target.encode()) % _DIFFERENT]
+            return _answer(_SUCCESS + self._bill(target[len(BILL_PATH) :]) + _END)
         if target == _FETCH_PATH:
             self.counts["fetch"] += 1
             return self._due
@@ -118,7 +125,9 @@ class _Answers:
             return _answer(json.dumps(token).encode())
         if target == SEARCH_PATH:
             self.counts["search"] += 1
-            return self._page(json.loads(body)["limit"])
+            asked = json.loads(body)
+            ids = asked.get("utilityEnkashIds")
+            return self._page(asked["limit"]) if ids is None else self._found(ids)
         if target == "/counts":
             return _answer(json.dumps(self.counts).encode())
         if target == "/logins":
@@ -129,6 +138,15 @@ class _Answers:
             return _answer(b"{}")
         self.counts["other"] += 1
         return self._done
+
+    def _bill(self, one: str) -> bytes:
+        """Return the JSON of the bill of an id: a client refuses a reply about another bill."""
+        bills = self._waiting if one.startswith(WAITING) else self._bills
+        before, after = bills[crc32(one.encode()) % _DIFFERENT]
+        return b"%b%b%b" % (before, one.encode(), after)
+
+    def _found(self, ids: list[str]) -> bytes:
+        return _answer(_SUCCESS + b"[" + b",".join(map(self._bill, ids)) + b"]" + _END)
 
     def _page(self, size: int) -> bytes:
         if size not in self._pages:
