@@ -132,7 +132,6 @@ class PayRun:
             slots: Held until the bill is created; not while it waits for its confirmation and its settlement.
 
         Raises:
-            InvalidRequestError: The request is no payment; nothing was sent.
             StoreError: The store cannot be used; nothing was sent.
             EnkashError: No request of this client can succeed, such as without a token; nothing was sent.
         """
@@ -213,9 +212,7 @@ class PayRun:
         return min(seconds, self._payer.settling.window())
 
     async def _ended(self, step: Step) -> Ended:
-        payment = step.payment
-        if payment is None:
-            raise AssertionError("a step that has ended has a payment")
+        payment = step.payment or step.ended(PaymentState.UNKNOWN)
         bill = payment.bill
         is_news = payment.state in {PaymentState.PAID, PaymentState.ALREADY_PAID} and (
             step.known.paid is None or step.known.digest != step.digest

