@@ -38,6 +38,8 @@ from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["ClientOptions", "EnkashClient"]
 
+_LET_END = 10.0  # seconds
+
 S = TypeVar("S", bound="TokenProvider | Store")
 F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
 
@@ -346,7 +348,12 @@ class EnkashClient:
         return await self._send(custom.request(method, segments, params=params, json=json))
 
     async def aclose(self) -> None:
-        """Close what this client opened: its session, its provider and its store; a second call does nothing."""
+        """Close what this client opened: its session, its provider and its store; a second call does nothing.
+
+        Calls under way that change something get up to 10 seconds to end; one that has not ended by then is raised as
+        unclear where it was made.
+        """
+        await self._send.writes_ended(_LET_END)
         await self._transport.aclose()
         for opened in self._owned:
             await opened.aclose()

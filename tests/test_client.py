@@ -30,6 +30,7 @@ from enkash_async import (
     InMemoryTokenProvider,
     InvalidRequestError,
     NotFoundError,
+    OutcomeUnknownError,
     PasswordGrant,
     ResponseDecodeError,
     RetryPolicy,
@@ -39,7 +40,7 @@ from enkash_async import (
     TokenError,
 )
 from enkash_async.client import ClientOptions
-from enkash_async.sandbox import Sandbox
+from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.stores import MemoryStore, SQLiteStore, process_store
 
 from support import RawServer, Reader, Writer, raw_server, reply
@@ -383,3 +384,28 @@ async def test_the_variable_names_the_store_of_every_client_of_another_host(
     for host, kind in (("https://api.example", SQLiteStore), ("http://127.0.0.1:1", MemoryStore)):
         async with EnkashClient.from_credentials(host, Credentials("c", "s", "u", "p")) as client:
             assert type(client.store) is kind
+
+
+async def test_closing_lets_calls_that_change_something_end(sandbox: Sandbox) -> None:
+    """A create under way is answered; a read is cut off at once."""
+    client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=MemoryStore())
+    sandbox.faults.add("add_bill", FaultKind.SLOW, delay=0.3)
+    create = asyncio.create_task(client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="inv-1"))
+    while not sandbox.counts["add_bill"]:
+        await asyncio.sleep(0.01)
+    await client.aclose()
+    assert (await create).reference_id == "inv-1"
+
+
+async def test_closing_waits_no_longer_than_its_bound(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has not ended by then is told as unclear, with its reference."""
+    monkeypatch.setattr("enkash_async.client._LET_END", 0.1)
+    client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=MemoryStore())
+    sandbox.faults.add("add_bill", FaultKind.SLOW, delay=5)
+    create = asyncio.create_task(client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="inv-1"))
+    while not sandbox.counts["add_bill"]:
+        await asyncio.sleep(0.01)
+    await client.aclose()
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await create
+    assert caught.value.reference_id == "inv-1"

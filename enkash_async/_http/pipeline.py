@@ -20,6 +20,7 @@ from enkash_async._flow.gate import Gate
 from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
 from enkash_async._support.cancellation import is_cancelled
+from enkash_async._support.clock import loop_now
 from enkash_async._support.secret import Secret
 from enkash_async._wire.envelope import SLICED_FROM, read, read_in_slices
 from enkash_async._wire.operation import Effect, Operation, Response
@@ -42,6 +43,8 @@ __all__ = ["Pipeline", "decoded"]
 T = TypeVar("T")
 
 _log = getLogger("enkash_async")
+
+_BETWEEN_CHECKS = 0.02  # seconds
 
 
 @attrs.frozen
@@ -76,6 +79,7 @@ class Pipeline:
         self._retry = retry
         self._sleep = sleep
         self._random = random
+        self._writes = 0
 
     async def __call__(self, operation: Operation[T]) -> T:
         """Send an operation and return its result.
@@ -84,6 +88,21 @@ class Pipeline:
             OutcomeUnknownError: A call that changes something may or may not have done so.
             EnkashError: Any other failure.
         """
+        if operation.effect is Effect.READ:
+            return await self._result(operation)
+        self._writes += 1
+        try:
+            return await self._result(operation)
+        finally:
+            self._writes -= 1
+
+    async def writes_ended(self, seconds: float) -> None:
+        """Wait until no call that changes something is under way, for a number of seconds at most."""
+        end = loop_now() + seconds
+        while self._writes and loop_now() < end:
+            await self._sleep(_BETWEEN_CHECKS)
+
+    async def _result(self, operation: Operation[T]) -> T:
         attempt = 1
         unclear: EnkashError | None = None
         while True:
