@@ -20,7 +20,7 @@ from benchmarks._server import Server, serving
 
 _Suite = Callable[[Settings, Server], Awaitable[Sequence[Result]]]
 
-SUITES = ("request", "tokens", "decode", "start", "fleet", "bulk")
+SUITES = ("request", "tokens", "decode", "start", "fleet", "bulk", "pay")
 _ROUNDS, _SMOKE_ROUNDS = 9, 1  # nine rounds give stable quartiles in about eleven minutes
 
 
