@@ -121,9 +121,10 @@ class RetryPolicy:
         max_backoff: Upper bound of any pause in seconds.
         max_retry_after: Longest `Retry-After` in seconds to wait for. A reply that asks for more is raised at once,
             with `retry_after` on the error.
-        writes: Also repeat calls that create, confirm or change something, after a 429 or a 503 with `Retry-After`.
-            Off by default: EnKash documents neither reply, so it is only an assumption that EnKash did nothing.
-        settle: How long to look for the effect of a write after an unclear failure: a `SettlePolicy`, or its window in
+        writes: Also repeat calls that create or change something, after a 429 or a 503 with `Retry-After`; never a
+            confirmation. Off by default: EnKash documents neither reply, so it is only an assumption that it did
+            nothing.
+        settle: How long to look for the effect of a write that ended unclearly: a `SettlePolicy`, or its window in
             seconds.
     """
 

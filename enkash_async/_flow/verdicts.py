@@ -81,10 +81,9 @@ class Verdict:
         asked: What follows instead of `write` if `RetryPolicy.writes` is on: a write is then repeated after an answer
             that asks the client to retry later. The column `writes` of the table.
         group: The group of the item in a bulk result.
-        one_item: Whether one item may be to blame when a call for many items fails; the caller then tries smaller
-            parts.
-        ends_job: Whether every other item of a bulk job would fail too; False for a wrong argument of one item.
-        says_absent: Whether EnKash said that there is no such bill; False for a bare 404.
+        one_item: Whether one item may be to blame when a call for many fails; the caller then reads them one by one.
+        ends_job: Whether every other item of a bulk job would fail too. False for a wrong argument of one item.
+        says_absent: Whether EnKash said that there is no such bill. A bare 404 does not say that.
     """
 
     lasts: Lasts = Lasts.CALL

@@ -120,8 +120,8 @@ class Payments(PayCalls):
     async def reconcile(self, ids: Source[str], *, settle: SettlePolicy | float | None = None) -> Confirmations:
         """Read bills back and sort them by whether EnKash shows their debit as confirmed; confirms nothing.
 
-        For jobs that resume after an unknown outcome of `confirm_debit`. By EnKash's guidance, a bill that still waits
-        two to three minutes after the unclear end was not confirmed.
+        Shows where bills stand after an unknown outcome. A bill that is not confirmed yet may still be: to go on, call
+        `confirm_debit` again, which knows from the store what may be under way.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
