@@ -198,11 +198,11 @@ class VelocityLimitError(ApiError):
 class DuplicateReferenceError(ApiError):
     """`response_code` 38: this `reference_id` was used before, for another bill or a bill that cannot be looked up.
 
-    If the reference was used for the same biller, consumer and amount, the create returns that bill instead.
+    If the reference was used for the same bill, the create returns that one instead.
 
     Attributes:
-        differences: Which facts differ between the two bills: `reference_id`, `biller_id`, `consumer_number`,
-            `amount`; empty if the bills could not be compared.
+        differences: Names of what differs, such as `biller_id`, `consumer_number`, an input (`ad1`), `amount`, `circle`;
+            empty where the bill could not be compared.
     """
 
     differences: tuple[str, ...] = ()
@@ -216,13 +216,12 @@ class DuplicateReferenceError(ApiError):
 class OutcomeUnknownError(EnkashError):
     """A call that changes something may or may not have had its effect. Look up the result; never resend the call.
 
-    If a look-up is possible, the SDK has already made it, without a clear result. EnKash advises to wait two to three
-    minutes and then to enquire.
+    Where a look-up is possible, the SDK has made it without a clear result.
 
     Attributes:
         operation: Name of the call, such as `bills.create`.
-        reference_id: Reference to pass to `bills.reconcile` later; None for a call without a reference.
-        utility_enkash_ids: Ids of the bills to pass to `payments.reconcile` later; empty for a call that names none.
+        reference_id: Reference to pass to `bills.reconcile` later, or None.
+        utility_enkash_ids: Ids of the bills; empty for a call that names none.
         retry_after: Seconds after which the same call finds out by itself what happened; None where a person has to.
     """
 
@@ -358,10 +357,7 @@ class StoreError(EnkashError):
 class StoreUnavailableError(TokenError, StoreError):
     """The shared store is unavailable: it does not answer in time, is full or read-only, or denies this user access.
 
-    A change that was in flight may have been made or not.
-
-    Attributes:
-        retry_after: Seconds after which the store serves, where it only has to grow older; else None.
+    A change that was in flight may have been made or not. `retry_after` is set where the store is too new to debit.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
