@@ -118,7 +118,7 @@ class Office:
         if one in self.shown:
             return self.shown[one]
         now = asyncio.get_running_loop().time()
-        confirmed = one in self.debits and not lags and now >= self._debited_at[one] + self.lag
+        confirmed = one in self._debited_at and not lags and now >= self._debited_at[one] + self.lag
         if self.is_vague:
             return Bill(utility_enkash_id=one, payment_status=PaymentStatus("IN_PROCESS" if confirmed else "INIT"))
         approval = APPROVED if confirmed else WAITING
