@@ -142,7 +142,8 @@ class Office:
 
     def client(self, store: Store | None = None, *, settle: float | SettlePolicy = SETTLE) -> Payments:
         """Return the calls of a client; each without a store has a memory of its own."""
-        policy = SettlePolicy(window=settle, pauses=SETTLE.pauses) if isinstance(settle, (int, float)) else settle
+        rare = PollPolicy(first=1, factor=2, longest=20, jitter=0)
+        policy = SettlePolicy(window=settle, pauses=rare) if isinstance(settle, (int, float)) else settle
         bills = bill_calls(self, settle=policy, store=store or MemoryStore())
         return payment_calls(self, bills)
 

@@ -405,7 +405,7 @@ async def test_a_store_that_is_emptied_after_a_sending_does_not_make_it_unsent()
     assert len(office.puts) == 1
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.integers(0, 14), st.sampled_from([1, 3, 200]), st.booleans(), st.sampled_from([None, DROPPED]))
 @leaping
 async def test_a_store_that_fails_at_any_call_leads_to_no_double_debit_and_no_untrue_answer(
