@@ -35,8 +35,8 @@ WAITING = "WAIT-"
 _DIFFERENT = 64  # bills that the server has; each id is mapped to one of them
 
 _FETCH_PATH = Routes().fetch_bill
-_ID = b"%ID%"  # stands for the id in a prepared reply
-_ENVELOPE = b'{"response_code":0,"response_message":"Success","payload":%b}'
+_SUCCESS, _END = b'{"response_code": 0, "response_message": "Success", "payload": ', b"}"
+_ID = "the id that was asked for"
 #: Members of a bill whose debit waits to be confirmed.
 _UNCONFIRMED = {
     "approvalStatus": "MAKER_APPROVAL_PENDING",
@@ -90,10 +90,6 @@ def _answer(body: bytes, kind: str = "application/json") -> bytes:
     return head.encode() + body
 
 
-def _id(number: int) -> bytes:
-    return str(bill(number)["utilityEnkashId"]).encode()
-
-
 class _Answers:
     """The prepared replies, and the counts of requests."""
 
@@ -103,9 +99,8 @@ class _Answers:
         self.login = login
         self._lifetime = lifetime
         self._numbers = itertools.count(1)
-        self._bills = [bill_reply(number).replace(_id(number), _ID) for number in range(_DIFFERENT)]
-        self._waiting = [json.dumps(bill(number) | _UNCONFIRMED).encode() for number in range(_DIFFERENT)]
-        self._waiting = [bill.replace(_id(number), _ID) for number, bill in enumerate(self._waiting)]
+        self._bills = [_around_the_id(bill(number)) for number in range(_DIFFERENT)]
+        self._waiting = [_around_the_id(bill(number) | _UNCONFIRMED) for number in range(_DIFFERENT)]
         self._due = _answer(_payload(_DUE))
         self._done = _answer(_payload(None))
         self._pages: dict[int, bytes] = {}
@@ -114,10 +109,7 @@ class _Answers:
         """Return the whole reply to a request, and count the request."""
         if target.startswith(BILL_PATH):
             self.counts["bill"] += 1
-            one = target.removeprefix(BILL_PATH)
-            if one.startswith(WAITING):
-                return _answer(_ENVELOPE % self._waiting_bill(one))
-            return _answer(self._bills[crc32(one.encode()) % _DIFFERENT].replace(_ID, one.encode()))
+            return _answer(_SUCCESS + self._bill(target[len(BILL_PATH) :]) + _END)
         if target == _FETCH_PATH:
             self.counts["fetch"] += 1
             return self._due
@@ -133,11 +125,9 @@ class _Answers:
             return _answer(json.dumps(token).encode())
         if target == SEARCH_PATH:
             self.counts["search"] += 1
-            wanted = json.loads(body)
-            if wanted.get("utilityEnkashIds"):
-                bills = b",".join(map(self._waiting_bill, wanted["utilityEnkashIds"]))
-                return _answer(_ENVELOPE % (b"[" + bills + b"]"))
-            return self._page(wanted["limit"])
+            asked = json.loads(body)
+            ids = asked.get("utilityEnkashIds")
+            return self._page(asked["limit"]) if ids is None else self._found(ids)
         if target == "/counts":
             return _answer(json.dumps(self.counts).encode())
         if target == "/logins":
@@ -149,8 +139,14 @@ class _Answers:
         self.counts["other"] += 1
         return self._done
 
-    def _waiting_bill(self, one: str) -> bytes:
-        return self._waiting[crc32(one.encode()) % _DIFFERENT].replace(_ID, one.encode())
+    def _bill(self, one: str) -> bytes:
+        """Return the JSON of the bill of an id: a client refuses a reply about another bill."""
+        bills = self._waiting if one.startswith(WAITING) else self._bills
+        before, after = bills[crc32(one.encode()) % _DIFFERENT]
+        return b"%b%b%b" % (before, one.encode(), after)
+
+    def _found(self, ids: list[str]) -> bytes:
+        return _answer(_SUCCESS + b"[" + b",".join(map(self._bill, ids)) + b"]" + _END)
 
     def _page(self, size: int) -> bytes:
         if size not in self._pages:

@@ -201,8 +201,7 @@ class DuplicateReferenceError(ApiError):
     If the reference was used for the same bill, the create returns that one instead.
 
     Attributes:
-        differences: Names of what differs, such as `biller_id`, `consumer_number`, an input (`ad1`), `amount`, `circle`;
-            empty where the bill could not be compared.
+        differences: Names of what differs, such as `ad1` or `amount`; empty where the bill could not be compared.
     """
 
     differences: tuple[str, ...] = ()
