@@ -78,7 +78,7 @@ class DebitRecords:
         wall: Callable[[], float] = wall,
         durations: Durations | None = None,
     ) -> None:
-        self.durations = instants.DURATIONS if durations is None else durations
+        self.durations: Durations = instants.DURATIONS if durations is None else durations
         self._open = open_store
         self._keys = keys
         self._is_loopback = is_loopback

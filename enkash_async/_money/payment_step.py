@@ -261,7 +261,10 @@ def waited(step: Step, seen: Bill | EnkashError | None) -> Step:
     """Go on after the wait; None where EnKash did not show the bill."""
     if not isinstance(seen, Bill):
         return step.pending(seen)
-    step = step.with_bill(seen, matching.compare(step.asked, seen))
+    match = matching.compare(step.asked, seen)
+    step = step.with_bill(seen, match)
+    if match.hard:
+        return step.look_at(f"what EnKash shows under the bill's id {matching.described(step.asked, seen, match.hard)}")
     if contradicts_itself(seen):
         return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
     return _settled(step, PaymentState.PAID) if seen.is_settled else step.pending()

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator
 
 import attrs
 
+from enkash_async._calls import requested
 from enkash_async._calls.requests import BillRequest
 from enkash_async._flow.jobs import Job, OnProgress, Source, checked_source, collect, items_of, stream
 from enkash_async._flow.notifier import BillNotifier
@@ -88,7 +89,7 @@ class Bills(SingleBills):
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
             BulkError: The source failed; `result` has the items before the failure, and `__cause__` the source's error.
         """
-        return await collect(_creating(self), requests, concurrency=concurrency, on_progress=on_progress)
+        return await collect(self._creating(), requests, concurrency=concurrency, on_progress=on_progress)
 
     def create_each(
         self, requests: Source[BillRequest], *, concurrency: int = 16
@@ -102,7 +103,15 @@ class Bills(SingleBills):
             requests: The bills to create; as for `create_many`.
             concurrency: Creates in flight at once, 1 to 1,000.
         """
-        return stream(_creating(self), requests, concurrency=concurrency)
+        return stream(self._creating(), requests, concurrency=concurrency)
+
+    def _creating(self) -> Job[BillRequest, Bill]:
+        """Return the job that creates a bill for each request, from the fetched bill if the request has one."""
+
+        async def create_one(request: BillRequest) -> Bill:
+            return await self._create(requested.create(self._routes, request, self._reference(request.reference_id)))
+
+        return Job(where="requests", check=_referenced, key=_key, digest=_digest, work=create_one)
 
     async def get_many(
         self, ids: Source[str], *, concurrency: int = 16, on_progress: OnProgress | None = None
@@ -196,32 +205,6 @@ def _fetching(bills: SingleBills) -> Job[BillRequest, FetchedBill]:
         )
 
     return Job(where="requests", check=_request, key=_key, digest=_digest, work=fetch)
-
-
-def _creating(bills: SingleBills) -> Job[BillRequest, Bill]:
-    """Return the job that creates a bill for each request, from the fetched bill if the request has one."""
-
-    async def create_one(request: BillRequest) -> Bill:
-        if request.fetched is not None:
-            return await bills.create_from_fetch(
-                request.fetched, reference_id=request.reference_id, amount=request.bill_amount
-            )
-        return await bills.create(
-            request.biller_id,
-            request.params,
-            reference_id=request.reference_id,
-            bill_amount=request.bill_amount,
-            circle=request.circle,
-            bill_date=request.bill_date,
-            bill_due_date=request.bill_due_date,
-            remarks=request.remarks,
-            key_contact_email=request.key_contact_email,
-            name=request.name,
-            email=request.email,
-            extra=request.extra,
-        )
-
-    return Job(where="requests", check=_referenced, key=_key, digest=_digest, work=create_one)
 
 
 def _getting(bills: SingleBills) -> Job[str, Bill]:

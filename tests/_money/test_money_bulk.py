@@ -145,7 +145,9 @@ async def test_10000_creates_with_one_in_three_disturbed_make_no_bill_twice(unme
             first = await client.bills.create_many(dice.throw(requests), concurrency=HANDS)
         await arrivals.are_over()
         standing = _ledger(sandbox)
-        assert sandbox.counts["add_bill"] == CREATES + dice.thrown[FaultKind.UNAUTHORIZED], "sent once, ever"
+        # A stray reply may come before its request has left whole: then EnKash never has it.
+        most = CREATES + dice.thrown[FaultKind.UNAUTHORIZED]
+        assert most - dice.thrown[FaultKind.STRAY] <= sandbox.counts["add_bill"] <= most, "sent once, ever"
         sandbox.faults.clear()
         async with _client(sandbox, clock) as client:
             second = await client.bills.create_many(requests, concurrency=HANDS)

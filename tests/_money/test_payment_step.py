@@ -269,3 +269,5 @@ def test_a_wait_that_shows_nothing_leaves_the_payment_pending() -> None:
     for seen in (None, ServerError("away"), attrs.evolve(PAID, billpay_status=BillPayStatus.ON_HOLD)):
         assert end(steps.waited(step, seen)) == (PaymentState.PENDING, RetryAdvice.LATER)
     assert end(steps.waited(step, PAID)) == (PaymentState.PAID, RetryAdvice.NEVER)
+    other = steps.waited(step, attrs.evolve(PAID, reference_id="inv-2"))
+    assert end(other) == (PaymentState.UNKNOWN, RetryAdvice.LOOK)

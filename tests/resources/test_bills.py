@@ -20,6 +20,7 @@ from enkash_async import (
     BillerInactiveError,
     BillFilter,
     BillPayStatus,
+    BillRequest,
     Circle,
     DuplicateReferenceError,
     EnkashClient,
@@ -496,14 +497,14 @@ async def test_find_raises_a_404_that_proves_nothing(body: bytes) -> None:
 
 
 async def test_a_look_up_fills_in_the_id_that_was_asked_for() -> None:
-    """The bill has the requested id where the reply names none; another bill is refused."""
-    bills, _ = _bills(Bill())
+    """The bill has the requested id where the reply names none; the call says which reply is another bill's."""
+    bills, sent = _bills(Bill())
     assert (await bills.get("U-1")).utility_enkash_id == "U-1"
     assert (await bills.get_by_reference("r")).reference_id == "r"
-    bills, _ = _bills(Bill(utility_enkash_id="other", reference_id="another"))
-    with pytest.raises(ResponseDecodeError, match="another bill"):
-        await bills.get("U-1")
-    assert (await bills.get_by_reference("r")).reference_id == "another"
+    other = Bill(utility_enkash_id="other", reference_id="another")
+    for operation, name in zip(sent.operations, ("utility_enkash_id", "reference_id"), strict=True):
+        assert operation.contradiction is not None
+        assert operation.contradiction(other) == f"it has another {name}"
 
 
 # --- search -----------------------------------------------------------------------------------------------------------
@@ -680,3 +681,16 @@ async def test_a_fault_while_waiting_is_outlasted(sandbox: Sandbox) -> None:
             bill.utility_enkash_id, timeout=5, policy=PollPolicy(first=0.01)
         )
     assert settled.outcome == "PAID"
+
+
+async def test_a_fetched_bill_of_another_input_is_not_created_under_a_used_reference(client: EnkashClient) -> None:
+    """The consumer is the same, `ad1` was corrected: the error names it, and the old bill does not come back."""
+    asked = []
+    for unit in ("4567", "4568"):
+        request = BillRequest(2002, {"cn": "CN123456789", "ad1": unit}, reference_id=REFERENCE)
+        fetched = await client.bills.fetch_current(2002, request.params)
+        asked.append(attrs.evolve(request, fetched=fetched))
+    assert len((await client.bills.create_many(asked[:1])).succeeded) == 1
+    (refused,) = (await client.bills.create_many(asked[1:])).failed
+    assert isinstance(refused.error, DuplicateReferenceError)
+    assert "ad1" in refused.error.differences
