@@ -113,8 +113,7 @@ class ApiError(EnkashError):
     Attributes:
         status: HTTP status.
         response_code: The envelope's `response_code`, or None if the body has none.
-        response_message: The envelope's `response_message` or another message in the body, redacted; None if there is
-            no message.
+        response_message: The envelope's `response_message` or another message in the body, redacted, or None.
         payload: The envelope's payload with sensitive values replaced by `***`, or None.
         method: HTTP method of the call.
         path: Path of the call, with its ids.
