@@ -7,6 +7,7 @@ import threading
 from logging import getLogger
 from pathlib import Path
 
+from enkash_async.errors import ConfigurationError
 from enkash_async.stores.filesystems import check_local, make_file
 from enkash_async.stores.memory import MemoryStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
@@ -27,16 +28,19 @@ _told: set[str] = set()
 
 
 def default_store(*, nothing_pending: bool = False) -> Store:
-    """Return the SQLite file of this user.
+    """Return the store in the SQLite file of this user.
 
-    Where no file can be made, as in a read-only container, the log says so once, and the memory of the process takes
-    its place for tokens alone.
+    If the file cannot be made, as in a read-only container, log a warning once and return a `FallbackStore`.
 
     Args:
         nothing_pending: Declare that no confirmation of a debit is under way anywhere.
     """
-    path = user_store_path()
-    if (why := _flaw(path)) is None:
+    try:
+        path = user_store_path()
+        why = _flaw(path)
+    except ConfigurationError as problem:
+        why = str(problem)
+    if why is None:
         return SQLiteStore(path, nothing_pending=nothing_pending)
     with _lock:
         is_new = why not in _told

@@ -46,10 +46,10 @@ class Change:
 class Store(Protocol):
     """A memory that processes share.
 
-    Up to 1,024 keys are passed in one call, none of them twice. Records are small: usually under 4 KiB. Every call
-    answers, or raises, within a bound that the store sets itself, such as five seconds. What a store cannot do just
-    now (no answer, full, read-only, a right that is missing) is a `StoreUnavailableError`. A store may be used from
-    several tasks at a time.
+    Callers pass up to 1,024 keys in one call, and no key twice. Values are usually smaller than 4 KiB. Every call
+    returns or raises within a time that the store limits itself, for example to five seconds. A store that cannot do
+    its work now (no answer, full, read-only, a missing right) raises `StoreUnavailableError`. Several tasks may use a
+    store at the same time.
 
     A store may have an attribute `nothing_pending`. True declares that no confirmation of a debit is under way
     anywhere. Then a new store need not wait for confirmations that were sent before the store was made.

@@ -35,6 +35,7 @@ from enkash_async import (
     TokenEndpointError,
     TransportError,
 )
+from enkash_async._wire.page import Page
 from enkash_async.resources.bills_bulk import Bills
 from enkash_async.sandbox import FaultKind, Sandbox
 
@@ -314,7 +315,7 @@ def _bill(name: str, status: str | None) -> Bill:
 async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
     """Each id is in one group, in the order asked, and a repeated id once."""
     shown = [_bill("U-1", "INIT"), _bill("U-2", "SUCCESS"), _bill("U-3", "FAILED"), _bill("U-4", "IN_PROCESS")]
-    bills, sent, _ = _bills(shown, TransportError("dropped"))
+    bills, sent, _ = _bills(Page(shown), TransportError("dropped"))
     payments = payment_calls(sent, bills)
     found = await payments.reconcile(["U-5", "U-4", "U-3", "U-2", "U-1", "U-4"], settle=0)
     assert [bill.utility_enkash_id for bill in found.confirmed] == ["U-4", "U-2"]

@@ -29,12 +29,13 @@ from enkash_async import (
     EnkashClient,
     EnkashError,
     FetchedBill,
-    InMemoryTokenProvider,
+    MemoryStore,
     OutcomeUnknownError,
     PasswordGrant,
     PollPolicy,
     RetryPolicy,
     SettlePolicy,
+    StoreTokenProvider,
     Timeouts,
 )
 from enkash_async._calls.requests import BillRequest
@@ -117,7 +118,7 @@ class World:
         """Start the server and a first client."""
         await self.sandbox.__aenter__()
         grant = PasswordGrant(self.sandbox.base_url, self.sandbox.credentials, clock=self._clock)
-        self._tokens = InMemoryTokenProvider(grant, clock=self._clock)
+        self._tokens = StoreTokenProvider(grant, MemoryStore(clock=self._clock), clock=self._clock)
         self._start_client()
         await self.client.billers.list_categories()  # from here on a failed login is not held against the credentials
 

@@ -654,9 +654,10 @@ CHANGES: dict[str, Any] = {
 
 
 def test_the_digest_is_of_every_argument_but_the_reference() -> None:
-    """The digest tells one reference for two bills from one bill given twice."""
+    """The digest tells one reference for two bills from one bill given twice; a ceiling makes no other bill."""
     members = {field.name for field in attrs.fields(BillRequest)}
-    assert members == {*CHANGES, "reference_id", "fetched"}
+    assert members == {*CHANGES, "reference_id", "fetched", "max_amount"}
+    assert attrs.evolve(FULL, max_amount=Decimal(9)).digest == FULL.digest
     assert attrs.evolve(FULL, reference_id="inv-2").digest == FULL.digest
     digests = {attrs.evolve(FULL, **{name: value}).digest for name, value in CHANGES.items()}
     assert len({FULL.digest, *digests}) == 1 + len(CHANGES)

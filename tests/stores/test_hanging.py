@@ -259,6 +259,7 @@ async def test_a_busy_pool_of_the_application_makes_no_caller_wait_for_long(
         token = await ours.get_token()
         bench.server.ask("RPUSH", "queue", "done")
         assert await busy
+        await asyncio.sleep(1)  # for as long the failure is believed
         assert (await theirs.get_token()).reveal() == token.reveal()
         for one in (theirs, ours):
             await one.aclose()
