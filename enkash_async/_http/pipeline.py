@@ -110,7 +110,7 @@ class Pipeline:
             if not isinstance(result, EnkashError):
                 return result
             if decide(operation.effect, result) is Next.RECONCILE:
-                unclear = result
+                unclear = unclear or result
             then = decide(operation.effect, result, writes=self._retry.writes and operation.departure is None)
             pause = self._pause(attempt, result) if then is Next.AGAIN else None
             if pause is None:
@@ -188,7 +188,7 @@ class Pipeline:
             operation.request, Secret(token.authorization), operation.departure, alone=alone
         )
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
-        if isinstance(result, EnkashError) or operation.contradiction is None:
+        if operation.contradiction is None:
             return result
         why = operation.contradiction(result)
         if why is None:

@@ -56,6 +56,8 @@ class _OneShot(BytesPayload):
     aiohttp silently retries PUT and DELETE when a kept-alive connection drops, and a confirmation of a debit is a PUT.
     This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
     have been sent.
+
+    Nor is it begun on a connection on which bytes wait that no request asked for: they would pass for its reply.
     """
 
     begun = False
@@ -63,6 +65,9 @@ class _OneShot(BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
             raise ConnectionAbortedError("the request is not sent a second time")
+        if _has_stray_bytes(writer.transport.get_protocol()):
+            writer.transport.abort()
+            raise ConnectionAbortedError("bytes of another reply were on the connection")
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -97,14 +102,18 @@ class _LoneShot(_OneShot):
     @property
     def has_stray_bytes(self) -> bool:
         """Whether more came than the one reply."""
-        # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
-        return bool(getattr(self._protocol, "_buffer", ()) or getattr(self._protocol, "_tail", b""))
+        return _has_stray_bytes(self._protocol)
 
     def reset(self) -> None:
         """Break the connection off at once, so that no byte that is still buffered leaves later."""
         if self._transport is not None:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
+
+
+def _has_stray_bytes(protocol: object) -> bool:
+    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+    return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
 
 
 def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:
@@ -132,13 +141,6 @@ class _Once:
             raise aiohttp.ClientConnectionError
         self._begun = True
         return handler(request)
-
-
-def _whole(reply: aiohttp.ClientResponse, body: bytes) -> Response:
-    # aiohttp has given the connection back by now, and does not say in public which one it was.
-    protocol = getattr(reply, "_protocol", None)
-    abandon = getattr(protocol, "close", lambda: None)
-    return Response(status=reply.status, headers=reply.headers, body=body, abandon=abandon)
 
 
 def _body(request: Request, departure: Departure | None) -> _OneShot | None:
@@ -276,14 +278,23 @@ class Transport:
                 status, length = reply.status, reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
                     return await self._read(reply)
-                return _whole(reply, await reply.content.read())
+                return self._whole(reply, await reply.content.read())
         except asyncio.CancelledError as cancelled:
             # Drop aiohttp's frames, since their locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
             return self._failure(problem, body, status)
 
-    async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
+    def _whole(self, reply: aiohttp.ClientResponse, body: bytes) -> Response | TransportError:
+        # aiohttp has given the connection back by now, and does not say in public which one it was.
+        protocol = getattr(reply, "_protocol", None)
+        abandon = getattr(protocol, "close", lambda: None)
+        if _has_stray_bytes(protocol):
+            abandon()
+            return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
+        return Response(status=reply.status, headers=reply.headers, body=body, abandon=abandon)
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> Response | TransportError | ResponseDecodeError:
         """Read a reply that may be too large, and stop as soon as it exceeds the limit."""
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
@@ -295,7 +306,7 @@ class Transport:
                     status=reply.status,
                     content_type=reply.headers.get("Content-Type"),
                 )
-        return _whole(reply, bytes(body))
+        return self._whole(reply, bytes(body))
 
     def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds them by itself

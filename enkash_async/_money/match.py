@@ -15,7 +15,7 @@ from decimal import Decimal
 import attrs
 
 from enkash_async._calls.bills import Wanted
-from enkash_async.errors import DuplicateReferenceError
+from enkash_async.errors import DuplicateReferenceError, EnkashError, NotFoundError
 from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.models.base import shown_short
 
@@ -134,34 +134,51 @@ def vouches(wanted: Wanted, bill: Bill) -> bool:
 # --- replies held against their calls ---------------------------------------------------------------------------------
 
 
-def contradicts_id(utility_enkash_id: str) -> Callable[[Bill], str | None]:
-    """Return what finds a contradiction in the bill of an id."""
-    return lambda bill: _another("utility_enkash_id", utility_enkash_id, bill.utility_enkash_id)
+def contradicts_id(utility_enkash_id: str) -> Callable[[Bill | EnkashError], str | None]:
+    """Return what finds a contradiction in the answer to a look-up by id."""
+    return lambda answer: _of_another(answer, "utility_enkash_id", utility_enkash_id)
 
 
-def contradicts_reference(reference_id: str) -> Callable[[Bill], str | None]:
-    """Return what finds a contradiction in the bill of a reference."""
-    return lambda bill: _another("reference_id", reference_id, bill.reference_id)
+def contradicts_reference(reference_id: str) -> Callable[[Bill | EnkashError], str | None]:
+    """Return what finds a contradiction in the answer to a look-up by reference."""
+    return lambda answer: _of_another(answer, "reference_id", reference_id)
 
 
-def contradicts_wanted(wanted: Wanted) -> Callable[[Bill], str | None]:
-    """Return what finds a contradiction in the reply to a create."""
+def contradicts_wanted(wanted: Wanted) -> Callable[[Bill | EnkashError], str | None]:
+    """Return what finds a contradiction in the answer to a create."""
 
-    def contradiction(bill: Bill) -> str | None:
-        match = compare(wanted, bill)
-        return described(wanted, bill, match.hard) if match.hard else None
+    def contradiction(answer: Bill | EnkashError) -> str | None:
+        if isinstance(answer, EnkashError):
+            return _of_look_up(answer)
+        match = compare(wanted, answer)
+        return described(wanted, answer, match.hard) if match.hard else None
 
     return contradiction
 
 
-def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill], str | None]:
-    """Return what finds a contradiction in a fetched bill; EnKash documents no member that names the consumer."""
+def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill | EnkashError], str | None]:
+    """Return what finds a contradiction in the answer to a fetch.
 
-    def contradiction(fetched: FetchedBill) -> str | None:
-        stated = fetched.extra.get("consumerNumber")
+    EnKash documents no member that names the consumer, so only one that is there all the same can be compared.
+    """
+
+    def contradiction(answer: FetchedBill | EnkashError) -> str | None:
+        if isinstance(answer, EnkashError):
+            return _of_look_up(answer)
+        stated = answer.extra.get("consumerNumber")
         return _another("consumer_number", consumer_number, stated if isinstance(stated, str) else None)
 
     return contradiction
+
+
+def _of_another(answer: Bill | EnkashError, name: str, asked: str) -> str | None:
+    return None if isinstance(answer, EnkashError) else _another(name, asked, getattr(answer, name))
+
+
+def _of_look_up(answer: EnkashError) -> str | None:
+    """Return the contradiction in an error that only a look-up is answered with."""
+    is_one = isinstance(answer, NotFoundError) and answer.bill_absent
+    return "it says that no bill was found, and none was looked for" if is_one else None
 
 
 def _another(name: str, asked: str, stated: str | None) -> str | None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import attrs
 
 from enkash_async._support import exact_json
+from enkash_async.errors import EnkashError
 
 __all__ = ["Departure", "Effect", "Operation", "Request", "Response", "Send", "json_request", "path"]
 
@@ -88,7 +89,8 @@ class Operation(Generic[T]):
         utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back if the outcome is unclear.
         sensitive: Values of the request to redact from errors.
         departure: What is done each time before the request leaves; the request then has a connection of its own.
-        contradiction: Returns what in the result shows that it answers another question, or None.
+        contradiction: Returns what in the result, or in the error that EnKash answered with, shows that it answers
+            another question; None where nothing does.
     """
 
     name: str
@@ -99,7 +101,7 @@ class Operation(Generic[T]):
     utility_enkash_ids: tuple[str, ...] = attrs.field(default=(), repr=False)
     sensitive: tuple[str, ...] = attrs.field(default=(), repr=False)
     departure: Departure | None = attrs.field(default=None, repr=False, eq=False)
-    contradiction: Callable[[T], str | None] | None = attrs.field(default=None, repr=False, eq=False)
+    contradiction: Callable[[T | EnkashError], str | None] | None = attrs.field(default=None, repr=False, eq=False)
 
 
 class Send(Protocol):

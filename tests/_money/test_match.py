@@ -25,6 +25,7 @@ from enkash_async._money.match import (
     refusal,
     vouches,
 )
+from enkash_async.errors import BadRequestError, NotFoundError
 from enkash_async.models._billers import BillerParam
 
 CONSUMER = "CN123456789"
@@ -194,6 +195,17 @@ def test_a_reply_of_another_call_is_a_contradiction() -> None:
     assert contradicts_fetch("CN8")(fetched) == "it has another consumer_number"
     assert contradicts_fetch("CN7")(fetched) is None
     assert contradicts_fetch("CN7")(FetchedBill(extra={"consumerNumber": 7})) is None
+
+
+def test_only_a_look_up_is_told_that_there_is_no_bill() -> None:
+    """As the answer to a fetch or a create it belongs to another call."""
+    absent = NotFoundError("No utility payment found", status=400)
+    absent.bill_absent = True
+    for held in (contradicts_fetch("CN7"), contradicts_wanted(WANTED)):
+        assert held(absent) == "it says that no bill was found, and none was looked for"
+        assert held(BadRequestError("no", status=400)) is None
+    for look_up in (contradicts_id("U-1"), contradicts_reference("inv-1")):
+        assert look_up(absent) is None
 
 
 def test_the_reply_to_a_create_vouches_for_its_bill_by_reference_or_consumer() -> None:

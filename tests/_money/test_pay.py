@@ -604,3 +604,19 @@ async def test_a_short_settle_forgets_no_debit(sandbox: Sandbox, store: Store, b
         assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
     assert sandbox.debits == {"inv-1": 1}
     await store.aclose()
+
+
+async def test_replies_that_all_come_twice_pay_no_wrong_bill(sandbox: Sandbox, store: Store, brief: None) -> None:
+    """Sixteen at a time: what is told as paid is the bill that was asked for, and each bill is debited once."""
+    for route in ("fetch_bill", "create_bill"):
+        sandbox.faults.add(route, FaultKind.STRAY, times=None, delay=0.02)
+    asked = many(60)
+    states = await paid_in_the_end(sandbox, store, asked)
+    assert set(states.values()) <= {PAID, ALREADY_PAID, REFUSED}
+    for what in asked:
+        bill = sandbox.ledger.get_by_reference(what.key)
+        if states[what.key] is not REFUSED:
+            assert bill.company_biller.consumer_number == what.params["cn"]
+            assert sandbox.debits[what.key] == 1
+    assert max(sandbox.debits.values()) == 1
+    await store.aclose()
