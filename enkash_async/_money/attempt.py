@@ -83,11 +83,14 @@ class Attempt:
         reads: False skips the first reading, as `check_first=False` says; never the record, nor the single read before
             a second confirmation.
         alone: Whether it is to be sent by itself.
+        doubted: Whether the caller has read the bill as unconfirmed: a record that says otherwise is held against a
+            single read.
     """
 
     by: str
     created: bool = False
     reads: bool = True
+    doubted: bool = False
     do: Do = Do.ACT
     command: Command | None = attrs.field(default=attrs.Factory(lambda self: Claim(self.by), takes_self=True))
     alone: bool = False
@@ -102,6 +105,8 @@ class Attempt:
         match answer:
             case Mine():
                 return self._claimed(answer)
+            case Accepted(seen, is_settled=True) if self.doubted:
+                return attrs.evolve(self, do=Do.READ, seen=seen)
             case Older(seen):
                 return attrs.evolve(self, do=Do.READ, seen=seen)
             case Wait(why="sent"):

@@ -76,6 +76,7 @@ class Debits:
         remarks: str | None = None,
         check_first: bool = True,
         created: Collection[str] = (),
+        doubted: Collection[str] = (),
         settle: SettlePolicy | None = None,
     ) -> Mapping[str, ConfirmResult]:
         """Confirm the debit of bills, and return what came of each; only wrong arguments are raised.
@@ -85,10 +86,12 @@ class Debits:
             remarks: Remarks of the confirmation.
             check_first: Whether bills are read before their first confirmation.
             created: Those that a create of this step brought forth, in a waiting state: they are not read.
+            doubted: Those that the caller has just read as unconfirmed. Where the record says more than a window ago
+                that EnKash said yes, they are read singly: EnKash may have said yes and done nothing.
             settle: How long to wait for an unclear end, or for another process; None takes the client's policy.
         """
         calls.confirm_debit(self.routes, ids, remarks=remarks)  # checks the arguments before anything is written
-        run = _Run(self, remarks, check_first, frozenset(created), ids)
+        run = _Run(self, remarks, check_first, frozenset(created), frozenset(doubted), ids)
         return await run.confirm(self._settling.window(settle), (settle or self._settling.policy).pauses)
 
 
@@ -100,12 +103,19 @@ class _Run:
     """
 
     def __init__(
-        self, debits: Debits, remarks: str | None, check_first: bool, created: frozenset[str], ids: Sequence[str]
+        self,
+        debits: Debits,
+        remarks: str | None,
+        check_first: bool,
+        created: frozenset[str],
+        doubted: frozenset[str],
+        ids: Sequence[str],
     ) -> None:
         self._debits = debits
         self._remarks = remarks
         self._check_first = check_first
         self._created = created
+        self._doubted = doubted
         self.attempts = {one: self._new(one) for one in ids}
         self._looks = Looks(debits.reads, debits.patience, debits.poller.clock)
         self._trouble: dict[str, EnkashError] = {}  # how the last sending of a bill failed
@@ -131,7 +141,9 @@ class _Run:
         return told({one: self._evidence(one) for one in self.attempts})
 
     def _new(self, one: str) -> Attempt:
-        return Attempt(uuid.uuid4().hex, created=one in self._created, reads=self._check_first)
+        return Attempt(
+            uuid.uuid4().hex, created=one in self._created, reads=self._check_first, doubted=one in self._doubted
+        )
 
     async def _look(self, _: float) -> bool:
         """Go on with every bill as far as it gets; return whether none waits."""

@@ -28,7 +28,7 @@ from enkash_async._money.debits import Debits
 from enkash_async._money.payment import Payment, PaymentState
 from enkash_async._money.payment_state import Do, Options, Step
 from enkash_async._money.portions import Portions
-from enkash_async._money.reads import Reads
+from enkash_async._money.reads import FEW, Reads
 from enkash_async._money.settle import Settling
 from enkash_async._money.told import ConfirmResult
 from enkash_async._money.watch import Watch
@@ -205,7 +205,22 @@ class PayRun:
     async def _confirm(self, ids: Sequence[str], created: Collection[str]) -> Mapping[str, ConfirmResult]:
         window = self._patience(self._options.wait)
         settle: SettlePolicy = attrs.evolve(self._payer.settling.policy, window=window)
-        return await self._payer.debits.confirm(ids, remarks=self._remarks, created=created, settle=settle)
+        waiting = await self._waiting(created)
+        doubted = [one for one in ids if one not in created]  # a read has shown them unconfirmed
+        return await self._payer.debits.confirm(
+            ids, remarks=self._remarks, created=waiting, doubted=doubted, settle=settle
+        )
+
+    async def _waiting(self, created: Collection[str]) -> Collection[str]:
+        """Return the new bills that a search does not show as debited: an account may debit on creation.
+
+        That takes one search for a hundred bills. A few bills are not looked at, since each would take a call.
+        """
+        if len(created) <= FEW:
+            return created
+        found, _ = await self._payer.reads.searched(list(created), patience=self._payer.timeout)
+        shown = {one for one, bill in found.items() if isinstance(bill, Bill) and bill.debit_confirmed}
+        return [one for one in created if one not in shown]
 
     def _patience(self, seconds: float) -> float:
         """Return how long to wait for an unclear end: no longer than the caller waits, and than the client's policy."""

@@ -187,6 +187,8 @@ def created(step: Step, answer: Bill | EnkashError) -> Step:
     step = step.with_bill(answer, matching.compare(step.asked, answer))
     if step.options.debit_on_create:
         return _charged(step)
+    if contradicts_itself(answer):
+        return step.to(Do.READ)
     if answer.debit_confirmed:
         return _debits_on_creation(step)
     stated = matching.net_amount(answer)

@@ -22,12 +22,12 @@ from enkash_async.errors import (
 )
 from enkash_async.models import Bill, BillFilter
 
-__all__ = ["BATCH", "Reads"]
+__all__ = ["BATCH", "FEW", "Reads"]
 
 T = TypeVar("T")
 
 BATCH = 99  # bills of one search; EnKash recommends a limit below 100
-_FEW = 3  # bills up to which no search is made: the call for one bill is documented in full, the search is not
+FEW = 3  # bills up to which no search is made: the call for one bill is documented in full, the search is not
 _CONCURRENCY = 16  # reads of single bills in flight; the default of `bills.get_many`
 
 
@@ -93,7 +93,7 @@ class Reads:
             singly: False leaves out the bills that the search does not show plainly.
         """
         deadline = Deadline(patience)
-        if len(utility_enkash_ids) <= _FEW:
+        if len(utility_enkash_ids) <= FEW:
             return await self._each(utility_enkash_ids, deadline)
         found: dict[str, Bill | EnkashError] = {}
 
@@ -119,7 +119,7 @@ class Reads:
             patience: As for `read`.
         """
         deadline = Deadline(patience)
-        if len(utility_enkash_ids) <= _FEW:
+        if len(utility_enkash_ids) <= FEW:
             return dict(await self._each(utility_enkash_ids, deadline)), 0
         found: dict[str, Bill | EnkashError] = {}
 

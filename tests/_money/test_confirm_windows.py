@@ -26,6 +26,7 @@ from enkash_async._money.debit_keys import Keys
 from enkash_async._money.debits import Debits
 from enkash_async._money.departures import DebitDeparture
 from enkash_async._money.instants import DURATIONS
+from enkash_async.bulk import BulkGroup
 from enkash_async.errors import (
     ApiError,
     BadRequestError,
@@ -569,3 +570,26 @@ async def test_a_record_of_the_future_can_be_released_in_the_end() -> None:
     assert keys((await client.release(["A"], because="x")).failed) == ["A"]
     await asyncio.sleep(AFTER)
     assert keys((await client.release(["A"], because="x")).succeeded) == ["A"]
+
+
+# --- a yes that EnKash did not keep -----------------------------------------------------------------------------------
+
+
+@leaping
+async def test_a_yes_that_brought_no_debit_is_for_a_person_to_look_at() -> None:
+    """The caller has read the bill as unconfirmed; after the window a single read holds the record against that."""
+    office, store, ids = Office(), MemoryStore(), _ids(2)
+    office.answer = lambda given: (given[:1], None)  # says yes to both, and debits one
+    debits = _debits(office.client(store))
+    assert {each.group for each in (await debits.confirm(ids)).values()} == {BulkGroup.SUCCEEDED}
+    early = await debits.confirm(ids, doubted=ids)
+    assert {each.group for each in early.values()} == {BulkGroup.SUCCEEDED}, "within the window, EnKash may lag"
+    await asyncio.sleep(AFTER)
+    office.singles = 0
+    assert {each.group for each in (await debits.confirm(ids)).values()} == {BulkGroup.SUCCEEDED}
+    assert office.singles == 0, "without a doubt nothing is read"
+    late = await debits.confirm(ids, doubted=ids)
+    assert [late[one].group for one in ids] == [BulkGroup.SUCCEEDED, BulkGroup.UNKNOWN]
+    error = late[ids[1]].error
+    assert error is not None
+    assert (error.retry, len(office.puts)) == (RetryAdvice.LOOK, 1)

@@ -151,7 +151,7 @@ async def test_redis_keeps_them_as_well(redis_server: Server) -> None:
 
 async def test_workers_that_share_nothing_debit_twice() -> None:
     """The control: what the tests above would show without a shared store."""
-    async with Sandbox(repeat_debits=True, settle_after=0.1, read_lag=0.5, search_lag=0.5) as sandbox:
+    async with Sandbox(repeat_debits=True, settle_after=0.1, read_lag=1.5, search_lag=1.5) as sandbox:
         queue = Queue(sandbox, "memory:", 60, kills=0)
         await queue.run()
         assert max(sandbox.debits.values()) > 1
