@@ -65,8 +65,9 @@ class _OneShot(BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
             raise ConnectionAbortedError("the request is not sent a second time")
-        if _has_stray_bytes(writer.transport.get_protocol()):
-            writer.transport.abort()
+        line = writer.transport  # None where the connection was lost meanwhile, which aiohttp tells by itself
+        if line is not None and _has_stray_bytes(line.get_protocol()):
+            line.abort()
             raise ConnectionAbortedError("bytes of another reply were on the connection")
         self.begun = True
         await super().write_with_length(writer, content_length)
