@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from enkash_async import (
 )
 from enkash_async._money import instants
 from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.stores import Change
 from enkash_async.stores.default import FallbackStore
 
 from support import EAGER
@@ -620,3 +621,36 @@ async def test_replies_that_all_come_twice_pay_no_wrong_bill(sandbox: Sandbox, s
             assert sandbox.debits[what.key] == 1
     assert max(sandbox.debits.values()) == 1
     await store.aclose()
+
+
+class _Forgetful(MemoryStore):
+    """A store that takes no note of references from the given swap on, as a server that went away between two steps.
+
+    Attributes:
+        left: Swaps of such notes that it still makes.
+    """
+
+    def __init__(self, left: int) -> None:
+        super().__init__(nothing_pending=True)
+        self.left = left
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        if any(":create:" in change.key for change in changes):
+            self.left -= 1
+            if self.left < 0:
+                raise StoreUnavailableError("away")
+        return await super().swap(changes)
+
+
+async def test_a_note_that_cannot_be_made_after_the_create_stops_no_payment(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would only save a later call a look; a note before the create has to be made."""
+    async with another(sandbox, _Forgetful(1)) as client:
+        assert (await client.payments.pay(request(), wait=5)).state is PAID
+        assert "the store does not learn how a payment went" in caplog.text
+        assert (await client.payments.pay(request())).state is ALREADY_PAID
+    async with another(sandbox, _Forgetful(0)) as client:
+        with pytest.raises(StoreUnavailableError):
+            await client.payments.pay(request("inv-2"))
+    assert sandbox.debits == {"inv-1": 1}
