@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from enkash_async import BillRequest, EnkashClient, EnkashError, RetryPolicy, open_store
-from enkash_async._money import instants
+from enkash_async._money import instants, payment_step
 
 AT_ONCE = 8
 
@@ -48,4 +48,5 @@ async def main(store_url: str) -> None:
 
 if __name__ == "__main__":
     instants.DURATIONS = instants.DURATIONS.scaled(1 / 30)
+    payment_step._SOON /= 30
     asyncio.run(main(sys.argv[1]))
