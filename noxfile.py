@@ -34,7 +34,7 @@ PACKAGED = (
     "tests/test_public.py",
     "tests/test_readme.py",
     "tests/tokens/test_token_sealer.py",
-    "tests/webhooks/test_webhook_dedupe.py",
+    "tests/webhooks/test_webhook_news.py",
     "tests/webhooks/test_webhook_receiver.py",
 )
 #: The tests that draw schedules of calls, faults, cancellations and outages.

@@ -52,7 +52,6 @@ from .errors import (
     WebhookAuthenticationError as WebhookAuthenticationError,
     WebhookError as WebhookError,
     WebhookPayloadError as WebhookPayloadError,
-    WebhookStoreError as WebhookStoreError,
 )
 from .models import (
     ApprovalStatus as ApprovalStatus,

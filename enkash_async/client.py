@@ -157,12 +157,13 @@ class EnkashClient:
         allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
     Attributes:
+        base_url: As given.
         tokens: The `TokenProvider` of the client.
         store: The `Store` of the client.
         billers: Calls about billers, the companies that can be paid.
         bills: Calls that fetch, create, look up, search and wait for bills.
         payments: Calls that move money.
-        webhooks: The call that registers a webhook with EnKash.
+        webhooks: Calls that register a webhook with EnKash, and find changes of which no post came.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -186,7 +187,7 @@ class EnkashClient:
         )
         self._owned: list[TokenProvider | Store] = []
         self.tokens: TokenProvider = tokens
-        self._base_url = base_url
+        self.base_url: str = base_url
         self._store = filled["store"]
         self._send = Pipeline(self._transport, tokens, retry)
         self.billers: Billers = Billers(self._send, routes)
@@ -210,7 +211,7 @@ class EnkashClient:
             debit_on_create=filled["debit_on_create"],
         )
         self.payments: Payments = Payments(self._send, routes, settling, debits, payer)
-        self.webhooks: Webhooks = Webhooks(self._send, routes)
+        self.webhooks: Webhooks = Webhooks(self._send, routes, reads, lambda: self.store, base_url)
 
     @classmethod
     @_spelt_out
@@ -314,7 +315,7 @@ class EnkashClient:
     def store(self) -> Store:
         """The store that the processes of this account share; the default store is opened on first access."""
         if self._store is None:
-            self._store = self._own(_default_store(self._base_url))
+            self._store = self._own(_default_store(self.base_url))
         return self._store
 
     def _own(self, opened: S) -> S:

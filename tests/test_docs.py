@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,17 @@ SANDBOX_PAGE = next(page for page in PAGES if page.name == "sandbox.md").read_te
 @pytest.mark.parametrize("block", BLOCKS)
 async def test_a_python_block_runs(block: str, redis_server: Server, tmp_path: Path) -> None:
     """Each block runs as a script, with warnings as errors, against the sandbox, a file and a real Redis."""
-    async with Sandbox(settle_after=0.1, repeat_debits=True) as sandbox:
+    async with Sandbox(settle_after=0.1, repeat_debits=True) as sandbox, AsyncExitStack() as stack:
         shared = {
             "ENKASH_STORE_URL": f"sqlite:///{tmp_path}/store.sqlite3",
             "ENKASH_REDIS_URL": redis_server.url,
             "ENKASH_TOKEN_KEYS": TokenSealer.generate_key(),
             "ENKASH_WEBHOOK_KEY": "made-up-webhook-key",
             "ENKASH_NOTHING_PENDING": "1",  # the stores are new
+            "INVOICES": f"{tmp_path}/invoices.sqlite3",
         }
+        if "INVOICES_DSN" in block:
+            shared["INVOICES_DSN"] = stack.enter_context(running_postgres()).dsn
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-c", block),
             stdout=subprocess.PIPE,

@@ -44,7 +44,6 @@ from enkash_async.errors import (
     WebhookAuthenticationError,
     WebhookError,
     WebhookPayloadError,
-    WebhookStoreError,
 )
 from enkash_async.models import Bill, BillPayStatus
 
@@ -78,7 +77,6 @@ TREE: dict[type[EnkashError], tuple[type, ...]] = {
     WebhookError: (EnkashError,),
     WebhookAuthenticationError: (WebhookError,),
     WebhookPayloadError: (WebhookError,),
-    WebhookStoreError: (WebhookError,),
 }
 
 BILL = Bill(utility_enkash_id="UTIL-1", amount=Decimal("2450.75"), billpay_status=BillPayStatus("COMPLETED"))

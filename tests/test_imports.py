@@ -17,7 +17,6 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 #: What is imported inside a function, since only some need it, and it takes long or may not be installed.
 LAZY = {
     "tokens._memory_and_redis": {"enkash_async.stores.redis"},
-    "webhooks._redis": {"enkash_async.stores.redis_link"},
     "testing": {"enkash_async.testing.contract"},
     "tokens._sealer": {"cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"},
 }
@@ -91,5 +90,16 @@ def test_third_party_imports_are_declared() -> None:
     found = {top.split(".")[0] for name in MODULES for top in _imports(name).found}
     assert found - set(sys.stdlib_module_names) - {"enkash_async"} <= {
         *("aiohttp", "yarl", "attrs", "cattrs", "lazy_loader", "redis"),
-        *("click", "cryptography", "django", "filelock", "msgspec", "platformdirs", "psycopg", "pytest", "rich"),
+        *(
+            "asgiref",
+            "click",
+            "cryptography",
+            "django",
+            "filelock",
+            "msgspec",
+            "platformdirs",
+            "psycopg",
+            "pytest",
+            "rich",
+        ),
     }

@@ -236,5 +236,4 @@ TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
     errors.WebhookError: _OF_THE_CALL,
     errors.WebhookAuthenticationError: _OF_THE_CALL,
     errors.WebhookPayloadError: _OF_THE_CALL,
-    errors.WebhookStoreError: _OF_THE_CALL,
 }

@@ -18,6 +18,7 @@ from yarl import URL
 from enkash_async._support.text import rupees, shown
 from enkash_async.cli._output import note
 from enkash_async.client import EnkashClient
+from enkash_async.stores import MemoryStore
 from enkash_async.webhooks import BillEvent, WebhookReceiver, WebhookVerifier, aiohttp_handler
 
 __all__ = ["Place", "as_document", "as_line", "listen"]
@@ -54,7 +55,7 @@ class _Tally:
         self.left = most
         self.problem: BaseException | None = None
 
-    def __call__(self, event: BillEvent) -> None:
+    async def __call__(self, event: BillEvent) -> None:  # async, so that it runs in the event loop of `is_over`
         if self.is_over.is_set():
             raise _OverError
         try:
@@ -96,7 +97,9 @@ async def listen(
     """
     tally = _Tally(show, most)
     app = web.Application(middlewares=[_missed(place.path)])
-    app.router.add_post(place.path, aiohttp_handler(WebhookReceiver(verifier, on_bill=tally, client=client)))
+    # In a memory of its own: what is only shown must not count as handled for the workers that share a store.
+    receiver = WebhookReceiver(verifier, on_bill=tally, client=client, store=MemoryStore())
+    app.router.add_post(place.path, aiohttp_handler(receiver))
     with _notes(tally.is_over):
         async with _serving(app, place) as url:
             _end_on_signals(tally.is_over)

@@ -30,8 +30,7 @@
     ├─ StoreError                            the shared store answers, but its record cannot be used
     └─ WebhookError                          a post to your webhook cannot be accepted
        ├─ WebhookAuthenticationError         the post does not prove that EnKash sent it: answer 401
-       ├─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
-       └─ WebhookStoreError                  the shared record of events is unreachable: answer 503
+       └─ WebhookPayloadError                the body cannot be read: answer 400, or 413 when `too_large`
 
 Errors carry evidence as attributes and survive pickling. No error holds a password, a client secret, a token or a raw
 body. No error refers to an exception of another library, since that exception can hold request headers.
@@ -53,7 +52,7 @@ __all__ = [
     "NotFoundError", "OutcomeUnknownError", "PermissionDeniedError", "RateLimitError", "RequestTimeoutError",
     "ResponseDecodeError", "RetryAdvice", "ServerError", "StoreError", "StoreUnavailableError", "TokenEndpointError",
     "TokenError", "TokenReplyError", "TransportError", "VelocityLimitError", "WaitTimeoutError",
-    "WebhookAuthenticationError", "WebhookError", "WebhookPayloadError", "WebhookStoreError",
+    "WebhookAuthenticationError", "WebhookError", "WebhookPayloadError",
 ]  # fmt: skip
 
 
@@ -391,9 +390,3 @@ class WebhookPayloadError(WebhookError):
         super().__init__(message)
         self.where: str | None = where
         self.too_large: bool = too_large
-
-
-class WebhookStoreError(WebhookError):
-    """The shared record of handled events is unreachable, so your handler was not called."""
-
-    _advice = RetryAdvice.LATER  # answer 503; if EnKash then resends the post, the handler is called

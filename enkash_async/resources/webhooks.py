@@ -1,16 +1,25 @@
-"""The public call that registers a webhook with EnKash."""
+"""The public calls about webhooks: to register one with EnKash, and to find changes of which no post came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 
 from enkash_async._calls import webhooks as calls
+from enkash_async._flow.pager import PAGE_SIZE, AsyncPager
+from enkash_async._money.reads import Reads
+from enkash_async._news.content import content_key
+from enkash_async._news.records import NewsRecords
+from enkash_async._support import checks
+from enkash_async._support.clock import wall
 from enkash_async._support.headers import checked_headers
 from enkash_async._support.urls import checked_url
 from enkash_async._wire.operation import Send
+from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
-from enkash_async.models import WebhookEvent, WebhookRegistration
+from enkash_async.models import Bill, BillFilter, WebhookEvent, WebhookRegistration
+from enkash_async.stores import Store
 
 __all__ = ["BILL_EVENTS", "Webhooks"]
 
@@ -22,12 +31,20 @@ BILL_EVENTS = (
 )
 
 
-class Webhooks:
-    """The registration of webhooks, as `client.webhooks`."""
+_OLDEST = timedelta(days=6)  # the records are kept for 7 days, and a search begins with the whole first day
 
-    def __init__(self, send: Send, routes: Routes) -> None:
+
+class Webhooks:
+    """The registration of webhooks, and the changes of which no post came, as `client.webhooks`."""
+
+    def __init__(
+        self, send: Send, routes: Routes, reads: Reads, open_store: Callable[[], Store], base_url: str
+    ) -> None:
         self._send = send
         self._routes = routes
+        self._reads = reads
+        self._open_store = open_store
+        self._base_url = base_url
 
     async def register(
         self,
@@ -81,3 +98,65 @@ class Webhooks:
             return WebhookRegistration(webhook_url=url, events=words, payload=await self._send(operation))
         del headers, ssl_certificate
         raise wrong
+
+    def missed(self, since: date, *, store: Store | None = None, name: str = "") -> AsyncIterator[Bill]:
+        """Return the bills that changed at EnKash without your handler having been told, for a job that runs each hour.
+
+        EnKash promises no resends, so a post can be lost. Hand each bill to the receiver::
+
+            async for bill in client.webhooks.missed(datetime.now(UTC) - timedelta(hours=2)):
+                await receiver.handle(bill.utility_enkash_id)
+
+        Searches for the bills that were created, paid, settled or refunded since, and compares each with what the
+        receiver's records say; a bill that differs is read singly. Bills without a confirmed debit that no post was
+        about are left out, and so are bills that a worker handles just now.
+
+        EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
+
+        Args:
+            since: The day in India with which the search begins, at most six days ago; an aware date-time counts as its
+                day.
+            store: The receiver's; None takes the client's.
+            name: The receiver's.
+
+        Raises:
+            InvalidRequestError: `since` has no zone, or lies more than six days ago, before which the records end.
+            ResponseDecodeError: While iterating, after the bills that came: bills may be missing.
+            StoreUnavailableError: While iterating: the store is unavailable.
+            EnkashError: While iterating; see the tree in `enkash_async.errors`.
+        """
+        first = date.fromisoformat(checks.day(since, "since"))
+        if first < date.fromisoformat(checks.day(datetime.fromtimestamp(wall(), checks.IST) - _OLDEST, "since")):
+            raise InvalidRequestError("since must be at most six days ago: what was handled is remembered for a week")
+        records = NewsRecords(self._open_store if store is None else lambda: store, base_url=self._base_url, name=name)
+        return self._missed(first, records)
+
+    async def _missed(self, first: date, records: NewsRecords) -> AsyncIterator[Bill]:
+        searches = (
+            BillFilter(created_date_from=first),
+            BillFilter(payment_start_date=first),
+            BillFilter(billpay_date_from=first),
+            BillFilter(refund_date_from=first),
+        )
+        seen: set[str] = set()
+        for each in searches:
+            async for page in self._pages(each):
+                found = {bill.utility_enkash_id: bill for bill in page if bill.utility_enkash_id}
+                told = await records.show([one for one in found if one not in seen])
+                seen |= found.keys()
+                for one, shown in told.items():
+                    is_news = shown.is_known or found[one].debit_confirmed is not False
+                    if shown.is_held or not is_news or content_key(found[one]) == shown.last:
+                        continue
+                    bill = await self._reads.get(one)  # a search may show less of a bill, or lag
+                    if content_key(bill) != shown.last:
+                        yield bill
+
+    def _pages(self, bill_filter: BillFilter) -> AsyncIterator[list[Bill]]:
+        async def fetch(offset: int, limit: int) -> Page[Bill]:
+            return await self._reads.page(bill_filter, offset, limit)
+
+        pager = AsyncPager(
+            fetch, name="webhooks.missed", page_size=PAGE_SIZE, key=lambda bill: bill.utility_enkash_id or None
+        )
+        return pager.pages()

@@ -3,7 +3,7 @@
 ::
 
     verifier = WebhookVerifier(headers={"X-Webhook-Key": os.environ["ENKASH_WEBHOOK_KEY"]})
-    receiver = WebhookReceiver(verifier, client=client, dedupe=RedisDedupe(url), on_bill=on_bill)
+    receiver = WebhookReceiver(verifier, client=client, on_bill=on_bill)
     app.router.add_post("/enkash", aiohttp_handler(receiver))
 
 EnKash signs nothing, numbers no events and promises no resends: a post proves only that its sender knows your header.
@@ -18,19 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enkash_async.webhooks._aiohttp import aiohttp_handler
     from enkash_async.webhooks._asgi import asgi_app
-    from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
     from enkash_async.webhooks._django import django_view
     from enkash_async.webhooks._event import BillEvent
     from enkash_async.webhooks._receiver import WebhookReceiver
-    from enkash_async.webhooks._redis import RedisDedupe
     from enkash_async.webhooks._verifier import WebhookVerifier
 
 __all__ = [
     "BillEvent",
-    "Claimed",
-    "Dedupe",
-    "MemoryDedupe",
-    "RedisDedupe",
     "WebhookReceiver",
     "WebhookVerifier",
     "aiohttp_handler",
@@ -41,10 +35,6 @@ __all__ = [
 # Loaded on first use (PEP 562): an application has only one of the web frameworks installed.
 _HOMES = {
     "BillEvent": "_event",
-    "Claimed": "_dedupe",
-    "Dedupe": "_dedupe",
-    "MemoryDedupe": "_dedupe",
-    "RedisDedupe": "_redis",
     "WebhookReceiver": "_receiver",
     "WebhookVerifier": "_verifier",
     "aiohttp_handler": "_aiohttp",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from logging import getLogger
 
 from aiohttp import web
 
+from enkash_async.webhooks._in_flight import InFlight
 from enkash_async.webhooks._receiver import WebhookReceiver
 
 __all__ = ["aiohttp_handler"]
@@ -23,12 +24,13 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
     Args:
         receiver: Handles the posts.
     """
+    in_flight = InFlight[int]()
 
     async def handle(request: web.Request) -> web.Response:
         if request.method != "POST":
             # The response is returned, not raised: aiohttp would write the reason of an exception into the body.
             return web.Response(status=405, headers={"Allow": "POST"})
-        response = web.Response(status=await _status(receiver, request))
+        response = web.Response(status=await in_flight.finish(_status(receiver, request)))
         if not request.content.is_eof():
             await _hang_up(request, response)
         return response
@@ -39,12 +41,20 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
     """Return the HTTP status to answer with; an exception here comes from reading the body, not from the handler."""
     try:
-        return await receiver.receive(request.headers, request.content.iter_any())
+        return await receiver.receive(request.headers, _chunks(request))
     except ConnectionError:
         return 400  # the sender has disconnected and gets no answer
     except web.RequestPayloadError:
         _log.warning("HTTP 400: the body is not encoded as its headers say")
         return 400
+
+
+async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    if request.content.at_eof():  # there is no body, or a middleware has read it, and aiohttp has kept it
+        yield await request.read()
+        return
+    async for chunk in request.content.iter_any():
+        yield chunk
 
 
 async def _hang_up(request: web.Request, response: web.Response) -> None:

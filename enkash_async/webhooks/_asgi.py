@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
+from enkash_async.webhooks._in_flight import InFlight
 from enkash_async.webhooks._receiver import WebhookReceiver
 
 __all__ = ["asgi_app"]
@@ -30,25 +31,40 @@ class asgi_app:  # noqa: N801 (called like a function; Starlette takes a functio
 
     def __init__(self, receiver: WebhookReceiver) -> None:
         self._receiver = receiver
+        self._in_flight = InFlight[int | None]()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request or lifespan, as the ASGI specification requires."""
+    # Starlette and FastAPI take an application for a route, but their types ask for a function of a request.
+    @overload
+    async def __call__(self, request: Any, /) -> Any: ...
+    @overload
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, /) -> None: ...
+    async def __call__(self, scope: Any, receive: Receive | None = None, send: Send | None = None, /) -> Any:
+        """Answer one request or lifespan, as the ASGI specification requires; given a request alone, return a response.
+
+        The response is this application, since a response of Starlette is called as an application is.
+        """
+        if receive is None or send is None:
+            return self
+        await self._answer(scope, receive, send)
+        return None
+
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         elif scope["method"] != "POST":
-            await _answer(send, 405, [(b"allow", b"POST")])
-        else:
-            await self._post(scope, receive, send)
+            await _reply(send, 405, [(b"allow", b"POST")])
+        elif (status := await self._in_flight.finish(self._status(scope, receive))) is not None:
+            await _reply(send, status)
 
-    async def _post(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _status(self, scope: MutableMapping[str, Any], receive: Receive) -> int | None:
+        """Return the HTTP status to answer with; None if the sender has left."""
         try:
-            status = await self._receiver.receive(scope["headers"], _chunks(receive))
+            return await self._receiver.receive(scope["headers"], _chunks(receive))
         except _GoneError:
-            return
-        await _answer(send, status)
+            return None
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
@@ -61,7 +77,7 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
         is_over = not message.get("more_body", False)
 
 
-async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+async def _reply(send: Send, status: int, headers: list[tuple[bytes, bytes]] | None = None) -> None:
     await send(
         {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0"), *(headers or [])]}
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.debug import SafeExceptionReporterFilter
 
+from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._in_flight import InFlight
 from enkash_async.webhooks._receiver import WebhookReceiver
 
 __all__ = ["django_view"]
@@ -31,22 +33,19 @@ def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[
     """Return an async view that passes posts to a receiver, exempt from the CSRF check.
 
     `path("enkash", django_view(receiver))`. Django reads the whole body before it calls a view, so limit its size in
-    your web server too. Use ASGI: under WSGI each request has its own event loop, and a client works in only one.
+    your web server too. A handler that is not async may use the ORM. Use ASGI: under WSGI each request has its own
+    event loop, and a client works in only one.
 
     Args:
         receiver: Handles the posts.
     """
-    in_flight: set[asyncio.Future[int]] = set()  # keeps the tasks alive: the event loop holds only weak references
+    in_flight = InFlight[int]()  # Django cancels the view when the sender disconnects
 
     async def view(request: HttpRequest) -> HttpResponse:
         request.exception_reporter_filter = _HideEverything()  # type: ignore[attr-defined]  # Django's documented hook
         if request.method != "POST":
             return _respond(status=405, headers={"Allow": "POST"})
-        # Django cancels the view when the sender disconnects; `shield` lets the receiver finish the post.
-        received = asyncio.ensure_future(_status(receiver, request))
-        in_flight.add(received)
-        received.add_done_callback(in_flight.discard)
-        return _respond(status=await asyncio.shield(received))
+        return _respond(status=await in_flight.finish(_status(receiver, request)))
 
     view.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator csrf_exempt does
     return view
@@ -57,11 +56,19 @@ async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
     # Take the headers of the ASGI scope if there is one, since `request.headers` joins repeated headers into one.
     headers = request.headers if scope is None else scope["headers"]
     try:
-        return await receiver.receive(headers, _chunks(request))
+        return await receiver.receive(headers, _chunks(request), in_thread=_in_thread)
     except UnreadablePostError:
         return 400  # the sender has disconnected and gets no answer
 
 
+async def _in_thread(on_bill: Callable[[BillEvent], Any], event: BillEvent) -> Any:
+    """Run a handler where Django allows its ORM, and closes the connections to the database afterwards."""
+    return await sync_to_async(on_bill, thread_sensitive=True)(event)
+
+
 async def _chunks(request: Any) -> AsyncIterator[bytes]:
+    if (read := getattr(request, "_body", None)) is not None:  # a middleware has read it, and Django has kept it
+        yield read
+        return
     while chunk := request.read(_CHUNK):
         yield chunk

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from enum import Enum
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from enkash_async._support import exact_json
 from enkash_async.models import Bill, Outcome, PaymentStatus, WebhookEvent
 from enkash_async.models.base import shown_names
 
-__all__ = ["BillEvent", "content_key"]
+__all__ = ["BillEvent"]
 
 _TYPES = {
     Outcome.PAID: WebhookEvent.UTILITY_BILLPAY_SUCCESS,
@@ -22,12 +18,7 @@ _TYPES = {
     Outcome.PENDING: WebhookEvent.UTILITY_BILLPAY_PENDING,
 }
 
-# Two posts about the same bill are different events if these fields differ. The fields show the payment's progress; an
-# edited remark, for example, does not make a different event.
 _STATUSES = ("approval_status", "payment_status", "billpay_status")
-_DATES = ("approved_date", "payment_date", "billpay_date", "refund_date")
-_TELLING = ("failure_code", "bank_transaction_id")  # these differ between two attempts with equal statuses
-_DATES_ON_THE_WIRE = ("approvedDate", "paymentDate", "billpayDate", "refundDate")
 
 
 @attrs.frozen(kw_only=True)
@@ -40,8 +31,9 @@ class BillEvent:
         posted: The bill as the post shows it. Anyone who knows the headers can post anything, so do not deliver goods
             because of a post alone.
         confirmed: The bill as EnKash's API returned it; None if the API was not asked.
-        key: A hash of the id, statuses, dates, failure code and bank transaction of `bill`. Posts with the same content
-            have the same key in every worker, so you can store the key in a unique column of a database.
+        key: Names this piece of news, 64 hexadecimal digits, for a unique column of your database. If a worker dies and
+            the news is handed over again, the key is the same. With a client, it is made of the state that the API
+            showed, and a state that comes back later has another key. Without a client, it is made of the whole post.
         extra: Members of the posted document around the bill, under the names in the post.
     """
 
@@ -65,6 +57,14 @@ class BillEvent:
         """Whether the post shows more progress than the API: the API lags behind, or the post is forged."""
         return self.confirmed is not None and _progress(self.posted) > _progress(self.confirmed)
 
+    @property
+    def may_be_later(self) -> bool:
+        """Whether the post may tell of a later state than the API shows: it states another one, or none at all."""
+        if self.confirmed is None or self.confirmed.outcome is Outcome.PAID or _progress(self.confirmed) > 1:
+            return False
+        stated = {name: word for name in _STATUSES if (word := getattr(self.posted, name)) is not None}
+        return not stated or any(getattr(self.confirmed, name) != word for name, word in stated.items())
+
 
 def _progress(bill: Bill) -> int:
     """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
@@ -73,23 +73,3 @@ def _progress(bill: Bill) -> int:
     # EnKash's example shows COMPLETED, a word that is not in EnKash's lists of statuses. Such a post does not count as
     # paid, but makes the receiver read the bill from EnKash once more.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
-
-
-def content_key(bill: Bill) -> str:
-    """Return a hash (hexadecimal) that is equal for two posts with the same content about a bill."""
-    return hashlib.sha256(exact_json.dumps(list(_content(bill))).encode()).hexdigest()
-
-
-def _content(bill: Bill) -> Iterator[Any]:
-    # The reference is used only if there is no id. It is marked as a reference, so that it cannot equal another id.
-    yield bill.utility_enkash_id or ["reference", bill.reference_id]
-    for name in (*_STATUSES, *_DATES, *_TELLING):
-        value = getattr(bill, name)
-        if isinstance(value, datetime):
-            value = value.astimezone(UTC).isoformat()
-        yield value.value if isinstance(value, Enum) else value
-    if all(getattr(bill, name) is None for name in _STATUSES):
-        # A customised body without any known status: every difference in the body makes a different event.
-        yield sorted((str(name), str(item)) for name, item in bill.extra.items())
-    # Dates that could not be parsed are in `extra`; a different date makes a different event.
-    yield [str(bill.extra.get(name, "")) for name in _DATES_ON_THE_WIRE]

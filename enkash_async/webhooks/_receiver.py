@@ -1,49 +1,41 @@
-"""Receives a post: verifies it, asks EnKash about the bill, and hands each event to your handler once.
-
-The receiver claims the content of the post, asks EnKash for the bill, claims the state that EnKash shows, calls the
-handler, and commits both claims. If the receiver stops before the commit, it releases the claims, or their leases end,
-so that the next post of the event starts anew. This module needs no web framework.
-"""
+"""Receives a post: verifies it, and hands what it leads to over to your handler. Needs no web framework."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator
-from inspect import isawaitable
+import os
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
 from logging import getLogger
-from typing import Any, TypeAlias
+from typing import Any
 
-import attrs
-
+from enkash_async._environment import Environment
 from enkash_async._flow.notifier import BillNotifier
-from enkash_async._flow.poller import peek
-from enkash_async._support.cancellation import is_cancelled
+from enkash_async._news.records import NewsRecords
+from enkash_async._support import checks
 from enkash_async.client import EnkashClient
-from enkash_async.errors import ConfigurationError, EnkashError, NotFoundError, WebhookError, WebhookPayloadError
+from enkash_async.errors import ConfigurationError, WebhookError, WebhookPayloadError
 from enkash_async.models import Bill
-from enkash_async.webhooks._dedupe import Claimed, Dedupe, MemoryDedupe
-from enkash_async.webhooks._event import BillEvent, content_key
-from enkash_async.webhooks._verifier import Headers, WebhookVerifier
+from enkash_async.stores import Store
+from enkash_async.webhooks._body import RefusedError, encoding_of, read_whole, unpacked
+from enkash_async.webhooks._delivery import OK, Delivery
+from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._handler import InThread, OnBill
+from enkash_async.webhooks._headers import Headers
+from enkash_async.webhooks._verifier import WebhookVerifier
 
-__all__ = ["OnBill", "WebhookReceiver"]
-
-OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
+__all__ = ["WebhookReceiver"]
 
 _log = getLogger("enkash_async.webhooks")
 
-_OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
-_BODY_TIMEOUT = 20.0  # seconds to receive a whole body, which has a few kilobytes
-_HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds: first and longest pause before claiming a held event again
-_LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
-_LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill while the API lags behind the post
+_BAD, _REFUSED, _LARGE = 400, 401, 413
 
 
 class WebhookReceiver:
-    """Receives posts about bills and hands each event to your handler once.
+    """Receives posts about bills and hands each piece of news to your handler once.
 
-    With a `client`, the receiver reads each bill from EnKash before it calls the handler, since anyone who knows the
-    header can post. The handler is called once for each state that EnKash confirms, however many posts report it.
+    With a `client`, a post is only a hint, since anyone who knows the header can post. The receiver claims the bill,
+    reads it from EnKash, and calls the handler if the state differs from the last one that the handler was told about
+    this bill. So a state that comes back is news, and news never arrives out of order.
 
     If a post shows more progress than the API, the handler gets the state of the API, and the answer is 503, so that
     EnKash posts again and the handler then gets the later state. If a post is about a bill that EnKash does not know,
@@ -51,14 +43,16 @@ class WebhookReceiver:
 
     Args:
         verifier: Checks who posted, and reads the post.
-        on_bill: Your handler, async or not, called with a `BillEvent`. If the handler raises, the event is released,
-            and the answer is 500. The handler should be quick, or put the event into a queue: EnKash does not document
-            how long it waits for an answer.
-        client: Reads bills from EnKash; with None, the handler gets unconfirmed posts.
-        dedupe: The record of handled events, shared by all workers that receive posts; None keeps the record in the
-            memory of this process.
+        on_bill: Your handler, called with a `BillEvent`: async, or a function, which runs in a thread. If the handler
+            raises, the news is released, and the answer is 500. The handler should be quick, or put the event into a
+            queue: EnKash does not document how long it waits for an answer.
+        client: Reads bills from EnKash; with None, the handler gets unconfirmed posts, each different post once.
+        store: Shared by all workers that receive posts; the receiver does not close it. None takes the client's store;
+            without a client, the store that `ENKASH_STORE_URL` names, or the SQLite file of this user. What was handed
+            over is remembered for 7 days.
         notifier: Notified of every bill that a post is about, so that callers that wait for the bill ask EnKash at
             once.
+        name: Of your service. Services that share a store and each have to hear everything need different names.
         sleep: Waits for the given seconds.
 
     Raises:
@@ -74,41 +68,41 @@ class WebhookReceiver:
         *,
         on_bill: OnBill | None = None,
         client: EnkashClient | None = None,
-        dedupe: Dedupe | None = None,
+        store: Store | None = None,
         notifier: BillNotifier | None = None,
+        name: str = "",
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        if not isinstance(verifier, WebhookVerifier):
-            raise ConfigurationError(f"verifier must be a WebhookVerifier(…), not {type(verifier).__name__}")
-        if client is not None and not isinstance(client, EnkashClient):
-            raise ConfigurationError(f"client must be an EnkashClient, not {type(client).__name__}")
-        if dedupe is not None and not isinstance(dedupe, Dedupe):
-            raise ConfigurationError(f"dedupe must be a MemoryDedupe() or RedisDedupe(…), not {type(dedupe).__name__}")
-        if notifier is not None and not isinstance(notifier, BillNotifier):
-            raise ConfigurationError(f"notifier must be a BillNotifier, not {type(notifier).__name__}")
-        if on_bill is None and notifier is None:
-            raise ConfigurationError("give on_bill=… (your handler) or notifier=…: else every post would be dropped")
-        if on_bill is not None and not callable(on_bill):
-            raise ConfigurationError(f"on_bill must be a function of one BillEvent, not {type(on_bill).__name__}")
+        if (wrong := _flaw(verifier, on_bill, client, store, notifier, name)) is not None:
+            raise ConfigurationError(wrong)
         self._verifier = verifier
         self._on_bill = on_bill
         self._client = client
-        self._dedupe: Dedupe = MemoryDedupe() if dedupe is None else dedupe
+        self._store = store
+        self._own_store: Store | None = None
         self._notifier = notifier
         self._sleep = sleep
+        self._records = NewsRecords(self._opened, base_url="" if client is None else client.base_url, name=name)
 
-    async def receive(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> int:
+    async def receive(
+        self,
+        headers: Headers,
+        body: bytes | AsyncIterable[bytes],
+        *,
+        in_thread: InThread = asyncio.to_thread,
+    ) -> int:
         """Handle one post and return the HTTP status to answer with; the reply needs no body.
 
-        200: the event was handled, now or before. 401: the post does not prove that EnKash sent it. 400, 408, 413: the
-        body is unreadable, slow or too long. 500: the handler failed. 503: EnKash's API does not show the bill, or not
-        the state in the post; or another worker handles the event; or the record of events is unavailable. After a 5xx,
-        the same event can be posted again.
+        200: the news was handled, now or before. 401: the post does not prove that EnKash sent it. 400, 408, 413, 415:
+        the body is unreadable, slow, too long or in an unknown encoding. 500: the handler failed, or a middleware has
+        taken the body. 503: EnKash's API does not show the bill, or not the state in the post; or another worker
+        handles the bill; or the store is unavailable. After a 5xx, the same event can be posted again.
 
         Args:
             headers: Headers of the request; see `WebhookVerifier.verify`.
-            body: Body of the request: bytes, or an async iterable of chunks. Chunks are read only if the headers are
-                right, and only up to `max_body`.
+            body: Body of the request, plain or gzip: bytes, or an async iterable of chunks. Chunks are read only if the
+                headers are right, and only up to `max_body`.
+            in_thread: Runs a handler that is not async, given the handler and the event.
         """
         # An iterator of pairs becomes a list, since the headers are checked twice: before and after reading the body.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
@@ -118,190 +112,83 @@ class WebhookReceiver:
             return found
         if self._notifier is not None and found.posted.utility_enkash_id:
             self._notifier.notify(found.posted.utility_enkash_id)
-        return _OK if self._on_bill is None else await self._deliver(found, self._on_bill)
+        return await self._deliver(found, in_thread)
+
+    async def handle(self, utility_enkash_id: str, *, in_thread: InThread = asyncio.to_thread) -> int:
+        """Ask EnKash about a bill as after a post, hand over its news, and return the status that a post would get.
+
+        For bills whose posts did not come: see `client.webhooks.missed`.
+
+        Args:
+            utility_enkash_id: EnKash's id of the bill.
+            in_thread: Runs a handler that is not async, given the handler and the event.
+
+        Raises:
+            InvalidRequestError: The id is empty, `.` or `..`.
+            ConfigurationError: The receiver has no client.
+        """
+        wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
+        if self._client is None:
+            raise ConfigurationError("handle() asks EnKash about the bill: give the receiver client=…")
+        if self._notifier is not None:
+            self._notifier.notify(wanted)
+        return await self._deliver(BillEvent(posted=Bill(utility_enkash_id=wanted), key=wanted), in_thread)
+
+    async def aclose(self) -> None:
+        """Close the store that the receiver opened, if neither a store nor a client was given."""
+        if self._own_store is not None:
+            await self._own_store.aclose()
+
+    async def _deliver(self, event: BillEvent, in_thread: InThread) -> int:
+        if self._on_bill is None:
+            return OK
+        delivery = Delivery(self._records, self._on_bill, self._client, self._notifier, self._sleep, in_thread)
+        return await delivery.deliver(event)
+
+    def _opened(self) -> Store:
+        if self._store is not None:
+            return self._store
+        if self._client is not None:
+            return self._client.store
+        if self._own_store is None:
+            self._own_store = Environment(os.environ).store()
+        return self._own_store
 
     async def _read(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> BillEvent | int:
         """Return the event of a post, or the HTTP status that refuses it."""
+        limit, log = self._verifier.max_body, _log.warning
         try:
             self._verifier.authenticate(headers)
-            whole = await self._whole(body) if isinstance(body, AsyncIterable) else body
-            return self._verifier.verify(headers, whole)
+            encoding = encoding_of(headers)
+            whole = await read_whole(body, headers, limit) if isinstance(body, AsyncIterable) else body
+            return self._verifier.verify(headers, unpacked(whole, encoding, limit))
         except WebhookPayloadError as problem:
             status, said = _LARGE if problem.too_large else _BAD, str(problem)
         except WebhookError as problem:
             status, said = _REFUSED, str(problem)
-        except TimeoutError:
-            status, said = _SLOW, f"the body took longer than {_BODY_TIMEOUT:g} s"
-        _log.warning("HTTP %d: %s", status, said)
+        except RefusedError as problem:
+            status, said = problem.status, str(problem)
+            log = _log.error if problem.is_own_fault else log
+        log("HTTP %d: %s", status, said)
         return status
 
-    async def _whole(self, chunks: AsyncIterable[bytes]) -> bytes:
-        """Read a body, within a limit of time and size."""
-        whole = bytearray()
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            async for chunk in chunks:
-                whole += chunk
-                if len(whole) > self._verifier.max_body:
-                    break  # too long already; `verify` refuses it
-        return bytes(whole)
 
-    async def _deliver(self, event: BillEvent, on_bill: OnBill) -> int:
-        """Handle each posted content once, and hand each state that EnKash confirms to the handler once.
-
-        Both claims are needed, since EnKash may show the same state for posts with different contents.
-        """
-        client = self._client
-        if client is None:
-            return await self._once(event.key, lambda: self._hand_over(event, on_bill))
-        return await self._once(event.key, lambda: self._confirm(client, event, on_bill))
-
-    async def _confirm(self, client: EnkashClient, posted: BillEvent, on_bill: OnBill) -> int:
-        problem, event = await self._ask(client, posted)
-        if problem is not None:
-            _log.warning("HTTP %d: event %s is not confirmed: %s", _AGAIN, posted.key[:12], problem)
-            return _AGAIN
-        if self._notifier is not None and not event.posted.utility_enkash_id:
-            self._notifier.notify(event.bill.utility_enkash_id)
-        status = await self._once(event.key, lambda: self._hand_over(event, on_bill), known=posted.key)
-        if status == _OK and event.is_ahead:
-            # The handler got the state that EnKash shows now. If this post were committed, a resend of it would be
-            # ignored, and the handler would miss the later state.
-            _log.warning("HTTP %d: event %s says more than EnKash's API does yet", _AGAIN, posted.key[:12])
-            return _AGAIN
-        return status
-
-    async def _once(self, key: str, work: Callable[[], Awaitable[int]], *, known: str | None = None) -> int:
-        """Claim an event and handle it by `work`, unless it was handled before; return an HTTP status.
-
-        Args:
-            key: Key of the event to claim.
-            work: Handles the event and returns an HTTP status.
-            known: A key that the caller has claimed already. If it equals `key`, the work is done without a new claim.
-        """
-        if key == known:
-            return await work()
-        owner = uuid.uuid4().hex
-        try:
-            claimed = await self._claim(key, owner)
-        except asyncio.CancelledError:
-            # The claim may have been granted before the cancellation; without a release, the event would be blocked
-            # until the lease ends.
-            await _undisturbed(self._conclude(key, owner, is_done=False))
-            raise
-        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
-            _log.error("HTTP %d: event %s: %s", _AGAIN, key[:12], _told(problem))
-            # The claim may have been granted, and only the reply was lost or late.
-            await _undisturbed(self._conclude(key, owner, is_done=False))
-            return _AGAIN
-        if claimed is Claimed.DONE:
-            return _OK
-        if claimed is Claimed.HELD:
-            _log.info("HTTP %d: event %s is in the hands of another worker", _AGAIN, key[:12])
-            return _AGAIN
-        return await self._work(key, owner, work)
-
-    async def _claim(self, key: str, owner: str) -> Claimed:
-        """Claim an event; while another worker holds it, wait for up to one lease.
-
-        EnKash promises no resends, so this may be the only chance to take the event over from a worker that died.
-        """
-        waited, pause = 0.0, _HELD_FIRST
-        claimed = await self._dedupe.claim(key, owner)
-        while claimed is Claimed.HELD and waited <= self._dedupe.lease:
-            await self._sleep(pause)
-            waited, pause = waited + pause, min(2 * pause, _HELD_LONGEST)
-            claimed = await self._dedupe.claim(key, owner)
-        return claimed
-
-    async def _work(self, key: str, owner: str, work: Callable[[], Awaitable[int]]) -> int:
-        beating = asyncio.create_task(self._beat(key, owner))
-        status = _FAILED
-        try:
-            status = await work()
-        finally:
-            # Releases the claim even if the request is cancelled; otherwise the next post would have to wait until the
-            # lease ends.
-            beating.cancel()
-            await _undisturbed(self._conclude(key, owner, is_done=status == _OK))
-        return status
-
-    async def _hand_over(self, event: BillEvent, on_bill: OnBill) -> int:
-        try:
-            result = on_bill(event)
-            if isawaitable(result):
-                await result
-        except asyncio.CancelledError:
-            if is_cancelled():
-                raise
-            _log.error("HTTP %d: on_bill was cancelled from within for event %s", _FAILED, event.key[:12])
-            return _FAILED
-        except Exception:  # noqa: BLE001 (the user's handler may raise anything; it is logged with its traceback)
-            _log.exception("HTTP %d: on_bill failed for event %s", _FAILED, event.key[:12])
-            return _FAILED
-        return _OK
-
-    async def _ask(self, client: EnkashClient, event: BillEvent) -> tuple[str | None, BillEvent]:
-        """Return why EnKash does not confirm the bill, or None, and the event with the bill that EnKash returned."""
-        why: str | None = None
-        for pause in (*_LOOK_PAUSES, None):
-            seen = await peek(_look(client, event.posted), _LOOK_TIMEOUT)
-            if isinstance(seen, Bill):
-                why, event = None, attrs.evolve(event, confirmed=seen, key=content_key(seen))
-                if not event.is_ahead:
-                    break
-            elif isinstance(seen, NotFoundError):
-                why = "EnKash knows no such bill"
-            else:
-                return str(seen), event
-            if pause is not None:
-                await self._sleep(pause)
-        return why, event
-
-    async def _beat(self, key: str, owner: str) -> None:
-        """Extend the lease for as long as the handler works."""
-        while True:
-            await self._sleep(self._dedupe.lease / 3)
-            try:
-                is_held = await self._dedupe.extend(key, owner)
-            except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
-                _log.warning("the lease on event %s could not be extended: %s", key[:12], _told(problem))
-                continue
-            if not is_held:
-                _log.warning("the lease on event %s was lost; another worker may handle it as well", key[:12])
-                return
-
-    async def _conclude(self, key: str, owner: str, *, is_done: bool) -> None:
-        try:
-            if not is_done:
-                await self._dedupe.release(key, owner)
-            elif not await self._dedupe.commit(key, owner):
-                _log.warning("event %s was handled after its lease had ended, perhaps twice", key[:12])
-        except Exception as problem:  # noqa: BLE001 (the user's own Dedupe may raise anything)
-            # The error is only logged: a handled event must still be answered with 200, since a resend would be handled
-            # again.
-            lost = "handled, but not recorded: it may be handled again" if is_done else "not given back"
-            _log.error("event %s is %s: %s", key[:12], lost, _told(problem))
-
-
-async def _look(client: EnkashClient, posted: Bill) -> Bill:
-    if posted.utility_enkash_id:
-        return await client.bills.get(posted.utility_enkash_id)
-    return await client.bills.get_by_reference(posted.reference_id or "")
-
-
-async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Finish short work even if the running task is cancelled meanwhile; the cancellation takes effect afterwards."""
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as again:
-            cancelled = again
-    if cancelled is not None:
-        raise cancelled
-
-
-def _told(problem: Exception) -> str:
-    """Return a failure for the log: the message of an `EnkashError`, but only the class of any other exception."""
-    return str(problem) if isinstance(problem, EnkashError) else type(problem).__name__
+def _flaw(
+    verifier: object, on_bill: object, client: object, store: object, notifier: object, name: object
+) -> str | None:
+    """Return what is wrong with the arguments, or None."""
+    if not isinstance(verifier, WebhookVerifier):
+        return f"verifier must be a WebhookVerifier(…), not {type(verifier).__name__}"
+    if client is not None and not isinstance(client, EnkashClient):
+        return f"client must be an EnkashClient, not {type(client).__name__}"
+    if store is not None and not all(callable(getattr(store, each, None)) for each in ("read", "swap", "aclose")):
+        return f"store must be a Store, such as open_store(url) or MemoryStore(), not {type(store).__name__}"
+    if notifier is not None and not isinstance(notifier, BillNotifier):
+        return f"notifier must be a BillNotifier, not {type(notifier).__name__}"
+    if on_bill is None and notifier is None:
+        return "give on_bill=… (your handler) or notifier=…: else every post would be dropped"
+    if on_bill is not None and not callable(on_bill):
+        return f"on_bill must be a function of one BillEvent, not {type(on_bill).__name__}"
+    if not isinstance(name, str) or not checks.is_encodable(name):
+        return f"name must be a str, not {type(name).__name__}"
+    return None

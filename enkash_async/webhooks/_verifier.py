@@ -5,24 +5,21 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from enkash_async._news.content import post_key
 from enkash_async._support import checks, exact_json
 from enkash_async._support.headers import names_flaw
 from enkash_async._support.names import fold
 from enkash_async._wire.converter import UnreadableError, structure
 from enkash_async.errors import ConfigurationError, InvalidRequestError, WebhookAuthenticationError, WebhookPayloadError
 from enkash_async.models import Bill
-from enkash_async.webhooks._event import BillEvent, content_key
+from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._headers import Headers, pairs
 
 __all__ = ["Headers", "Reshape", "WebhookVerifier"]
-
-#: Names and values of headers, all str or all bytes: pairs, or a mapping whose `.items()` yields repeated headers too.
-Headers: TypeAlias = (
-    Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
-)
 
 #: Converts the decoded document of a customised webhook to one with EnKash's names.
 Reshape: TypeAlias = Callable[[Any], Mapping[str, Any]]
@@ -117,7 +114,7 @@ class WebhookVerifier:
         """Return the error for wrong headers, or None; compares every header, so that the time reveals nothing."""
         received: dict[str, list[Any]] = {name: [] for name in self._accepted}
         try:
-            for name, value in _pairs(headers):
+            for name, value in pairs(headers):
                 if name in received:
                     received[name].append(value)
         except (TypeError, ValueError):
@@ -155,6 +152,7 @@ class WebhookVerifier:
         return self._event(document)
 
     def _event(self, document: Any) -> BillEvent | WebhookPayloadError:
+        key = post_key(document)  # of what was posted, also where `reshape` drops a part of it
         if self._reshape is not None:
             try:
                 document = self._reshape(document)
@@ -170,7 +168,7 @@ class WebhookVerifier:
             return WebhookPayloadError(f"{where} is not {problem.expected}", where=where)
         except (AttributeError, TypeError):  # only `reshape` can return names that are not strings
             return WebhookPayloadError("reshape returned a document with names that are not strings")
-        return _unnamed(bill) or BillEvent(posted=bill, key=content_key(bill), extra=around)
+        return _unnamed(bill) or BillEvent(posted=bill, key=key, extra=around)
 
 
 def _unnamed(bill: Bill) -> WebhookPayloadError | None:
@@ -197,13 +195,6 @@ def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _has(document: Mapping[str, Any], name: str) -> bool:
     return any(fold(str(key)) == name for key in document)
-
-
-def _pairs(headers: Any) -> Iterator[tuple[str, Any]]:
-    """Yield header names in lower case with their values."""
-    pairs = headers.items() if hasattr(headers, "items") else headers
-    for name, value in pairs:
-        yield (name.decode("latin-1") if isinstance(name, bytes) else str(name)).lower(), value
 
 
 def _forms(value: object) -> Iterator[bytes]:

@@ -41,7 +41,6 @@ from enkash_async.errors import (
     WebhookAuthenticationError,
     WebhookError,
     WebhookPayloadError,
-    WebhookStoreError,
 )
 
 AGAIN, RAISE, RECONCILE = Next.AGAIN, Next.RAISE, Next.RECONCILE
@@ -257,7 +256,6 @@ ADVICE: list[tuple[EnkashError, RetryAdvice]] = [
     (WebhookError("x"), RetryAdvice.NEVER),
     (WebhookAuthenticationError("x"), RetryAdvice.NEVER),
     (WebhookPayloadError("x"), RetryAdvice.NEVER),
-    (WebhookStoreError("x"), RetryAdvice.LATER),
 ]
 
 

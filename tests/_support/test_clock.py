@@ -21,6 +21,8 @@ from tokens.doubles import Clock, Login, refused
 import enkash_async
 from enkash_async import EnkashClient, PollPolicy
 from enkash_async._flow.gate import Gate
+from enkash_async._news.machine import Answer, Claim, Held, Mine
+from enkash_async._news.records import NewsRecords
 from enkash_async._support import clock
 from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._wire.operation import Operation
@@ -43,7 +45,6 @@ from enkash_async.tokens import (
     StoreTokenProvider,
     Token,
 )
-from enkash_async.webhooks import Claimed, MemoryDedupe
 
 from support import LeapingLoop, bill_calls
 
@@ -214,14 +215,15 @@ def test_a_renewed_token_may_be_refused_after_virtual_seconds() -> None:
 def test_a_claim_on_an_event_ends_after_its_virtual_lease() -> None:
     """Then another worker takes the event over."""
 
-    async def main() -> list[Claimed]:
-        dedupe = MemoryDedupe(lease=30)
-        await dedupe.claim("event", "first")
-        answers = [await dedupe.claim("event", "second")]
+    async def main() -> list[Answer]:
+        store = MemoryStore()
+        records = NewsRecords(lambda: store, base_url="http://127.0.0.1")
+        await records.act("event", Claim("first"))
+        answers = [await records.act("event", Claim("second"))]
         await asyncio.sleep(31)
-        return [*answers, await dedupe.claim("event", "second")]
+        return [*answers, await records.act("event", Claim("second"))]
 
-    assert run_virtually(main()) == [Claimed.HELD, Claimed.MINE]
+    assert run_virtually(main()) == [Held(30.0), Mine()]
 
 
 def test_a_token_ages_with_virtual_time() -> None:
@@ -282,15 +284,13 @@ async def test_the_cheap_clock_is_believed_for_ten_milliseconds_and_not_past_the
 
 
 async def test_waits_stand_still_while_the_machine_sleeps(machine: Clock) -> None:
-    """A 429's pause lasts as long awake as EnKash asked for, as `asyncio.sleep` does; so does an event's lease."""
-    gate, dedupe = Gate(Limits()), MemoryDedupe(lease=30)
+    """A 429's pause lasts as long awake as EnKash asked for, as `asyncio.sleep` does."""
+    gate = Gate(Limits())
     gate.pause(0.05)
-    await dedupe.claim("event", "first")
     began = asyncio.get_running_loop().time()
     machine.now += 8 * HOUR
     await gate.turn()
     assert asyncio.get_running_loop().time() - began >= 0.049
-    assert await dedupe.claim("event", "second") is Claimed.HELD
 
 
 # --- which clock ------------------------------------------------------------------------------------------------------

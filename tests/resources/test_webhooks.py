@@ -12,10 +12,12 @@ import attrs
 import pytest
 
 from enkash_async import EnkashClient, Routes, StaticTokenProvider
+from enkash_async._money.reads import Reads
 from enkash_async.errors import BadRequestError, EnkashError, InvalidRequestError, OutcomeUnknownError
 from enkash_async.models import WebhookEvent, WebhookRegistration
 from enkash_async.resources.webhooks import BILL_EVENTS, Webhooks
 from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.stores import MemoryStore
 from enkash_async.webhooks import WebhookVerifier
 
 from support import EAGER, RawServer, Reader, Sent, Writer, raw_server, reply, shown
@@ -30,7 +32,7 @@ WORDS = ["UTILITY_BILLPAY_SUCCESS", "UTILITY_BILLPAY_FAILED", "UTILITY_BILLPAY_P
 
 def _webhooks(*answers: Any) -> tuple[Webhooks, Sent]:
     sent = Sent(*answers or (None,))
-    return Webhooks(sent, Routes()), sent
+    return Webhooks(sent, Routes(), Reads(sent, Routes()), MemoryStore, "http://127.0.0.1"), sent
 
 
 async def _refused(**how: Any) -> InvalidRequestError:

@@ -1,18 +1,21 @@
-"""A handler, records of events that fail, and posts, for the tests of the receiver."""
+"""A handler, stores that fail, and posts, for the tests of the receiver."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import attrs
 from tokens.doubles import Clock
 
+from enkash_async._news.machine import Claim, Done, Extend, Go, Hand, Mine, Noted
+from enkash_async._news.record import NEWS, News
+from enkash_async._news.records import NewsRecords
 from enkash_async.sandbox import Sandbox, _reply
 from enkash_async.sandbox._payment import Stage
-from enkash_async.webhooks import BillEvent, Claimed, MemoryDedupe, WebhookVerifier
+from enkash_async.stores import Change, MemoryStore, Store
+from enkash_async.webhooks import BillEvent, WebhookVerifier
 
 __all__ = [
     "BODY",
@@ -27,8 +30,10 @@ __all__ = [
     "Chunks",
     "Failing",
     "Handler",
+    "Other",
     "Pauses",
     "Slow",
+    "Steps",
     "create",
     "memory",
     "post",
@@ -90,45 +95,87 @@ class Pauses:
         await asyncio.sleep(0)
 
 
-class Slow(MemoryDedupe):
-    """A record that delays the answer of a step, as a network does."""
+class Steps(MemoryStore):
+    """A store that knows which command a swap makes."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        self.steps: list[str] = []
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        (change,) = changes
+        step = _step(change)
+        self.steps.append(step)
+        await self.before(step)
+        made = await super().swap(changes)
+        await self.after(step)
+        return made
+
+    async def before(self, step: str) -> None:
+        """Be called before a step is carried out."""
+
+    async def after(self, step: str) -> None:
+        """Be called before the answer to a step."""
+
+
+def _step(change: Change) -> str:
+    """Return what a swap does: claim, extend, hand, done or release."""
+    old, new = (News(0.0) if value is None else NEWS.codec.decode(value) for value in (change.old, change.new))
+    if new.hold is None:
+        return "done" if old.is_open and not new.is_open else "release"
+    if new.is_open and new.told != old.told:
+        return "hand"
+    return "extend" if old.hold is not None and old.hold.by == new.hold.by else "claim"
+
+
+class Slow(Steps):
+    """A store that delays the answer of a step, as a network does."""
 
     def __init__(self, step: str, clock: Clock) -> None:
-        super().__init__(clock=clock)
+        super().__init__(clock)
         self._step = step
         self.entered = asyncio.Event()
         self.go_on = asyncio.Event()
 
-    async def _take_time(self, step: str) -> None:
+    async def after(self, step: str) -> None:
         if step == self._step:
             self.entered.set()
             await self.go_on.wait()
 
-    async def claim(self, key: str, owner: str) -> Claimed:
-        claimed = await super().claim(key, owner)
-        await self._take_time("claim")
-        return claimed
 
-    async def release(self, key: str, owner: str) -> None:
-        await self._take_time("release")
-        await super().release(key, owner)
-
-    async def commit(self, key: str, owner: str) -> bool:
-        await self._take_time("commit")
-        return await super().commit(key, owner)
-
-
-class Failing(MemoryDedupe):
-    """A user's record of events, one step of which fails with an error that must not be shown."""
+class Failing(Steps):
+    """A user's store that fails at one step, with an error that must not be shown."""
 
     def __init__(self, step: str, clock: Clock) -> None:
-        super().__init__(clock=clock)
-        setattr(self, step, self._fail)
+        super().__init__(clock)
+        self._step = step
         self.failed = 0
 
-    async def _fail(self, key: str, owner: str) -> Any:
-        self.failed += 1
-        raise RuntimeError(f"s3cret-dsn about {key}")
+    async def before(self, step: str) -> None:
+        if step == self._step:
+            self.failed += 1
+            raise RuntimeError(f"s3cret-dsn about {step}")
+
+
+class Other:
+    """Another worker, which has a bill's news in hand."""
+
+    def __init__(self, store: Store, *, by: str = "other", base_url: str = "") -> None:
+        self._records = NewsRecords(lambda: store, base_url=base_url)
+        self._by = by
+
+    async def claims(self, bill: str = "UTIL-1") -> bool:
+        return isinstance(await self._records.act(bill, Claim(self._by)), Mine)
+
+    async def extends(self, bill: str = "UTIL-1") -> bool:
+        return await self._records.act(bill, Extend(self._by)) == Noted(True)
+
+    async def hears(self, state: str, bill: str = "UTIL-1", *, ever: bool = True) -> bool:
+        """Hand a state over, and return whether it was news."""
+        answer = await self._records.act(bill, Hand(self._by, state, ever))
+        if isinstance(answer, Go):
+            await self._records.act(bill, Done(self._by, state, answer.number, ever))
+        return isinstance(answer, Go)
 
 
 class Chunks:
@@ -145,8 +192,8 @@ class Chunks:
             yield chunk
 
 
-def memory(clock: Clock, lease: float = 30.0) -> MemoryDedupe:
-    return MemoryDedupe(lease=lease, clock=clock)
+def memory(clock: Clock) -> MemoryStore:
+    return MemoryStore(clock=clock)
 
 
 def create(sandbox: Sandbox, cn: str = "CN1") -> str:

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enkash_async import EnkashClient, StaticTokenProvider
+from enkash_async._news.content import content_key, numbered_key, post_key
 from enkash_async._wire.converter import structure
 from enkash_async.models import ApprovalStatus, Bill, BillPayStatus, Outcome, PaymentStatus, WebhookEvent
 from enkash_async.webhooks import BillEvent, WebhookVerifier
-from enkash_async.webhooks._event import content_key
 
 from support import RawServer, Reader, Writer, raw_server, reply
 
@@ -35,7 +35,7 @@ def _event(document: Mapping[str, Any]) -> BillEvent:
 
 
 def _key(**changes: Any) -> str:
-    return _event({**DOCUMENT, **changes}).key
+    return content_key(_event({**DOCUMENT, **changes}).bill)
 
 
 # --- what a post says -------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _spelling(draw: st.DrawFn, news: Mapping[str, Any]) -> bytes:
 def test_the_same_news_has_the_same_key_however_it_is_written(data: st.DataObject, news: Mapping[str, Any]) -> None:
     """The key ignores order, white space, escapes, zones, nulls, wrapping, remarks and amounts."""
     one, other = (verifier.verify(HEADERS, data.draw(_spelling(news))) for _ in range(2))
-    assert one.key == other.key
+    assert content_key(one.bill) == content_key(other.bill)
 
 
 @settings(max_examples=40)
@@ -317,14 +317,14 @@ def test_dates_do_not_stand_in_for_each_other() -> None:
     moment = "2025-05-20T10:15:30"
     assert len({content_key(structure({"referenceId": "r", name: moment}, Bill)) for name in DATES}) == len(DATES)
     assert len({content_key(structure({"referenceId": "r", name: "X"}, Bill)) for name in STATUSES}) == len(STATUSES)
-    assert len({_event({"referenceId": "r", name: "soon"}).key for name in DATES}) == len(DATES)
+    assert len({content_key(_event({"referenceId": "r", name: "soon"}).bill) for name in DATES}) == len(DATES)
 
 
 def test_a_reference_names_the_bill_where_there_is_no_id() -> None:
     """The key of a reference differs from that of an equal id."""
-    by_reference, by_other, by_id = (_event({name: value}).key for name, value in REFERRED)
+    by_reference, by_other, by_id = (content_key(_event({name: value}).bill) for name, value in REFERRED)
     assert len({by_reference, by_other, by_id}) == 3
-    assert _event({"referenceId": "A", "remarks": "x"}).key == by_reference
+    assert content_key(_event({"referenceId": "A", "remarks": "x"}).bill) == by_reference
 
 
 REFERRED = (("referenceId", "A"), ("referenceId", "B"), ("utilityEnkashId", "A"))
@@ -332,12 +332,80 @@ REFERRED = (("referenceId", "A"), ("referenceId", "B"), ("utilityEnkashId", "A")
 
 def test_a_key_is_the_same_in_every_process_and_release() -> None:
     """Databases keep keys for weeks, so a changed rule would let old news through as new."""
-    assert verifier.verify(HEADERS, SAMPLE).key == "05e9202b18b38a280b96637d33ba4c859b1bd25fda508991f262d605b9c2382e"
-    assert WebhookVerifier({"Other": "made-up"}).verify({"other": "made-up"}, SAMPLE).key == _key()
+    event = verifier.verify(HEADERS, SAMPLE)
+    state = content_key(event.bill)
+    assert state == "05e9202b18b38a280b96637d33ba4c859b1bd25fda508991f262d605b9c2382e"
+    assert numbered_key(state, 7) == "753026d0a5b3d8d7c5f03ed0d4baba4000e0123fc79deca2472f67e3cc2e63ff"
+    assert event.key == "e17853b2f743797bf72690a7acde67dcc27f21b509d16b708f7ab8a3d8b2fa54"
+    assert WebhookVerifier({"Other": "made-up"}).verify({"other": "made-up"}, SAMPLE).key == event.key
 
 
 def test_a_key_says_nothing_of_the_bill() -> None:
     """The key is a hash of 64 hexadecimal digits, also for unprintable words."""
-    key = _event({"referenceId": "r", "billpayStatus": "\ud800", "refundDate": "\x00"}).key
-    assert len(key) == 64
-    assert set(key) <= set("0123456789abcdef")
+    event = _event({"referenceId": "r", "billpayStatus": "\ud800", "refundDate": "\x00"})
+    for key in (event.key, content_key(event.bill), numbered_key(event.key, 1)):
+        assert len(key) == 64
+        assert set(key) <= set("0123456789abcdef")
+
+
+# --- the key of a post ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"amount": 501},
+        {"unheardOf": "x"},
+        {"remarks": "June"},
+        {"list": [1, 2]},
+        {"companyBiller": {"region": "west"}},
+    ],
+)
+def test_every_member_of_a_post_counts(other: Mapping[str, Any]) -> None:
+    """Without the API, each difference may be what Enkash had to say, around the bill too."""
+    plain = _event({"utilityEnkashId": "U-1"})
+    assert _event({"utilityEnkashId": "U-1", **other}).key != plain.key
+    assert _event({"bill": {"utilityEnkashId": "U-1"}, **other}).key != _event({"bill": {"utilityEnkashId": "U-1"}}).key
+
+
+def test_the_order_of_members_and_white_space_do_not_count() -> None:
+    """A list is not a set: its order counts."""
+    spellings = [
+        '{"utilityEnkashId": "U-1", "a": {"b": 1, "c": [1, 2]}}',
+        '{ "a": {"c": [1, 2], "b": 1},\n "utilityEnkashId": "U-1" }',
+    ]
+    assert len({verifier.verify(HEADERS, text.encode()).key for text in spellings}) == 1
+    assert post_key([1, 2]) != post_key([2, 1])
+
+
+def test_what_reshape_drops_counts_too() -> None:
+    """The key is made of what was posted."""
+    dropping = WebhookVerifier(HEADERS, reshape=lambda document: {"utilityEnkashId": document["id"]})
+    keys = {dropping.verify(HEADERS, json.dumps({"id": "U-1", "state": word}).encode()).key for word in ("A", "B")}
+    assert len(keys) == 2
+
+
+# --- what may be later ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("posted", "confirmed", "later"),
+    [
+        ({}, {"billpayStatus": "PENDING"}, True),
+        ({"billpayStatus": "PENDING"}, {"billpayStatus": "PENDING"}, False),
+        ({"billpayStatus": "REINITIATE"}, {"billpayStatus": "FAILED"}, True),
+        ({"paymentStatus": "IN_PROCESS"}, {"paymentStatus": "INIT"}, True),
+        ({}, {"billpayStatus": "SUCCESS"}, False),
+        ({}, {"billpayStatus": "FAILED", "paymentStatus": "REFUNDED"}, False),
+        ({}, None, False),
+    ],
+)
+def test_a_post_may_tell_of_a_later_state(
+    posted: Mapping[str, str], confirmed: Mapping[str, str] | None, later: bool
+) -> None:
+    """It states another word than the API or none at all, and the bill is neither paid nor refunded."""
+    said, shown = (
+        None if words is None else structure({"utilityEnkashId": "U-1", **words}, Bill) for words in (posted, confirmed)
+    )
+    assert said is not None
+    assert BillEvent(posted=said, confirmed=shown, key="k").may_be_later is later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -13,13 +14,13 @@ from webhooks.doubles import (
     CONSUMER,
     GUESS,
     HEADERS,
-    KEY_OF_BODY,
     PERSON,
     SECRETS,
     VERIFIER,
     Chunks,
     Failing,
     Handler,
+    Other,
     Pauses,
     Slow,
     create,
@@ -27,10 +28,10 @@ from webhooks.doubles import (
     post,
 )
 
-from enkash_async import EnkashClient
+from enkash_async import EnkashClient, MemoryStore, RedisStore
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.sandbox._payment import Stage
-from enkash_async.webhooks import BillEvent, Claimed, RedisDedupe, WebhookReceiver
+from enkash_async.webhooks import BillEvent, WebhookReceiver
 
 from support import alarm, shown
 
@@ -53,7 +54,7 @@ def clock() -> Clock:
 async def test_a_failing_handler_gives_the_event_back(failure: BaseException) -> None:
     """The next post is handled, also after a library cancelled the handler."""
     handler = Handler(failure)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=MemoryStore())
     assert [await receiver.receive(HEADERS, BODY) for _ in range(3)] == [500, 200, 200]
     assert len(handler.told) == 2
 
@@ -67,7 +68,7 @@ async def test_a_handler_need_not_be_asynchronous() -> None:
         if len(told) == 1:
             raise ValueError("no")
 
-    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill)
+    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill, store=MemoryStore())
     assert [await receiver.receive(HEADERS, BODY) for _ in range(3)] == [500, 200, 200]
     assert told == ["UTIL-1"] * 2
 
@@ -75,7 +76,7 @@ async def test_a_handler_need_not_be_asynchronous() -> None:
 async def test_a_request_that_is_cancelled_gives_the_event_back(clock: Clock) -> None:
     """The receiver releases the claim when the sender hangs up or the server ends."""
     handler = Handler(gated=True)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=memory(clock), sleep=clock.sleep)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=memory(clock), sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await until(lambda: len(handler.told) == 1)
     request.cancel()
@@ -87,48 +88,111 @@ async def test_a_request_that_is_cancelled_gives_the_event_back(clock: Clock) ->
 
 
 async def test_a_request_that_is_cancelled_while_it_claims_gives_the_event_back(clock: Clock) -> None:
-    """The receiver releases a claim whose answer was in flight."""
-    handler, dedupe = Handler(), Slow("claim", clock)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    """The receiver waits for the answer to the claim, which cannot be recalled, and releases it."""
+    handler, store = Handler(), Slow("claim", clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=store, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
-    await dedupe.entered.wait()
+    await store.entered.wait()
     request.cancel()
+    await settle()
+    store.go_on.set()
     await asyncio.wait([request])
     assert request.cancelled()
-    dedupe.go_on.set()
+    assert store.steps == ["claim", "release"]
     assert await receiver.receive(HEADERS, BODY) == 200
     assert len(handler.told) == 1
 
 
-@pytest.mark.parametrize(("step", "handled"), [("release", 2), ("commit", 1)])
+@pytest.mark.parametrize(("step", "handled"), [("release", 2), ("done", 1)])
 async def test_a_request_that_is_cancelled_at_its_end_still_concludes(clock: Clock, step: str, handled: int) -> None:
     """The receiver commits or releases the event before it obeys any number of cancellations."""
     handler = Handler(*[ValueError("no")] * (step == "release"))
-    dedupe = Slow(step, clock)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    store = Slow(step, clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=store, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
-    await dedupe.entered.wait()
+    await store.entered.wait()
     for _ in range(3):
         request.cancel()
         await settle()
     assert not request.done()
-    dedupe.go_on.set()
+    store.go_on.set()
     await asyncio.wait([request])
     assert request.cancelled()
     assert await receiver.receive(HEADERS, BODY) == 200
     assert len(handler.told) == handled
 
 
+@pytest.mark.parametrize("failure", [None, ValueError("no"), StopIteration("no")])
+async def test_a_function_works_in_a_thread_while_the_lease_is_extended(
+    clock: Clock, failure: Exception | None
+) -> None:
+    """It takes longer than the lease, and another worker does not get the bill meanwhile."""
+    entered, gate, store = threading.Event(), threading.Event(), memory(clock)
+
+    def on_bill(event: BillEvent) -> None:
+        entered.set()
+        assert gate.wait(20)
+        if failure is not None:
+            raise failure
+
+    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill, store=store, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await until(entered.is_set)
+    await clock.advance(100)
+    assert not await Other(store).claims()
+    gate.set()
+    assert await request == (200 if failure is None else 500)
+    assert await Other(store).claims()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_request_that_is_cancelled_waits_for_a_function_in_its_thread(clock: Clock, fails: bool) -> None:
+    """The function cannot be stopped, so the bill stays claimed until it ends, and what it did is committed."""
+    entered, gate, told = threading.Event(), threading.Event(), list[str]()
+
+    def on_bill(event: BillEvent) -> None:
+        told.append(event.key)
+        entered.set()
+        assert gate.wait(20)
+        if fails and len(told) == 1:
+            raise ValueError("no")
+
+    store = memory(clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill, store=store, sleep=clock.sleep)
+    request = asyncio.create_task(receiver.receive(HEADERS, BODY))
+    await until(entered.is_set)
+    request.cancel()
+    await settle()
+    assert not request.done()
+    assert not await Other(store).claims()
+    gate.set()
+    await asyncio.wait([request])
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(told) == (2 if fails else 1)
+
+
+async def test_a_function_may_return_what_is_to_be_awaited() -> None:
+    """The receiver awaits it in the event loop."""
+    handler = Handler()
+
+    def on_bill(event: BillEvent) -> Awaitable[None]:
+        return handler(event)
+
+    receiver = WebhookReceiver(VERIFIER, on_bill=on_bill, store=MemoryStore())
+    assert await receiver.receive(HEADERS, BODY) == 200
+    assert len(handler.told) == 1
+
+
 # --- the record of events fails ---------------------------------------------------------------------------------------
 
 
-async def test_while_the_record_of_events_is_away_nothing_is_handed_over(clock: Clock) -> None:
+async def test_while_the_record_of_events_is_away_nothing_is_handed_over() -> None:
     """The answer makes the sender come back when Redis is away."""
     handler = Handler()
-    dedupe = RedisDedupe("redis://127.0.0.1:1", clock=clock, sleep=clock.hurry)
-    assert await WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe).receive(HEADERS, BODY) == 503
+    store = RedisStore.from_url("redis://127.0.0.1:1", timeout=0.2)
+    assert await WebhookReceiver(VERIFIER, on_bill=handler, store=store).receive(HEADERS, BODY) == 503
     assert handler.told == []
-    await dedupe.aclose()
+    await store.aclose()
 
 
 async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
@@ -136,7 +200,7 @@ async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
 ) -> None:
     """The receiver answers 200, or a resend would be handled twice, and logs the failure."""
     handler = Handler()
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("commit", clock), sleep=clock.sleep)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=Failing("done", clock), sleep=clock.sleep)
     assert await receiver.receive(HEADERS, BODY) == 200
     assert len(handler.told) == 1
     assert "handled, but not recorded: it may be handled again: RuntimeError" in caplog.text
@@ -146,7 +210,7 @@ async def test_what_was_handled_and_could_not_be_noted_is_answered_well(
 async def test_what_could_not_be_given_back_is_logged(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """The answer is about the handler's failure, and the log is about the record's."""
     receiver = WebhookReceiver(
-        VERIFIER, on_bill=Handler(ValueError("no")), dedupe=Failing("release", clock), sleep=clock.sleep
+        VERIFIER, on_bill=Handler(ValueError("no")), store=Failing("release", clock), sleep=clock.sleep
     )
     assert await receiver.receive(HEADERS, BODY) == 500
     assert "not given back: RuntimeError" in caplog.text
@@ -155,7 +219,7 @@ async def test_what_could_not_be_given_back_is_logged(clock: Clock, caplog: pyte
 async def test_a_claim_that_fails_is_answered_with_503(clock: Clock) -> None:
     """The receiver answers 503 to any exception of a user's record."""
     handler = Handler()
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=Failing("claim", clock))
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=Failing("claim", clock))
     assert await receiver.receive(HEADERS, BODY) == 503
     assert handler.told == []
 
@@ -165,11 +229,11 @@ async def test_a_claim_that_fails_is_answered_with_503(clock: Clock) -> None:
 
 async def test_the_lease_of_a_slow_handler_is_kept(clock: Clock) -> None:
     """The heartbeat extends the lease many times and ends with the handler."""
-    handler, dedupe = Handler(gated=True), memory(clock, lease=30)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    handler, store = Handler(gated=True), memory(clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=store, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await clock.advance(1000)
-    assert await dedupe.claim(handler.told[0].key, "other") is Claimed.HELD
+    assert not await Other(store).claims()
     handler.gate.set()
     assert await request == 200
     await settle()
@@ -180,11 +244,11 @@ async def test_a_lease_that_could_not_be_extended_is_tried_again(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The receiver tries again while the handler works on, and the log names the error."""
-    handler, dedupe = Handler(gated=True), Failing("extend", clock)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    handler, store = Handler(gated=True), Failing("extend", clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=store, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await clock.advance(25)
-    assert dedupe.failed == 2
+    assert store.failed == 2
     handler.gate.set()
     assert await request == 200
     assert "could not be extended: RuntimeError" in caplog.text
@@ -194,18 +258,19 @@ async def test_a_handler_that_lost_its_lease_is_told_of_in_the_log(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The process was stopped for longer than the lease, and the event counts as handled."""
-    handler, dedupe = Handler(gated=True), memory(clock, lease=30)
-    receiver = WebhookReceiver(VERIFIER, on_bill=handler, dedupe=dedupe, sleep=clock.sleep)
+    handler, store = Handler(gated=True), memory(clock)
+    receiver = WebhookReceiver(VERIFIER, on_bill=handler, store=store, sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await until(lambda: len(handler.told) == 1)
     clock.now += 31
-    assert await dedupe.claim(handler.told[0].key, "other") is Claimed.MINE
+    other = Other(store)
+    assert await other.claims()
     await clock.advance(10)
     assert "was lost; another worker may handle it as well" in caplog.text
     handler.gate.set()
     assert await request == 200
     assert "was handled after its lease had ended" in caplog.text
-    assert await dedupe.claim(handler.told[0].key, "third") is Claimed.DONE
+    assert not await other.hears(handler.told[0].key)
 
 
 # --- what comes to light ----------------------------------------------------------------------------------------------
@@ -225,7 +290,7 @@ async def _bad_posts(receiver: WebhookReceiver) -> None:
 
 
 async def _held(receiver: WebhookReceiver) -> None:
-    await receiver._dedupe.claim(KEY_OF_BODY, "other")
+    await Other(receiver._opened()).claims()
     await receiver.receive(HEADERS, BODY)
 
 
@@ -252,8 +317,8 @@ async def test_no_record_shows_a_secret_or_a_body(
 ) -> None:
     """No log record shows them, with the locals of all of the package's frames."""
     caplog.set_level(logging.DEBUG)
-    dedupe = Failing(step, clock) if step else memory(clock)
-    await run(WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), dedupe=dedupe, sleep=Pauses()))
+    store = Failing(step, clock) if step else memory(clock)
+    await run(WebhookReceiver(VERIFIER, on_bill=Handler(ValueError("no")), store=store, sleep=Pauses()))
     records = [record for record in caplog.records if record.name == "enkash_async.webhooks"]
     assert [record.getMessage()[: len(want)] for record, want in zip(records, statuses, strict=True)] == statuses
     everything = "\n".join(rendered(record) for record in caplog.records)
@@ -280,7 +345,7 @@ async def test_what_the_api_answers_about_a_bill_is_not_logged(
 
 async def test_the_frames_of_a_cancelled_request_hold_no_secret(clock: Clock) -> None:
     """An error tracker that renders the frames shows no secret."""
-    receiver = WebhookReceiver(VERIFIER, on_bill=Handler(gated=True), dedupe=memory(clock), sleep=clock.sleep)
+    receiver = WebhookReceiver(VERIFIER, on_bill=Handler(gated=True), store=memory(clock), sleep=clock.sleep)
     request = asyncio.create_task(receiver.receive(HEADERS, BODY))
     await settle()
     request.cancel()

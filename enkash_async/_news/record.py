@@ -1,0 +1,91 @@
+"""The record of one bill's news, as the store keeps it."""
+
+from __future__ import annotations
+
+import attrs
+
+from enkash_async.stores import DocumentCodec, RecordKind
+
+__all__ = ["DURATIONS", "NEWS", "Durations", "Hold", "News"]
+
+
+@attrs.frozen
+class Durations:
+    """How long things last, in seconds; only tests change them.
+
+    Attributes:
+        lease: How long a claim holds unless it is extended; after a worker died, another waits this long.
+        first_pause: First pause before a worker claims a bill again that another one holds; each further one doubles.
+        longest_pause: The longest of these pauses.
+        looks: Pauses between looks at a bill while the API may lag behind the post.
+        keep: How long a record is kept after its last change. EnKash documents no resends, and other services resend
+            for less than a week.
+    """
+
+    lease: float = 30.0
+    first_pause: float = 0.05
+    longest_pause: float = 1.0
+    looks: tuple[float, ...] = (0.5, 1.5)
+    keep: float = 7 * 24 * 3600.0
+
+
+#: Those of every receiver, unless a test says otherwise.
+DURATIONS = Durations()
+
+
+@attrs.frozen
+class Hold:
+    """The claim of one attempt at handling a bill's news.
+
+    Attributes:
+        by: Names the attempt; new for each.
+        at: When it claimed, or last extended its claim, on the store's clock.
+        lease: Seconds from then for which the claim holds.
+    """
+
+    by: str
+    at: float
+    lease: float
+
+
+@attrs.frozen
+class News:
+    """What was handed to the handler about one bill.
+
+    Attributes:
+        now: Time of the last change on the store's clock.
+        told: Hashes of states that were handed over, the latest last. With a client there is one; without, the latest
+            32 posts.
+        number: Counts the states that were handed over, so that a state that comes back is another event.
+        is_open: Whether the latest was handed over, and the handler has not ended well since.
+        hold: The claim in hand.
+        revision: Counts changes, so that no earlier value returns.
+    """
+
+    now: float
+    told: tuple[str, ...] = ()
+    number: int = 0
+    is_open: bool = False
+    hold: Hold | None = None
+    revision: int = 0
+
+    @property
+    def last(self) -> str:
+        """Hash of the last state that the handler took; empty if there is none, or if it failed at a later one."""
+        return "" if self.is_open or not self.told else self.told[-1]
+
+    def seconds_held(self, now: float) -> float:
+        """Return how long the claim in hand still holds; 0 without one."""
+        return 0.0 if self.hold is None else max(0.0, self.hold.at + self.hold.lease - now)
+
+    def moved_back(self, now: float) -> News:
+        """If the store's clock was set back, move the instants back too, so that every age is kept."""
+        back = self.now - now
+        if back <= 0:
+            return self
+        hold = None if self.hold is None else attrs.evolve(self.hold, at=self.hold.at - back)
+        return attrs.evolve(self, now=now, hold=hold)
+
+
+#: How it is written: a document of a newer format is an error, and is not overwritten.
+NEWS = RecordKind(DocumentCodec(News), keep=DURATIONS.keep)

@@ -1,0 +1,91 @@
+"""Reads the body of a post within bounds of time and size, and unpacks it."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterable
+
+from enkash_async.webhooks._headers import Headers, words
+
+__all__ = ["BODY_TIMEOUT", "RefusedError", "encoding_of", "read_whole", "unpacked"]
+
+BODY_TIMEOUT = 20.0  # seconds to receive a whole body, which has a few kilobytes
+_GZIP = {"gzip", "x-gzip"}
+_MAGIC = b"\x1f\x8b"  # the first bytes of gzip; no JSON begins so
+_GZIP_WINDOW = 31  # what zlib calls the format gzip
+
+
+class RefusedError(Exception):
+    """A body is refused.
+
+    Attributes:
+        status: HTTP status to answer with.
+        is_own_fault: Whether the fault lies on this side, and not with the sender.
+    """
+
+    def __init__(self, status: int, message: str, *, is_own_fault: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.is_own_fault = is_own_fault
+
+
+def encoding_of(headers: Headers) -> str:
+    """Return `gzip` or an empty string.
+
+    Raises:
+        RefusedError: The body has another encoding, or several.
+    """
+    named = [word for word in words(headers, "content-encoding") if word != "identity"]
+    if not named:
+        return ""
+    if len(named) == 1 and named[0] in _GZIP:
+        return "gzip"
+    raise RefusedError(415, "the body has a Content-Encoding other than gzip")
+
+
+async def read_whole(chunks: AsyncIterable[bytes], headers: Headers, limit: int) -> bytes:
+    """Read a body, at most a little more than `limit` bytes.
+
+    Raises:
+        RefusedError: The body took too long, or somebody else on this side has read it before.
+    """
+    whole = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in chunks:
+                whole += chunk
+                if len(whole) > limit:
+                    break  # too long already; the verifier refuses it
+    except TimeoutError:
+        raise RefusedError(408, f"the body took longer than {BODY_TIMEOUT:g} s") from None
+    if not whole and _announces_a_body(headers):
+        raise RefusedError(
+            500,
+            "a middleware has read the body of the post as a stream, so that nothing is left: let it call "
+            "request.read() of aiohttp, request.body() of Starlette or request.body of Django",
+            is_own_fault=True,
+        )
+    return bytes(whole)
+
+
+def _announces_a_body(headers: Headers) -> bool:
+    return any(word != "0" for word in words(headers, "content-length")) or bool(words(headers, "transfer-encoding"))
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return a body without its encoding; of one that is longer than `limit`, no more than one byte above.
+
+    Raises:
+        RefusedError: The body is not gzip, or breaks off.
+    """
+    if encoding != "gzip" or not body.startswith(_MAGIC):  # aiohttp has unpacked it already
+        return body
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        whole = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        raise RefusedError(400, "the body is not encoded as its headers say") from None
+    if len(whole) <= limit and (not unpacker.eof or unpacker.unused_data):
+        raise RefusedError(400, "the body is not encoded as its headers say")
+    return whole

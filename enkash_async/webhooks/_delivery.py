@@ -1,0 +1,263 @@
+"""Hands the news of a bill to the handler: claims the bill, asks EnKash about it, and calls the handler if it is news.
+
+EnKash is asked after the claim, so the order of news never runs backwards: a worker that waited for the claim hears
+what EnKash says now. The record holds the last state that was handed over, so a state that comes back is news.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from logging import getLogger
+from typing import Any
+
+import attrs
+
+from enkash_async._flow.notifier import BillNotifier
+from enkash_async._flow.poller import peek
+from enkash_async._news.content import content_key, numbered_key
+from enkash_async._news.machine import Claim, Done, Extend, Go, Hand, Held, Lost, Mine, Noted, Release
+from enkash_async._news.records import NewsRecords
+from enkash_async._support.cancellation import is_cancelled
+from enkash_async.client import EnkashClient
+from enkash_async.errors import EnkashError, NotFoundError
+from enkash_async.models import Bill
+from enkash_async.webhooks._event import BillEvent
+from enkash_async.webhooks._handler import InThread, OnBill, call_handler, to_its_end
+
+__all__ = ["AGAIN", "FAILED", "OK", "Delivery"]
+
+OK, FAILED, AGAIN = 200, 500, 503
+_ROUNDS = 3  # a worker loses its lease only while its process stands still
+_LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
+
+_log = getLogger("enkash_async.webhooks")
+
+
+@attrs.define
+class _Attempt:
+    """One claim on a bill.
+
+    Attributes:
+        bill: Names the record.
+        shown: The event in the log.
+        is_concluded: Whether the claim has ended.
+    """
+
+    bill: str
+    shown: str
+    by: str = attrs.field(factory=lambda: uuid.uuid4().hex)
+    is_concluded: bool = False
+
+
+class Delivery:
+    """Delivers the news of bills.
+
+    Args:
+        records: What was handed over before.
+        on_bill: The user's handler.
+        client: Reads bills from EnKash; None hands over what was posted.
+        notifier: Told of a bill that was posted without its id.
+        sleep: Waits for the given seconds.
+        in_thread: Runs a handler that is not async.
+    """
+
+    def __init__(
+        self,
+        records: NewsRecords,
+        on_bill: OnBill,
+        client: EnkashClient | None,
+        notifier: BillNotifier | None,
+        sleep: Callable[[float], Awaitable[object]],
+        in_thread: InThread,
+    ) -> None:
+        self._records = records
+        self._on_bill = on_bill
+        self._client = client
+        self._notifier = notifier
+        self._sleep = sleep
+        self._in_thread = in_thread
+
+    async def deliver(self, event: BillEvent) -> int:
+        """Hand over what a post leads to, unless the handler was told before; return an HTTP status."""
+        problem, bill = await self._bill_of(event.posted)
+        if problem is not None:
+            _log.warning("HTTP %d: event %s is not confirmed: %s", AGAIN, event.key[:12], problem)
+            return AGAIN
+        for _ in range(_ROUNDS):
+            status = await self._attempt(_Attempt(bill, event.key[:12]), event)
+            if status is not None:
+                return status
+        _log.error("HTTP %d: event %s was in other hands each time it was handled", AGAIN, event.key[:12])
+        return AGAIN
+
+    async def _bill_of(self, posted: Bill) -> tuple[str | None, str]:
+        """Return why the bill is not known, or None, and what names its record."""
+        if posted.utility_enkash_id or self._client is None:
+            return None, posted.utility_enkash_id or f"reference {posted.reference_id}"
+        seen = await peek(self._client.bills.get_by_reference(posted.reference_id or ""), _LOOK_TIMEOUT)
+        if not isinstance(seen, Bill):
+            return _why(seen), ""
+        if self._notifier is not None:
+            self._notifier.notify(seen.utility_enkash_id)
+        return None, seen.utility_enkash_id
+
+    async def _attempt(self, attempt: _Attempt, event: BillEvent) -> int | None:
+        """Claim the bill and hand over its news; return an HTTP status, or None if the claim was lost meanwhile."""
+        try:
+            mine = await self._claim(attempt)
+            if mine is not None:
+                return await self._with_claim(attempt, event, mine)
+        except EnkashError as problem:
+            _log.error("HTTP %d: event %s: %s", AGAIN, attempt.shown, problem)
+        except Exception as problem:  # noqa: BLE001 (the user's own store may raise anything)
+            _log.error("HTTP %d: event %s: %s", AGAIN, attempt.shown, type(problem).__name__)
+        else:
+            _log.info("HTTP %d: event %s is in the hands of another worker", AGAIN, attempt.shown)
+        finally:
+            # Also if the request is cancelled, or the answer to the claim was lost: otherwise the next post would have
+            # to wait until the lease ends.
+            if not attempt.is_concluded:
+                await _undisturbed(self._give_back(attempt))
+        return AGAIN
+
+    async def _claim(self, attempt: _Attempt) -> Mine | None:
+        """Claim the bill; while another worker holds it, wait for up to one lease.
+
+        EnKash promises no resends, so this may be the only chance to take the news over from a worker that died.
+        """
+        durations, waited = self._records.durations, 0.0
+        pause = durations.first_pause
+        answer = await self._records.act(attempt.bill, Claim(attempt.by))
+        while isinstance(answer, Held) and waited <= durations.lease:
+            await self._sleep(pause)
+            waited, pause = waited + pause, min(2 * pause, durations.longest_pause)
+            answer = await self._records.act(attempt.bill, Claim(attempt.by))
+        if isinstance(answer, Mine):
+            return answer
+        attempt.is_concluded = True  # there is nothing to give back
+        return None
+
+    async def _with_claim(self, attempt: _Attempt, event: BillEvent, mine: Mine) -> int | None:
+        beating = asyncio.create_task(self._beat(attempt))
+        try:
+            state, ever = event.key, True
+            if self._client is not None:
+                problem, event, state = await self._ask(self._client, attempt.bill, event, mine.last)
+                ever = False
+                if problem is not None:
+                    _log.warning("HTTP %d: event %s is not confirmed: %s", AGAIN, attempt.shown, problem)
+                    return AGAIN
+            return await self._tell(attempt, event, state, ever=ever)
+        finally:
+            beating.cancel()
+
+    async def _tell(self, attempt: _Attempt, event: BillEvent, state: str, *, ever: bool) -> int | None:
+        answer = await self._records.act(attempt.bill, Hand(attempt.by, state, ever))
+        if isinstance(answer, Lost):
+            return None
+        if isinstance(answer, Go):
+            told = event if ever else attrs.evolve(event, key=numbered_key(state, answer.number))
+            handled, was_cancelled = await self._hand_over(told, attempt)
+            if not handled:
+                return FAILED
+            done = Done(attempt.by, state, answer.number, ever)
+            in_time = await _undisturbed(self._commit(attempt, done))
+            if was_cancelled:
+                raise asyncio.CancelledError
+            if not in_time and not ever:
+                return None  # another handler may have ended before: see what EnKash says now
+        if event.is_ahead:
+            _log.warning("HTTP %d: event %s says more than EnKash's API does yet", AGAIN, attempt.shown)
+            return AGAIN
+        return OK
+
+    async def _hand_over(self, event: BillEvent, attempt: _Attempt) -> tuple[bool, bool]:
+        """Return whether the handler took the event, and whether the request was cancelled meanwhile."""
+        try:
+            return True, await call_handler(self._on_bill, event, self._in_thread)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            _log.error("HTTP %d: on_bill was cancelled from within for event %s", FAILED, attempt.shown)
+        except Exception:  # noqa: BLE001 (the user's handler may raise anything; it is logged with its traceback)
+            _log.exception("HTTP %d: on_bill failed for event %s", FAILED, attempt.shown)
+        return False, False
+
+    async def _ask(
+        self, client: EnkashClient, bill: str, event: BillEvent, last: str
+    ) -> tuple[str | None, BillEvent, str]:
+        """Return why EnKash does not confirm the bill, or None; the event with EnKash's bill; and the bill's state.
+
+        Looks again while the API may lag behind the post: while the post shows more progress, or while the API shows
+        what the handler knows and the post may tell of something else.
+        """
+        why, state = None, ""
+        for pause in (*self._records.durations.looks, None):
+            seen = await peek(client.bills.get(bill), _LOOK_TIMEOUT)
+            if isinstance(seen, Bill):
+                why, event, state = None, attrs.evolve(event, confirmed=seen), content_key(seen)
+                if not event.is_ahead and not (state == last and event.may_be_later):
+                    break
+            elif isinstance(seen, NotFoundError):
+                why = _why(seen)
+            else:
+                return _why(seen), event, state
+            if pause is not None:
+                await self._sleep(pause)
+        return why, event, state
+
+    async def _beat(self, attempt: _Attempt) -> None:
+        """Extend the lease for as long as the handler works."""
+        while True:
+            await self._sleep(self._records.durations.lease / 3)
+            try:
+                answer = await self._records.act(attempt.bill, Extend(attempt.by))
+            except Exception as problem:  # noqa: BLE001 (the user's own store may raise anything)
+                _log.warning("the lease on event %s could not be extended: %s", attempt.shown, _told(problem))
+                continue
+            if answer == Noted(in_time=False):
+                _log.warning("the lease on event %s was lost; another worker may handle it as well", attempt.shown)
+                return
+
+    async def _commit(self, attempt: _Attempt, done: Done) -> bool:
+        """Write down that the handler took a state; return whether the claim held so long."""
+        attempt.is_concluded = True
+        try:
+            answer = await self._records.act(attempt.bill, done)
+        except Exception as problem:  # noqa: BLE001 (the user's own store may raise anything)
+            # A handled event must still be answered with 200, since a resend would be handled again.
+            _log.error(
+                "event %s is handled, but not recorded: it may be handled again: %s", attempt.shown, _told(problem)
+            )
+            return True
+        if answer == Noted(in_time=True):
+            return True
+        _log.warning("event %s was handled after its lease had ended, perhaps twice", attempt.shown)
+        return False
+
+    async def _give_back(self, attempt: _Attempt) -> bool:
+        attempt.is_concluded = True
+        try:
+            await self._records.act(attempt.bill, Release(attempt.by))
+        except Exception as problem:  # noqa: BLE001 (the user's own store may raise anything)
+            _log.error("event %s is not given back: %s", attempt.shown, _told(problem))
+        return True
+
+
+async def _undisturbed(work: Coroutine[Any, Any, bool]) -> bool:
+    """Finish short work even if the running task is cancelled meanwhile; the cancellation takes effect afterwards."""
+    result, was_cancelled = await to_its_end(work)
+    if was_cancelled:
+        raise asyncio.CancelledError
+    return result
+
+
+def _why(problem: EnkashError) -> str:
+    return "EnKash knows no such bill" if isinstance(problem, NotFoundError) else str(problem)
+
+
+def _told(problem: Exception) -> str:
+    """Return a failure for the log: the message of an `EnkashError`, but only the class of any other exception."""
+    return str(problem) if isinstance(problem, EnkashError) else type(problem).__name__
