@@ -18,7 +18,7 @@ from enkash_async._wire.operation import Send
 from enkash_async._wire.page import Page
 from enkash_async.config import Routes
 from enkash_async.errors import InvalidRequestError
-from enkash_async.models import Bill, BillFilter, WebhookEvent, WebhookRegistration
+from enkash_async.models import Bill, BillFilter, BillPayStatus, WebhookEvent, WebhookRegistration
 from enkash_async.stores import Store
 
 __all__ = ["BILL_EVENTS", "Webhooks"]
@@ -32,6 +32,7 @@ BILL_EVENTS = (
 
 
 _OLDEST = timedelta(days=6)  # the records are kept for 7 days, and a search begins with the whole first day
+_UNPAID = tuple(status for status in BillPayStatus if status is not BillPayStatus.SUCCESS)
 
 
 class Webhooks:
@@ -107,9 +108,10 @@ class Webhooks:
             async for bill in client.webhooks.missed(datetime.now(UTC) - timedelta(hours=2)):
                 await receiver.handle(bill.utility_enkash_id)
 
-        Searches for the bills that were created, paid, settled or refunded since, and compares each with what the
-        receiver's records say; a bill that differs is read singly. Bills without a confirmed debit that no post was
-        about are left out, and so are bills that a worker handles just now.
+        Searches for the bills that were created, paid, settled or refunded since, and for those that were created in
+        the last six days and are not paid, since EnKash may date no failure. Compares each with what the receiver's
+        records say; a bill that differs is read singly. Bills without a confirmed debit that no post was about are left
+        out, and so are bills that a worker handles just now.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
@@ -126,14 +128,16 @@ class Webhooks:
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
         first = date.fromisoformat(checks.day(since, "since"))
-        if first < date.fromisoformat(checks.day(datetime.fromtimestamp(wall(), checks.IST) - _OLDEST, "since")):
+        oldest = datetime.fromtimestamp(wall(), checks.IST).date() - _OLDEST
+        if first < oldest:
             raise InvalidRequestError("since must be at most six days ago: what was handled is remembered for a week")
         records = NewsRecords(self._open_store if store is None else lambda: store, base_url=self._base_url, name=name)
-        return self._missed(first, records)
+        return self._missed(first, oldest, records)
 
-    async def _missed(self, first: date, records: NewsRecords) -> AsyncIterator[Bill]:
+    async def _missed(self, first: date, oldest: date, records: NewsRecords) -> AsyncIterator[Bill]:
         searches = (
             BillFilter(created_date_from=first),
+            BillFilter(created_date_from=oldest, bill_pay_statuses=_UNPAID),
             BillFilter(payment_start_date=first),
             BillFilter(billpay_date_from=first),
             BillFilter(refund_date_from=first),
