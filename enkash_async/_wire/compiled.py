@@ -19,7 +19,7 @@ import attrs
 
 from enkash_async._support.names import fold
 from enkash_async._wire.readers import Member
-from enkash_async._wire.scalars import Hook, UnconventionalError, UnreadableError, remembered_day
+from enkash_async._wire.scalars import Hook, UnreadableError, remembered_day
 from enkash_async.models import OpenEnum, Reply
 from enkash_async.models.base import camel
 
@@ -83,7 +83,7 @@ def compiled_reader(cls: type[Reply], known: dict[str, Member], careful: Hook) -
         "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),
         "Value": cls,
         # TypeError: a word or a date is not a string, so a look-up in a dictionary, or `len`, failed.
-        "Odd": (UnconventionalError, UnreadableError, _OddError, TypeError),
+        "Odd": (UnreadableError, _OddError, TypeError),
         "careful": careful,
         "further": further,
     }

@@ -1,4 +1,4 @@
-"""Turns the decoded JSON of a reply's payload into typed values, with one strict cattrs converter."""
+"""Turns the decoded JSON of a reply's payload into typed values, with one cattrs converter."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def structure(payload: Any, result: type[T]) -> T:
             `Page` has the total that the payload states beside its list.
 
     Raises:
-        UnreadableError: The payload does not fit the type.
+        UnreadableError: The payload does not fit the type, or is one value of which a strict member cannot be read.
+            An item of a list is never refused: it says in `unreadable` what it lacks.
     """
     if result is object:
         return payload  # type: ignore[no-any-return]  # T is object here
@@ -56,7 +57,15 @@ def structure(payload: Any, result: type[T]) -> T:
     if get_origin(result) is Page:
         rows = structure(payload, _list_of(result))
         return Page(rows, _stated_total(payload))  # type: ignore[return-value]  # T is a page here
-    return _converter.structure(payload, result)
+    found = _converter.structure(payload, result)
+    if isinstance(found, Reply) and found.unreadable:
+        _strict(type(found))(payload, None)  # raises if the flaw is more than an unreadable sign of a debit
+    return found
+
+
+@cache
+def _strict(kind: Any) -> Hook:
+    return careful_reader(kind, _members(kind), strict=True)
 
 
 def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, T]:
@@ -141,10 +150,7 @@ def _category(raw: Any, _: Any) -> BillerCategory:
 
 def _initiation(raw: Any, _: Any) -> PaymentInitiation:
     """Read the undocumented reply of a payment, and keep all of it as `payload`."""
-    try:
-        known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
-    except UnreadableError:
-        known = PaymentInitiation()
+    known: PaymentInitiation = _plain_initiation(raw if isinstance(raw, dict) else {}, PaymentInitiation)
     return attrs.evolve(known, payload=raw)
 
 
@@ -207,13 +213,15 @@ def _own_names(kind: Any) -> Container[str]:
 
 
 def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> None:
-    """Read the items and append them to `built`; an error names the index that the item would have in `built`."""
+    """Read the items and append one value for each to `built`, so that no item takes the others with it.
+
+    Without a value for a null or an unreadable item, the page would be short, and the pager would stop.
+    """
     for item in items:
         try:
-            # A null becomes an empty item. Without an item for it, the page would be short, and the pager would stop.
             built.append(hook({} if item is None else item, kind))
         except UnreadableError as problem:
-            raise problem.under(f"[{len(built)}]") from None
+            built.append(kind(extra={"": item}, unreadable=(f"the item is not {problem.expected}",)))
 
 
 def _is_reply(kind: Any) -> bool:
@@ -225,7 +233,7 @@ def _is_sequence(kind: Any) -> bool:
 
 
 def _build() -> Converter:
-    """Return the converter with strict hooks; the hooks of cattrs would turn None into 'None' and 2.9 into 2."""
+    """Return the converter with hooks of our own; those of cattrs would turn None into 'None' and 2.9 into 2."""
     converter = Converter(detailed_validation=False)
     converter.register_structure_hook(Decimal, decimal)
     converter.register_structure_hook(int, integer)

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from enkash_async._support.names import fold
-from enkash_async._wire.scalars import Hook, UnconventionalError, UnreadableError
+from enkash_async._wire.scalars import Hook, UnreadableError
 from enkash_async.models import Reply
 from enkash_async.models.base import camel
 
@@ -24,12 +24,16 @@ class Member:
         kind: Type of the field, without `| None`.
         hook: Reads a value other than null.
         default: Value of the field if EnKash leaves the member out or sends null.
+        is_strict: Whether a payment depends on it, so that a single reply in which it cannot be read is an error.
+        is_told: Whether a value in which it cannot be read says so in `unreadable`.
     """
 
     attribute: str
     kind: Any
     hook: Hook
     default: Any
+    is_strict: bool = False
+    is_told: bool = False
 
     @property
     def blank(self) -> bool:
@@ -40,6 +44,10 @@ class Member:
     def is_nested(self) -> bool:
         """Whether the value is an object or a list."""
         return not isinstance(self.kind, type) or issubclass(self.kind, Reply)
+
+    def flaw(self, problem: UnreadableError) -> tuple[str, ...]:
+        """Return what `unreadable` says of the member: EnKash's name of it and what it is not, never its value."""
+        return (f"{camel(self.attribute)} is not {problem.expected}",) if self.is_told else ()
 
 
 def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]) -> dict[str, Member]:
@@ -55,20 +63,31 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
         if field.name == "extra" or "local" in field.metadata:
             continue
         kind = kinds[field.name]
-        known = Member(field.name, kind, hook(kind), field.default)
+        strict = field.metadata.get("strict", False)
+        told = strict or field.metadata.get("shows_debit", False)
+        known = Member(field.name, kind, hook(kind), field.default, is_strict=strict, is_told=told)
         for name in (camel(field.name), *field.metadata["aliases"]):
             found[name] = found[fold(name)] = known
     return found
 
 
-def careful_reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
-    """Return the careful reader: accepts every spelling of a name and every form of a value; errors name the place."""
+def careful_reader(cls: type[Reply], known: dict[str, Member], *, strict: bool = False) -> Hook:
+    """Return the careful reader: accepts every spelling of a name and every form of a value.
+
+    What cannot be read goes into `extra`. Where a payment depends on it, it is named in `unreadable` as well.
+
+    Args:
+        cls: The reply class.
+        known: Its members.
+        strict: Whether a member that cannot be read and that is strict is an error, which names its place.
+    """
 
     def read(raw: Any, _: Any) -> Reply:
         if not isinstance(raw, dict):
             raise UnreadableError("an object")
         values: dict[str, Any] = {}
         extra: dict[str, Any] = {}
+        flaws: list[str] = []
         for name, item in raw.items():
             member = known.get(name) or known.get(fold(name))
             if member is None or (member.attribute in values and item is not None):
@@ -76,10 +95,11 @@ def careful_reader(cls: type[Reply], known: dict[str, Member]) -> Hook:
             elif item is not None and not (item == "" and member.blank):
                 try:
                     values[member.attribute] = member.hook(item, member.kind)
-                except UnconventionalError:
-                    extra[name] = item
                 except UnreadableError as problem:
-                    raise problem.under(name) from None
-        return cls(**values, extra=extra)
+                    if strict and member.is_strict:
+                        raise problem.under(name) from None
+                    extra[name] = item
+                    flaws += member.flaw(problem)
+        return cls(**values, extra=extra, unreadable=tuple(flaws))
 
     return read

@@ -40,7 +40,7 @@ class Biller(Reply):
         biller_params: Inputs to ask the payer for.
     """
 
-    biller_id: int = member(0)
+    biller_id: int = member(0, strict=True)
     name: str | None = member(aliases=("billerName",))
     biller_type: BillerType | None = member(aliases=("category", "billerCategory"))
     biller_params: tuple[BillerParam, ...] = member(())

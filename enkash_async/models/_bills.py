@@ -47,11 +47,11 @@ class FetchedBill(Reply):
         consumer_number: The consumer number of the request; also added by the SDK.
     """
 
-    company_biller_id: str | None = member()
+    company_biller_id: str | None = member(strict=True)
     bill_number: str | None = member()
     user_name: str | None = member(repr=hidden)
-    bill_amount: Decimal | None = member()
-    bill_net_amount: Decimal | None = member()
+    bill_amount: Decimal | None = member(strict=True)
+    bill_net_amount: Decimal | None = member(strict=True)
     bill_date: date | None = member()
     bill_due_date: date | None = member(aliases=("dueDate",))
     bill_period: str | None = member()
@@ -60,8 +60,8 @@ class FetchedBill(Reply):
     late_payment_amount: Decimal | None = member()
     actual_due_date: date | None = member()
     status_message: str | None = member(repr=hidden)  # a biller may repeat the consumer number in it
-    bill_id: str | None = member()
-    validation_id: str | None = member()
+    bill_id: str | None = member(strict=True)
+    validation_id: str | None = member(strict=True)
     bill_start_date: date | None = member()
     bill_end_date: date | None = member()
     biller_id: int | None = attrs.field(default=None, metadata={"local": True})
@@ -75,7 +75,7 @@ class CompanyBiller(Reply):
     EnKash page: Bill Payment Webhook (api-12515630), `companyBiller`.
     """
 
-    company_biller_id: str | None = member()
+    company_biller_id: str | None = member(strict=True)
     company_name: str | None = member()
     biller: Biller | None = member()
     circle_enum: Circle | None = member()
@@ -105,10 +105,10 @@ class Bill(Reply):
             reference was used before. False if the bill comes from the call's own reply.
     """
 
-    utility_enkash_id: str = member("")
-    reference_id: str | None = member()
+    utility_enkash_id: str = member("", strict=True)
+    reference_id: str | None = member(strict=True)
     company_name: str | None = member()
-    amount: Decimal | None = member()
+    amount: Decimal | None = member(strict=True)
     consumer_number: str | None = member(repr=shown_short)
     consumer_name: str | None = member(repr=hidden)
     bill_date: date | None = member()
@@ -117,23 +117,23 @@ class Bill(Reply):
     bill_number: str | None = member()
     biller_bill_number: str | None = member()
     number_of_units: Decimal | None = member()
-    approval_status: ApprovalStatus | None = member()
+    approval_status: ApprovalStatus | None = member(shows_debit=True)
     approval_remarks: str | None = member()
-    payment_status: PaymentStatus | None = member()
-    billpay_status: BillPayStatus | None = member()
+    payment_status: PaymentStatus | None = member(strict=True)
+    billpay_status: BillPayStatus | None = member(strict=True)
     failure_reason: str | None = member()
     failure_code: str | None = member()
-    payment_date: datetime | None = member()
-    billpay_date: datetime | None = member()
+    payment_date: datetime | None = member(shows_debit=True)
+    billpay_date: datetime | None = member(shows_debit=True)
     payment_mode: PaymentMode | None = member()
-    approved_date: datetime | None = member()
-    refund_date: datetime | None = member()
+    approved_date: datetime | None = member(shows_debit=True)
+    refund_date: datetime | None = member(shows_debit=True)
     bill_reference_id: str | None = member()
     bill_start_date: date | None = member()
     bill_end_date: date | None = member()
     remarks: str | None = member()
     company_biller: CompanyBiller | None = member()
-    bill_amount: Decimal | None = member()
+    bill_amount: Decimal | None = member(strict=True)
     early_payment_date: date | None = member()
     early_payment_amount: Decimal | None = member()
     late_payment_amount: Decimal | None = member()
@@ -165,8 +165,11 @@ class Bill(Reply):
 
         EnKash documents no member for this, so the SDK infers it from others. True: the bill has an approval, a date or
         a status that only a confirmed debit can have. False: the approval is pending, or the payment is in `INIT`, and
-        the bill shows no sign of progress. None: every other case, such as a bill without any status.
+        the bill shows no sign of progress. None: every other case, such as a bill without any status, and every bill of
+        which a member is `unreadable`: prevents a double debit, since what cannot be read may have shown the first.
         """
+        if self.unreadable:
+            return None
         approval, payment = _word(self.approval_status), _word(self.payment_status)
         dates = (self.approved_date, self.payment_date, self.billpay_date, self.refund_date)
         is_dated = any(date is not None for date in dates)
@@ -194,4 +197,4 @@ class PaymentInitiation(Reply):
     """
 
     payload: Any = attrs.field(default=None, repr=hidden, hash=False, metadata={"local": True})
-    payment_status: PaymentStatus | None = member()
+    payment_status: PaymentStatus | None = member(shows_debit=True)

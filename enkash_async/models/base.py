@@ -33,15 +33,25 @@ def shown_names(extra: Mapping[str, Any]) -> str:
     return "{" + ", ".join(f"{name!r}: …" for name in extra) + "}"
 
 
-def member(default: Any = None, *, aliases: tuple[str, ...] = (), repr: Any = True) -> Any:  # noqa: A002 (as in attrs)
+def member(
+    default: Any = None,
+    *,
+    aliases: tuple[str, ...] = (),
+    repr: Any = True,  # noqa: A002 (as in attrs)
+    strict: bool = False,
+    shows_debit: bool = False,
+) -> Any:
     """Return an attrs field for a member that EnKash may leave out or send as null.
 
     Args:
         default: Value of the field if EnKash leaves the member out or sends null.
         aliases: EnKash's other names of the member, in addition to the field's name in camelCase.
         repr: As in `attrs.field`.
+        strict: Whether a payment depends on the member, so that a reply in which it cannot be read is an error.
+        shows_debit: Whether the member may show a debit, so that one that cannot be read leaves the debit unknown.
     """
-    return attrs.field(default=default, repr=repr, metadata={"aliases": aliases})
+    metadata = {"aliases": aliases, "strict": strict, "shows_debit": shows_debit}
+    return attrs.field(default=default, repr=repr, metadata=metadata)
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -49,12 +59,16 @@ class Reply:
     """The base of every value that is read from a reply.
 
     Attributes:
-        extra: Members that the SDK does not know, and members with a value of an undocumented form on which no money
-            depends, such as an unreadable date; by EnKash's names.
+        extra: Members that the SDK does not know, and members whose value cannot be read, as EnKash sent them, by
+            EnKash's names. An item of a list that is no object is under the name "".
+        unreadable: What cannot be read although a payment depends on it, such as `amount is not a number`; empty for
+            nearly every value. A single reply of which an amount, an id, a reference or a status of payment cannot be
+            read is a `ResponseDecodeError` instead, so this is seen in lists, and of signs of a debit.
     """
 
     # Left out of the hash, since a dict cannot be hashed; still compared by `==`.
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=shown_names, hash=False, metadata={"aliases": ()})
+    unreadable: tuple[str, ...] = attrs.field(default=(), metadata={"local": True})
 
     def __repr__(self) -> str:
         """Show the members that are set; each field decides how much of its value to show."""

@@ -139,6 +139,14 @@ MONEY_MEMBERS = [
     *((FetchedBill, name) for name, row in (FETCHED | FETCHED_V0).items() if row[1] is MONEY),
     *((Bill, name) for name, row in BILL.items() if row[1] is MONEY or name == "numberOfUnits"),
 ]
+#: Members on which no payment depends, among those of money.
+LENIENT_MONEY = {"earlyPaymentAmount", "latePaymentAmount", "numberOfUnits"}
+STRICT_MONEY = [(kind, name) for kind, name in MONEY_MEMBERS if name not in LENIENT_MONEY]
+#: Members that may show a debit, by the field's name.
+SIGNS = {
+    "approvalStatus": "approval_status",
+    **{name: _snake(name) for name in ("approvedDate", "paymentDate", "billpayDate", "refundDate")},
+}
 DATE_MEMBERS = [
     (kind, name, row[0])
     for kind, table in ((FetchedBill, FETCHED | FETCHED_V0), (Bill, BILL | BILL_ODD))
@@ -210,7 +218,7 @@ def test_any_member_may_be_missing_or_null(kind: type[Reply], table: Documented,
 @pytest.mark.parametrize(("kind", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
 def test_no_member_of_a_value_is_forgotten_here(kind: type[Reply], table: Documented) -> None:
     """The tables have a row for every field that EnKash sends."""
-    ours = {"extra", "recovered"} | ({"biller_id", "consumer_number"} if kind is FetchedBill else set())
+    ours = {"extra", "unreadable", "recovered"} | ({"biller_id", "consumer_number"} if kind is FetchedBill else set())
     fields = {field.name for field in attrs.fields(kind)} - ours
     assert {attribute for attribute, _, _ in table.values()} == fields
 
@@ -374,7 +382,7 @@ def test_any_amount_is_itself_from_the_wire_to_the_value(number: Decimal, quoted
     ],
     ids=repr,
 )
-@pytest.mark.parametrize(("kind", "name"), MONEY_MEMBERS)
+@pytest.mark.parametrize(("kind", "name"), STRICT_MONEY)
 def test_what_is_no_amount_is_an_error_that_names_the_member(kind: type[Reply], name: str, raw: Any) -> None:
     """The converter never guesses and never drops an amount."""
     problem = unreadable({name: raw}, kind)
@@ -605,9 +613,9 @@ def test_a_status_that_is_no_word_is_an_error(name: str, raw: Any) -> None:
 
 def test_a_word_that_no_money_hangs_on_may_be_odd() -> None:
     """The converter makes None of it and keeps it in `extra`."""
-    bill = structure({"paymentMode": 5, "approvalStatus": [5], "companyBiller": {"circleEnum": 5}}, Bill)
-    assert (bill.payment_mode, bill.approval_status) == (None, None)
-    assert bill.extra == {"paymentMode": 5, "approvalStatus": [5]}
+    bill = structure({"paymentMode": 5, "billCopyStatus": [5], "companyBiller": {"circleEnum": 5}}, Bill)
+    assert (bill.payment_mode, bill.bill_copy_status, bill.unreadable) == (None, None, ())
+    assert bill.extra == {"paymentMode": 5, "billCopyStatus": [5]}
     assert bill.company_biller == CompanyBiller(extra={"circleEnum": 5})
 
 
@@ -622,22 +630,143 @@ def test_what_is_no_object_is_no_value(kind: type[Reply], payload: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "kind", "where"),
+    ("payload", "where"),
     [
-        ({"companyBiller": {"biller": {"billerId": "hush"}}}, Bill, "companyBiller.biller.billerId"),
-        ({"companyBiller": "hush"}, Bill, "companyBiller"),
-        ({"company_biller": {"BILLER": ["hush"]}}, Bill, "company_biller.BILLER"),
-        ({"companyBiller": {"billerParams": [{}, "hush"]}}, Bill, "companyBiller.billerParams[1]"),
-        ([{"amount": 1}, {"amount": "hush"}], list[Bill], "[1].amount"),
-        ({"list": [{}, {}, {"amount": "hush"}]}, list[Bill], "[2].amount"),
-        ([{}, 5], list[Bill], "[1]"),
+        ({"billpayStatus": "PENDING", "amount": "hush"}, "amount"),
+        ({"AMOUNT": "hush", "paymentStatus": 5}, "AMOUNT"),
+        ({"company_biller": "hush", "utility_enkash_id": ["hush"]}, "utility_enkash_id"),
+        ({"approvedDate": "hush", "referenceId": {"hush": 1}}, "referenceId"),
     ],
 )
-def test_an_error_names_the_place_and_not_the_value(payload: Any, kind: Any, where: str) -> None:
-    """The place has EnKash's names, spelled as in the reply."""
-    problem = unreadable(payload, kind)
+def test_an_error_names_the_place_and_not_the_value(payload: Any, where: str) -> None:
+    """The place is the first strict member that cannot be read, spelled as in the reply."""
+    problem = unreadable(payload, Bill)
     assert problem.where == where
     assert "hush" not in f"{problem}{problem!r}{vars(problem)}"
+
+
+# --- what no payment depends on ---------------------------------------------------------------------------------------
+
+#: The members that are strict, as the issue names them: amounts to pay, ids, references and the two statuses.
+STRICT = {
+    FetchedBill: {"companyBillerId", "billId", "validationId", "billAmount", "billNetAmount"},
+    Bill: {"utilityEnkashId", "referenceId", "amount", "billAmount", "paymentStatus", "billpayStatus"},
+    CompanyBiller: {"companyBillerId"},
+    Biller: {"billerId"},
+    BillerParam: set(),
+    BillerCategory: set(),
+}
+#: What no member can be read from: neither a number nor text, a date, a word, an object or a list.
+UNREADABLE = Decimal("1E+99")
+
+
+@pytest.mark.parametrize(
+    ("payload", "attribute"),
+    [
+        ({"numberOfUnits": "245 KWH"}, "number_of_units"),
+        ({"earlyPaymentAmount": "NA"}, "early_payment_amount"),
+        ({"latePaymentAmount": "1,234.50"}, "late_payment_amount"),
+        ({"companyBiller": "CB1"}, "company_biller"),
+        ({"companyBiller": ["CB1"]}, "company_biller"),
+        ({"billDate": "10/05/2025"}, "bill_date"),
+        ({"createdDate": "1768010100000"}, "created_date"),
+        ({"createdDate": 1768010100000}, "created_date"),
+        ({"paymentMode": 5}, "payment_mode"),
+        ({"remarks": True}, "remarks"),
+    ],
+)
+def test_a_member_of_no_consequence_is_none_and_kept(payload: dict[str, Any], attribute: str) -> None:
+    """The bill is read, the member is None, and `extra` has what EnKash sent under its name."""
+    whole = {"utilityEnkashId": "U-1", "amount": MONEY, "approvalStatus": "MAKER_APPROVAL_PENDING"}
+    bill = structure(whole | payload, Bill)
+    assert getattr(bill, attribute) is None
+    assert (bill.extra, bill.unreadable) == (payload, ())
+    assert (bill.amount, bill.debit_confirmed) == (MONEY, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, table in TABLES for name in table], ids=lambda value: str(value)[-40:]
+)
+def test_every_member_is_strict_or_lenient_as_the_list_says(kind: type[Reply], name: str) -> None:
+    """An unreadable value is an error if its member is strict; otherwise it reads as None and is in `extra`."""
+    raw: Any = {"odd": 1} if name in {"amount", "billAmount", "billNetAmount", "billerId"} else [UNREADABLE]
+    if name == "billerParams":
+        raw = "odd"
+    if name in STRICT[kind]:
+        assert unreadable({name: raw}, kind).where == name
+    else:
+        found = structure({name: raw}, kind)
+        assert found.extra == {name: raw}
+        assert found == attrs.evolve(kind(), extra=found.extra, unreadable=found.unreadable)
+        assert bool(found.unreadable) is (name in SIGNS and kind is Bill)
+
+
+@pytest.mark.parametrize(("name", "attribute"), SIGNS.items())
+@pytest.mark.parametrize("raw", ["10/05/2025", "0000-00-00", "NA", 1768010100000, ["x"], {"x": 1}, True], ids=repr)
+def test_an_unreadable_sign_of_a_debit_leaves_the_debit_unknown(name: str, attribute: str, raw: Any) -> None:
+    """Prevents a double debit: the date that cannot be read may be that of the first one."""
+    waits = {"approvalStatus": "MAKER_APPROVAL_PENDING", "paymentStatus": "INIT", "billpayStatus": "PENDING"}
+    assert structure(waits, Bill).debit_confirmed is False
+    bill = structure(waits | {name: raw}, Bill)
+    if name == "approvalStatus" and isinstance(raw, str):
+        assert (bill.approval_status, bill.debit_confirmed) == (raw, None)
+        return
+    assert bill.debit_confirmed is None
+    assert (getattr(bill, attribute), bill.extra) == (None, {name: raw})
+    assert bill.unreadable == (f"{name} is not a {'word' if name == 'approvalStatus' else 'date'}",)
+
+
+def test_a_reply_cannot_say_that_it_is_unreadable() -> None:
+    """A member of that name goes into `extra`, like every other that EnKash does not document."""
+    assert structure({"unreadable": ["x"]}, Bill) == Bill(extra={"unreadable": ["x"]})
+
+
+def test_an_inner_object_keeps_what_can_be_read() -> None:
+    """The id of a biller that cannot be read takes neither the biller nor the bill with it."""
+    bill = structure({"companyBiller": {"consumerNumber": "CN1", "biller": {"name": "P", "billerId": "hush"}}}, Bill)
+    assert bill.company_biller is not None
+    assert bill.company_biller.consumer_number == "CN1"
+    biller = Biller(name="P", extra={"billerId": "hush"}, unreadable=("billerId is not a number",))
+    assert (bill.company_biller.biller, bill.unreadable) == (biller, ())
+
+
+def test_an_unreadable_item_does_not_take_the_others_with_it() -> None:
+    """The list has one value for each item, in order, and those that cannot be read say what they lack."""
+    good, odd, none, word = structure(
+        [{"utilityEnkashId": "U1", "amount": 1}, {"utilityEnkashId": "U2", "amount": "hush"}, None, "hush"], list[Bill]
+    )
+    assert good == Bill(utility_enkash_id="U1", amount=Decimal(1))
+    assert odd == Bill(utility_enkash_id="U2", unreadable=("amount is not a number",), extra={"amount": "hush"})
+    assert none == Bill()
+    assert word == Bill(unreadable=("the item is not an object",), extra={"": "hush"})
+    assert "hush" not in repr([odd, word])
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(sorted(BILL)), JSON) | JSON, max_size=6))
+def test_any_list_has_as_many_bills_as_items_and_no_odd_one_waits(items: list[Any]) -> None:
+    """No item is an error, and one that says `unreadable` never says that its debit is still to be confirmed."""
+    found = structure(items, list[Bill])
+    assert len(found) == len(items)
+    for item, bill in zip(items, found, strict=True):
+        assert not bill.unreadable or bill.debit_confirmed is None
+        assert isinstance(item, dict) or item is None or bill.unreadable
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(BILL)), JSON))
+def test_one_bill_is_refused_where_a_list_calls_a_strict_member_unreadable(payload: dict[str, Any]) -> None:
+    """A single reply is an error exactly if a strict member is among those that the item of a list names."""
+    (item,) = structure([payload], list[Bill])
+    lacks_strict = any(flaw.split(" ", 1)[0] in STRICT[Bill] for flaw in item.unreadable)
+    try:
+        found = structure(payload, Bill)
+    except UnreadableError as problem:
+        assert lacks_strict
+        assert problem.where in STRICT[Bill]
+    else:
+        assert not lacks_strict
+        assert found == item
 
 
 @settings(deadline=None)
@@ -866,11 +995,10 @@ def test_a_payload_that_says_something_is_not_nothing(payload: Any) -> None:
     assert unreadable(payload, type(None)).expected == "empty"
 
 
-@pytest.mark.parametrize("name", ["a", "a.b", "[0]"])
+@pytest.mark.parametrize("name", ["a", "a.b"])
 def test_places_are_joined_as_one_reads_them(name: str) -> None:
-    """The place has a dot between names and none before an index."""
-    inner = UnreadableError("a number", name)
-    assert inner.under("x").where == ("x[0]" if name == "[0]" else f"x.{name}")
+    """The place has a dot between names."""
+    assert UnreadableError("a number", name).under("x").where == f"x.{name}"
     assert UnreadableError("a number").under("x").where == "x"
 
 

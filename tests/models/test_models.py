@@ -312,6 +312,15 @@ def test_three_words_tell_whether_the_debit_was_confirmed(
 
 
 @pytest.mark.parametrize(("approval", "payment", "billpay", "confirmed"), DEBITS)
+def test_what_cannot_be_read_leaves_the_debit_unknown(
+    approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None
+) -> None:
+    """Whatever the words say, a bill of which a member is unreadable counts as not shown."""
+    bill = attrs.evolve(_standing(approval, payment, billpay, paid=DAY), unreadable=("amount is not a number",))
+    assert bill.debit_confirmed is None
+
+
+@pytest.mark.parametrize(("approval", "payment", "billpay", "confirmed"), DEBITS)
 @pytest.mark.parametrize("dates", [{"approved": DAY}, {"paid": DAY}, {"approved": DAY, "paid": DAY}])
 def test_a_date_of_approval_or_payment_is_a_confirmation(
     approval: str | None, payment: str | None, billpay: str | None, confirmed: bool | None, dates: dict[str, datetime]
@@ -524,6 +533,7 @@ def test_the_sample_bill_has_the_values_of_its_page() -> None:
         "bill_copy_pdf_url": None,
         "recovered": False,
         "extra": {},
+        "unreadable": (),
     }
     assert str(bill.early_payment_amount) == "2400.00"
     assert bill.outcome is Outcome.PENDING
