@@ -59,13 +59,14 @@ def structure(payload: Any, result: type[T]) -> T:
         return Page(rows, _stated_total(payload))  # type: ignore[return-value]  # T is a page here
     found = _converter.structure(payload, result)
     if isinstance(found, Reply) and found.unreadable:
-        _strict(type(found))(payload, None)  # raises if the flaw is more than an unreadable sign of a debit
+        _refuse_strictly(found, payload)
     return found
 
 
-@cache
-def _strict(kind: Any) -> Hook:
-    return careful_reader(kind, _members(kind), strict=True)
+def _refuse_strictly(found: Reply, payload: Any) -> None:
+    """Raise if more cannot be read of a value than a sign of a debit."""
+    kind = type(found)
+    careful_reader(kind, _members(kind), strict=True)(payload, kind)
 
 
 def structure_in_slices(payload: Any, result: type[T]) -> Generator[None, None, T]:

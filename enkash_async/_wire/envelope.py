@@ -14,6 +14,7 @@ import attrs
 
 from enkash_async._support import exact_json
 from enkash_async._support.names import fold
+from enkash_async._wire.charset import UnknownCharsetError, in_utf8
 from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
 from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async._wire.retry_after import parse_retry_after
@@ -113,8 +114,8 @@ def read(
         secrets: Strings to redact from an error, in addition to `operation.sensitive`; a reply may repeat them.
     """
     try:
-        document = exact_json.loads(response.body)
-    except ValueError:
+        document = exact_json.loads(in_utf8(response.body, response.content_type))
+    except (ValueError, UnknownCharsetError):
         document = _NOT_JSON
     found = _payload(operation, response, document, secrets)
     if not isinstance(found, _Payload):
@@ -141,8 +142,9 @@ def read_in_slices(
 ) -> Generator[None, None, T | ApiError | ResponseDecodeError]:
     """Do what `read` does with a large reply, and pause every millisecond or two for other tasks of the event loop."""
     try:
-        document = yield from exact_json.loads_in_slices(response.body, shares_names=operation.result is object)
-    except ValueError:
+        body = in_utf8(response.body, response.content_type)
+        document = yield from exact_json.loads_in_slices(body, shares_names=operation.result is object)
+    except (ValueError, UnknownCharsetError):
         document = _NOT_JSON
     found = _payload(operation, response, document, secrets)
     if not isinstance(found, _Payload):
@@ -188,8 +190,18 @@ def _looked_into(
     if operation.result is object and not response.body:
         return _Payload(None)
     if document is _NOT_JSON:
-        return _undecodable(operation, response, redact, "the body is not JSON")
+        return _undecodable(operation, response, redact, _why_not_json(response))
     return _success(operation, response, document, envelope, redact)
+
+
+def _why_not_json(response: Response) -> str:
+    try:
+        in_utf8(response.body, response.content_type).decode()
+    except UnknownCharsetError:
+        return "the body is not text of the charset that it declares"  # which stands before it
+    except UnicodeDecodeError:
+        return "the body is not UTF-8, and declares no other charset"
+    return "the body is not JSON"
 
 
 def _success(
