@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
 
 from enkash_async.errors import InvalidRequestError
@@ -45,6 +45,9 @@ _INT32 = 2**31 - 1
 _DEEPEST = 50  # levels of nesting: more than any request needs, and far below Python's recursion limit
 _SHOWN = 40  # characters; a message shows only the type of a longer wrong value, to stay on one line
 _MAX_DIGITS = 30  # digits: more than any amount has, and few enough to write out in full
+_PAISE = 2  # decimals of a rupee
+_PAISA = Decimal("0.01")
+_WIDE = Context(prec=2 * _MAX_DIGITS + _PAISE)  # digits, so that no amount within bounds is rounded by accident
 
 
 def _wrong(message: str) -> NoReturn:
@@ -165,13 +168,29 @@ def biller_id(value: object) -> int:
 
 
 def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
-    """Return an exact amount in rupees.
+    """Return an exact amount in rupees and whole paise, with two decimals at most.
 
     Args:
-        value: A `Decimal` or an `int`; a `float` is refused, since it may have lost digits already.
+        value: A `Decimal` or an `int`; a `float` is refused, since it may have lost digits already. Zeros after the
+            second decimal are cut off; other digits there are refused, since only the caller knows how to round.
         where: Name of the argument, for the message.
         least: Smallest amount allowed; None allows any.
     """
+    money = _exact(value, where)
+    if least is not None and money < least:
+        _wrong(f"{where} must be at least {least} rupee, not {money}")
+    if money.as_tuple().exponent >= -_PAISE:  # type: ignore[operator]  # it is finite, so this is a number
+        return money
+    paise = money.quantize(_PAISA, context=_WIDE)
+    if paise != money:
+        _wrong(
+            f"{where} has more than two decimals, which no amount of rupees has: "
+            f"write Decimal('{money:f}').quantize(Decimal('0.01'), ROUND_HALF_UP), or round as your books do"
+        )
+    return paise
+
+
+def _exact(value: object, where: str) -> Decimal:
     if isinstance(value, float):
         _wrong(f"{where} must not be a float, floats lose paise: write Decimal({str(value)!r})")
     if isinstance(value, bool) or not isinstance(value, (Decimal, int)):
@@ -182,8 +201,6 @@ def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
     exponent = money.as_tuple().exponent
     if money.adjusted() > _MAX_DIGITS or (isinstance(exponent, int) and exponent < -_MAX_DIGITS):
         _wrong(f"{where} has more digits than any amount of rupees")
-    if least is not None and money < least:
-        _wrong(f"{where} must be at least {least} rupee, not {money}")
     return money
 
 
@@ -275,7 +292,7 @@ def wire(value: object, where: str, *, depth: int = 0) -> Any:
     if isinstance(value, str):
         return value if is_encodable(value) else text(value, where)
     if isinstance(value, (int, float, Decimal)):
-        return _whole(value, where) if isinstance(value, int) else amount(value, where, least=None)
+        return _whole(value, where) if isinstance(value, int) else _exact(value, where)
     if isinstance(value, date):
         return day(value, where)
     if depth > _DEEPEST:

@@ -7,13 +7,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async._support import checks, exact_json
@@ -117,13 +117,33 @@ def test_a_biller_id_is_an_int_and_nothing_like_one(value: object) -> None:
 # --- amount -----------------------------------------------------------------------------------------------------------
 
 
-@given(st.builds(Decimal.scaleb, st.integers(10**15, 10**27).map(Decimal), st.integers(-15, 0)))
+@given(st.builds(Decimal.scaleb, st.integers(10**15, 10**27).map(Decimal), st.integers(-2, 0)))
 @example(Decimal("100000000000000.07"))
 @example(Decimal("2400.00"))
 @example(Decimal(1))
 def test_money_is_returned_exactly_as_given(money: Decimal) -> None:
     """The check keeps every digit and the trailing zeros."""
     assert checks.amount(money, "amount").as_tuple() == money.as_tuple()
+
+
+@given(st.integers(10**27, 10**29).map(Decimal), st.integers(-29, -3))
+@example(Decimal(2450755), -3)
+@example(Decimal(2450750), -3)
+@example(Decimal(999999999999999999999999999999000), -4)
+def test_money_has_whole_paise(digits: Decimal, exponent: int) -> None:
+    """Zeros after the second decimal are cut off; any other digit is refused, with the line that rounds it."""
+    money = digits.scaleb(exponent, Context(prec=99))
+    assume(money >= 1)
+    if 100 % money.as_integer_ratio()[1] == 0:
+        found = checks.amount(money, "amount")
+        assert (found, found.as_tuple().exponent) == (money, -2)
+        return
+    message = refusal(lambda: checks.amount(money, "bill_amount"))
+    assert message.startswith("bill_amount has more than two decimals")
+    (line,) = re.findall(r"write (.+), or round", message)
+    rounded = eval(line, {"Decimal": Decimal, "ROUND_HALF_UP": ROUND_HALF_UP})
+    assert abs(rounded - money) <= Decimal("0.005")
+    assert checks.amount(rounded, "bill_amount") == rounded
 
 
 @given(st.integers(1, 10**28))
@@ -169,7 +189,7 @@ def test_money_is_at_least_one_rupee(value: Decimal | int) -> None:
     assert "at least 1 rupee" in refusal(lambda: checks.amount(value, "amount"))
 
 
-@given(st.builds(Decimal.scaleb, st.integers(-(10**15), 10**15).map(Decimal), st.integers(-15, 15)))
+@given(st.builds(Decimal.scaleb, st.integers(-(10**15), 10**15).map(Decimal), st.integers(-2, 15)))
 def test_money_without_a_lower_limit_may_be_anything_sane(money: Decimal) -> None:
     """The check accepts zero and negative amounts for members whose meaning is EnKash's."""
     assert checks.amount(money, "x", least=None) == money
