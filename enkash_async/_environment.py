@@ -9,14 +9,14 @@ from enkash_async._http.login import PasswordGrant
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores import Store, default_store, open_store
-from enkash_async.tokens import LOGIN_TIMEOUT, Credentials, TokenSealer
+from enkash_async.tokens import LOGIN_TIMEOUT, NEEDED, Credentials, TokenSealer, missing
 
 if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["Environment"]
 
-_NEEDED = ("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
+_NEEDED = ("ENKASH_BASE_URL", *NEEDED)
 
 
 class Environment:
@@ -42,15 +42,9 @@ class Environment:
         Raises:
             ConfigurationError: A value is unusable, or variables are missing; the message names every missing variable.
         """
-        if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
-            raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
-        return Credentials(
-            self._environ["ENKASH_CLIENT_ID"],
-            self._environ["ENKASH_CLIENT_SECRET"],
-            self._environ["ENKASH_USERNAME"],
-            self._environ["ENKASH_PASSWORD"],
-            self._environ.get("ENKASH_FORM_CLIENT_ID") or None,
-        )
+        if (error := missing(self._environ, _NEEDED)) is not None:
+            raise error
+        return Credentials.from_env(self._environ)
 
     def grant(
         self, *, session: aiohttp.ClientSession | None = None, path: str = "/oauth/token", allow_insecure: bool = False

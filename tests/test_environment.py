@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
+import attrs
 import pytest
 
-from enkash_async import ConfigurationError, EnkashClient, MemoryStore, RedisStore, SQLiteStore, TokenSealer
+from enkash_async import (
+    ConfigurationError,
+    Credentials,
+    EnkashClient,
+    MemoryStore,
+    RedisStore,
+    SQLiteStore,
+    TokenSealer,
+)
 from enkash_async._environment import Environment
 from enkash_async.errors import TokenError
 from enkash_async.sandbox import Sandbox
@@ -206,3 +216,37 @@ def test_the_plan_of_variables_is_in_the_readme() -> None:
     source = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     for name in (*SETTINGS, "ENKASH_FORM_CLIENT_ID", "ENKASH_REDIS_URL", "ENKASH_TOKEN_KEYS"):
         assert f"`{name}`" in source
+
+
+# --- Credentials.from_env ---------------------------------------------------------------------------------------------
+
+
+def test_credentials_are_read_from_the_variables_of_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those that `EnkashClient.from_env` would use, from a mapping or from the process's own environment."""
+    expected = Credentials("client", "s3cret-client", "ap-team@example.com", "s3cret-password")
+    assert Credentials.from_env(SETTINGS) == Environment(SETTINGS).credentials() == expected
+    for name, value in (SETTINGS | {"ENKASH_FORM_CLIENT_ID": "CEK1"}).items():
+        monkeypatch.setenv(name, value)
+    assert Credentials.from_env() == attrs.evolve(expected, form_client_id="CEK1")
+
+
+def test_credentials_need_no_base_url_and_name_every_variable_that_is_missing() -> None:
+    """A blank variable counts as missing, like a secret that was not filled in."""
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials.from_env({"ENKASH_USERNAME": "u", "ENKASH_PASSWORD": " "})
+    assert str(caught.value) == (
+        "set the environment variables ENKASH_CLIENT_ID, ENKASH_CLIENT_SECRET, ENKASH_PASSWORD"
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"ENKASH_CLIENT_ID": "a:b"}, {"ENKASH_PASSWORD": "s3cret\ud800"}, {"ENKASH_USERNAME": ""}]
+)
+def test_no_traceback_of_credentials_shows_a_variable(change: dict[str, str]) -> None:
+    """The error is a `ConfigurationError`, and neither it nor the locals of its frames hold a secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        Credentials.from_env({**SETTINGS, **change})
+    assert "s3cret" not in shown(caught.value, frames=False)
+    for frame, _ in traceback.walk_tb(caught.tb):
+        if "enkash_async" in frame.f_code.co_filename and "tests" not in frame.f_code.co_filename:
+            assert "s3cret" not in repr(frame.f_locals)

@@ -1,6 +1,6 @@
 """Tokens: how they are obtained, kept, renewed and shared."""
 
-from enkash_async.tokens._credentials import Credentials, Identity
+from enkash_async.tokens._credentials import NEEDED, Credentials, Identity, missing
 from enkash_async.tokens._memory_and_redis import InMemoryTokenProvider, RedisTokenProvider
 from enkash_async.tokens._provider import LOGIN_TIMEOUT, StoreTokenProvider
 from enkash_async.tokens._refresh import OnStoreDown
@@ -10,6 +10,7 @@ from enkash_async.tokens._types import ProviderState, SharedTokenProvider, Token
 
 __all__ = [
     "LOGIN_TIMEOUT",
+    "NEEDED",
     "Credentials",
     "Identity",
     "InMemoryTokenProvider",
@@ -23,4 +24,5 @@ __all__ = [
     "TokenProvider",
     "TokenSealer",
     "TokenSource",
+    "missing",
 ]

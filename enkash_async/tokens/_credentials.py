@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
-from typing import NoReturn
+import os
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NoReturn, Self, TypeVar
 
 import attrs
 
@@ -11,7 +13,12 @@ from enkash_async._support import checks
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._keys import account_name, client_name, joined
 
-__all__ = ["Credentials", "Identity", "seal_key"]
+__all__ = ["NEEDED", "Credentials", "Identity", "missing", "seal_key"]
+
+C = TypeVar("C", bound="Credentials")
+
+#: The variables that `Credentials.from_env` needs, in the order of the arguments.
+NEEDED = ("ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
 
 
 @attrs.frozen(init=False)
@@ -31,6 +38,8 @@ class Credentials:
     EnKash page: Generate Authentication Token (api-12704314).
     """
 
+    _holds_secrets: ClassVar[bool] = True  # `to_dict` and `to_json` refuse it
+
     client_id: str
     client_secret: str = attrs.field(repr=False)
     username: str
@@ -45,6 +54,25 @@ class Credentials:
         if (problem := self._problem()) is not None:
             raise ConfigurationError(f"Credentials.{problem}")
 
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Return the credentials in the environment variables that `EnkashClient.from_env` reads.
+
+        Needed: `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`. Optional:
+        `ENKASH_FORM_CLIENT_ID`, if the form's `clientId` differs from the client id.
+
+        Args:
+            environ: The variables; None takes `os.environ`.
+
+        Raises:
+            ConfigurationError: A value is unusable, or variables are missing; the message names every missing one.
+        """
+        found = _from_env(cls, os.environ if environ is None else environ)
+        del environ  # a rendered traceback shows the locals of this frame
+        if isinstance(found, ConfigurationError):
+            raise found
+        return found
+
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("Credentials are not pickled; read them again where they are needed")
 
@@ -57,6 +85,25 @@ class Credentials:
                 return f"{field.name} {flaw}"
         # RFC 7617: a server takes everything after the first colon for the secret.
         return "client_id must not contain ':'" if ":" in self.client_id else None
+
+
+def missing(environ: Mapping[str, str], names: Sequence[str]) -> ConfigurationError | None:
+    """Return the error that names the variables that are not set, or blank; None if there are none."""
+    absent = [name for name in names if not environ.get(name, "").strip()]
+    if not absent:
+        return None
+    return ConfigurationError(f"set the environment variable{'s' * (len(absent) > 1)} {', '.join(absent)}")
+
+
+def _from_env(cls: type[C], environ: Mapping[str, str]) -> C | ConfigurationError:
+    """Return the credentials or the error; raises nothing, since a traceback from here would show the variables."""
+    if (error := missing(environ, NEEDED)) is not None:
+        return error
+    try:
+        first, second, third, fourth = (environ[name] for name in NEEDED)
+        return cls(first, second, third, fourth, environ.get("ENKASH_FORM_CLIENT_ID") or None)
+    except ConfigurationError as problem:
+        return problem.with_traceback(None)
 
 
 def _flaw(value: object) -> str | None:
