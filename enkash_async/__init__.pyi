@@ -5,6 +5,7 @@ from ._flow.notifier import BillNotifier as BillNotifier
 from ._flow.pager import AsyncPager as AsyncPager
 from ._money.payment import Payment as Payment, PaymentState as PaymentState
 from ._http.login import PasswordGrant as PasswordGrant
+from ._support.values import to_dict as to_dict, to_json as to_json
 from ._support.version import __version__ as __version__
 from .bulk import (
     BulkError as BulkError,

@@ -1,18 +1,13 @@
-"""Turns values into text for people and JSON for programs; prints nothing."""
+"""Turns values into text for people; prints nothing."""
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-import attrs
-
-from enkash_async.errors import EnkashError
-from enkash_async.models import Bill
+from enkash_async._support.values import plain
 
 __all__ = ["RUPEE", "clean", "exact_rupees", "members", "plain", "rupees", "shown"]
 
@@ -89,37 +84,3 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str]]:
             yield from _flat(item, f"{name}.{clean(key)}" if name else clean(key))
     elif value is not None and value != "":
         yield name, shown(value, name.rpartition(".")[2])
-
-
-def plain(value: object) -> Any:
-    """Return a value as JSON types.
-
-    Members keep their Python names, and a `Decimal` keeps its digits. Dates become ISO 8601 strings, and enums become
-    EnKash's words. A bill also gets its `outcome`.
-    """
-    match value:
-        case enum.Enum():
-            return plain(value.value)
-        case None | bool() | str() | int() | Decimal():
-            return value
-        case float():
-            return Decimal(str(value))
-        case date():
-            return value.isoformat()
-        case EnkashError():
-            return {"error": type(value).__name__, "message": str(value)}
-        case Mapping():
-            return {str(name): plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case _:
-            return _attributes(value)
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    found = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
-    if isinstance(value, Bill):
-        found["outcome"] = value.outcome.value
-    if "extra" in found:
-        found["extra"] = found.pop("extra")  # moved to the end, since it matters least
-    return found

@@ -210,7 +210,8 @@ class TestBillers:
             "biller_id": 2001,
             "name": "Sahyadri Electricity",
             "biller_type": "ELECTRICITY",
-            "biller_params": [{"key": "cn", "name": "Consumer Number", "value": None, "extra": {}}],
+            "biller_params": [{"key": "cn", "name": "Consumer Number", "value": None, "unreadable": [], "extra": {}}],
+            "unreadable": [],
             "extra": {},
         }
 
@@ -219,7 +220,7 @@ class TestBillers:
         table = await enkash("billers", "--categories")
         assert table.out.split()[2:] == ["ELECTRICITY", "WATER", "BROADBAND", "GAS", "MOBILE_POSTPAID"]
         found = (await enkash("billers", "--categories", "--json")).json
-        assert found[0] == {"name": "ELECTRICITY", "extra": {"count": 3}}
+        assert found[0] == {"name": "ELECTRICITY", "unreadable": [], "extra": {"count": 3}}
 
     async def test_no_billers_is_said_aside(self, enkash: Enkash) -> None:
         """Standard output is empty, or an empty list as JSON."""
