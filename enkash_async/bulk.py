@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from enkash_async.errors import EnkashError, RetryAdvice
-
-if TYPE_CHECKING:
-    from enkash_async.models import Bill
+from enkash_async.models import Bill
+from enkash_async.models.base import Travels
 
 __all__ = ["BulkError", "BulkGroup", "BulkItem", "BulkResult", "Confirmations"]
 
@@ -27,7 +26,7 @@ class BulkGroup(enum.StrEnum):
 
 
 @attrs.frozen
-class BulkItem(Generic[T]):
+class BulkItem(Travels, Generic[T]):
     """One item of a bulk call.
 
     Attributes:
@@ -47,7 +46,7 @@ class BulkItem(Generic[T]):
 
 
 @attrs.frozen(kw_only=True)
-class BulkResult(Generic[T]):
+class BulkResult(Travels, Generic[T]):
     """Every item of a bulk call, in the order given, in exactly one group.
 
     Attributes:
@@ -100,7 +99,7 @@ class BulkError(EnkashError):
 
 
 @attrs.frozen(kw_only=True)
-class Confirmations:
+class Confirmations(Travels):
     """Which bills EnKash shows as confirmed, in the order in which the caller named them.
 
     Attributes:

@@ -16,6 +16,8 @@ PACKAGE = Path(str(enkash_async.__file__)).parent
 
 #: What is imported inside a function, since only some need it, and it takes long or may not be installed.
 LAZY = {
+    "models.base": {"enkash_async.models._pydantic"},
+    "models._enums": {"enkash_async.models._pydantic"},
     "tokens._memory_and_redis": {"enkash_async.stores.redis"},
     "testing": {"enkash_async.testing.contract"},
     "tokens._sealer": {"cryptography.exceptions", "cryptography.hazmat.primitives.ciphers.aead"},

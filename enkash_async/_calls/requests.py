@@ -15,7 +15,7 @@ from enkash_async._support import checks, exact_json
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models._bills import FetchedBill
 from enkash_async.models._enums import Circle
-from enkash_async.models.base import hidden, shown_short
+from enkash_async.models.base import Travels, hidden, shown_short
 
 __all__ = ["BillRequest"]
 
@@ -59,7 +59,7 @@ def _kept_apart(digest: str) -> str:
 
 
 @attrs.frozen
-class BillRequest:
+class BillRequest(Travels):
     """A bill to fetch or to create; the arguments are those of `bills.fetch_current` and `bills.create`.
 
     EnKash pages: Fetch Current Bill (api-10664798), Create Bill Without Bill Fetch (api-10664800), Create Bill After

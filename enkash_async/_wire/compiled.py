@@ -77,7 +77,7 @@ def compiled_reader(cls: type[Reply], known: dict[str, Member], careful: Hook) -
         # A new dict saves memory: `rest` still has room for all members, and does not share its names with other bills.
         return {strange.get(name, name): item for name, item in rest.items()}
 
-    thawed = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}  # type: ignore[attr-defined]
+    thawed = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     scope: dict[str, Any] = {
         "Decimal": Decimal,
         "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),

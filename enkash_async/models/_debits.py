@@ -7,11 +7,13 @@ from typing import Literal
 
 import attrs
 
+from enkash_async.models.base import Travels
+
 __all__ = ["DebitRecord"]
 
 
 @attrs.frozen(kw_only=True)
-class DebitRecord:
+class DebitRecord(Travels):
     """What the store knows of one bill's debit.
 
     Attributes:

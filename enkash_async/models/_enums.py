@@ -6,7 +6,10 @@ EnKash's examples use words that its own lists lack (`COMPLETED`, `MUMBAI`), so 
 from __future__ import annotations
 
 import enum
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
 
 __all__ = [
     "ApprovalStatus",
@@ -49,6 +52,13 @@ class OpenEnum(enum.StrEnum):
     def __reduce_ex__(self, protocol: object) -> tuple[type[Self], tuple[str]]:
         # Pickle by value: Python 3.11.0 to 3.11.3 would pickle by name, and the class has no name for an unlisted word.
         return type(self), (self._value_,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """Return how pydantic reads and writes a word."""
+        from enkash_async.models._pydantic import word_schema  # noqa: PLC0415 (pydantic is no dependency)
+
+        return word_schema(cls)
 
     def __copy__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from enkash_async.models._enums import ApprovalStatus, BillerType, BillPayStatus, PaymentStatus
+from enkash_async.models.base import Travels
 
 __all__ = ["BillFilter"]
 
@@ -20,7 +21,7 @@ def _sent(form: Literal["text", "texts", "amount", "day"], *, repr: bool = True)
 
 
 @attrs.frozen(kw_only=True)
-class BillFilter:
+class BillFilter(Travels):
     """Conditions of a bill search: a bill must match every field that is set; a field that is None is not sent.
 
     Field names are EnKash's in snake_case; a status may also be a plain string.

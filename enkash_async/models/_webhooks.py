@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 
 from enkash_async.models._enums import WebhookEvent
-from enkash_async.models.base import hidden
+from enkash_async.models.base import Travels, hidden
 
 __all__ = ["WebhookRegistration"]
 
 
 @attrs.frozen(kw_only=True)
-class WebhookRegistration:
+class WebhookRegistration(Travels):
     """A webhook that EnKash has registered.
 
     EnKash page: Create Webhook Configuration (api-10664805).

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-__all__ = ["Reply", "camel", "hidden", "member", "shown_names", "shown_short"]
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+__all__ = ["Reply", "Travels", "camel", "hidden", "member", "shown_names", "shown_short"]
 
 _SHOWN = 4  # last characters of a consumer number that may appear in a log
 
@@ -54,8 +58,21 @@ def member(
     return attrs.field(default=default, repr=repr, metadata=metadata)
 
 
+class Travels:
+    """Lets pydantic take and return a value, and FastAPI through it; without pydantic, this does nothing."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return how pydantic reads and writes the value."""
+        from enkash_async.models._pydantic import value_schema  # noqa: PLC0415 (pydantic is no dependency)
+
+        return value_schema(cls, source, handler)
+
+
 @attrs.frozen(kw_only=True, repr=False)
-class Reply:
+class Reply(Travels):
     """The base of every value that is read from a reply.
 
     Attributes:
