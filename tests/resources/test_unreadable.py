@@ -1,0 +1,104 @@
+"""Replies in which something cannot be read, from the socket to what the caller gets and what is debited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+
+from enkash_async import (
+    BillFilter,
+    EnkashClient,
+    MemoryStore,
+    ResponseDecodeError,
+    RetryPolicy,
+    Routes,
+    SettlePolicy,
+    StaticTokenProvider,
+)
+
+WAITS = {"approvalStatus": "MAKER_APPROVAL_PENDING", "paymentStatus": "INIT", "billpayStatus": "PENDING"}
+RETRY = RetryPolicy(settle=SettlePolicy(window=0))
+
+
+@attrs.define
+class Bills:
+    """An EnKash with these bills, that counts how often each debit was confirmed."""
+
+    rows: list[dict[str, Any]]
+    confirmed: list[str] = attrs.field(factory=list)
+
+    async def search(self, request: web.Request) -> web.Response:
+        wanted = (await request.json()).get("utilityEnkashIds")
+        offset = (await request.json())["offset"]
+        rows = [row for row in self.rows if wanted is None or row.get("utilityEnkashId") in wanted]
+        return _reply(rows[offset:])
+
+    async def get(self, request: web.Request) -> web.Response:
+        return _reply(next(row for row in self.rows if row["utilityEnkashId"] == request.match_info["id"]))
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        self.confirmed += (await request.json())["utilityPaymentIds"]
+        return _reply(None)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[EnkashClient]:
+        app = web.Application()
+        app.router.add_post(Routes().search_bills, self.search)
+        app.router.add_put(Routes().confirm_debit, self.confirm)
+        app.router.add_get(Routes().bill.replace("{utilityEnkashId}", "{id}"), self.get)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            store = MemoryStore(nothing_pending=True)
+            async with EnkashClient(url, tokens=StaticTokenProvider("t"), store=store, retry=RETRY) as client:
+                yield client
+        finally:
+            await runner.cleanup()
+
+
+def _reply(payload: Any) -> web.Response:
+    return web.json_response({"response_code": 0, "response_message": "Success", "payload": payload})
+
+
+async def test_a_search_gives_every_bill_around_one_that_cannot_be_read() -> None:
+    """The iteration ends without an error, and the odd bill says what it lacks."""
+    rows: list[Any] = [{"utilityEnkashId": f"U-{number}", "amount": number} for number in range(5)]
+    rows[2]["amount"], rows[3]["numberOfUnits"] = "much", "245 KWH"
+    async with Bills(rows).client() as client:
+        found = [bill async for bill in client.bills.search(BillFilter())]
+        assert [bill.amount for bill in found] == [Decimal(0), Decimal(1), None, Decimal(3), Decimal(4)]
+        assert [bill.unreadable for bill in found] == [(), (), ("amount is not a number",), (), ()]
+        with pytest.raises(ResponseDecodeError, match=r"payload\.amount is not a number"):
+            await client.bills.get("U-2")
+        assert (await client.bills.get("U-3")).extra == {"numberOfUnits": "245 KWH"}
+
+
+@pytest.mark.parametrize("count", [2, 5])  # read singly, and by a search
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"approvedDate": "31/01/2026"},
+        {"paymentDate": 1768010100000},
+        {"approvalStatus": ["APPROVED"]},
+        {"amount": "much"},
+    ],
+    ids=lambda odd: next(iter(odd)),
+)
+async def test_a_bill_that_cannot_be_read_is_not_debited(odd: dict[str, Any], count: int) -> None:
+    """Prevents a double debit: what cannot be read may be the sign of the first one; the other bills are debited."""
+    rows = [{"utilityEnkashId": f"U-{number}", **WAITS} for number in range(count)]
+    rows[0] |= odd
+    ids = [f"U-{number}" for number in range(count)]
+    server = Bills(rows)
+    async with server.client() as client:
+        result = await client.payments.confirm_debit(ids)
+    assert sorted(server.confirmed) == ids[1:]
+    assert [item.key for item in result.unknown + result.not_sent + result.failed] == ["U-0"]
