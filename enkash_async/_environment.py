@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from enkash_async._http.login import PasswordGrant
 from enkash_async._support.secret import HiddenStr
+from enkash_async._support.text import control_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores import Store, default_store, open_store
 from enkash_async.tokens import LOGIN_TIMEOUT, NEEDED, Credentials, TokenSealer, missing
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Environment"]
 
 _NEEDED = ("ENKASH_BASE_URL", *NEEDED)
+_FIELD = re.compile(r"^Credentials\.(\w+)")
 
 
 class Environment:
@@ -44,10 +47,19 @@ class Environment:
         """
         if (error := missing(self._environ, _NEEDED)) is not None:
             raise error
-        return Credentials.from_env(self._environ)
+        try:
+            return Credentials.from_env(self._environ)
+        except ConfigurationError as problem:
+            found = _FIELD.sub(lambda field: f"ENKASH_{field[1].upper()}", str(problem))
+        raise ConfigurationError(found)
 
     def grant(
-        self, *, session: aiohttp.ClientSession | None = None, path: str = "/oauth/token", allow_insecure: bool = False
+        self,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        path: str = "/oauth/token",
+        allow_insecure: bool = False,
+        proxy: str | None = None,
     ) -> PasswordGrant:
         """Return the login; the arguments are those of `PasswordGrant`.
 
@@ -55,7 +67,11 @@ class Environment:
             ConfigurationError: As for `credentials()`.
         """
         credentials = self.credentials()  # first, since its error names all missing variables, including the base URL
-        return PasswordGrant(self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure)
+        if (flaw := control_flaw(self.base_url)) is not None:
+            raise ConfigurationError(f"ENKASH_BASE_URL {flaw}")
+        return PasswordGrant(
+            self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure, proxy=proxy
+        )
 
     def store(self) -> Store:
         """Return the store that the variables name, or the default store.
@@ -70,6 +86,8 @@ class Environment:
         nothing_pending = self._flag("ENKASH_NOTHING_PENDING")
         for name in ("ENKASH_STORE_URL", "ENKASH_REDIS_URL"):
             url = HiddenStr(self._environ.get(name, "").strip())
+            if (flaw := control_flaw(url)) is not None:
+                raise ConfigurationError(f"{name} {flaw}")
             if url:
                 return _opened(name, url, nothing_pending)
         return default_store(nothing_pending=nothing_pending)

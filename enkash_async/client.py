@@ -25,6 +25,7 @@ from enkash_async._money.debits import Debits
 from enkash_async._money.pay import Payer
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
+from enkash_async._support.secret import HiddenStr
 from enkash_async._support.urls import checked_base_url, is_loopback
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
 from enkash_async.errors import ConfigurationError
@@ -56,6 +57,7 @@ class ClientOptions(TypedDict, total=False):
     timeout: Annotated[Timeouts, Timeouts()]
     limits: Annotated[Limits, Limits()]
     routes: Annotated[Routes, Routes()]
+    proxy: Annotated[str | None, None]
     debit_on_create: Annotated[bool, False]
     max_response_bytes: Annotated[int, MAX_RESPONSE_BYTES]
     allow_insecure: Annotated[bool, False]
@@ -96,6 +98,8 @@ def _filled(given: ClientOptions) -> ClientOptions:
         # Keeps a secret out of rendered tracebacks, which show the locals of these frames: a wrong option may be one.
         cast("dict[str, object]", given).clear()
         raise wrong
+    if given.get("proxy") is not None:
+        given["proxy"] = HiddenStr(given["proxy"])  # it may hold a password, and rendered tracebacks show these frames
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
 
 
@@ -151,6 +155,8 @@ class EnkashClient:
         limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in
             flight, and sets no rate.
         routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
+        proxy: URL of the HTTP proxy for the session that the client opens, such as `http://user:password@host:3128`.
+            None, the default, follows `HTTPS_PROXY` and `NO_PROXY`. The store is never reached through it.
         debit_on_create: Whether EnKash debits your account as soon as a bill is created, as it does for accounts that
             are set up so; False by default. Then `payments.pay` confirms nothing.
         max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger one is raised as an error.
@@ -183,6 +189,7 @@ class EnkashClient:
             session=filled["session"],
             timeout=timeout,
             limits=filled["limits"],
+            proxy=filled["proxy"],
             max_response_bytes=filled["max_response_bytes"],
         )
         self._owned: list[TokenProvider | Store] = []
@@ -247,6 +254,7 @@ class EnkashClient:
             session=filled["session"],
             path=filled["routes"].token,
             allow_insecure=filled["allow_insecure"],
+            proxy=filled["proxy"],
         )
         given = filled["store"]
         store = _default_store(base_url) if given is None else given
@@ -289,7 +297,10 @@ class EnkashClient:
         filled = _filled(options)
         options.setdefault("debit_on_create", environment.debit_on_create())
         grant = environment.grant(
-            session=filled["session"], path=filled["routes"].token, allow_insecure=filled["allow_insecure"]
+            session=filled["session"],
+            path=filled["routes"].token,
+            allow_insecure=filled["allow_insecure"],
+            proxy=filled["proxy"],
         )
         store = environment.store() if filled["store"] is None else filled["store"]
         provider = StoreTokenProvider(

@@ -67,6 +67,17 @@ async def test_token_keys_seal_the_token(sandbox: Sandbox, redis_server: Server)
         assert TokenSealer(KEY).key_ids[0] in str(admin.get(key))
 
 
+@pytest.mark.parametrize(
+    "name", ["ENKASH_BASE_URL", "ENKASH_PASSWORD", "ENKASH_FORM_CLIENT_ID", "ENKASH_STORE_URL", "ENKASH_REDIS_URL"]
+)
+def test_a_control_character_is_told_by_the_variable(name: str) -> None:
+    """A value that was read with a line break is refused before a request, by its variable and without the value."""
+    value = f"{SETTINGS.get(name, 'redis://127.0.0.1')}\nhunter2"
+    with pytest.raises(ConfigurationError, match=rf"^{name} holds a line break \(U\+000A\): remove it$") as caught:
+        EnkashClient.from_env({**SETTINGS, name: value})
+    assert "hunter2" not in shown(caught.value, frames=False)
+
+
 @pytest.mark.parametrize("url", [None, "", "  "])
 async def test_without_a_url_the_processes_of_this_user_share_a_file(
     url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 
 import attrs
 
+from enkash_async._http.proxy import checked_proxy
 from enkash_async._http.transport import Transport
 from enkash_async._support import exact_json
 from enkash_async._support.clock import instant
 from enkash_async._support.headers import is_visible
-from enkash_async._support.secret import Secret
+from enkash_async._support.secret import HiddenStr, Secret
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request, Response
 from enkash_async._wire.retry_after import parse_retry_after
@@ -88,11 +89,12 @@ class PasswordGrant:
             usually ends an attempt earlier.
         path: Path of the token route.
         allow_insecure: Accept plain `http` for hosts other than this machine.
+        proxy: URL of the HTTP proxy for the sessions opened here; None follows `HTTPS_PROXY` and `NO_PROXY`.
         clock: Returns monotonic seconds, for the age of the token.
         wall_clock: Returns seconds since 1970, for replies with an instant of expiry but without a `Date` header.
 
     Raises:
-        ConfigurationError: The base URL is unusable.
+        ConfigurationError: The base URL or the proxy is unusable.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class PasswordGrant:
         timeout: Timeouts = LOGIN_TIMEOUTS,
         path: str = "/oauth/token",
         allow_insecure: bool = False,
+        proxy: str | None = None,
         clock: Callable[[], float] = instant,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,6 +115,7 @@ class PasswordGrant:
         self._base_url = checked_base_url(base_url, allow_insecure=allow_insecure)
         self._credentials = credentials
         self._session = session
+        self._proxy = None if proxy is None else HiddenStr(checked_proxy(proxy))
         self._timeout = timeout
         self._path = path
         self._clock = clock
@@ -146,15 +150,20 @@ class PasswordGrant:
         if isinstance(response, TokenError):
             raise response
         reply = _read(response, self._wall_clock)
+        doubts = self._credentials.doubts()
         if not response.is_success:
-            raise _refusal(response, response.status, reply.error)
+            raise _refusal(response, response.status, reply.error, doubts)
         if reply.access_token is None:
-            raise _without_token(response, reply.error, is_failure=reply.is_failure)
+            raise _without_token(response, reply.error, doubts, is_failure=reply.is_failure)
         return Token(reply.access_token, reply.expires_in, requested_at)
 
     async def _post(self) -> Response | TokenError:
         transport = Transport(
-            self._base_url, session=self._session, timeout=self._timeout, max_response_bytes=_MAX_REPLY
+            self._base_url,
+            session=self._session,
+            timeout=self._timeout,
+            max_response_bytes=_MAX_REPLY,
+            proxy=self._proxy,
         )
         try:
             return await transport.send(self._request(), self._authorization())
@@ -254,15 +263,22 @@ def _now(response: Response, wall_clock: Callable[[], float]) -> float:
         return wall_clock()
 
 
-def _refusal(response: Response, status: int, error: str | None) -> TokenError:
-    """Return the error of a failed login; `status` is what the reply means, which may differ from its HTTP status."""
+def _refusal(response: Response, status: int, error: str | None, doubts: str) -> TokenError:
+    """Return the error of a failed login.
+
+    Args:
+        response: The reply.
+        status: What the reply means, which may differ from its HTTP status.
+        error: The OAuth error of the reply, or None.
+        doubts: What looks wrong with the credentials, as `Credentials.doubts` tells it.
+    """
     locked = error == "account_locked" or _says_locked(response)
     said = f"HTTP {response.status}" + (f", {error}" if error else "")
     if locked or status in _REFUSING or (status == 400 and error not in _OTHER):
         advice = _UNLOCK if locked else _CHECK_CLIENT if error == "invalid_client" else _CHECK_ALL
         return CredentialsRejectedError(
-            f"EnKash refused the login ({said}): {advice}. They are not tried again here; a process that shares no "
-            "store with this one would, and several wrong logins may lock the account",
+            f"EnKash refused the login ({said}): {advice}{doubts}. They are not tried again here; a process that "
+            "shares no store with this one would, and several wrong logins may lock the account",
             status=response.status,
             error=error,
             locked=locked,
@@ -283,9 +299,9 @@ def _says_locked(response: Response) -> bool:
     return response.status in _SPEAKING or bool(_ACCOUNT_LOCKED.search(response.body))
 
 
-def _without_token(response: Response, error: str | None, *, is_failure: bool) -> TokenError:
+def _without_token(response: Response, error: str | None, doubts: str, *, is_failure: bool) -> TokenError:
     if error is not None or is_failure or _says_locked(response):
-        return _refusal(response, 400 if error in _OTHER else 401, error)
+        return _refusal(response, 400 if error in _OTHER else 401, error, doubts)
     kind = response.content_type or "no content type"
     return TokenReplyError(
         f"the login was answered HTTP {response.status} ({kind}) without a token that can be read; check the base URL",

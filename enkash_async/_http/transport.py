@@ -21,6 +21,7 @@ from aiohttp.payload import BytesPayload
 from yarl import URL
 
 from enkash_async._flow.gate import Gate
+from enkash_async._http.proxy import netrc_flaw, proxy_for, proxy_trouble
 from enkash_async._support import checks
 from enkash_async._support.clock import fast_clock
 from enkash_async._support.secret import Secret
@@ -162,6 +163,7 @@ class Transport:
         timeout: Time limits of each attempt.
         limits: How many requests may be in flight, and how many may begin in a second.
         max_response_bytes: Largest reply in bytes, after decompression.
+        proxy: URL of the proxy for a session that is opened here; None follows the environment, see `proxy_for`.
     """
 
     def __init__(
@@ -172,6 +174,7 @@ class Transport:
         timeout: Timeouts = Timeouts(),
         limits: Limits = Limits(),
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        proxy: str | None = None,
     ) -> None:
         checks.number(
             max_response_bytes, "max_response_bytes", least=1, whole=True, unit="bytes", error=ConfigurationError
@@ -185,6 +188,11 @@ class Transport:
         if getattr(session, "auth", None) is not None:
             raise ConfigurationError("session must have no auth of its own: it would take the place of the token")
         self._host = URL(base_url)
+        if session is not None and (flaw := netrc_flaw(session, self._host.host or "")) is not None:
+            raise ConfigurationError(flaw)
+        if session is not None and proxy is not None:
+            raise ConfigurationError("proxy is for the session that the SDK opens; your own session takes one itself")
+        self._proxy = proxy_for(self._host, proxy) if session is None else None
         self._prefix = self._host.raw_path.rstrip("/")
         self._given = session
         self._opened: aiohttp.ClientSession | None = None
@@ -269,6 +277,7 @@ class Transport:
                 headers=self._headers(authorization, alone=alone),
                 # aiohttp keeps connections by a key of which this name is a part: no kept one has it.
                 server_hostname=self._host.host if alone else None,
+                proxy=self._proxy,
                 timeout=self._timeout,
                 allow_redirects=False,
                 # Set here since a user's own session may have other defaults: an HTTP status must not raise.
@@ -334,6 +343,8 @@ class Transport:
         reason = getattr(problem, "strerror", None)
         what = type(problem).__name__ + (f" ({reason})" if isinstance(reason, str) else "")
         host = self._host.host
+        if (trouble := proxy_trouble(problem, self._proxy, host or "")) is not None:
+            return TransportError(trouble, sent=False)
         unconnected = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
         if never_begun and isinstance(problem, unconnected):
             kind = RequestTimeoutError if isinstance(problem, TimeoutError) else TransportError

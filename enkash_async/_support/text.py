@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 from enkash_async._support.values import plain
 
-__all__ = ["RUPEE", "clean", "exact_rupees", "members", "plain", "rupees", "shown"]
+__all__ = ["RUPEE", "clean", "control_flaw", "exact_rupees", "members", "plain", "rupees", "shown"]
 
 RUPEE = "₹"
 
 _JOINERS = "\u200c\u200d"  # invisible characters that scripts of India need
 # Only plain ASCII digits: `Decimal` would also accept `1_000`, `1e9`, `NaN` and the digits of other scripts.
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
+
+_CONTROLS = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\0": "a NUL"}
 
 _LONGEST = 40  # orders of magnitude up to which an amount is written in full; a server may send more
 
@@ -33,6 +36,18 @@ def _visible(character: str) -> str:
     if character.isprintable() or character in _JOINERS:
         return character
     return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
+
+
+def control_flaw(text: str) -> str | None:
+    """Return what is wrong if a setting holds a control character, without showing the setting; otherwise None."""
+    flaws = [at for at, one in enumerate(text) if unicodedata.category(one) == "Cc"]
+    if not flaws:
+        return None
+    at = flaws[0]
+    name = _CONTROLS.get(text[at], "a control character")
+    is_last = all(one.isspace() or unicodedata.category(one) == "Cc" for one in text[at:])
+    place = " at its end" if is_last else " at its start" if at == 0 else ""
+    return f"holds {name} (U+{ord(text[at]):04X}){place}: remove it"
 
 
 def rupees(amount: Decimal | None) -> str:

@@ -10,6 +10,7 @@ from typing import ClassVar, NoReturn, Self, TypeVar
 import attrs
 
 from enkash_async._support import checks
+from enkash_async._support.text import control_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._keys import account_name, client_name, joined
 
@@ -19,6 +20,8 @@ C = TypeVar("C", bound="Credentials")
 
 #: The variables that `Credentials.from_env` needs, in the order of the arguments.
 NEEDED = ("ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
+
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
 @attrs.frozen(init=False)
@@ -33,7 +36,8 @@ class Credentials:
         form_client_id: Value of the form field `clientId`, such as `CEK…`; None sends `client_id`, as some products do.
 
     Raises:
-        ConfigurationError: A value is empty or not a string, or the client id holds a colon.
+        ConfigurationError: A value is empty, not a string, or holds a control character such as a line break; or the
+            client id holds a colon.
 
     EnKash page: Generate Authentication Token (api-12704314).
     """
@@ -76,6 +80,15 @@ class Credentials:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("Credentials are not pickled; read them again where they are needed")
 
+    def doubts(self) -> str:
+        """Return which values begin or end with a blank or a quotation mark, for an error; empty if none does."""
+        found = [
+            f"{field.name} {flaw}"
+            for field in attrs.fields(Credentials)
+            if (flaw := _outer_flaw(getattr(self, field.name) or "")) is not None
+        ]
+        return f". Most likely the cause: {', '.join(found)}" if found else ""
+
     def _problem(self) -> str | None:
         for field in attrs.fields(Credentials):
             value = getattr(self, field.name)
@@ -112,6 +125,15 @@ def _flaw(value: object) -> str | None:
         return f"must be a non-empty str, not {type(value).__name__}"
     if not checks.is_encodable(value):
         return "holds half of a surrogate pair: it was decoded wrongly"
+    return control_flaw(value)
+
+
+def _outer_flaw(value: str) -> str | None:
+    """Return what surrounds a value without belonging to it, most likely, and without showing the value."""
+    for what, characters in (("a quotation mark", _QUOTES), ("a blank", None)):
+        begins, ends = value.lstrip(characters) != value, value.rstrip(characters) != value
+        if begins or ends:
+            return f"{' and '.join(['begins'] * begins + ['ends'] * ends)} with {what}"
     return None
 
 

@@ -147,6 +147,15 @@ class TestCredentials:
         with pytest.raises(ConfigurationError, match=f"Credentials.{name} "):
             attrs.evolve(OURS, **dict[str, Any]({name: None}))
 
+    @pytest.mark.parametrize("name", ["client_id", "client_secret", "username", "password", "form_client_id"])
+    @pytest.mark.parametrize("control", ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\x85"])
+    def test_a_control_character_is_refused_and_named(self, name: str, control: str) -> None:
+        """A secret that was read with the end of its line is told before a login; the message does not show it."""
+        parts = {"client_id": "c", "client_secret": "s", "username": "u", "password": "p"}
+        with pytest.raises(ConfigurationError, match=rf"^Credentials.{name} holds .* \(U\+00..\) at its end") as caught:
+            Credentials(**{**parts, name: f"hunter2{control}"})
+        assert "hunter2" not in str(caught.value)
+
     def test_a_colon_in_the_client_id_is_refused(self) -> None:
         """The server would read the rest as the secret; other parts may have a colon."""
         with pytest.raises(ConfigurationError, match="client_id must not contain ':'"):

@@ -1,0 +1,131 @@
+"""Which proxy leads to EnKash, and what is wrong when one does not; no message shows a proxy's user or password."""
+
+from __future__ import annotations
+
+import ipaddress
+import netrc
+import os
+import sys
+from pathlib import Path
+from urllib.request import getproxies_environment
+
+import aiohttp
+from yarl import URL
+
+from enkash_async._support.text import control_flaw
+from enkash_async._support.urls import is_loopback
+from enkash_async.errors import ConfigurationError
+
+__all__ = ["checked_proxy", "netrc_flaw", "proxy_for", "proxy_trouble"]
+
+_WANTS_LOGIN = 407  # HTTP Proxy Authentication Required
+
+
+def proxy_for(target: URL, given: str | None) -> URL | None:
+    """Return the proxy through which a session that is opened here reaches a host, or None.
+
+    Without `given` it is that of `HTTPS_PROXY` (or `HTTP_PROXY` for plain http), unless `NO_PROXY` names the host. Both
+    are read in lower case first. A host of this machine is reached through a proxy of this machine only: plain http is
+    allowed there because nothing leaves the machine.
+
+    Args:
+        target: The base URL.
+        given: The option `proxy`, or None.
+
+    Raises:
+        ConfigurationError: The proxy is unusable.
+    """
+    if given is not None:
+        return checked_proxy(given)
+    proxies = getproxies_environment()
+    found = proxies.get(target.scheme, "").strip()
+    host = (target.host or "").rstrip(".")
+    if not found or _is_exempt(host, target.port, proxies.get("no", "")):
+        return None
+    proxy = checked_proxy(found, f"{target.scheme.upper()}_PROXY")
+    return None if is_loopback(host) and not is_loopback(proxy.host or "") else proxy
+
+
+def checked_proxy(value: object, name: str = "proxy") -> URL:
+    """Return the URL of a proxy.
+
+    Args:
+        value: Such as `http://proxy.example:3128`, with or without `user:password@`; without a scheme it is `http`.
+        name: Where the value comes from, for messages.
+
+    Raises:
+        ConfigurationError: It is no URL of an HTTP proxy.
+    """
+    flaw = control_flaw(value) if isinstance(value, str) else None
+    if flaw is not None:
+        raise ConfigurationError(f"{name} {flaw}")
+    url = _parsed(value) if isinstance(value, str) else None
+    if url is None:
+        raise ConfigurationError(
+            f"{name} must be the URL of an HTTP proxy such as 'http://proxy.example:3128'; SOCKS is not supported"
+        )
+    return url
+
+
+def _is_exempt(host: str, port: int | None, listed: str) -> bool:
+    """Whether `NO_PROXY` names a host: by itself, with its port, by a domain above it, or by a network (10.0.0.0/8)."""
+    for entry in (one.strip().lower().lstrip(".") for one in listed.split(",")):
+        if entry in {"*", host, f"{host}:{port}"} or (entry and host.endswith(f".{entry}")):
+            return True
+        if "/" in entry and _is_within(host, entry):
+            return True
+    return False
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def _parsed(value: str) -> URL | None:
+    try:
+        url = URL(value if "://" in value else f"http://{value}")
+        is_proxy = url.scheme in {"http", "https"} and bool(url.host) and bool(url.port)
+    except ValueError:
+        return None
+    return url if is_proxy and " " not in value else None
+
+
+def netrc_flaw(session: aiohttp.ClientSession, host: str) -> str | None:
+    """Return what is wrong if a session would send a login from a netrc file in place of the token, or None."""
+    if not session.trust_env:
+        return None
+    named = os.environ.get("NETRC")
+    try:
+        path = Path(named) if named else Path.home() / ("_netrc" if sys.platform == "win32" else ".netrc")
+        found = netrc.netrc(str(path)).authenticators(host) is not None
+    except (OSError, RuntimeError, netrc.NetrcParseError):  # aiohttp does not use such a file either
+        return None
+    if not found:
+        return None
+    return (
+        f"session has trust_env=True, and {path.name!r} has a login for {host} (or a default one), which aiohttp "
+        "would send in place of the token: leave session out, since the SDK follows HTTPS_PROXY by itself and never "
+        "reads netrc files, or take the entry away"
+    )
+
+
+def proxy_trouble(problem: Exception, proxy: URL | None, host: str) -> str | None:
+    """Return what a proxy has done, in words; None if the failure is not the proxy's.
+
+    Args:
+        problem: The exception of aiohttp.
+        proxy: The proxy of the session, or None where a session of the user's own has it.
+        host: Name of EnKash's host.
+    """
+    name = "the proxy" if proxy is None else f"the proxy {proxy.host}:{proxy.port}"
+    if isinstance(problem, aiohttp.ClientProxyConnectionError):
+        reason = problem.strerror or type(problem.os_error).__name__
+        return f"no connection to {name}: {reason}; nothing was sent"
+    if isinstance(problem, aiohttp.ClientHttpProxyError):
+        wanted = ": it wants a user and a password, as in http://user:password@proxy.example:3128"
+        hint = wanted if problem.status == _WANTS_LOGIN else ""
+        return f"{name} refused to connect to {host} (HTTP {problem.status}){hint}; nothing was sent"
+    return None
