@@ -7,6 +7,7 @@ one JSON document and nothing else on standard output.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 
 import click
@@ -17,7 +18,7 @@ from enkash_async.cli._billers import billers
 from enkash_async.cli._debits import debits
 from enkash_async.cli._demo import demo
 from enkash_async.cli._errors import Exit, complain, explain
-from enkash_async.cli._output import accept_any_text
+from enkash_async.cli._output import PRINTING, accept_any_text, drop_output
 from enkash_async.cli._pay import pay
 from enkash_async.cli._sandbox import sandbox
 from enkash_async.cli._store import store
@@ -62,6 +63,13 @@ def run(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("enkash_async").addHandler(logging.NullHandler())
     try:
         code = enkash.main(argv, prog_name="enkash", standalone_mode=False)
+        sys.stdout.flush()
+    except (OSError, SystemExit) as problem:  # click leaves with SystemExit when a pipe is closed
+        if isinstance(problem, OSError) and problem.errno not in PRINTING:
+            raise
+        drop_output()
+        complain(f"not everything could be printed: {getattr(problem, 'strerror', None) or 'the pipe was closed'}")
+        return Exit.FAILED
     except (click.Abort, click.ClickException, EnkashError, RecursionError) as problem:
         complain(explain(problem))
         return Exit.of(problem)

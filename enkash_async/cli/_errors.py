@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import shlex
 
@@ -75,5 +76,6 @@ def _unclear(problem: OutcomeUnknownError) -> str:
 
 
 def complain(text: str) -> None:
-    """Write one line to standard error."""
-    click.echo(f"enkash: {clean(text)}", err=True)
+    """Write one line to standard error, if it is still open."""
+    with contextlib.suppress(OSError):
+        click.echo(f"enkash: {clean(text)}", err=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -15,9 +18,21 @@ from rich.text import Text
 from enkash_async._support import exact_json
 from enkash_async._support.text import RUPEE, clean, members, plain
 
-__all__ = ["accept_any_text", "json_option", "note", "print_json", "print_line", "print_record", "print_table"]
+__all__ = [
+    "accept_any_text",
+    "drop_output",
+    "json_option",
+    "note",
+    "print_json",
+    "print_line",
+    "print_record",
+    "print_table",
+]
 
 _WIDEST = 100_000  # columns; more than any table has
+
+#: How printing fails: a closed pipe, a full disk.
+PRINTING = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG})
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with exact numbers.")
 
@@ -27,6 +42,14 @@ def accept_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Send standard output to nowhere after it has failed, so that Python does not fail again when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a test has no file descriptor there
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def note(text: str) -> None:
@@ -85,6 +108,13 @@ def _text(console: Console, value: str) -> Text:
     return Text(visible)
 
 
+class _Console(Console):
+    """A console that lets its caller know of a closed pipe; rich would end the process with an exit code of its own."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def _console() -> Console:
     """Return a console for the present standard output, without markup, emoji codes or guessed colours."""
-    return Console(markup=False, emoji=False, highlight=False)
+    return _Console(markup=False, emoji=False, highlight=False)

@@ -19,14 +19,15 @@ from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup
 from enkash_async.cli._arguments import SECONDS, settle_option
 from enkash_async.cli._errors import Exit, complain
-from enkash_async.cli._output import json_option, note
-from enkash_async.cli._pay_report import AGAIN, report
+from enkash_async.cli._output import PRINTING, drop_output, json_option, note
+from enkash_async.cli._pay_report import AGAIN, exit_of, report
 from enkash_async.cli._run import with_client
 from enkash_async.cli.batch.cautions import cautions
 from enkash_async.cli.batch.marks import kept, unclear
 from enkash_async.cli.batch.results import Result, write_results
 from enkash_async.cli.batch.row import Row
 from enkash_async.cli.batch.rows import read_rows
+from enkash_async.cli.batch.source import is_stream, name_of
 from enkash_async.client import EnkashClient
 from enkash_async.config import RetryPolicy
 from enkash_async.errors import ConfigurationError, EnkashError, InvalidRequestError, RetryAdvice
@@ -35,7 +36,7 @@ __all__ = ["pay"]
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--dry-run", is_flag=True, help="Look up, fetch and check the ceilings; create and pay nothing.")
 @click.option("--batch", metavar="NAME", help="Name to derive references from; the default is that of the file.")
 @click.option(
@@ -43,6 +44,13 @@ __all__ = ["pay"]
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PATH",
     help="Result file; the default is FILE with the ending .result.csv.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=HEADER",
+    help='Which column of the file is NAME, such as consumer_number="Consumer No"; repeat it for each column.',
 )
 @click.option("--remarks", metavar="TEXT", help="A note for the confirmation, without full stop and slash.")
 @click.option(
@@ -67,6 +75,7 @@ def pay(
     dry_run: bool,
     batch: str | None,
     result: Path | None,
+    columns: tuple[str, ...],
     remarks: str | None,
     concurrency: int,
     timeout: float,
@@ -77,7 +86,8 @@ def pay(
 
     Columns: reference, biller_id, consumer_number; circle, ad1 to ad9 and param.NAME where the biller asks for them;
     max_amount, the most to pay in rupees. For each row the command fetches the bill, compares it with max_amount,
-    creates it, confirms its debit, and waits until it is settled.
+    creates it, confirms its debit, and waits until it is settled. Other columns are copied into the result file.
+    FILE may be - for standard input, with --result and --batch.
 
     Run it again after a crash, Ctrl-C or an unclear end, or twice at once: runs that share a store, which is a file of
     this user or what ENKASH_STORE_URL names, share the work, and nothing is paid twice. A row without a reference gets
@@ -89,12 +99,13 @@ def pay(
     """
     try:
         remark = None if remarks is None else checks.remarks(remarks)
-        rows = read_rows(file, batch=batch)
+        names = _columns(columns)
+        rows = read_rows(file, batch=batch, columns=names)
     except InvalidRequestError as problem:
         for line in str(problem).splitlines():
             complain(line)
         return Exit.WRONG
-    target = _target(file, result)
+    target = _target(file, result, dry_run=dry_run)
     if target is None:
         return Exit.WRONG
     for line in cautions(rows, batch=batch):
@@ -102,8 +113,8 @@ def pay(
     if dry_run:
         run = _Run(rows, frozenset())
         run.rehearse(concurrency, RetryPolicy(settle=settle))
-        return _nothing_sent(run.results) or report(run.results, as_json, dry_run=True, result=None)
-    run = _Run(rows, unclear(rows, target))
+        return _nothing_sent(run.results) or _reported(run.results, as_json, dry_run=True, result=None)
+    run = _Run(rows, unclear(rows, target, names))
     written = False
     try:
         run.pay(timeout, remark, concurrency, RetryPolicy(settle=settle))
@@ -114,21 +125,50 @@ def pay(
         # Also after Ctrl-C, so that no result is lost. A run that never began writes no file: it would replace the
         # results of an earlier run.
         written = run.began and _is_written(target, run.results)
-    code = _nothing_sent(run.results) or report(run.results, as_json, dry_run=False, result=target if written else None)
+    shown = target if written else None
+    code = _nothing_sent(run.results) or _reported(run.results, as_json, dry_run=False, result=shown)
     return code if written else max(code, Exit.FAILED)
 
 
-def _target(file: Path, result: Path | None) -> Path | None:
+def _columns(given: Sequence[str]) -> dict[str, str]:
+    """Return the headers of the file by the name of the column, from `NAME=HEADER`."""
+    pairs = [one.partition("=") for one in given]
+    for one, (name, sign, header) in zip(given, pairs, strict=True):
+        if not (name.strip() and sign and header.strip()):
+            raise InvalidRequestError(f'--column: write consumer_number="Consumer No", not {one!r}')
+    return {name.strip(): header for name, _, header in pairs}
+
+
+def _target(file: Path, result: Path | None, *, dry_run: bool) -> Path | None:
     """Return the path of the result file, or None after telling what is wrong with the one that is named."""
+    if is_stream(file) and result is None and not dry_run:
+        complain(f"--result: {name_of(file)} has no folder for the result file: name one, or pay from a file")
+        return None
     name = file.stem.removesuffix(".result")
     target = result or file.with_name(f"{name}.result.csv")
     if not target.parent.is_dir():
         complain(f"--result: there is no directory {target.parent}")
         return None
+    if result is not None and is_stream(target):
+        complain("--result: this is a pipe or a device: name a file")
+        return None
     if result is not None and target.resolve() == file.resolve() and not file.stem.endswith(".result"):
         complain("--result: this is the file itself; name another one")
         return None
     return target
+
+
+def _reported(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> Exit:
+    """Print the report and return the exit code, also if the report cannot be printed: money has moved."""
+    try:
+        return report(results, as_json, dry_run=dry_run, result=result)
+    except OSError as problem:
+        if problem.errno not in PRINTING:
+            raise
+        drop_output()
+        place = "" if result is None else f"; every row is in {result}"
+        complain(f"the report cannot be printed: {problem.strerror or type(problem).__name__}{place}")
+        return max(exit_of(results), Exit.FAILED)
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
@@ -199,7 +239,7 @@ class _Run:
             async def take(row: Row) -> None:
                 nonlocal stopped_by
                 try:
-                    self._note(await client.payments.rehearse(_request(row)) if stopped_by is None else stopped_by, row)
+                    self._note(await client.payments.rehearse(row.request) if stopped_by is None else stopped_by, row)
                 except EnkashError as problem:
                     stopped_by = problem
                     self._note(problem, row)
@@ -227,7 +267,7 @@ class _Run:
     def _requests(self) -> Iterator[BillRequest]:
         for row in self._rows:
             self._taken.add(row.reference_id)
-            yield _request(row)
+            yield row.request
 
     def _note(self, outcome: Payment | EnkashError, row: Row, *, is_open: bool = False) -> None:
         if isinstance(outcome, EnkashError):
@@ -250,12 +290,6 @@ class _Run:
             except (asyncio.CancelledError, KeyboardInterrupt):
                 self._is_stopped = True
                 raise KeyboardInterrupt from None
-
-
-def _request(row: Row) -> BillRequest:
-    return BillRequest(
-        row.biller_id, row.params, reference_id=row.reference_id, circle=row.circle, max_amount=row.max_amount
-    )
 
 
 def _end_on_sigterm() -> None:

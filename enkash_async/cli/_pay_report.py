@@ -13,7 +13,7 @@ from enkash_async.cli._output import note, print_json, print_line, print_table
 from enkash_async.cli.batch.results import Result
 from enkash_async.errors import RetryAdvice
 
-__all__ = ["AGAIN", "report"]
+__all__ = ["AGAIN", "exit_of", "report"]
 
 AGAIN = "run the same command again"
 
@@ -40,7 +40,7 @@ def report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: P
                 "rows": [_plain(one) for one in results],
             }
         )
-        return _exit(results)
+        return exit_of(results)
     if dry_run:
         _print_rows(results)
     else:
@@ -55,7 +55,7 @@ def report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: P
         note("nothing was paid by this run: each bill was paid before; new bills need new references")
     if result is not None:
         note(f"every row, with what became of it: {result}")
-    return _exit(results)
+    return exit_of(results)
 
 
 def _print_rows(results: Sequence[Result]) -> None:
@@ -111,7 +111,8 @@ def _plain(one: Result) -> dict[str, object]:
     }
 
 
-def _exit(results: Sequence[Result]) -> Exit:
+def exit_of(results: Sequence[Result]) -> Exit:
+    """Return the exit code for what became of the rows."""
     outcomes = {one.payment.state for one in results}
     if PaymentState.UNKNOWN in outcomes:
         return Exit.UNKNOWN

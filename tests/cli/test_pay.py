@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import json
 import math
 import os
@@ -343,6 +344,66 @@ class TestExitCodes:
         ]
 
 
+def exported() -> bytes:
+    """A file of 200 bills as an accountant exports it from Excel: one number is lost, one row is there twice."""
+    lines = ["Bills of November 2026,,,,,,", ",,,,,,"]
+    lines.append("Sr. No,Branch,Biller ID,Consumer Number,Max Amount (₹),Invoice Date,Remarks")
+    for number in range(1, 200):
+        amount = f'"₹1,25,{number:03d}.00"' if number % 3 else f'"{90 + number},000"'
+        text = '"Pune, Camp ""A"""' if number % 2 else "मुंबई"
+        cn = "9.00000E+08" if number == 77 else f"{900_000_000 + number}"
+        lines.append(f"{number},{text},2001,{cn},{amount},05-11-2026,#N/A")
+    lines.append('200,मुंबई,2001,900000004,"₹1,25,004.00",05-11-2026,again')
+    return ("\ufeff" + "\r\n".join(lines) + "\r\n").encode()
+
+
+class TestSpreadsheet:
+    async def test_an_export_needs_no_edit_but_of_the_bad_row(
+        self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """The bad row is named by line and column; without it all bills are looked at, and the repeated one once."""
+        file = tmp_path / "november.csv"
+        file.write_bytes(exported())
+        run = await enkash("pay", str(file), "--dry-run")
+        assert (run.code, run.out, sandbox.counts) == (2, "", {})
+        assert run.err == (
+            "enkash: november.csv:80: Consumer Number: a spreadsheet has changed the number: format the column as "
+            "text, and write the number again\n"
+        )
+        file.write_bytes(exported().replace(b"9.00000E+08", b"900000077"))
+        run = await enkash("pay", str(file), "--dry-run")
+        assert run.code == 0, run.err
+        assert re.search(r"^PAYABLE +199 ", run.out, re.MULTILINE)
+        derived, unread, repeated, last = run.err.splitlines()
+        assert derived.startswith("199 of 199 rows have no reference of their own")
+        assert unread == "not read, only copied into the result file: 'Sr. No', 'Branch', 'Invoice Date', 'Remarks'"
+        assert repeated == "line 203 repeats line 7: the bill is paid once"
+        assert last.startswith("nothing was created or paid")
+
+    async def test_a_repeated_row_is_paid_once(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
+        """The result file has each line of the batch with its own columns; so has a run over the result file."""
+        file = tmp_path / "november.csv"
+        file.write_text(f'{HEADER},Branch\na,2001,1,"₹90,000",Pune\nb,2001,2,,Goa\na,2001,1,90000,Agra\n')
+        for path in (file, file.with_name("november.result.csv")):
+            assert (await enkash("pay", str(path), *SHORT)).code == 0
+            told = result_of(file.with_name("november.result.csv"))
+            assert [one["Branch"] for one in told] == ["Pune", "Goa", "Agra"]
+            assert [one["result_outcome"] for one in told][2] == "REPEATED"
+        assert len(sandbox.ledger.debits) == 2
+
+    async def test_columns_can_be_named(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
+        """The command takes the headers that it is told, also in the result file of the run before."""
+        file = tmp_path / "november.csv"
+        file.write_text("Operator,A/c No,Limit\n2001,900000001,1\n")
+        names = ("--column", "biller_id=Operator", "--column", "consumer_number=A/c No", "--column", "max_amount=limit")
+        for path in (file, file.with_name("november.result.csv")):
+            assert (await enkash("pay", str(path), *SHORT, *names)).code == 1
+            assert result_of(file.with_name("november.result.csv"))[0]["result_outcome"] == "OVER_CEILING"
+        for wrong in ("cn", "=x", "cn=", "amount=Limit"):
+            run = await enkash("pay", str(file), "--column", wrong)
+            assert (run.code, run.err.count("\n")) == (2, 1)
+
+
 class TestCautions:
     async def test_derived_references(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
         """The caution has their count and says what would pay twice."""
@@ -458,6 +519,120 @@ class TestProcess:
         _, err = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0
         assert err.decode() == f"every row, with what became of it: {file.with_name('november.result.csv')}\n"
+
+
+async def piped(environ: Mapping[str, str], data: bytes | Path, *argv: str) -> tuple[int, str, str]:
+    """Run the command with standard input from a pipe; return its code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "enkash_async", *argv), env=BARE | {**environ}, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    given_ = data if isinstance(data, bytes) else await asyncio.to_thread(data.read_bytes)
+    out, err = await asyncio.wait_for(process.communicate(given_), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no /dev/stdin")
+class TestPipe:
+    @pytest.mark.parametrize("path", ["-", "/dev/stdin", "/proc/self/fd/0"])
+    async def test_a_pipe_is_paid(
+        self, sandbox: Sandbox, environ: dict[str, str], file: Path, tmp_path: Path, path: str
+    ) -> None:
+        """The results are in the file that is named, and nothing is left beside the pipe."""
+        before = names(Path("/dev"))
+        result = tmp_path / "elsewhere.csv"
+        code, _, err = await piped(environ, file, "pay", path, *SHORT, "--result", str(result))
+        assert code == 0, err
+        assert {one["result_outcome"] for one in result_of(result)} == {"PAID"}
+        assert not names(Path("/dev")) - before
+        money_moved_once(sandbox.ledger, read_rows(file))
+
+    @pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+    async def test_a_pipe_needs_a_result_file(
+        self, sandbox: Sandbox, environ: dict[str, str], file: Path, path: str
+    ) -> None:
+        """The command says so before it sends anything; a dry run needs none."""
+        code, out, err = await piped(environ, file, "pay", path)
+        assert (code, out, sandbox.counts) == (2, "", {})
+        assert re.fullmatch(r"enkash: --result: (standard input|stdin) has no folder for the result file: .*\n", err)
+        assert (await piped(environ, file, "pay", path, "--dry-run"))[0] == 0
+
+    async def test_a_pipe_has_no_name_to_derive_references_from(
+        self, sandbox: Sandbox, environ: dict[str, str]
+    ) -> None:
+        """The command asks for --batch, since next month's pipe would have the same references."""
+        data = b"biller_id,cn\n2001,900000001\n"
+        code, _, err = await piped(environ, data, "pay", "-", "--dry-run")
+        assert (code, sandbox.counts) == (2, {})
+        assert err.startswith(
+            "enkash: standard input:2: reference: is empty, and a pipe has no name to derive it from: "
+        )
+        assert (await piped(environ, data, "pay", "-", "--dry-run", "--batch", "november"))[0] == 0
+
+    async def test_a_device_takes_no_results(self, enkash: Enkash, sandbox: Sandbox, file: Path) -> None:
+        """The command refuses it before it sends anything."""
+        run = await enkash("pay", str(file), "--result", "/dev/stdout")
+        assert (run.code, run.err) == (2, "enkash: --result: this is a pipe or a device: name a file\n")
+        assert not sandbox.counts
+
+    async def test_an_endless_device_is_refused(self, enkash: Enkash) -> None:
+        """The reader stops at 64 MiB."""
+        run = await enkash("pay", "/dev/zero", "--dry-run")
+        assert (run.code, run.err) == (2, "enkash: zero: this is more than 64 MiB: split it\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+class TestOutput:
+    async def test_a_full_disk_under_the_report(self, sandbox: Sandbox, environ: dict[str, str], file: Path) -> None:
+        """The results are in their file, standard error has one line, and the code is not that of success."""
+        full = os.open("/dev/full", os.O_WRONLY)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "enkash_async", "pay", str(file), *SHORT),
+            env=BARE | {**environ},
+            stdout=full,
+            stderr=PIPE,
+        )
+        os.close(full)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        result = file.with_name("november.result.csv")
+        assert err.decode() == (
+            f"enkash: the report cannot be printed: {os.strerror(errno.ENOSPC)}; every row is in {result}\n"
+        )
+        assert process.returncode == 1
+        assert {one["result_outcome"] for one in result_of(result)} == {"PAID"}
+
+    @pytest.mark.parametrize("option", ["--json", "--no-json"])
+    async def test_a_closed_pipe_under_the_report(
+        self, sandbox: Sandbox, environ: dict[str, str], file: Path, option: str
+    ) -> None:
+        """The command ends as on a full disk, whether it prints JSON or a table."""
+        ours, theirs = os.pipe()
+        os.close(ours)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "enkash_async", "pay", str(file), *SHORT, *([option] * (option == "--json"))),
+            env=BARE | {**environ},
+            stdout=theirs,
+            stderr=PIPE,
+        )
+        os.close(theirs)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        assert err.decode().startswith(f"enkash: the report cannot be printed: {os.strerror(errno.EPIPE)}; every row")
+        assert (process.returncode, err.count(b"\n")) == (1, 1)
+
+    @pytest.mark.parametrize("words", [("--help",), ("billers",), ("billers", "--json")])
+    async def test_other_commands_end_with_one_line(
+        self, sandbox: Sandbox, environ: dict[str, str], words: tuple[str, ...]
+    ) -> None:
+        """The code is 1 for a full disk and for a closed pipe."""
+        ours, theirs = os.pipe()
+        os.close(ours)
+        for out in (theirs, os.open("/dev/full", os.O_WRONLY)):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "enkash_async", *words), env=BARE | {**environ}, stdout=out, stderr=PIPE
+            )
+            os.close(out)
+            _, err = await asyncio.wait_for(process.communicate(), 60)
+            assert (process.returncode, err.count(b"\n")) == (1, 1), err
+            assert err.startswith(b"enkash: not everything could be printed: ")
 
 
 async def _everything(shown: Sequence[bytes], end: bytes) -> str:

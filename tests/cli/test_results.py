@@ -93,6 +93,17 @@ class TestColumns:
         write_results(out, [of(row, PaymentState.NOT_SENT) for row in rows])
         assert [line[0] for line in table(out)] == ["ReferenceId", rows[0].reference_id, "own"]
 
+    def test_other_columns_and_repeated_rows_are_kept(self, batch: Path, out: Path) -> None:
+        """Each line of the batch is there in its place; the amount of a repeated bill is there once."""
+        rows = rows_of(batch, "Notes,biller_id,cn,Notes\na,2001,1,b\nc,2001,2,\nd,2001,01,\ne,2001,1,f\n")
+        write_results(out, [of(row, PaymentState.PAID, amount=Decimal(5)) for row in rows])
+        lines = [dict(zip(table(out)[0], line, strict=True)) for line in table(out)[1:]]
+        assert [(one["Notes"], one["Notes (2)"]) for one in lines] == [("a", "b"), ("c", ""), ("d", ""), ("e", "f")]
+        assert [one["result_outcome"] for one in lines] == ["PAID", "PAID", "PAID", "REPEATED"]
+        assert [one["result_amount"] for one in lines] == ["5", "5", "5", ""]
+        assert lines[3]["reference"] == lines[0]["reference"]
+        assert [len(row.copies) for row in read_rows(out)] == [1, 0, 0]
+
     def test_earlier_results_are_replaced(self, batch: Path, out: Path) -> None:
         """A second run over a result file overwrites its result columns and adds no others."""
         rows = rows_of(batch, "biller_id,cn\n2001,1\n")
@@ -130,7 +141,7 @@ class TestFormulas:
     @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", " =", "\u00a0+", "\t\t-"])
     def test_what_others_send_is_not_calculated(self, batch: Path, out: Path, sign: str) -> None:
         """A quote before each cell from a server prevents a spreadsheet from running it as a formula."""
-        (row,) = rows_of(batch, "biller_id,cn,ad1\n2001,1,=1+1\n")
+        (row,) = rows_of(batch, "biller_id,cn,Notes\n2001,1,=1+1\n")
         text = f'{sign}HYPERLINK("https://example.com")'
         bill = Bill(utility_enkash_id=text, payment_status=PaymentStatus(text), billpay_status=BillPayStatus(text))
         amount = Decimal(-5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from enkash_async.cli.batch.header import header_name
 from enkash_async.cli.batch.row import Row
 
 __all__ = ["cautions"]
@@ -12,7 +13,7 @@ _MOST = 10  # warnings; more would not be read
 
 
 def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
-    """Return warnings about valid rows that may pay a bill twice.
+    """Return what the user should know before valid rows are paid, such as rows that may pay a bill twice.
 
     Args:
         rows: The rows of one file.
@@ -31,6 +32,11 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
             f"{derived} of {len(rows)} rows have no reference of their own, so theirs come from {source}: "
             f"{again} the same bills again"
         )
+    if rows and rows[0].unread:
+        names = ", ".join(map(header_name, rows[0].unread[:_MOST]))
+        more = f" and {len(rows[0].unread) - _MOST} more" if len(rows[0].unread) > _MOST else ""
+        found.append(f"not read, only copied into the result file: {names}{more}")
+    found += [f"line {copy.line} repeats line {row.line}: the bill is paid once" for row in rows for copy in row.copies]
     first: dict[object, int] = {}
     for row in rows:
         line = first.setdefault((row.biller_id, row.circle, tuple(sorted(row.params.items()))), row.line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -15,15 +15,16 @@ from enkash_async.errors import InvalidRequestError, RetryAdvice
 __all__ = ["kept", "unclear"]
 
 
-def unclear(rows: Iterable[Row], target: Path) -> frozenset[str]:
+def unclear(rows: Iterable[Row], target: Path, columns: Mapping[str, str] | None = None) -> frozenset[str]:
     """Return the references that an earlier run left UNKNOWN.
 
     Args:
         rows: The rows that are paid; a result file holds its marks in them.
         target: The result file, which may be that of an earlier run, or not exist, or be something else.
+        columns: The columns of the batch, as for `read_rows`.
     """
     try:
-        before = read_rows(target)
+        before = read_rows(target, columns=columns)
     except InvalidRequestError:
         before = []
     return frozenset(row.reference_id for row in (*rows, *before) if row.unclear)

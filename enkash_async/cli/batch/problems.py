@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
+import attrs
+
 from enkash_async._support.text import clean
 from enkash_async.errors import InvalidRequestError
 from enkash_async.models.base import shown_short
@@ -9,7 +13,18 @@ from enkash_async.models.base import shown_short
 __all__ = ["LONGEST_SHOWN", "Problems", "shown"]
 
 _MOST_PROBLEMS = 20  # problems shown; about one screen
+_MOST_EQUAL = 3  # equal problems that are shown one by one; more become one line, so that the rare ones show
+_MOST_RANGES = 5  # ranges of lines that are named in it
 LONGEST_SHOWN = 6  # characters; a longer cell may be a consumer number in a wrong column
+
+
+@attrs.define
+class _Equal:
+    """Problems of one kind in one column: the first of them in words, and the lines of all."""
+
+    column: str
+    first: list[tuple[int, int | None, str]] = attrs.Factory(list)  # number of the problem, line, text
+    lines: list[int] = attrs.Factory(list)
 
 
 class Problems:
@@ -21,22 +36,27 @@ class Problems:
 
     def __init__(self, file: str) -> None:
         self._file = clean(file)
-        self._found: list[str] = []
-        self._more = 0
+        self._found: dict[tuple[str, str], _Equal] = {}
+        self._count = 0
 
-    def add(self, text: str, line: int | None = None, column: str | None = None) -> None:
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, text: str, line: int | None = None, column: str | None = None, *, kind: str | None = None) -> None:
         """Note a problem.
 
         Args:
             text: What is wrong, and what to write instead.
             line: Number of the line; None means the file as a whole.
             column: Header of the column; None means the line as a whole.
+            kind: What problems have in common that are shown as one if there are many; None takes the text.
         """
-        if len(self._found) == _MOST_PROBLEMS:
-            self._more += 1
-            return
-        place = self._file if line is None else f"{self._file}:{line}"
-        self._found.append(": ".join(filter(None, (place, clean(column or ""), text))))
+        equal = self._found.setdefault((column or "", kind or text), _Equal(clean(column or "")))
+        if len(equal.first) < _MOST_EQUAL:
+            equal.first.append((self._count, line, text))
+        if line is not None:
+            equal.lines.append(line)
+        self._count += 1
 
     def raise_any(self) -> None:
         """Raise the noted problems as one error, if there are any."""
@@ -49,8 +69,36 @@ class Problems:
         return self._error()
 
     def _error(self) -> InvalidRequestError:
-        more = [f"and {self._more} more"] if self._more else []
-        return InvalidRequestError("\n".join([*self._found, *more]))
+        texts = [text for _, _, text in sorted(self._texts())]
+        more = [f"and {len(texts) - _MOST_PROBLEMS} more"] if len(texts) > _MOST_PROBLEMS else []
+        return InvalidRequestError("\n".join([*texts[:_MOST_PROBLEMS], *more]))
+
+    def _texts(self) -> Iterator[tuple[int, int, str]]:
+        """Yield each text behind its line and its number, by which they are sorted."""
+        for equal in self._found.values():
+            if len(equal.lines) <= _MOST_EQUAL:
+                for number, line, text in equal.first:
+                    yield line or 0, number, self._text(line, equal.column, text)
+            else:
+                number, line, text = equal.first[0]
+                many = f"{len(equal.lines)} rows: {text} (lines {_ranges(equal.lines)})"
+                yield line or 0, number, self._text(line, equal.column, many)
+
+    def _text(self, line: int | None, column: str, text: str) -> str:
+        place = self._file if line is None else f"{self._file}:{line}"
+        return ": ".join(filter(None, (place, column, text)))
+
+
+def _ranges(lines: Sequence[int]) -> str:
+    """Return line numbers as ranges, such as `2-7, 9`."""
+    ranges: list[list[int]] = []
+    for line in lines:
+        if ranges and line == ranges[-1][1] + 1:
+            ranges[-1][1] = line
+        else:
+            ranges.append([line, line])
+    texts = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MOST_RANGES]]
+    return ", ".join([*texts, *(["…"] if len(ranges) > _MOST_RANGES else [])])
 
 
 def shown(text: str) -> str:

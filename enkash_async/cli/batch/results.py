@@ -13,8 +13,8 @@ import attrs
 from enkash_async._money.payment import Payment
 from enkash_async._support.checks import IST
 from enkash_async._support.text import clean
+from enkash_async.cli.batch.header import holds_reference
 from enkash_async.cli.batch.row import Row
-from enkash_async.cli.batch.rows import holds_reference
 from enkash_async.errors import ConfigurationError
 from enkash_async.models import Bill
 
@@ -33,6 +33,8 @@ _COLUMNS = (
     "result_bank_transaction_id",
     "result_payment_date",
 )
+_SAID = {"result_outcome": "REPEATED", "result_error": "the same bill as an earlier row: it is paid once"}
+_COPY = tuple(map(_SAID.get, _COLUMNS))  # has no amount, so that sums stay right
 _LONGEST = 40  # digits written out; more than any amount has
 _NAME = 40  # characters of the file's name in that of its temporary file, which stays below 255 bytes
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins with one is a formula to a spreadsheet
@@ -99,11 +101,13 @@ def _table(results: Sequence[Result]) -> Iterator[list[str]]:
     if reference is None:
         headers.append(reference := "reference")
     yield [*headers, *_COLUMNS]
-    for result in results:
-        cells = {reference: "", **result.row.given}
+    lines = [(one.row, _facts(one)) for one in results]
+    lines += [(copy, _COPY) for one in results for copy in one.row.copies]
+    for row, facts in sorted(lines, key=lambda line: line[0].line):
+        cells = {reference: "", **row.given}
         if not cells[reference].strip():
-            cells[reference] = result.row.reference_id
-        yield [*(cells[header] for header in headers), *map(_text, _facts(result))]
+            cells[reference] = row.reference_id
+        yield [*(cells[header] for header in headers), *map(_text, facts)]
 
 
 def _facts(result: Result) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import attrs
 
+from enkash_async._calls.requests import BillRequest
 from enkash_async.models.base import hidden
 
 __all__ = ["Row"]
@@ -26,6 +27,8 @@ class Row:
         given: The cells as read, by header, without the columns that a result file adds.
         derived: Whether the reference is derived, not from the file.
         unclear: Whether the file is a result file in which this row's outcome is UNKNOWN.
+        copies: Later rows that say the same, down to the ceiling; they are the same bill.
+        unread: Headers of the columns that are only copied into the result file.
     """
 
     line: int
@@ -37,3 +40,20 @@ class Row:
     given: Mapping[str, str] = attrs.field(factory=dict, repr=hidden, hash=False)
     unclear: bool = attrs.field(default=False, eq=False)
     derived: bool = attrs.field(default=False, eq=False)
+    copies: tuple[Row, ...] = attrs.field(default=(), eq=False)
+    unread: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+    @property
+    def request(self) -> BillRequest:
+        """The row as an item of `payments.pay_many` and its kin."""
+        return BillRequest(
+            self.biller_id,
+            self.params,
+            reference_id=self.reference_id,
+            circle=self.circle,
+            max_amount=self.max_amount,
+        )
+
+    def is_same_bill(self, other: Row) -> bool:
+        """Whether two rows of one reference also agree in all that is read."""
+        return self.request == other.request and self.derived is other.derived
