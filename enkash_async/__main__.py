@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except KeyboardInterrupt:  # while the command line is imported, which takes most of a second
+        return 130
     return run(argv)
 
 

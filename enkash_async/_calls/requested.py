@@ -41,9 +41,10 @@ def asked(request: BillRequest, reference_id: str) -> Wanted:
 def fingerprint(request: BillRequest) -> str:
     """Return what tells requests under one reference apart: a hash of the bill, and after a colon one of all fields.
 
-    The ceiling is not part of it.
+    The ceiling is not part of it. Spellings that EnKash does not tell apart make one bill.
     """
-    bill = exact_json.dumps([request.biller_id, sorted(request.params.items()), str(request.circle or "")])
+    params = sorted((name, value.strip().casefold()) for name, value in request.params.items())
+    bill = exact_json.dumps([request.biller_id, params, str(request.circle or "").strip().upper()])
     return f"{hashlib.sha256(bill.encode()).hexdigest()[:32]}:{request.digest[:32]}"
 
 

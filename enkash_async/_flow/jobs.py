@@ -112,14 +112,16 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
         finally:
             free.release()
 
-    async def read_feed() -> Exception | None:
+    async def read_feed() -> BaseException | None:
         while True:
             await free.acquire()
             try:
                 item = await anext(feed)
             except StopAsyncIteration:
                 return None
-            except Exception as problem:  # noqa: BLE001 (from the user's source; raising would cancel payments)
+            except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as problem:  # noqa: BLE001 (from the user's source; raising would cancel payments)
                 return problem
             group.create_task(work(item))
 

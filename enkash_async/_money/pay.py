@@ -34,7 +34,13 @@ from enkash_async._money.told import ConfirmResult
 from enkash_async._money.watch import Watch
 from enkash_async._wire.operation import Send
 from enkash_async.config import Routes, SettlePolicy
-from enkash_async.errors import DuplicateReferenceError, EnkashError, OutcomeUnknownError, StoreError
+from enkash_async.errors import (
+    DuplicateReferenceError,
+    EnkashError,
+    OutcomeUnknownError,
+    StoreError,
+    StoreUnavailableError,
+)
 from enkash_async.models import Bill, FetchedBill
 
 __all__ = ["Ended", "PayRun", "Payer"]
@@ -140,8 +146,12 @@ class PayRun:
         async with slots or asyncio.Semaphore():
             if self.stopped_by is not None:
                 raise self.stopped_by
-            while step.do not in {Do.CONFIRM, Do.WAIT, Do.END}:
-                step = await self._advanced(step, by)
+            try:
+                while step.do not in {Do.CONFIRM, Do.WAIT, Do.END}:
+                    step = await self._advanced(step, by)
+            except StoreUnavailableError as problem:
+                self.stopped_by = problem  # each further payment would wait for the store for as long
+                raise
         while step.do is not Do.END:
             step = await self._advanced(step, by)
         self.stopped_by = self.stopped_by or step.stops

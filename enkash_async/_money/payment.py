@@ -10,6 +10,7 @@ import attrs
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import EnkashError, OutcomeUnknownError, RetryAdvice, WaitTimeoutError
 from enkash_async.models import Bill
+from enkash_async.models.base import Travels
 
 __all__ = ["Payment", "PaymentState", "error_of", "group_of"]
 
@@ -29,7 +30,7 @@ class PaymentState(enum.StrEnum):
 
 
 @attrs.frozen
-class Payment:
+class Payment(Travels):
     """One payment, as far as it got.
 
     Attributes:

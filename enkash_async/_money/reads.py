@@ -157,7 +157,7 @@ class Reads:
         page = await deadline.peek(lambda: self.page(BillFilter(utility_enkash_ids=batch), 0, len(batch)))
         if not isinstance(page, EnkashError):
             wanted = frozenset(batch)
-            found = (bill for bill in page.items if bill.utility_enkash_id in wanted)
+            found = (bill for bill in page.items if bill.utility_enkash_id in wanted and not bill.unreadable)
             return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
         # After a transient or permanent failure the bills are not read one by one: 99 more calls would burden EnKash. A
         # plain 500, or a reply that cannot be decoded, concerns this search only.

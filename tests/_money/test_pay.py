@@ -473,10 +473,9 @@ async def test_a_source_that_fails_hangs_nobody(client: EnkashClient) -> None:
     with pytest.raises(BulkError) as broken:
         await client.payments.pay_many(_breaking(ValueError("no")), wait=5)
     assert len(broken.value.result.succeeded) == 2
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(_Ends):
         async for _ in client.payments.pay_each(_breaking(_Ends()), wait=5):
             pass
-    assert caught.group_contains(_Ends)
 
 
 # --- what is raised ---------------------------------------------------------------------------------------------------
