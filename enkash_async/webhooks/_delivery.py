@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -61,6 +61,7 @@ class Delivery:
         notifier: Told of a bill that was posted without its id.
         sleep: Waits for the given seconds.
         in_thread: Runs a handler that is not async.
+        looks: Seconds between looks at a bill while the API may lag behind a post; empty if there is no post.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Delivery:
         notifier: BillNotifier | None,
         sleep: Callable[[float], Awaitable[object]],
         in_thread: InThread,
+        looks: Sequence[float],
     ) -> None:
         self._records = records
         self._on_bill = on_bill
@@ -78,6 +80,7 @@ class Delivery:
         self._notifier = notifier
         self._sleep = sleep
         self._in_thread = in_thread
+        self._looks = looks
 
     async def deliver(self, event: BillEvent) -> int:
         """Hand over what a post leads to, unless the handler was told before; return an HTTP status."""
@@ -194,7 +197,7 @@ class Delivery:
         what the handler knows and the post may tell of something else.
         """
         why, state = None, ""
-        for pause in (*self._records.durations.looks, None):
+        for pause in (*self._looks, None):
             seen = await peek(client.bills.get(bill), _LOOK_TIMEOUT)
             if isinstance(seen, Bill):
                 why, event, state = None, attrs.evolve(event, confirmed=seen), content_key(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Sequence
 from logging import getLogger
 from typing import Any
 
@@ -112,7 +112,7 @@ class WebhookReceiver:
             return found
         if self._notifier is not None and found.posted.utility_enkash_id:
             self._notifier.notify(found.posted.utility_enkash_id)
-        return await self._deliver(found, in_thread)
+        return await self._deliver(found, in_thread, self._records.durations.looks)
 
     async def handle(self, utility_enkash_id: str, *, in_thread: InThread = asyncio.to_thread) -> int:
         """Ask EnKash about a bill as after a post, hand over its news, and return the status that a post would get.
@@ -132,17 +132,17 @@ class WebhookReceiver:
             raise ConfigurationError("handle() asks EnKash about the bill: give the receiver client=…")
         if self._notifier is not None:
             self._notifier.notify(wanted)
-        return await self._deliver(BillEvent(posted=Bill(utility_enkash_id=wanted), key=wanted), in_thread)
+        return await self._deliver(BillEvent(posted=Bill(utility_enkash_id=wanted), key=wanted), in_thread, ())
 
     async def aclose(self) -> None:
         """Close the store that the receiver opened, if neither a store nor a client was given."""
         if self._own_store is not None:
             await self._own_store.aclose()
 
-    async def _deliver(self, event: BillEvent, in_thread: InThread) -> int:
+    async def _deliver(self, event: BillEvent, in_thread: InThread, looks: Sequence[float]) -> int:
         if self._on_bill is None:
             return OK
-        delivery = Delivery(self._records, self._on_bill, self._client, self._notifier, self._sleep, in_thread)
+        delivery = Delivery(self._records, self._on_bill, self._client, self._notifier, self._sleep, in_thread, looks)
         return await delivery.deliver(event)
 
     def _opened(self) -> Store:

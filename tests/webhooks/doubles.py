@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import attrs
 from tokens.doubles import Clock
 
-from enkash_async._news.machine import Claim, Done, Extend, Go, Hand, Mine, Noted
+from enkash_async._news.machine import Claim, Done, Extend, Go, Hand, Mine, Noted, Release
 from enkash_async._news.record import NEWS, News
 from enkash_async._news.records import NewsRecords
 from enkash_async.sandbox import Sandbox, _reply
@@ -166,6 +166,9 @@ class Other:
 
     async def claims(self, bill: str = "UTIL-1") -> bool:
         return isinstance(await self._records.act(bill, Claim(self._by)), Mine)
+
+    async def releases(self, bill: str = "UTIL-1") -> None:
+        await self._records.act(bill, Release(self._by))
 
     async def extends(self, bill: str = "UTIL-1") -> bool:
         return await self._records.act(bill, Extend(self._by)) == Noted(True)

@@ -313,7 +313,11 @@ async def test_what_is_left_of_a_packed_body_is_not_unpacked(inbox: Inbox, log: 
     assert failures(log) == []
 
 
-@pytest.mark.parametrize("packed", [b"not packed at all", gzip.compress(EXAMPLE)[:-400]], ids=["not", "cut off"])
+@pytest.mark.parametrize(
+    "packed",
+    [b"not packed at all", gzip.compress(EXAMPLE)[:-400], b"\x1f\x8b\xff\xff"],
+    ids=["not", "cut off", "damaged"],
+)
 async def test_what_cannot_be_unpacked_is_unreadable(
     hosting: Hosting, inbox: Inbox, log: pytest.LogCaptureFixture, packed: bytes
 ) -> None:

@@ -23,6 +23,7 @@ from webhooks.doubles import (
     Other,
     Pauses,
     Slow,
+    Steps,
     create,
     memory,
     post,
@@ -271,6 +272,64 @@ async def test_a_handler_that_lost_its_lease_is_told_of_in_the_log(
     assert await request == 200
     assert "was handled after its lease had ended" in caplog.text
     assert not await other.hears(handler.told[0].key)
+
+
+class Stalling(Steps):
+    """A store before whose writing down of a state the process stands still, and another worker takes the bill."""
+
+    def __init__(self, clock: Clock, times: int, base_url: str, bill: str) -> None:
+        super().__init__(clock)
+        self._ageing, self._times = clock, times
+        self._other, self._bill = Other(self, base_url=base_url), bill
+
+    async def before(self, step: str) -> None:
+        if step == "hand" and self._times:
+            self._times -= 1
+            self._ageing.now += 31
+            assert await self._other.claims(self._bill)
+            await self._other.releases(self._bill)
+
+
+@pytest.mark.parametrize(("times", "status", "told"), [(2, 200, 1), (3, 503, 0)])
+async def test_a_worker_whose_claim_is_lost_before_it_hands_over_begins_anew(
+    sandbox: Sandbox, client: EnkashClient, clock: Clock, times: int, status: int, told: int
+) -> None:
+    """It hands nothing over under a claim that is not its own, and gives up after the third time."""
+    handler, bill = Handler(), create(sandbox)
+    store = Stalling(clock, times, sandbox.base_url, bill)
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, store=store, sleep=clock.sleep)
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == status
+    assert len(handler.told) == told
+    assert sandbox.counts["bill"] == 3
+
+
+async def test_a_handler_that_another_one_overtook_hears_what_enkash_says_once_more(
+    sandbox: Sandbox, client: EnkashClient, clock: Clock
+) -> None:
+    """The process stood still inside its handler, so that nobody knows which of the two states was heard last."""
+    bill, store, told = create(sandbox), memory(clock), list[str]()
+    other = Other(store, base_url=sandbox.base_url)
+
+    async def on_bill(event: BillEvent) -> None:
+        told.append(event.key)
+        if len(told) == 1:
+            clock.now += 31
+            assert await other.claims(bill)
+            assert await other.hears("another state", bill, ever=False)
+
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=on_bill, store=store, sleep=clock.sleep)
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
+    assert len(set(told)) == len(told) == 2
+    assert await receiver.receive(HEADERS, post(sandbox, bill)) == 200
+    assert len(told) == 2
+
+
+async def test_a_reference_that_enkash_does_not_know_is_told_to_nobody(client: EnkashClient) -> None:
+    """There is no bill that could be claimed."""
+    handler = Handler()
+    receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler)
+    assert await receiver.receive(HEADERS, b'{"referenceId": "made-up"}') == 503
+    assert handler.told == []
 
 
 # --- what comes to light ----------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from enkash_async.webhooks import BillEvent, WebhookReceiver, WebhookVerifier, a
 __all__ = ["HEADER", "KEY", "LEASE", "OnFile"]
 
 HEADER, KEY = "X-Webhook-Key", "made-up-key-of-the-fleet"
-LEASE = 2.0  # seconds: longer than a process waits for a busy machine
+LEASE = 4.0  # seconds: longer than a process waits for a busy machine
 
 _LIFETIME = 900  # seconds after which a worker that nobody ends is ended
 _WORK = 0.002  # seconds that handling an event takes, so that there is always some in hand
