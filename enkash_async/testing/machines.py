@@ -1,14 +1,22 @@
-"""Tests that run the token provider on a store: callers share one login, a wrong password is tried once, waits end."""
+"""Tests that run the token provider and the records of webhooks on a store.
+
+Callers share one login, a wrong password is tried once, a piece of news is handed over once, and waits end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import attrs
 
+from enkash_async._news.machine import Claim as ClaimBill
+from enkash_async._news.machine import Done, Go, Hand, Held, Mine, Release
+from enkash_async._news.record import Durations
+from enkash_async._news.records import NewsRecords
 from enkash_async._support.clock import instant
 from enkash_async._support.secret import Secret
 from enkash_async.errors import CredentialsRejectedError, LoginGuardError, StoreUnavailableError
@@ -70,7 +78,7 @@ class _Shaken:
 
 
 class Machines:
-    """The part of `StoreContract` that runs the token provider on the store."""
+    """The part of `StoreContract` that runs the token provider and the records of webhooks on the store."""
 
     def test_all_providers_of_an_account_share_one_login(self, store: Store) -> None:
         """Twenty callers of four providers get the same token from one login."""
@@ -116,6 +124,59 @@ class Machines:
             assert not isinstance(await _claim(back, key, "third"), Wait)
 
         run(store, body)
+
+    def test_a_piece_of_news_is_handed_over_once(self, store: Store) -> None:
+        """Of twenty workers that receive a post about it, one is told to call its handler."""
+
+        async def body(store: Store) -> None:
+            assert sum(await asyncio.gather(*_deliveries(store))) == 1
+
+        run(store, body)
+
+    def test_news_is_handed_over_once_where_answers_are_lost(self, store: Store) -> None:
+        """The same commands are decided again on the new record, which shows the claim and the state."""
+
+        async def body(store: Store) -> None:
+            assert sum(await asyncio.gather(*_deliveries(_Shaken(store, loses=True)))) == 1
+
+        run(store, body)
+
+    def test_a_clock_that_is_set_back_ends_the_claim_on_a_bill(self, store: Store) -> None:
+        """After the store's clock is set back by an hour, a claim that began before still ends after its own length."""
+
+        async def body(store: Store) -> None:
+            bill, lease = uuid.uuid4().hex, Durations(lease=_LEASE)
+            before, after = (_news(each, lease) for each in (store, _Shaken(store, offset=-_HOUR)))
+            assert isinstance(await before.act(bill, ClaimBill("first")), Mine)
+            held = await after.act(bill, ClaimBill("second"))
+            assert isinstance(held, Held)
+            assert held.seconds <= _LEASE
+            await asyncio.sleep(2 * _LEASE)
+            assert isinstance(await after.act(bill, ClaimBill("third")), Mine)
+
+        run(store, body)
+
+
+def _news(store: Store, durations: Durations | None = None) -> NewsRecords:
+    return NewsRecords(lambda: store, base_url="https://contract.example", durations=durations)
+
+
+def _deliveries(store: Store) -> list[Coroutine[Any, Any, bool]]:
+    """Deliver one piece of news from several processes; to the store, each set of records is a process."""
+    bill = uuid.uuid4().hex
+    return [_delivers(records, bill) for records in map(_news, [store] * _PROCESSES) for _ in range(_CALLERS)]
+
+
+async def _delivers(records: NewsRecords, bill: str) -> bool:
+    """Return whether the news was handed over by this delivery."""
+    by = uuid.uuid4().hex
+    claimed = await records.act(bill, ClaimBill(by))
+    while isinstance(claimed, Held):
+        await asyncio.sleep(0.02)
+        claimed = await records.act(bill, ClaimBill(by))
+    answer = await records.act(bill, Hand(by, "state"))
+    await records.act(bill, Done(by, "state", answer.number) if isinstance(answer, Go) else Release(by))
+    return isinstance(answer, Go)
 
 
 def _source(*, refuses: bool = False) -> _Source:
