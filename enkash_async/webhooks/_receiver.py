@@ -10,6 +10,7 @@ from typing import Any
 
 from enkash_async._environment import Environment
 from enkash_async._flow.notifier import BillNotifier
+from enkash_async._news.content import post_key
 from enkash_async._news.records import NewsRecords
 from enkash_async._support import checks
 from enkash_async.client import EnkashClient
@@ -132,7 +133,10 @@ class WebhookReceiver:
             raise ConfigurationError("handle() asks EnKash about the bill: give the receiver client=…")
         if self._notifier is not None:
             self._notifier.notify(wanted)
-        return await self._deliver(BillEvent(posted=Bill(utility_enkash_id=wanted), key=wanted), in_thread, ())
+        asked = BillEvent(
+            posted=Bill(utility_enkash_id=wanted), key=post_key(wanted)
+        )  # the log shows a part of the key
+        return await self._deliver(asked, in_thread, ())
 
     async def aclose(self) -> None:
         """Close the store that the receiver opened, if neither a store nor a client was given."""

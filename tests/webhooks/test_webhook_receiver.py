@@ -329,8 +329,10 @@ async def test_services_with_names_of_their_own_each_hear_everything(sandbox: Sa
     assert [len(handler.told) for handler in handlers.values()] == [1, 1]
 
 
-async def test_a_bill_is_handled_without_a_post(sandbox: Sandbox, client: EnkashClient) -> None:
-    """`handle` asks the API as after a post, wakes who waits, and says nothing twice."""
+async def test_a_bill_is_handled_without_a_post(
+    sandbox: Sandbox, client: EnkashClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`handle` asks the API as after a post, wakes who waits, says nothing twice, and logs no id."""
     handler, bill, notifier = Handler(), create(sandbox), BillNotifier()
     receiver = WebhookReceiver(VERIFIER, client=client, on_bill=handler, notifier=notifier, sleep=(pauses := Pauses()))
     with notifier.listen([bill]) as news:
@@ -338,6 +340,8 @@ async def test_a_bill_is_handled_without_a_post(sandbox: Sandbox, client: Enkash
         assert news.take() == (bill,)
     assert [event.confirmed is not None for event in handler.told] == [True]
     assert await receiver.handle("UTIL-UNKNOWN") == 503
+    assert "is not confirmed" in caplog.text
+    assert "UNKNOWN" not in caplog.text
     assert pauses.slept == [], "there is no post that the API could lag behind"
     with pytest.raises(ConfigurationError, match="give the receiver client="):
         await WebhookReceiver(VERIFIER, on_bill=handler).handle(bill)
