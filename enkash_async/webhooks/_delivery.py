@@ -163,6 +163,8 @@ class Delivery:
         if isinstance(answer, Go):
             told = event if ever else attrs.evolve(event, key=numbered_key(state, answer.number))
             handled, was_cancelled = await self._hand_over(told, attempt)
+            if not handled and was_cancelled:
+                raise asyncio.CancelledError
             if not handled:
                 return FAILED
             done = Done(attempt.by, state, answer.number, ever)
@@ -178,15 +180,20 @@ class Delivery:
 
     async def _hand_over(self, event: BillEvent, attempt: _Attempt) -> tuple[bool, bool]:
         """Return whether the handler took the event, and whether the request was cancelled meanwhile."""
+        was_cancelled = False
         try:
-            return True, await call_handler(self._on_bill, event, self._in_thread)
+            problem, was_cancelled = await call_handler(self._on_bill, event, self._in_thread)
+            if problem is not None:
+                raise problem
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
             _log.error("HTTP %d: on_bill was cancelled from within for event %s", FAILED, attempt.shown)
         except Exception:  # noqa: BLE001 (the user's handler may raise anything; it is logged with its traceback)
             _log.exception("HTTP %d: on_bill failed for event %s", FAILED, attempt.shown)
-        return False, False
+        else:
+            return True, was_cancelled
+        return False, was_cancelled
 
     async def _ask(
         self, client: EnkashClient, bill: str, event: BillEvent, last: str

@@ -19,24 +19,23 @@ OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
 InThread: TypeAlias = Callable[[Callable[[BillEvent], Any], BillEvent], Coroutine[Any, Any, Any]]
 
 
-async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -> bool:
-    """Call the handler, and return whether the task was cancelled meanwhile.
+async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -> tuple[BaseException | None, bool]:
+    """Call the handler; return what a function raised in its thread, and whether the task was cancelled meanwhile.
 
     A function in a thread cannot be stopped. So a task that is cancelled waits for its end: if the claim on the bill
     were released earlier, another worker could call its handler at the same time.
 
     Raises:
-        BaseException: Whatever the handler raises.
+        BaseException: Whatever an async handler raises.
     """
+    problem: BaseException | None
     if _is_async(on_bill):
-        result, is_cancelled = on_bill(event), False
+        result, problem, is_cancelled = on_bill(event), None, False
     else:
         (result, problem), is_cancelled = await to_its_end(in_thread(lambda each: _outcome(on_bill, each), event))
-        if problem is not None:
-            raise problem
     if inspect.isawaitable(result):
         await result
-    return is_cancelled
+    return problem, is_cancelled
 
 
 async def to_its_end(work: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:

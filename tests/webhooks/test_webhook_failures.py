@@ -168,6 +168,7 @@ async def test_a_request_that_is_cancelled_waits_for_a_function_in_its_thread(cl
     assert not await Other(store).claims()
     gate.set()
     await asyncio.wait([request])
+    assert request.cancelled()
     assert await receiver.receive(HEADERS, BODY) == 200
     assert len(told) == (2 if fails else 1)
 
