@@ -184,8 +184,10 @@ class Pipeline:
     async def _answer(
         self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool = False
     ) -> T | EnkashError | _Astray:
+        # A refused create names nothing, so the late reply to another call could not be told from its own.
+        is_create = operation.reference_id is not None
         response = await self._transport.send(
-            operation.request, Secret(token.authorization), operation.departure, alone=alone
+            operation.request, Secret(token.authorization), operation.departure, alone=alone or is_create
         )
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
         if operation.contradiction is None:

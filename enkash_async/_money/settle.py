@@ -70,14 +70,14 @@ class Settling:
         await self._poller.until(look, seconds=self.window(settle), pauses=pauses)
         return attrs.evolve(seen, recovered=True) if isinstance(seen, Bill) else seen
 
-    async def created(self, wanted: Wanted, unclear: OutcomeUnknownError) -> Bill:
+    async def created(self, wanted: Wanted, unclear: OutcomeUnknownError, settle: SettlePolicy | None = None) -> Bill:
         """Return the bill of a create that ended unclearly.
 
         Raises:
             OutcomeUnknownError: EnKash does not show the bill, which proves nothing, since the request may still be in
                 flight. Or EnKash shows another bill.
         """
-        seen = await self.find(wanted.reference_id)
+        seen = await self.find(wanted.reference_id, settle)
         if isinstance(seen, Bill):
             match = matching.compare(wanted, seen)
             different = (*match.hard, *(("amount",) if match.amount is matching.Amount.OTHER else ()))
@@ -96,30 +96,29 @@ class Settling:
             else f"it cannot be looked up: {wanted.redacted(str(seen))}"
         )
         raise OutcomeUnknownError(
-            f"{unclear.operation} may or may not have happened, and after {self.window():g} s {found}; come back with "
-            f"bills.reconcile({wanted.reference_id!r}), and give the bill no other reference. "
+            f"{unclear.operation} may or may not have happened, and after {self.window(settle):g} s {found}; come back "
+            f"with bills.reconcile({wanted.reference_id!r}), and give the bill no other reference. "
             f"Cause: {unclear.__cause__}",
             operation=unclear.operation,
             reference_id=wanted.reference_id,
         ) from unclear.__cause__
 
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
-        """Return the created bill as EnKash shows it now, where the reply did not name it.
+        """Return the created bill as EnKash shows it now, where the reply did not say that it is the wanted one.
+
+        A yes that names no bill is no clear end: it may stand for «used before», and the bill be an older one.
 
         Raises:
-            OutcomeUnknownError: EnKash said yes, and neither its reply nor a look-up names the bill.
+            OutcomeUnknownError: The reply names no bill, and EnKash does not show the wanted one.
         """
+        if not created.utility_enkash_id:
+            unclear = OutcomeUnknownError(operation="bills.create", reference_id=wanted.reference_id)
+            unclear.__cause__ = ResponseDecodeError("EnKash said yes, and named no bill", status=200)
+            return await self.created(wanted, unclear, attrs.evolve(self.policy, window=0.0))
         seen = await peek(self._reads.get_by_reference(wanted.reference_id), self._timeout)
         if isinstance(seen, Bill) and seen.utility_enkash_id and not matching.compare(wanted, seen).hard:
             return seen
-        if created.utility_enkash_id:
-            return created
-        raise OutcomeUnknownError(
-            f"EnKash said yes to the create, and does not show the bill yet: come back with "
-            f"bills.reconcile({wanted.reference_id!r}), and give the bill no other reference",
-            operation="bills.create",
-            reference_id=wanted.reference_id,
-        )
+        return created
 
     async def existing(self, wanted: Wanted, refused: DuplicateReferenceError) -> Bill:
         """Return the bill for which a reference was used before, if it is the wanted one.

@@ -33,7 +33,7 @@ _CONFIRM = "/api/v0/utilityPayment/status"
 _SEARCH = "/api/v1/utilityPayment/search"
 _BY_REFERENCE = "/api/v2/utilityPayment/referenceId/"
 _CREATES = {"/api/v2/biller/addBill", "/api/v2/utilityPayment"}
-_REFUSED = {400, 422, 429}
+_REFUSED = {400, 422}
 
 
 class End(enum.Enum):
@@ -43,6 +43,7 @@ class End(enum.Enum):
     REFUSED = "refused"
     SHUT_OUT = "shut out"  # 401: nothing but the token was looked at
     UNSENT = "unsent"
+    UNNAMED = "a yes to a create that names no bill"
     UNCLEAR = "unclear"
 
 
@@ -102,22 +103,39 @@ class Exchange:
         if self.status == 401:
             return End.SHUT_OUT
         if self.status == 200 and self.code == 0:
-            return End.DONE
-        return End.REFUSED if self.status in _REFUSED and self.code is not None else End.UNCLEAR
+            return End.DONE if self.created is None else self._creating()
+        # A call with many ids may be refused for one of them after some of the others were debited.
+        refused = _REFUSED | {429} if self.created is not None else _REFUSED
+        return (
+            End.REFUSED if self.status in refused and self.code is not None and len(self.confirmed) < 2 else End.UNCLEAR
+        )
+
+    def _creating(self) -> End:
+        """How a create ended that was answered with a yes, which may name no bill, or belong to another call."""
+        payload = self.document.get("payload")
+        if not isinstance(payload, dict):
+            return End.UNNAMED
+        return End.DONE if payload.get("referenceId") == self.created else End.UNCLEAR
 
     @property
     def shown(self) -> Shown:
-        """What a look at one bill shows."""
+        """What a look at one bill shows; None for a reply to a look at another one, or without a bill."""
         if self.status == 200 and self.code == 0:
-            payload: Mapping[str, Any] = self.document["payload"]
-            return payload
+            payload = self.document.get("payload")
+            return payload if isinstance(payload, dict) and self._is_asked(payload) else None
         return ABSENT if self.document.get("payload") == "No utility payment found" else None
+
+    def _is_asked(self, payload: Mapping[str, Any]) -> bool:
+        if self.looked_up is not None:
+            return bool(payload.get("referenceId") == self.looked_up)
+        return self.path.endswith(f"/{payload.get('utilityEnkashId')}")
 
     def shows(self, utility_enkash_id: str) -> Shown:
         """What a look by EnKash's id, or a search, shows of a bill."""
         if self.path == _SEARCH and self.code == 0 and self.status == 200:
-            rows: list[Mapping[str, Any]] = self.document["payload"]
-            return next((row for row in rows if row["utilityEnkashId"] == utility_enkash_id), None)
+            rows = self.document.get("payload")
+            listed: list[Mapping[str, Any]] = rows if isinstance(rows, list) else []
+            return next((row for row in listed if row["utilityEnkashId"] == utility_enkash_id), None)
         return self.shown if self.method == "GET" and self.path.endswith(f"/{utility_enkash_id}") else None
 
 

@@ -264,17 +264,29 @@ async def test_a_create_that_is_answered_without_data_is_unknown() -> None:
 
 
 async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> None:
-    """The client looks for the id; where the look fails or shows another bill, the outcome is unknown."""
+    """The client looks for the id; where the look fails or shows another bill or amount, the outcome is unknown."""
     found = Bill(utility_enkash_id="U-1", reference_id="r", amount=Decimal(10), consumer_number=CN["cn"])
     bills, sent = _bills(Bill(), found)
-    assert (await bills.create(2001, CN, reference_id="r", bill_amount=10)).utility_enkash_id == "U-1"
+    made = await bills.create(2001, CN, reference_id="r", bill_amount=10)
+    assert (made.utility_enkash_id, made.recovered) == ("U-1", True)
     assert [operation.name for operation in sent.operations] == ["bills.create", "bills.get_by_reference"]
     another = attrs.evolve(found, consumer_number="CN987654321")
-    for answer in (another, NotFoundError("no"), ServerError("no", status=500)):
+    dearer = attrs.evolve(found, amount=Decimal(900))
+    for answer in (another, dearer, NotFoundError("no"), ServerError("no", status=500)):
         bills, sent = _bills(Bill(), answer)
         with pytest.raises(OutcomeUnknownError):
             await bills.create(2001, CN, reference_id="r", bill_amount=10)
         assert len(sent.operations) == 2
+
+
+async def test_the_late_refusal_of_another_create_is_not_believed(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A second refusal of one create, sent while the next one is worked on, does not say that that one was refused."""
+    sandbox.faults.add("add_bill", FaultKind.STRAY, delay=0.05)
+    sandbox.faults.add("add_bill", FaultKind.SLOW, delay=0.2)
+    with pytest.raises(BillerInactiveError):
+        await client.bills.create(2102, CN, reference_id="r-1", bill_amount=10)
+    made = await client.bills.create(2001, CN, reference_id="r-2", bill_amount=10)
+    assert (made.reference_id, made.recovered) == ("r-2", False)
 
 
 async def test_a_create_whose_reply_names_only_an_id_is_looked_up_once() -> None:
