@@ -71,7 +71,7 @@ class _Link:
         self.connection: Connection = psycopg.connect(
             dsn, autocommit=True, prepare_threshold=None, connect_timeout=_CONNECT_TIMEOUT
         )
-        self.socket = socket.fromfd(self.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        self.socket: socket.socket = socket.fromfd(self.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
 
     def is_usable(self) -> bool:
         """Whether the server has neither closed the connection nor sent anything unasked."""
@@ -100,7 +100,7 @@ class Call:
         self._lock = threading.Lock()
         self._link: _Link | None = None
         self._is_cut = False
-        self.was_sent = False
+        self.was_sent: bool = False
 
     def cut(self) -> None:
         """Shut the connection down, so that a thread that waits for a reply gets an error."""
@@ -134,7 +134,7 @@ class Links:
         self._dsn = dsn
         self._parents: list[list[_Link]] = []
         self._idle: list[_Link] = []
-        self._lock = threading.Lock()
+        self._lock: threading.Lock = threading.Lock()
         reset_after_fork(self)
 
     def after_fork(self) -> None:

@@ -44,7 +44,7 @@ class Clients:
             raise ConfigurationError(
                 f"redis must be a client of redis.asyncio, not {kind}; for a URL there is from_url"
             )
-        self.hosts = 0 if self._target is None else self._target.hosts
+        self.hosts: int = 0 if self._target is None else self._target.hosts
         self._their_loop: asyncio.AbstractEventLoop | None = None
         self._their_gate = asyncio.Semaphore(1 if self._theirs is None else size_of(self._theirs))
         self._ours: dict[asyncio.AbstractEventLoop, _Own] = {}

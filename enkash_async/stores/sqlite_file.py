@@ -59,8 +59,8 @@ class SQLiteFile:
         self._sleep = sleep
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self.lock = threading.Lock()
-        self._process = os.getpid()
+        self.lock: threading.Lock = threading.Lock()
+        self._process: int = os.getpid()
         _forks.alive.add(self)
 
     def transact(self, job: Job[_T], *, writes: bool) -> _T:
@@ -103,7 +103,8 @@ class SQLiteFile:
             is_closed: Whether it was closed before the fork; if not, and in the midst of a job, it cannot be.
         """
         is_idle = is_closed or self.lock.acquire(blocking=False)
-        self.lock, self._process = threading.Lock(), os.getpid()
+        self.lock = threading.Lock()
+        self._process = os.getpid()
         if is_idle:
             self.forget()
         else:
