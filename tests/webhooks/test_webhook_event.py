@@ -362,7 +362,7 @@ def test_a_key_says_nothing_of_the_bill() -> None:
     ],
 )
 def test_every_member_of_a_post_counts(other: Mapping[str, Any]) -> None:
-    """Without the API, each difference may be what Enkash had to say, around the bill too."""
+    """Without the API, each difference may be what EnKash had to say, around the bill too."""
     plain = _event({"utilityEnkashId": "U-1"})
     assert _event({"utilityEnkashId": "U-1", **other}).key != plain.key
     assert _event({"bill": {"utilityEnkashId": "U-1"}, **other}).key != _event({"bill": {"utilityEnkashId": "U-1"}}).key

@@ -35,7 +35,7 @@ from enkash_async.webhooks import WebhookReceiver, WebhookVerifier
 
 from support import alarm
 
-EVENTS = int(os.environ.get("ENKASH_NEWS", "600"))
+EVENTS = int(os.environ.get("ENKASH_NEWS", "400"))
 BILLS = EVENTS // 10
 AT_ONCE = 16  # posts in flight
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import pytest
 from tokens.doubles import Clock
 
+from enkash_async._news import machine
 from enkash_async._news.machine import (
     Answer,
     Claim,
@@ -345,15 +347,44 @@ def _goes_on(bill: Bill, worker: _Worker, said: str, heard: list[str]) -> bool:
     return False
 
 
+def _last_words(seed: int) -> tuple[str, str]:
+    """Return what EnKash said last and what the handler heard last, after one more look."""
+    said, heard, bill = _schedule(random.Random(seed))
+    bill.now += 2 * LEASE
+    last = _Worker("last")
+    while not _goes_on(bill, last, said[-1], heard):
+        bill.now += 1
+    return said[-1], heard[-1]
+
+
 def test_the_last_word_is_enkashs_whatever_the_schedule() -> None:
     """Workers die, stand still beyond their lease, and overlap; one more look then brings the last state."""
     for seed in range(2000):
-        said, heard, bill = _schedule(random.Random(seed))
-        bill.now += 2 * LEASE
-        last = _Worker("last")
-        while not _goes_on(bill, last, said[-1], heard):
-            bill.now += 1
-        assert heard[-1] == said[-1], f"seed {seed}"
+        said, heard = _last_words(seed)
+        assert heard == said, f"seed {seed}"
+
+
+def _told_ever(news: News, hand: Hand, now: float) -> tuple[News, Answer]:
+    """Take a state for old that was handed over at any time before."""
+    return _handed(news, attrs.evolve(hand, ever=True), now)
+
+
+def _in_time_always(news: News, done: Done, is_mine: bool, now: float) -> tuple[News, Answer]:
+    """Overlook that two attempts overlapped."""
+    hold = None if is_mine else news.hold
+    return attrs.evolve(news, told=(done.state,), is_open=False, hold=hold), Noted(True)
+
+
+_handed = machine._handed
+
+
+@pytest.mark.parametrize(("name", "defect"), [("_handed", _told_ever), ("_done", _in_time_always)])
+def test_the_schedules_find_a_machine_with_a_defect(
+    name: str, defect: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A control: with each of these rules, the handler's last word is sometimes not EnKash's."""
+    monkeypatch.setattr(machine, name, defect)
+    assert any(said != heard for said, heard in map(_last_words, range(2000)))
 
 
 # --- over a store -----------------------------------------------------------------------------------------------------
