@@ -7,7 +7,6 @@ one JSON document and nothing else on standard output.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Sequence
 
 import click
@@ -63,14 +62,14 @@ def run(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("enkash_async").addHandler(logging.NullHandler())
     try:
         code = enkash.main(argv, prog_name="enkash", standalone_mode=False)
-        sys.stdout.flush()
+    # Comes first: some errors of this package are an `OSError` as well, because they are a `TimeoutError`.
+    except (click.Abort, click.ClickException, EnkashError, RecursionError) as problem:
+        complain(explain(problem))
+        return Exit.of(problem)
     except (OSError, SystemExit) as problem:  # click leaves with SystemExit when a pipe is closed
         if isinstance(problem, OSError) and problem.errno not in PRINTING:
             raise
         drop_output()
         complain(f"not everything could be printed: {getattr(problem, 'strerror', None) or 'the pipe was closed'}")
         return Exit.FAILED
-    except (click.Abort, click.ClickException, EnkashError, RecursionError) as problem:
-        complain(explain(problem))
-        return Exit.of(problem)
     return code if isinstance(code, int) else Exit.DONE

@@ -219,13 +219,14 @@ async def test_what_cannot_be_shown_ends_it() -> None:
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 async def test_a_reader_that_leaves_is_no_traceback(options: tuple[str, ...]) -> None:
-    """The process ends as in `enkash webhook listen | head -1`."""
+    """The process ends with one line and code 1, as in `enkash webhook listen | head -1`."""
     async with listening("--header", HEADER, *options) as listener:
         assert listener.process.stdout is not None
         listener.process.stdout._transport.close()  # type: ignore[attr-defined]
         assert await post(listener.url, example()) == 500
         assert listener.process.stderr is not None
-        assert await asyncio.wait_for(listener.process.stderr.read(), 20) == b""
+        said = await asyncio.wait_for(listener.process.stderr.read(), 20)
+        assert said == b"enkash: not everything could be printed: the pipe was closed\n"
         assert await listener.process.wait() == 1
 
 
