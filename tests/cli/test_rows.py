@@ -517,6 +517,11 @@ class TestFile:
         said = problem(batch("biller_id\tcn\r\n2001\t1\r\n".encode(encoding)))
         assert re.match(r"batch.csv:1: .*save it as UTF-8", said)
 
+    def test_a_workbook_is_told_how_to_be_saved(self, batch: Batch) -> None:
+        """The message names the kind of file, and what to choose in Excel."""
+        said = "batch.csv: this is a workbook (.xlsx), not CSV: save it as UTF-8 (Excel: 'CSV UTF-8')"
+        assert problem(batch(b"PK\x03\x04\x14\0\x06")) == said
+
     def test_a_nul_is_told_by_its_line(self, batch: Batch) -> None:
         """The message has the line of a character that no person types."""
         assert problem(batch("biller_id,cn\n2001,1\n2001,\0\n")).startswith("batch.csv:3: a NUL character")
