@@ -1,6 +1,6 @@
-"""One attempt at one bill's debit, as a value: what is to be done next, and what it becomes when told how that went.
+"""One attempt to confirm one bill's debit: an immutable value that names the next action. No I/O.
 
-The caller does what `do` says, for many bills at a time if it likes, and tells each attempt by one method:
+The caller carries out the action that `do` names, and passes the result to one method, which returns the next value:
 
     ACT     carry out `command` on the record          answered(answer)
     SEARCH  read the bill, by search; singly where     showed(reading)
@@ -8,8 +8,8 @@ The caller does what `do` says, for many bills at a time if it likes, and tells 
     READ    read the bill by a single read begun now   showed(reading)
     CHECK   read the store's birth                     checked(id)
     SEND    send, unless `may_begin` says no           returned(outcome), or unauthorized() after a 401
-    WAIT    nothing for `wait`; then a new attempt
-    END     nothing; `end` says what came of it
+    WAIT    pause as `wait` says, then make a new attempt
+    END     nothing; `end` is the result
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from enkash_async._money.debit_record import Debit
 
 __all__ = ["Attempt", "Do", "End"]
 
-_SENDINGS = 2  # a 401 is answered by one new login
+_SENDINGS = 2  # the first one, and one after a 401 and a new login
 
 
 class Do(enum.Enum):
@@ -59,7 +59,7 @@ class Do(enum.Enum):
 
 
 class End(enum.Enum):
-    """What came of an attempt."""
+    """The result of an attempt."""
 
     DEBITED = "EnKash said yes, now or before, or shows the debit"
     REFUSED = "EnKash refused it clearly"
@@ -73,18 +73,18 @@ class End(enum.Enum):
 class Attempt:
     """An attempt.
 
-    Prevents a double debit: after a lost write the record of an attempt that has sent may look as if it had only
-    claimed, so each new attempt takes a new `by`.
+    Each new attempt takes a new `by`. Prevents a double debit: if the store loses a write, the record of an attempt
+    that has sent may still say *claimed*, and a second attempt with the same `by` would send again.
 
     Attributes:
-        by: Random; no attempt shares it.
-        created: Whether a create of this step brought the bill forth in a waiting state; then it is not read, provided
-            that the record says that it was never sent: the step may have stood still since.
-        reads: False skips the first reading, as `check_first=False` says; never the record, nor the single read before
-            a second confirmation.
-        alone: Whether it is to be sent by itself.
-        doubted: Whether the caller has read the bill as unconfirmed: a record that says otherwise is held against a
-            single read.
+        by: Random id, unique to the attempt.
+        created: Whether a create of this step made the bill, and its reply shows that the debit waits. The bill is then
+            not read, unless the record says that a confirmation may have been sent while this step was paused.
+        reads: False skips the first read of the bill, for `check_first=False`. The record and the single read before a
+            second confirmation are never skipped.
+        alone: Whether the bill needs a call of its own.
+        doubted: Whether the caller has read the bill as unconfirmed. If the record says *accepted*, a single read then
+            checks the record.
     """
 
     by: str
@@ -140,7 +140,7 @@ class Attempt:
         return self._settled(Outcome.NEVER_SENT, End.UNREADABLE)
 
     def checked(self, birth: str | None) -> Attempt:
-        """Go on after the id of the store's birth; another one than before means that the store was emptied."""
+        """Go on after reading the id of the store's birth; a changed id means that the store was emptied."""
         if birth == self.store:
             return attrs.evolve(self, do=Do.SEND)
         return self._settled(Outcome.NEVER_SENT, End.NOT_SENT)
@@ -150,7 +150,7 @@ class Attempt:
         return self._settled(outcome, _AFTER[outcome])
 
     def unauthorized(self) -> Attempt:
-        """Go on after a 401, which debits nothing: once more with a new token, written down anew."""
+        """Go on after a 401, which debits nothing: write *sent* again, and send once more with a new token."""
         if self.sending == _SENDINGS:
             return self._settled(Outcome.REFUSED, End.REFUSED)
         return self._act(MarkSent(self.by, self.sending + 1), sending=self.sending + 1)

@@ -1,7 +1,7 @@
-"""When a store began: what was sent before that, it does not know.
+"""The birth record: when a store began. The store does not know what was sent before its birth.
 
-The first process that needs the store writes the record. A store that was emptied, or a new one, has none, so it is
-written anew under another id.
+The first process that needs the store writes the record. A new or an emptied store has no birth record, so the next
+process writes one with a new id.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Birth:
     """The birth record of a store.
 
     Attributes:
-        id: Random; another one for each beginning.
-        at: When it was written.
-        nothing_pending: Whether an operator declared that no confirmation was under way anywhere, so that the store
+        id: Random id, new each time the store begins empty.
+        at: When the record was written.
+        nothing_pending: Whether an operator declared that no confirmation was in flight anywhere. The store then
             counts as old at once.
     """
 
@@ -31,18 +31,18 @@ class Birth:
     revision: int = 0
 
     def seconds_until_old(self, now: Instant, durations: Durations) -> float:
-        """Return how long debits that this store does not know may still be under way, 0 for an old store."""
+        """Return for how many seconds debits that this store does not know may be in flight; 0 for an old store."""
         return 0.0 if self.nothing_pending else self.at.left(durations.settled_after, now)
 
 
 @attrs.frozen
 class See:
-    """Writes the birth record where there is none, and mends an instant that lies in the future.
+    """Writes the birth record if there is none, and replaces an instant in the future by now.
 
     Attributes:
-        id: For a new record.
-        nothing_pending: What a new record declares.
-        declares: Make the record that is there declare it as well; for the operator's command alone.
+        id: Id for a new record.
+        nothing_pending: Value of `nothing_pending` in a new record.
+        declares: Whether to set `nothing_pending` in an existing record too; only the operator's command does.
     """
 
     id: str
@@ -50,12 +50,12 @@ class See:
     declares: bool = False
 
 
-#: Kept for ever: a store that forgot its birth would make every caller wait.
+#: Never expires: without its birth record a store would make every caller wait.
 BIRTH = RecordKind(DocumentCodec(Birth))
 
 
 def see(birth: Birth | None, command: See, now: Instant) -> tuple[Birth, Birth]:
-    """Return the birth record of the store, twice: as it shall be, and as the answer."""
+    """Return the new birth record twice: once to store, and once as the answer."""
     if birth is None:
         birth = Birth(command.id, now, nothing_pending=command.nothing_pending or command.declares, revision=1)
         return birth, birth

@@ -1,4 +1,4 @@
-"""Takes ids of any number in portions of one call each, and collects what came of every bill."""
+"""Splits any number of ids into portions of one call each, and collects the outcome of every bill."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Confirming"]
 
 @attrs.define
 class _Portion:
-    """The ids of one call, each once, with its place in the caller's order."""
+    """The unique ids of one call, each with its place in the caller's order."""
 
     places: dict[str, int] = attrs.field(factory=dict)
     count: int = 0  # ids that the caller gave, repeated and malformed ones included
@@ -48,7 +48,7 @@ class Confirming:
         self.collected: Collected[None] = Collected()
 
     async def portions(self, ids: Source[str]) -> AsyncIterator[_Portion]:
-        """Yield the ids in portions of one call each; raise a failure of the source after the ids before it."""
+        """Yield the ids in portions of one call each; if the source fails, yield the ids so far, then raise."""
         portion = _Portion()
         index = -1
         try:
@@ -114,7 +114,7 @@ class Confirming:
         """Return every bill in its group.
 
         Raises:
-            EnkashError: There was only one call, and it failed for all its bills with this error.
+            EnkashError: There was only one call, and all its bills failed with the same error.
         """
         result = self.collected.result()
         groups = [group for group in (result.failed, result.unknown, result.not_sent) if group]

@@ -1,7 +1,7 @@
-"""The note of a payment under one reference: its create is on its way, or answered, or the bill is paid.
+"""The note of a payment under one reference: its create is in flight, its create is answered, or its bill is paid.
 
-EnKash takes a reference once, so a create may be sent again; the note tells later steps what may still come of it. Only
-a bill that is paid needs no look any more.
+EnKash accepts each reference once, so repeating a create is safe. The note tells a later step whether an earlier create
+may still be carried out. Only a paid bill need not be read again.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ __all__ = [
 
 @attrs.frozen
 class Receipt:
-    """What is kept of a paid bill, so that a step that is called again can tell of it without a look.
+    """The facts kept of a paid bill: a repeated call returns them without asking EnKash.
 
     Attributes:
         utility_enkash_id: EnKash's id of the bill.
-        amount: Rupees that were paid, where EnKash stated them.
+        amount: Rupees that were paid; None if EnKash did not state the amount.
     """
 
     utility_enkash_id: str
@@ -51,7 +51,7 @@ class Receipt:
 
     @classmethod
     def of(cls, bill: Bill, amount: Decimal | None) -> Receipt:
-        """Return what is kept of a bill that EnKash shows as paid."""
+        """Return the receipt of a bill that EnKash shows as paid."""
         return cls(
             bill.utility_enkash_id,
             amount,
@@ -68,14 +68,14 @@ class Creation:
     """What is known of a reference.
 
     Attributes:
-        state: `sent`: noted before the create went out, and not answered yet. `answered`: the bill is known. `paid`:
-            EnKash showed it as paid.
-        by: The step that wrote it last.
-        at: When that was written down.
-        utility_enkash_id: Of the bill, once it is known.
-        digest: Of the request that the step was given, without reference and ceiling; empty for a create that is not a
-            payment.
-        receipt: Of a paid bill.
+        state: `sent`: the create may be in flight, and no answer is noted. `answered`: the bill is known. `paid`:
+            EnKash showed the bill as paid.
+        by: Id of the step that last changed the note.
+        at: When the note was last changed.
+        utility_enkash_id: EnKash's id of the bill; empty until it is known.
+        digest: Hash of the caller's request, without its reference and ceiling; empty for a create that is not part of
+            a payment.
+        receipt: Receipt of a paid bill; None before.
     """
 
     state: Literal["sent", "answered", "paid"]
@@ -87,7 +87,7 @@ class Creation:
     revision: int = 0
 
     def seconds_under_way(self, now: Instant, durations: Durations = DURATIONS) -> float:
-        """Return how long the create may still be carried out, at most; 0 where it is answered, or its window over."""
+        """Return for how many seconds at most the create may still be carried out; 0 if answered or past its window."""
         return self.at.left(durations.settled_after, now) if self.state == "sent" else 0.0
 
 
@@ -109,8 +109,8 @@ class End:
     """Notes how a create ended.
 
     Attributes:
-        utility_enkash_id: The bill, if it is known now; None takes one's own note away, after a clear refusal or a
-            create that was never sent. After an unclear end there is nothing to tell.
+        utility_enkash_id: EnKash's id of the bill. None deletes the step's own note, after a clear refusal or a create
+            that was never sent. A step whose create ended unclearly must not send this command.
     """
 
     by: str
@@ -135,10 +135,10 @@ class Found:
     """What was known of a reference.
 
     Attributes:
-        utility_enkash_id: EnKash's id of its bill; empty where none is known.
-        seconds_under_way: How long a create that another step sent may still be carried out, at most.
-        paid: What was noted when EnKash showed the bill as paid, or None.
-        digest: Of the request for which it was noted; empty where none is known.
+        utility_enkash_id: EnKash's id of the reference's bill; empty if no bill is known.
+        seconds_under_way: For how many seconds at most another step's create may still be carried out; 0 for none.
+        paid: The receipt, if EnKash showed the bill as paid; else None.
+        digest: Hash of the request that the note belongs to; empty if unknown.
     """
 
     utility_enkash_id: str = ""
@@ -155,10 +155,10 @@ CREATION = RecordKind(DocumentCodec(Creation), keep=DURATIONS.keep)
 
 
 def note(creation: Creation | None, command: Command, now: Instant) -> tuple[Creation | None, Creation | None]:
-    """Return the note as it shall be, and as it was found: another step's, on its way, or the bill.
+    """Return the note to store, and the note that was found.
 
-    A bill that is known stays known, and one that is paid stays paid. A create that another step has under way may be
-    sent again, and counts from now.
+    A known bill stays known, and a paid bill stays paid. If another step's create is in flight, this step may repeat
+    the create, and the window starts again now.
     """
     found = None if creation is None else attrs.evolve(creation, at=creation.at.brought_back(now))
     after = _after(found, command, now)
@@ -168,7 +168,7 @@ def note(creation: Creation | None, command: Command, now: Instant) -> tuple[Cre
 
 
 def found_in(creation: Creation | None, command: Command, now: Instant, durations: Durations = DURATIONS) -> Found:
-    """Return what a step is told of the note that it found."""
+    """Return what a step learns from the note that it found."""
     if creation is None:
         return NOTHING
     is_own = not isinstance(command, Look) and creation.by == command.by  # by a swap whose reply was lost

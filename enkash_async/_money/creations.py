@@ -14,8 +14,8 @@ class Creations:
     """Notes the creates and payments of one EnKash host and account.
 
     Raises from every method:
-        StoreUnavailableError: The store is away, or must not serve money.
-        StoreError: The note cannot be read by this version, or others were faster each time.
+        StoreUnavailableError: The store cannot be reached, or is not safe for payments.
+        StoreError: This version cannot read the note, or other processes changed the note before every try to write.
 
     Args:
         records: The records in the store.
@@ -33,13 +33,13 @@ class Creations:
 
         Args:
             reference_id: The caller's id of the bill.
-            by: Names the step, so that it alone takes its note away; an empty text makes one up.
-            digest: Of the request, without reference and ceiling.
+            by: Id of the step: only the same step can delete the note. An empty text draws a random id.
+            digest: Hash of the request, without its reference and ceiling.
         """
         return await self._records.note_create(reference_id, Begin(by or uuid.uuid4().hex, digest))
 
     async def end(self, reference_id: str, utility_enkash_id: str | None, *, by: str = "", digest: str = "") -> None:
-        """Note the bill that a create brought forth; None takes the step's own note away after a clear refusal."""
+        """Note the bill that a create made; None deletes the step's own note after a clear refusal."""
         await self._records.note_create(reference_id, End(by, utility_enkash_id, digest))
 
     async def paid(self, reference_id: str, receipt: Receipt, *, digest: str = "") -> None:

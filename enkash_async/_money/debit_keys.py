@@ -1,4 +1,4 @@
-"""The keys of what one EnKash host was asked for."""
+"""The store's keys for the debits and creates at one EnKash host."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ def _tagged(key: str) -> str:
     return f"{kind}:{{{digits[0]}}}{digits[1:]}"
 
 
-#: A birth record for each hash tag. In a Redis Cluster it lies on the node of the records that it speaks for, so that
-#: a node which comes back empty is a new store, whatever the others know.
+#: One birth record for each hash tag. In a Redis Cluster, a birth record lies on the same node as the records with its
+#: hash tag. So a node that comes back empty has lost its birth record too, and counts as a new store.
 BIRTHS = tuple(f"enkash:birth:v2:{{{tag}}}" for tag in _HASH_TAGS)
 
 
 def birth_beside(key: str) -> str:
-    """Return the key of the birth record that speaks for a record."""
+    """Return the key of the birth record with the same hash tag as a record's key."""
     return BIRTHS[_HASH_TAGS.index(key.partition("{")[2][0])]
 
 
 @attrs.frozen
 class Keys:
-    """The names of records at one EnKash host: spellings of one host share them.
+    """Makes the keys of records at one EnKash host; different spellings of the host give the same keys.
 
     Attributes:
-        host: Of the client's `base_url`.
-        account: What tells companies at one host apart, such as a client id. It belongs to references alone: a bill's
-            id names the same bill for every user.
+        host: Host of the client's `base_url`.
+        account: Tells companies at one host apart, such as a client id. Only the keys of references contain it, because
+            a bill's id names the same bill for every user.
     """
 
     host: str = attrs.field(alias="base_url", converter=folded_host)

@@ -19,18 +19,18 @@ class Debit:
     """What is known of a bill's debit.
 
     Attributes:
-        state: `created`: a create of ours brought the bill forth, and its debit was never sent. `claimed`: an attempt
-            reads the bill and may send. `sent`: a confirmation may be under way, or was carried out. `accepted`: EnKash
+        state: `created`: a create of this library made the bill, and no confirmation was sent. `claimed`: an attempt
+            reads the bill and may send. `sent`: a confirmation may be in flight, or was carried out. `accepted`: EnKash
             said yes, or showed the debit.
-        by: The attempt that claimed, or sent, or was told; new for each attempt.
-        at: When that was last written down.
-        writer: The process that made the present change.
+        by: Id of the attempt that put the record into its state; unique to each attempt.
+        at: When the state was written or renewed.
+        writer: The process that last changed the record.
         store: Id of the store's birth when the bill was created, or when the debit was claimed.
-        sending: Number of the sending, from 1; each further one, as after a 401, is written down before it goes out.
-        is_new: Whether the bill was created under the same birth, and never sent.
-        again: Whether a confirmation of an earlier attempt may have gone out; only a single read counts then.
-        alone: Whether EnKash refused it together with others, so that it is next sent by itself.
-        revision: Counts changes, so that no earlier value returns.
+        sending: Number of the sending, from 1; 0 before it. A repeat, as after a 401, is written before it is sent.
+        is_new: Whether the bill was created under the same birth, and no confirmation of it was sent.
+        again: Whether an earlier attempt may have sent a confirmation. Then only a single read shows the bill reliably.
+        alone: Whether EnKash refused a call with this bill and others. The next confirmation is then a call of its own.
+        revision: Number of changes; makes every version of the record unique.
     """
 
     state: State
@@ -45,5 +45,5 @@ class Debit:
     revision: int = 0
 
 
-#: How it is written: a document of a newer format is an error, and is not overwritten.
+#: How the store keeps the record. A record in a newer format raises an error, and is not overwritten.
 DEBIT = RecordKind(DocumentCodec(Debit), keep=DURATIONS.keep)

@@ -1,7 +1,7 @@
-"""The state machine of a bill's news: who may handle it, and whether a state is news.
+"""The state machine of a bill's news: which worker may handle the bill, and whether a state is news.
 
 `decide(news, command, now)` is a pure function and the only way to change a record. A state is written down before it
-is handed to the handler. So the next worker knows, after a crash, that the handler may have heard of it.
+is handed to the handler. So after a crash, the next worker knows that the handler may have been given the state.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Hand:
     """Writes down that a state is handed over now.
 
     Attributes:
-        state: Hash of what is handed over.
-        ever: Whether the same hash handed over at any time, and not only last, makes it old.
+        state: Hash of the state that is handed over.
+        ever: Whether the state is old if its hash was ever handed over; False compares with the last hash only.
     """
 
     by: str
@@ -98,14 +98,14 @@ class Mine:
 
 @attrs.frozen
 class Held:
-    """Another attempt has the claim, for so many seconds unless it extends it."""
+    """Another attempt holds the claim; its lease ends after `seconds` unless it is extended."""
 
     seconds: float
 
 
 @attrs.frozen
 class Go:
-    """It is news: call the handler, and then say `Done`.
+    """The state is news: call the handler, and then send `Done`.
 
     Attributes:
         number: Is equal for each attempt to hand over this state, and differs if the state comes back later.
@@ -116,7 +116,7 @@ class Go:
 
 @attrs.frozen
 class Old:
-    """The handler was told before."""
+    """The state is not news: the handler took it before."""
 
 
 @attrs.frozen
@@ -126,10 +126,10 @@ class Lost:
 
 @attrs.frozen
 class Noted:
-    """It is written down.
+    """The command was carried out, unless `in_time` is False.
 
     Attributes:
-        in_time: False if the caller's claim had passed to another attempt, so that two of them overlapped.
+        in_time: False if the caller had lost its claim, so that two attempts may have overlapped.
     """
 
     in_time: bool
@@ -198,7 +198,7 @@ def _done(news: News, done: Done, is_mine: bool, now: float) -> tuple[News, Answ
 
 
 def _taken(news: News) -> tuple[str, ...]:
-    """Return the states that the handler took: not one that it may have failed at."""
+    """Return the states that the handler took, without a state whose handling may have failed."""
     return news.told[:-1] if news.is_open else news.told
 
 
@@ -209,7 +209,7 @@ def _with(taken: tuple[str, ...], command: Hand | Done) -> tuple[str, ...]:
 def _next(news: News, now: float) -> int:
     """Return the number of the next state.
 
-    A record that has expired is older than a period. So the numbers of its successor lie above its own, and a state
-    that comes back after that is another event too.
+    Numbers stay unique after a record has expired: a record expires only after a whole period, and each period begins
+    with a higher block of numbers. So a state that comes back later is a new event too.
     """
     return max(news.number, int(now // DURATIONS.keep) * _BLOCK) + 1

@@ -15,7 +15,8 @@ class Durations:
 
     Attributes:
         lease: How long a claim holds unless it is extended; after a worker died, another waits this long.
-        first_pause: First pause before a worker claims a bill again that another one holds; each further one doubles.
+        first_pause: First pause before a worker retries the claim of a bill that another worker holds; each further
+            pause doubles.
         longest_pause: The longest of these pauses.
         looks: Pauses between looks at a bill while the API may lag behind the post.
         keep: How long a record is kept after its last change. EnKash documents no resends, and other services resend
@@ -29,7 +30,7 @@ class Durations:
     keep: float = 7 * 24 * 3600.0
 
 
-#: Those of every receiver, unless a test says otherwise.
+#: The durations of every receiver outside tests.
 DURATIONS = Durations()
 
 
@@ -38,9 +39,9 @@ class Hold:
     """The claim of one attempt at handling a bill's news.
 
     Attributes:
-        by: Names the attempt; new for each.
-        at: When it claimed, or last extended its claim, on the store's clock.
-        lease: Seconds from then for which the claim holds.
+        by: Id of the attempt, unique to it.
+        at: When the attempt claimed or last extended its claim, on the store's clock.
+        lease: Seconds from `at` for which the claim holds.
     """
 
     by: str
@@ -54,12 +55,12 @@ class News:
 
     Attributes:
         now: Time of the last change on the store's clock.
-        told: Hashes of states that were handed over, the latest last. With a client there is one; without, the latest
-            32 posts.
-        number: Counts the states that were handed over, so that a state that comes back is another event.
-        is_open: Whether the latest was handed over, and the handler has not ended well since.
-        hold: The claim in hand.
-        revision: Counts changes, so that no earlier value returns.
+        told: Hashes of states that were handed over, the latest last. With a client, only the latest state; without a
+            client, the latest 32 posts.
+        number: Counts the states that were handed over, so that a state that comes back is a new event.
+        is_open: Whether the handler was given the latest state and has not returned successfully yet.
+        hold: The current claim, or None.
+        revision: Number of changes; makes every version of the record unique.
     """
 
     now: float
@@ -71,11 +72,11 @@ class News:
 
     @property
     def last(self) -> str:
-        """Hash of the last state that the handler took; empty if there is none, or if it failed at a later one."""
+        """Hash of the last state that the handler took; empty if there is none, or if a later state is unfinished."""
         return "" if self.is_open or not self.told else self.told[-1]
 
     def seconds_held(self, now: float) -> float:
-        """Return how long the claim in hand still holds; 0 without one."""
+        """Return for how many more seconds the current claim holds; 0 without a claim."""
         return 0.0 if self.hold is None else max(0.0, self.hold.at + self.hold.lease - now)
 
     def moved_back(self, now: float) -> News:
@@ -87,5 +88,5 @@ class News:
         return attrs.evolve(self, now=now, hold=hold)
 
 
-#: How it is written: a document of a newer format is an error, and is not overwritten.
+#: How the store keeps the record. A record in a newer format raises an error, and is not overwritten.
 NEWS = RecordKind(DocumentCodec(News), keep=DURATIONS.keep)

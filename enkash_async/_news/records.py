@@ -38,14 +38,14 @@ class NewsRecords:
     """Carries out commands on the records of bills at one EnKash host.
 
     Raises from every method:
-        StoreUnavailableError: The store is away, or must not keep events.
-        StoreError: A record cannot be read by this version, or others were faster each time.
+        StoreUnavailableError: The store cannot be reached, or could lose events.
+        StoreError: This version cannot read a record, or other workers changed the record before every try to write.
 
     Args:
         open_store: Returns the store, shared by all workers that receive posts. It is called on first use.
-        base_url: Of the client; empty without one.
-        name: Of the service; services that each handle every event have names of their own.
-        durations: For tests alone.
+        base_url: The client's base URL; empty without a client.
+        name: Name of the service. Services that must each handle every event need different names.
+        durations: Shorter durations for tests; None takes the normal ones.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class NewsRecords:
         """Carry out a command on the record of a bill, and return the answer.
 
         Args:
-            bill: EnKash's id of the bill; without a client, the reference of one that was posted without an id.
+            bill: EnKash's id of the bill. Without a client, the bill's reference if the post has no id.
         """
         await self._check()
         return await act(self._open(), self.key(bill), self._decide, command, kind=NEWS)
