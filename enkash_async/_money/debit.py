@@ -1,11 +1,13 @@
 """The debit machine: who may confirm the debit of a bill, and when.
 
-The life of a debit: an attempt *claims* the bill, reads it, writes down that it *sends*, and sends. A yes makes the
-record *accepted*; a clear refusal, or a confirmation that never went out, takes it away; after an unclear end it stays
-*sent*. Nobody else sends while a claim or a confirmation is younger than the window. After that, a single read that
-began after the window decides: plainly unconfirmed, and the reader claims; confirmed, and the debit is accepted;
-anything else, and nobody knows. A store that is younger than the window does not know what was sent before it began,
-so it lets only those bills through that a create of its own time brought forth.
+The life of a debit: an attempt *claims* the bill, reads the bill, writes *sent*, and sends the confirmation. If EnKash
+says yes, the record becomes *accepted*. After a clear refusal, or if nothing was sent, the record is deleted or goes
+back to *created*. After an unclear end, the record stays *sent*.
+
+No other attempt sends while a claim or a confirmation is younger than the window. After the window, an attempt reads
+the bill with a single read. If the bill is plainly unconfirmed, the attempt claims it; if the bill is confirmed, the
+record becomes *accepted*; otherwise the outcome stays unknown. A store that is younger than the window does not know
+what was sent before its birth, so it lets an attempt claim only the bills that were created after its birth.
 
 `decide(debit, command, here)` is pure and the only way to change a record.
 """
@@ -53,20 +55,21 @@ _Step = tuple[Debit | None, Answer]
 
 
 def may_begin(before_sent: float, now: float, durations: Durations = DURATIONS) -> bool:
-    """Whether the body of a confirmation may still be begun.
+    """Whether a process may still send the first byte of a confirmation's body.
 
-    Prevents a double debit: a process that stood still between *sent* and the first byte would send after its window,
-    when another process has read the bill unconfirmed.
+    Prevents a double debit: process A writes *sent*, and is suspended. After the window, process B reads the bill as
+    unconfirmed, and sends. Without this check, A would wake up and send too.
 
     Args:
-        before_sent: Seconds on a clock that runs on during suspend, read before *sent* was written.
-        now: The same clock, now.
+        before_sent: Time before *sent* was written, in seconds, on a clock that counts time in suspend.
+        now: The current time on the same clock.
+        durations: The durations; only tests pass others.
     """
     return now - before_sent < durations.begin_within
 
 
 def decide(debit: Debit | None, command: Command, here: Here, durations: Durations = DURATIONS) -> _Step:
-    """Return the record after a command, and the answer; an equal record where nothing changed."""
+    """Return the record after a command, and the answer; if nothing changed, the record is equal to `debit`."""
     found = None if debit is None else _brought_back(debit, here)
     after, answer = _decide(found, command, here, durations)
     if after is None or after == debit:
@@ -76,7 +79,7 @@ def decide(debit: Debit | None, command: Command, here: Here, durations: Duratio
 
 
 def _brought_back(debit: Debit, here: Here) -> Debit:
-    """Return the record with an instant in the future replaced by now: otherwise its window would end hours late."""
+    """Return the record with an instant in the future replaced by now; otherwise its window could end hours late."""
     at = debit.at.brought_back(here.now)
     return debit if at is debit.at else attrs.evolve(debit, at=at)
 
@@ -109,7 +112,7 @@ def _claim(debit: Debit | None, claim: Claim, here: Here, durations: Durations) 
         return _first_claim(debit, claim, here, durations)
     if debit.state == "accepted":
         return debit, Accepted(debit, is_settled=_is_settled(debit, here, durations))
-    if debit.state == "claimed" and debit.by == claim.by:  # by a swap whose reply was lost
+    if debit.state == "claimed" and debit.by == claim.by:  # this claim was written before, and the reply was lost
         return debit, _mine(debit)
     if not _is_settled(debit, here, durations):
         return debit, Wait(debit.at.left(durations.settled_after, here.now), debit.state)
@@ -132,7 +135,7 @@ def _mine(debit: Debit) -> Mine:
 
 
 def _too_young(here: Here, durations: Durations) -> Unborn | Wait | None:
-    """Return why a bill that the store knows nothing of has to wait, if it has to."""
+    """Return why a bill without a record has to wait, or None if it need not wait."""
     if here.birth is None or here.birth.at.is_ahead(here.now):
         return Unborn()
     seconds = here.birth.seconds_until_old(here.now, durations)
@@ -140,12 +143,13 @@ def _too_young(here: Here, durations: Durations) -> Unborn | Wait | None:
 
 
 def _is_settled(debit: Debit, here: Here, durations: Durations) -> bool:
-    """Whether what this record tells of is not under way any more."""
+    """Whether the window is over, so that no claim or confirmation of this record can be in flight."""
     return debit.at.left(durations.settled_after, here.now) <= 0
 
 
 def _looked(debit: Debit | None, look: Looked, here: Here, durations: Durations) -> _Step:
-    if debit is not None and debit.state == "claimed" and debit.by == look.by:  # by a swap whose reply was lost
+    # The claim was written before, and the reply was lost.
+    if debit is not None and debit.state == "claimed" and debit.by == look.by:
         return debit, _mine(debit)
     if debit is None or debit != look.seen or not _is_settled(debit, here, durations):
         return debit, Changed()
@@ -177,13 +181,14 @@ def _renew(debit: Debit | None, renew: Renew, here: Here) -> _Step:
 
 
 def _mark_sent(debit: Debit | None, mark: MarkSent, here: Here, durations: Durations) -> _Step:
-    """Write *sent* over a record that is nearly as young.
+    """Write *sent*, but only over a record that was written or renewed less than `begin_within` ago.
 
-    Prevents a double debit when the store loses this write: what it then holds keeps others away for nearly as long.
+    Prevents a double debit if the store loses this write: the older record that the store then holds keeps other
+    attempts away for nearly as long as the lost one.
     """
     if debit is None or not _is_own(debit, mark.by):
         return debit, Gone()
-    if debit.state == "sent" and debit.sending >= mark.sending:  # by a swap whose reply was lost
+    if debit.state == "sent" and debit.sending >= mark.sending:  # *sent* was written before, and the reply was lost
         return debit, Go(debit.store)
     if debit.at.greater_age(here.now) >= durations.begin_within:
         return debit, Stale()
@@ -212,7 +217,7 @@ def _settle(debit: Debit | None, report: Settle, here: Here) -> Debit | None:
 
 
 def _accepted(debit: Debit | None, by: str, now: Instant) -> Debit:
-    """Return the record of a debit that EnKash made; also over another attempt's claim, which it stops."""
+    """Return the record of a debit that EnKash made. It replaces even another attempt's claim, so that one stops."""
     return Debit("accepted", by, now) if debit is None else attrs.evolve(debit, state="accepted", by=by, at=now)
 
 
@@ -223,7 +228,7 @@ def _never_sent(debit: Debit) -> Debit | None:
 
 
 def _note_created(debit: Debit | None, note: NoteCreated, here: Here) -> Debit | None:
-    """Note a new bill, unless the store began anew while its create was under way."""
+    """Note a new bill, unless the store was emptied while the create was in flight."""
     if debit is not None or note.store != _store(here):
         return debit
     return Debit("created", note.by, here.now, store=note.store)

@@ -1,4 +1,4 @@
-"""What a process tells the record of a debit, and what it is told."""
+"""The commands that a process carries out on the record of a debit, and the answers."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ __all__ = [
 
 @attrs.frozen
 class Here:
-    """Who decides, and what was read in the same call as the record.
+    """The deciding process, the time, and the store's birth record.
 
     Attributes:
-        now: On the store's clock, and on this process's wall clock.
-        writer: Names the process.
-        birth: The birth record of the store.
+        now: The current time on the store's clock and on this process's wall clock.
+        writer: Name of this process.
+        birth: The store's birth record, read in the same call as the debit's record; None if the store has none.
     """
 
     now: Instant
@@ -65,7 +65,7 @@ class Reading(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """What a sending came to, or what was seen otherwise."""
+    """How a sending ended, or what a read shows of it."""
 
     ACCEPTED = "EnKash said yes, or a read shows the debit"
     REFUSED = "a clear refusal of a call with one id"
@@ -79,11 +79,11 @@ class Outcome(enum.Enum):
 
 @attrs.frozen
 class NoteCreated:
-    """Notes that a create brought the bill forth, answered and not by 38.
+    """Notes that a create made the bill: EnKash answered, and not with code 38 (the reference was used before).
 
     Attributes:
-        by: The create.
-        store: Id of the store's birth that was read before the create was sent.
+        by: Id of the step that created the bill.
+        store: Id of the store's birth, read before the create was sent.
     """
 
     by: str
@@ -95,8 +95,8 @@ class Claim:
     """Asks for the right to send.
 
     Attributes:
-        by: The attempt; the same when a lost reply makes the claim be repeated.
-        begins: False only asks.
+        by: Id of the attempt. A claim that is repeated after a lost reply has the same id.
+        begins: False asks whether a claim would succeed, and claims nothing.
     """
 
     by: str
@@ -105,11 +105,12 @@ class Claim:
 
 @attrs.frozen
 class Looked:
-    """Tells what a single read shows that was begun after an answer `Older` or `Accepted`.
+    """Reports what a single read shows; the read must begin after the answer `Older` or `Accepted`.
 
     Attributes:
-        by: The attempt that claims where the debit is plainly unconfirmed.
-        seen: The record of that answer.
+        by: Id of the attempt, which claims the bill if its debit is plainly unconfirmed.
+        seen: The record in the answer `Older` or `Accepted`.
+        reading: What the single read shows.
     """
 
     by: str
@@ -119,17 +120,18 @@ class Looked:
 
 @attrs.frozen
 class Renew:
-    """Gives one's own record the instant of now."""
+    """Sets the instant of the attempt's own record to now."""
 
     by: str
 
 
 @attrs.frozen
 class MarkSent:
-    """Writes down that a confirmation goes out next.
+    """Writes *sent*, before the confirmation is sent.
 
     Attributes:
-        sending: 1, and one more for each further sending of the attempt.
+        by: Id of the attempt.
+        sending: Number of the sending within the attempt, from 1.
     """
 
     by: str
@@ -138,7 +140,7 @@ class MarkSent:
 
 @attrs.frozen
 class Settle:
-    """Tells what an attempt came to; a yes is taken from anybody."""
+    """Reports the outcome of an attempt; `ACCEPTED` counts even if the attempt has lost its claim."""
 
     by: str
     outcome: Outcome
@@ -146,7 +148,11 @@ class Settle:
 
 @attrs.frozen
 class Release:
-    """Takes away a record of which two single reads, begun after the answer that showed it, say unconfirmed."""
+    """Deletes a record, after two single reads have shown the bill unconfirmed.
+
+    Attributes:
+        seen: The record, read before the two single reads began.
+    """
 
     seen: Debit
 
@@ -159,7 +165,7 @@ Command: TypeAlias = NoteCreated | Claim | Looked | Renew | MarkSent | Settle | 
 
 @attrs.frozen
 class Noted:
-    """Done, or nothing to do."""
+    """The command was carried out, or there was nothing to do."""
 
 
 @attrs.frozen
@@ -169,12 +175,13 @@ class Free:
 
 @attrs.frozen
 class Mine:
-    """The claim is the attempt's.
+    """The attempt has claimed the bill.
 
     Attributes:
-        again: A confirmation was sent before, so only the single read that led here counts.
-        alone: It is to be sent by itself.
-        is_new: A create brought the bill forth since the store began, and it was never sent.
+        again: Whether an earlier attempt may have sent a confirmation. A single read has just shown the bill
+            unconfirmed, so it is not read once more.
+        alone: Whether the bill needs a call of its own.
+        is_new: Whether the bill was created since the store's birth, and no confirmation of it was sent.
     """
 
     again: bool = False
@@ -184,12 +191,12 @@ class Mine:
 
 @attrs.frozen
 class Wait:
-    """Nobody may send yet.
+    """No attempt may send yet.
 
     Attributes:
-        seconds: How long the answer stays, at most.
-        why: Another attempt has claimed; a confirmation may be under way, and a single read may show its debit; or the
-            store is too young to know what was sent before it began.
+        seconds: For how many seconds at most the caller has to wait.
+        why: `claimed`: another attempt has the claim. `sent`: a confirmation may be in flight, and a read may show its
+            debit. `store`: the store is too young to know what was sent before its birth.
     """
 
     seconds: float
@@ -198,7 +205,7 @@ class Wait:
 
 @attrs.frozen
 class Older:
-    """A claim or a confirmation whose window is over: read the bill singly from now on, and tell by `Looked`."""
+    """The window of an earlier claim or confirmation is over: begin a single read now, and report it with `Looked`."""
 
     seen: Debit
 
@@ -208,7 +215,7 @@ class Accepted:
     """The debit is done.
 
     Attributes:
-        is_settled: More than a window ago, so that a single read begun now must show it.
+        is_settled: Whether the window is over, so that a single read begun now must show the debit.
     """
 
     seen: Debit
@@ -217,7 +224,7 @@ class Accepted:
 
 @attrs.frozen
 class Contradicted:
-    """EnKash said yes more than a window ago, and shows no debit: a human has to look."""
+    """EnKash said yes, the window is over, and EnKash shows no debit: a person has to look."""
 
 
 @attrs.frozen
@@ -227,10 +234,10 @@ class Unclear:
 
 @attrs.frozen
 class Go:
-    """*Sent* is written down: read the store's birth again, and send if it is still this one.
+    """*Sent* is written: read the store's birth again, and send only if its id is still `store`.
 
     Attributes:
-        store: Id of that birth.
+        store: Id of the store's birth when the bill was claimed.
     """
 
     store: str
@@ -238,27 +245,27 @@ class Go:
 
 @attrs.frozen
 class Stale:
-    """One's own record is too old to write *sent* over: renew it first."""
+    """The attempt's own record is too old for *sent*: send `Renew` first."""
 
 
 @attrs.frozen
 class Gone:
-    """The record is not the attempt's any more: nothing may be sent."""
+    """The record no longer belongs to the attempt: nothing may be sent."""
 
 
 @attrs.frozen
 class Changed:
-    """The record is another one than was shown: begin again."""
+    """The record has changed since the attempt read it: begin again."""
 
 
 @attrs.frozen
 class Released:
-    """The record is taken away."""
+    """The record is deleted."""
 
 
 @attrs.frozen
 class Unborn:
-    """The store's birth record is missing, or lies in the future: see to it, and ask again."""
+    """The store's birth record is missing, or its instant lies in the future: send `See`, and try again."""
 
 
 Answer: TypeAlias = (

@@ -1,4 +1,4 @@
-"""The records of debits in the store: read and swapped for many bills in one call, beside the store's birth."""
+"""The records of debits in the store: one call reads and swaps the records of many bills, and reads the birth too."""
 
 from __future__ import annotations
 
@@ -35,17 +35,18 @@ from enkash_async.stores.actions import Transition
 
 __all__ = ["DebitRecords", "Shown"]
 
-_AT_A_TIME = 1_000  # records in a call; a store takes as many, and the birth records beside them
-_TRIES = 5  # each begins with a birth record that was there a moment ago
+_AT_A_TIME = 1_000  # records in one call; a store accepts 1,000 records and their birth records
+_TRIES = 5  # before each further try, the birth record was written again
 
 
 @attrs.frozen
 class Shown:
-    """A record as it lies in the store.
+    """A record as stored.
 
     Attributes:
-        age: Seconds since its instant, by the clock that shows fewer.
-        is_settled: Whether the window is over, so that what it tells of is not under way any more.
+        debit: The record, or None if there is none.
+        age: Seconds since the record's instant: the smaller of its ages on the two clocks.
+        is_settled: Whether the window is over, so that no claim or confirmation of this record can be in flight.
     """
 
     debit: Debit | None
@@ -57,16 +58,16 @@ class DebitRecords:
     """Carries out commands on the records of bills at one EnKash host.
 
     Raises from every method:
-        StoreUnavailableError: The store is away, or must not serve money; nothing may be sent.
-        StoreError: A record cannot be read by this version, or others were faster each time.
+        StoreUnavailableError: The store cannot be reached, or is not safe for payments; nothing may be sent.
+        StoreError: This version cannot read a record, or other processes changed it before every try to write.
 
     Args:
         open_store: Returns the store, shared by all processes that could confirm the same bills. It is called on first
-            use, so that a client that moves no money opens none.
-        keys: Of the host.
-        is_loopback: Whether the host is this machine, such as a sandbox.
-        wall: The wall clock, in seconds.
-        durations: For tests alone.
+            use, so that a client that moves no money opens no store.
+        keys: Makes the keys of records at the host.
+        is_loopback: Whether the host is this machine, as for a sandbox.
+        wall: Returns the time of the wall clock, in seconds.
+        durations: Shorter durations for tests; None takes the normal ones.
     """
 
     def __init__(
@@ -84,13 +85,13 @@ class DebitRecords:
         self._is_loopback = is_loopback
         self._wall = wall
         self._is_checked = False
-        self._known: set[str] = set()  # keys of birth records that were seen
+        self._known: set[str] = set()  # keys of birth records that this process has seen
 
     async def act(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
         """Carry out a command on the record of each bill, and return the answers by the bills' ids.
 
-        Each record changes by itself. After an error some commands may have been carried out: the same ones are simply
-        acted on again.
+        Each record changes independently of the others. After an error, some commands may have been carried out; the
+        caller may safely repeat all of them.
         """
         await self._check()
         answers: dict[str, Answer] = {}
@@ -126,19 +127,19 @@ class DebitRecords:
         return transition
 
     async def births(self) -> dict[str, str]:
-        """Return the ids of the store's birth records, and write those that are missing; before a create is sent."""
+        """Write the missing birth records, and return the ids of all by key; to be called before a create is sent."""
         await self._check()
         return {key: birth.id for key, birth in (await self._see(BIRTHS)).items()}
 
     async def births_of(self, ids: Sequence[str]) -> dict[str, str | None]:
-        """Return, for each bill, the id of the store's birth as it is now; None where the store has lost it."""
+        """Return, for each bill, the id of the store's current birth record; None if the record is gone."""
         keys = {one: birth_beside(self._keys.debit(one)) for one in ids}
         cells = await self._open().read(sorted(set(keys.values())))
         births = {key: _birth(cell.value) for key, cell in cells.items()}
         return {one: None if (birth := births[key]) is None else birth.id for one, key in keys.items()}
 
     async def declare_nothing_pending(self) -> None:
-        """Declare that no confirmation is under way anywhere, so that the store counts as old at once."""
+        """Declare that no confirmation is in flight anywhere, so that the store counts as old at once."""
         await self._check()
         await self._see(BIRTHS, declares=True)
 
@@ -149,9 +150,9 @@ class DebitRecords:
         return births
 
     def _may_declare(self, key: str) -> bool:
-        """Whether a new store counts as old: not where this process has seen it before, since then it was emptied."""
+        """Whether a new birth record may count as old; never if this process has seen one: the store was emptied."""
         store = self._open()
-        # Nobody else confirms debits at a sandbox on this machine: what a memory does not know was never sent.
+        # Only this process confirms debits at its local sandbox, so its memory store knows of everything that was sent.
         is_alone = self._is_loopback and isinstance(store, MemoryStore)
         return (is_alone or bool(getattr(store, "nothing_pending", False))) and key not in self._known
 
@@ -159,7 +160,7 @@ class DebitRecords:
         return see(birth, command, Instant(now, self._wall()))
 
     async def show(self, ids: Sequence[str]) -> dict[str, Shown]:
-        """Return the records of bills as they are."""
+        """Return the stored records of bills, without changing them."""
         keys = {one: self._keys.debit(one) for one in ids}
         shown: dict[str, Shown] = {}
         for start in range(0, len(ids), _AT_A_TIME):
@@ -175,7 +176,7 @@ class DebitRecords:
         return Shown(debit, debit.at.age(now), debit.at.left(self.durations.settled_after, now) <= 0)
 
     async def note_create(self, reference_id: str, command: CreateCommand) -> Found:
-        """Note what becomes of a reference, and return what was known of it before."""
+        """Carry out a command on the note of a reference, and return what was known of the reference before."""
         await self._check()
         return await act(self._open(), self._keys.create(reference_id), self._noted, command, kind=CREATION)
 
@@ -185,18 +186,18 @@ class DebitRecords:
         return after, found_in(found, command, here, self.durations)
 
     async def note_bills(self, by: str, ids: Sequence[str], births: Mapping[str, str]) -> None:
-        """Note the bills that creates brought forth, answered and not by 38.
+        """Note the bills that creates made: EnKash answered, and not with code 38 (the reference was used before).
 
         Args:
-            by: The step that created them.
-            ids: The bills.
-            births: What `births` returned before the first of these creates was sent.
+            by: Id of the step that created the bills.
+            ids: EnKash's ids of the bills.
+            births: The result of `births`, called before the first of these creates was sent.
         """
         commands = {one: NoteCreated(by, births[birth_beside(self._keys.debit(one))]) for one in ids}
         await self.act(commands)
 
     async def _check(self) -> None:
-        """Refuse a store that must not serve money."""
+        """Refuse a store that is not safe for payments: one that could forget a debit."""
         if self._is_checked:
             return
         if isinstance(self._open(), FallbackStore) and not self._is_loopback:
@@ -210,10 +211,10 @@ class DebitRecords:
 
 
 def _writer() -> str:
-    """Return the name of this process, also after a fork."""
+    """Return the name of this process; computed at each call, because a fork changes the process id."""
     return f"{platform.node()}:{os.getpid()}"
 
 
-@lru_cache(2 * len(BIRTHS))  # a call has one for every few dozen records
+@lru_cache(2 * len(BIRTHS))  # one call decodes the same few birth records for many debits
 def _birth(value: bytes | None) -> Birth | None:
     return None if value is None else BIRTH.codec.decode(value)

@@ -1,7 +1,8 @@
-"""Confirms debits: each bill is claimed and written down before it is sent, for every process to see.
+"""Confirms debits: before a bill is sent, its claim and *sent* are written to the shared store for every process.
 
-What is decided stands in `debit.py`, what comes next for one bill in `attempt.py`. This module carries it out for up to
-1,000 bills at a time: acts on their records, reads them, sends them together, and says what came of each.
+`debit.py` decides who may send, and `attempt.py` decides the next action for one bill. This module carries out these
+actions for up to 1,000 bills at a time: changes their records, reads the bills, sends them together, and returns the
+outcome of each.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from enkash_async.stores.actions import to_its_end
 
 __all__ = ["Debits"]
 
-_SINGLE_CALLS = 16  # confirmations of one bill each, at once
-_VAIN = 10  # departures of a bill that came to nothing, such as with a store that takes 20 s for each answer
+_SINGLE_CALLS = 16  # calls in flight that confirm one bill each
+_VAIN = 10  # failed departures of a bill before it is given up, such as with a store that takes 20 s for each answer
 
 
 class Debits:
@@ -45,9 +46,9 @@ class Debits:
         send: Sends operations.
         routes: The path of every operation.
         reads: Reads bills.
-        settling: Knows how long a caller waits for an unclear end.
-        poller: Its clock and its sleep are those of all waits.
-        patience: Seconds for reading one bill.
+        settling: Returns how long a caller waits for an unclear end.
+        poller: Its clock and its sleep are used for all waits.
+        patience: Seconds that reading one bill may take.
     """
 
     def __init__(
@@ -79,15 +80,16 @@ class Debits:
         doubted: Collection[str] = (),
         settle: SettlePolicy | None = None,
     ) -> Mapping[str, ConfirmResult]:
-        """Confirm the debit of bills, and return what came of each; only wrong arguments are raised.
+        """Confirm the debit of bills, and return the outcome of each; only wrong arguments raise an error.
 
         Args:
-            ids: EnKash's ids, each once, 1,000 at most.
-            remarks: Remarks of the confirmation.
+            ids: EnKash's ids of the bills, unique, at most 1,000.
+            remarks: Remarks of the confirmation; None sends none.
             check_first: Whether bills are read before their first confirmation.
-            created: Those that a create of this step brought forth, in a waiting state: they are not read.
-            doubted: Those that the caller has just read as unconfirmed. Where the record says more than a window ago
-                that EnKash said yes, they are read singly: EnKash may have said yes and done nothing.
+            created: Ids of bills that this step created, and whose debit waits: they are not read first.
+            doubted: Ids of bills that the caller has just read as unconfirmed. If the record of such a bill has been
+                *accepted* for longer than the window, a single read checks it: EnKash may have said yes and not
+                debited.
             settle: How long to wait for an unclear end, or for another process; None takes the client's policy.
         """
         calls.confirm_debit(self.routes, ids, remarks=remarks)  # checks the arguments before anything is written
@@ -96,10 +98,10 @@ class Debits:
 
 
 class _Run:
-    """The attempts of one call, 1,000 bills at most.
+    """The attempts of one call, at most 1,000 bills.
 
     Attributes:
-        attempts: The present attempt at each bill.
+        attempts: The current attempt for each bill, by the bill's id.
     """
 
     def __init__(
@@ -119,20 +121,20 @@ class _Run:
         self.attempts = {one: self._new(one) for one in ids}
         self._looks = Looks(debits.reads, debits.patience, debits.poller.clock)
         self._trouble: dict[str, EnkashError] = {}  # how the last sending of a bill failed
-        self._unsent: set[str] = set()  # bills whose last sending never left, and is not tried again
-        self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be under way
-        self._vain: dict[str, int] = {}  # departures of a bill that came to nothing
+        self._unsent: set[str] = set()  # bills whose last sending never went out, and is not retried
+        self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be in flight
+        self._vain: dict[str, int] = {}  # number of failed departures of each bill
         self._seen: dict[str, Bill | EnkashError] = {}
         self._new_bills: set[str] = set()  # bills that the record says a create brought forth
-        self._held_back: EnkashError | None = None  # a refusal that every further single confirmation would get
+        self._held_back: EnkashError | None = None  # a refusal that EnKash would give every further single call too
 
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:
-        """Go on until each bill has an end, or the window is over."""
+        """Carry out the attempts until each bill has an end, or the window is over."""
         failure: EnkashError | None = None
         self._looks.wait(window)
         try:
             await self._debits.poller.until(self._look, seconds=window, pauses=pauses)
-        except EnkashError as problem:  # of the store: all others are in the outcome of their bills
+        except EnkashError as problem:  # a failure of the store: other failures are in the outcomes of their bills
             failure = problem
         finally:
             await self._give_back()
@@ -146,7 +148,7 @@ class _Run:
         )
 
     async def _look(self, _: float) -> bool:
-        """Go on with every bill as far as it gets; return whether none waits."""
+        """Advance every bill as far as possible; return whether no bill has to wait."""
         self._looks.begin()
         for one in self._all(Do.WAIT):
             self.attempts[one] = self._new(one)
@@ -155,7 +157,7 @@ class _Run:
         return not self._all(Do.WAIT)
 
     async def _step(self) -> bool:
-        """Go one step with every bill that needs one; return whether there was any."""
+        """Carry out one kind of action for all bills that need it next; return False if no bill needs an action."""
         if commands := dict(self._commands()):
             await self._act(commands)
         elif wanted := self._all(Do.SEARCH):
@@ -173,7 +175,7 @@ class _Run:
         return True
 
     async def _act(self, commands: Mapping[str, Command]) -> None:
-        """Act on records; one that cannot be used, such as that of a newer version, holds up its own bill alone."""
+        """Act on records; a record that cannot be used, such as in a newer format, stops only its own bill."""
         try:
             answers = await self._debits.records.act(commands)
         except StoreUnavailableError:
@@ -194,22 +196,22 @@ class _Run:
         self.attempts[one] = attrs.evolve(self.attempts[one], do=Do.END, end=self.attempts[one].end or End.NOT_SENT)
 
     def _note(self, one: str, answer: Answer) -> None:
-        """Take in an answer; an attempt that came to nothing, or to nothing clear, is followed by another."""
+        """Pass an answer to the bill's attempt; after an attempt that sent nothing or ended unclearly, make a new one."""
         if isinstance(answer, Mine):
-            self._under_way.pop(one, None)  # nobody had sent it, or a single read after the window shows no debit
+            self._under_way.pop(one, None)  # nothing was sent before, or a single read after the window shows no debit
             self._new_bills |= {one} if answer.is_new else set()
         elif isinstance(answer, Wait) and answer.why != "store":
             self._under_way[one] = answer.seconds
         attempt = self.attempts[one].answered(answer)
         if attempt.do is Do.END:
             if attempt.end is End.UNCLEAR:
-                attempt = self._new(one)  # it stands in the record as sent: read it, and wait
+                attempt = self._new(one)  # the record says *sent*: the new attempt reads the bill, and waits
             elif (attempt.end is End.NOT_SENT and one not in self._unsent) or self._is_lagging(one, attempt):
                 attempt = attrs.evolve(self._new(one), do=Do.WAIT)  # another process was faster, or EnKash lags
         self.attempts[one] = attempt
 
     def _is_lagging(self, one: str, attempt: Attempt) -> bool:
-        """Whether EnKash does not show a bill yet that a create returned."""
+        """Whether EnKash does not show the bill yet, although a create has returned it."""
         seen = self._seen.get(one)
         is_absent = isinstance(seen, EnkashError) and judge(seen).says_absent
         return attempt.end is not End.DEBITED and is_absent and one in self._new_bills
@@ -231,7 +233,7 @@ class _Run:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _ready(self, *, alone: bool) -> list[str]:
-        """Return the bills that are to be written down as sent, and sent."""
+        """Return the bills whose next action is to write *sent*, or to send."""
         return [
             one
             for one, each in self.attempts.items()
@@ -240,9 +242,9 @@ class _Run:
         ]
 
     async def _send_singly(self, ids: Sequence[str]) -> None:
-        """Send bills by themselves: one tells whether the others would be refused for the account's sake.
+        """Send each bill by a call of its own; one bill goes first, and shows whether EnKash refuses the account.
 
-        Which one is left to chance: one bill that is always refused would hold up the others for ever.
+        The first bill is chosen at random: otherwise one bill that is always refused could block the others for ever.
         """
         first = ids[int(self._debits.poller.random() * len(ids))]
         await self._send([first])
@@ -258,7 +260,7 @@ class _Run:
         problem: EnkashError | None = None
         try:
             await self._debits.send(attrs.evolve(operation, departure=departure))
-        except NotTogetherError:  # nothing was sent; the others make a new call
+        except NotTogetherError:  # nothing was sent; the bills that may still be sent make a new call
             self._was_vain(group)
             return
         except EnkashError as failure:
@@ -272,7 +274,7 @@ class _Run:
         slow = StoreUnavailableError("the store is too slow to write down what is sent; nothing was sent")
         for one in group:
             self._vain[one] = self._vain.get(one, 0) + 1
-            if self.attempts[one].do is Do.END:  # another process has it
+            if self.attempts[one].do is Do.END:  # another process has claimed the bill
                 self.attempts[one] = attrs.evolve(self._new(one), do=Do.WAIT)
             elif self._vain[one] > _VAIN:
                 self._came_to([one], Outcome.NEVER_SENT, slow)
@@ -295,22 +297,22 @@ class _Run:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _store_failed(self, problem: EnkashError) -> None:
-        """Note that nothing more can be written down: what was not sent is not sent."""
+        """End the open attempts as not sent, because the store cannot write *sent* any more."""
         for one, attempt in self.attempts.items():
             if attempt.end is None:
                 self._trouble.setdefault(one, problem)
                 self.attempts[one] = attrs.evolve(attempt, do=Do.END, end=End.NOT_SENT)
 
     async def _give_back(self) -> None:
-        """Settle what is open when the call breaks off: a claim left behind would hold up the next one."""
+        """Settle open attempts when the call ends early: a claim left behind would make the next call wait."""
         left: dict[str, Command] = {}
         for one, attempt in self.attempts.items():
             if attempt.do is Do.ACT and isinstance(attempt.command, Settle):
                 left[one] = attempt.command
-            elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # what has left is told by a `Settle`
+            elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # an attempt that has sent has a `Settle`
                 left[one] = Settle(attempt.by, Outcome.NEVER_SENT)
         if left:
-            with contextlib.suppress(EnkashError):  # the records stay, and others wait for the end of their window
+            with contextlib.suppress(EnkashError):  # then the records stay, and other processes wait for their window
                 await to_its_end(self._debits.records.act(left))
 
     def _evidence(self, one: str) -> Evidence:

@@ -1,4 +1,4 @@
-"""What is done each time before a confirmation leaves: *sent* is written down, and the store is held to its birth."""
+"""The steps before each confirmation is sent: write *sent*, and check that the store was not emptied."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from enkash_async.errors import EnkashError
 
 __all__ = ["DebitDeparture", "NotTogetherError"]
 
-_STEPS = 4  # a claim that is too old is renewed once, then *sent* is written, then the births are read
+_STEPS = 4  # enough to try *sent*, renew a claim that is too old, write *sent* again, and one spare
 
 
 class NotTogetherError(EnkashError):
-    """Some bills of a call must not be sent any more; nothing was sent, and the others make a new call."""
+    """Some bills of a call must not be sent any more. Nothing was sent, and the other bills make a new call."""
 
 
 @attrs.define(eq=False)
 class DebitDeparture:
-    """The departure of one call; `note` may be asked again, after a 401 or where nothing was sent.
+    """The departure of one call; `note` may be called again after a 401, or if nothing was sent.
 
     Args:
         records: The records of debits.
-        attempts: Of all bills, by id; those of this call are replaced as they go on.
-        ids: The bills of this call.
-        clock: Seconds that run on during suspend.
+        attempts: The attempts of all bills, by id. This departure replaces those of its own bills.
+        ids: EnKash's ids of the bills in this call.
+        clock: Returns seconds on a clock that counts time in suspend.
 
     Attributes:
-        begun: Whether the body may have been begun, since *sent* was written last.
+        begun: Whether part of the body may have been sent since *sent* was last written.
     """
 
     records: DebitRecords
@@ -49,7 +49,7 @@ class DebitDeparture:
 
         Raises:
             NotTogetherError: Another process has one of the bills, or the store was emptied.
-            StoreError: It cannot be written; nothing is sent.
+            StoreError: *Sent* cannot be written; nothing is sent.
         """
         self._noted += 1
         self.begun = False
@@ -69,9 +69,9 @@ class DebitDeparture:
         raise NotTogetherError("the bills of this call are not all to be sent any more")
 
     def is_timely(self) -> bool:
-        """Whether *sent* was written down a moment ago; from now on the call may have been sent."""
+        """Whether *sent* was written recently enough to send; if so, note that the call may have been sent."""
         timely = may_begin(self._before, self.clock(), self.records.durations)
-        self.begun = self.begun or timely  # an HTTP library may ask twice; what it began once may have been sent
+        self.begun = self.begun or timely  # an HTTP library may ask twice; after the first yes it may have sent bytes
         return timely
 
     async def _act(self) -> None:
@@ -90,5 +90,5 @@ class DebitDeparture:
 
 
 def _is_over(attempt: Attempt) -> bool:
-    """Whether what is left to do is only to say how the attempt ended."""
+    """Whether the attempt has nothing left to do but to report how it ended."""
     return attempt.end is not None or isinstance(attempt.command, Settle)

@@ -9,15 +9,16 @@ __all__ = ["DURATIONS", "Durations", "Instant"]
 
 @attrs.frozen
 class Durations:
-    """How long things last, in seconds; not an option: tests alone scale them.
+    """The durations of the debit machine, in seconds. They are not options: only tests scale them.
 
     Attributes:
-        window: Within which EnKash has carried out what it was sent, and shows it: 150 s late, and 10 s of display, and
-            20 s that a lost write may take off.
-        begin_within: From before *sent* is written until the first byte of the body; a claim may be as old when *sent*
-            is written over it.
-        between_looks: Between the two single reads that show a bill unconfirmed before its record is released.
-        keep: From the last change of a record until the store forgets it.
+        window: Time within which EnKash carries out a confirmation and shows the debit: 150 s until EnKash has acted,
+            10 s until it shows the debit, and 20 s by which a lost write may shorten the window.
+        begin_within: Longest time from before *sent* is written until the first byte of the body is sent. Also the
+            greatest age of a claim over which *sent* may be written.
+        between_looks: Pause between the two single reads that must show a bill unconfirmed before its record is
+            released.
+        keep: Time from the last change of a record until the store deletes it.
     """
 
     window: float = 180.0
@@ -27,11 +28,11 @@ class Durations:
 
     @property
     def settled_after(self) -> float:
-        """Seconds from the instant of a record after which its confirmation is not under way any more."""
+        """Seconds from a record's instant after which its confirmation can no longer be in flight."""
         return self.begin_within + self.window
 
     def scaled(self, factor: float) -> Durations:
-        """Return the durations of a test in which time passes faster; records are kept as long."""
+        """Return durations multiplied by a factor, for tests; `keep` stays the same."""
         return Durations(self.window * factor, self.begin_within * factor, self.between_looks * factor, self.keep)
 
 
@@ -51,7 +52,7 @@ class Instant:
     wall: float
 
     def age(self, now: Instant) -> float:
-        """Return the smaller of the two ages; one clock that was put ahead ends no window early."""
+        """Return the smaller of the two ages, so that one clock that was set ahead cannot end a window early."""
         return max(0.0, min(now.store - self.store, now.wall - self.wall))
 
     def greater_age(self, now: Instant) -> float:
@@ -59,13 +60,13 @@ class Instant:
         return max(0.0, now.store - self.store, now.wall - self.wall)
 
     def left(self, lasts: float, now: Instant) -> float:
-        """Return the seconds left of a duration, 0 at its end."""
+        """Return how many of the `lasts` seconds since this instant are left; 0 at the end."""
         return max(0.0, lasts - self.age(now))
 
     def is_ahead(self, now: Instant) -> bool:
-        """Whether this instant lies in the future of either clock, which was then put back."""
+        """Whether this instant lies in the future on either clock: then that clock was set back."""
         return self.store > now.store or self.wall > now.wall
 
     def brought_back(self, now: Instant) -> Instant:
-        """Return the instant with whatever lies in the future replaced by now, so that its age grows from here on."""
+        """Return the instant with each time in the future replaced by now, so that its age grows from now on."""
         return Instant(min(self.store, now.store), min(self.wall, now.wall)) if self.is_ahead(now) else self
