@@ -196,7 +196,7 @@ class _Run:
         self.attempts[one] = attrs.evolve(self.attempts[one], do=Do.END, end=self.attempts[one].end or End.NOT_SENT)
 
     def _note(self, one: str, answer: Answer) -> None:
-        """Pass an answer to the bill's attempt; after an attempt that sent nothing or ended unclearly, make a new one."""
+        """Pass an answer to the bill's attempt, and make a new attempt if it sent nothing or ended unclearly."""
         if isinstance(answer, Mine):
             self._under_way.pop(one, None)  # nothing was sent before, or a single read after the window shows no debit
             self._new_bills |= {one} if answer.is_new else set()

@@ -1,4 +1,4 @@
-"""Reads the bills of one run of confirmations: as few single reads as the rules of the debit machine allow."""
+"""Reads the bills of one run of confirmations, with as few single reads as the rules of the debit machine allow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enkash_async.models import Bill
 
 __all__ = ["Looks", "reading"]
 
-_SINGLY_EVERY = 3  # looks, of which one reads some bills by calls of their own: a search may never show the end
+_SINGLY_EVERY = 3  # every third look also reads some bills with single calls: a search may never show the debit
 
 _Seen = Mapping[str, Bill | EnkashError]
 
@@ -24,9 +24,10 @@ def reading(seen: Bill | EnkashError | None) -> Reading:
 
 
 def _shows_plainly(bill: Bill) -> bool:
-    """Whether a bill of a search need not be read singly.
+    """Whether the search shows the bill well enough, so that no single read is needed.
 
-    Prevents a double debit: EnKash does not document the search, which may omit the approval of a confirmed bill.
+    Prevents a double debit: EnKash does not document the search, and the search may omit the approval of a confirmed
+    bill.
     """
     return bill.debit_confirmed is True or (bill.debit_confirmed is False and bill.approval_status is not None)
 
@@ -36,8 +37,8 @@ class Looks:
 
     Args:
         reads: Reads bills.
-        patience: Seconds for reading one bill.
-        clock: Seconds of the clock for waits.
+        patience: Seconds that reading one bill may take.
+        clock: Returns the time of the clock for waits, in seconds.
     """
 
     def __init__(self, reads: Reads, patience: float, clock: Callable[[], float]) -> None:
@@ -48,10 +49,10 @@ class Looks:
         self._end = 0.0
         self._left = 0.0
         self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
-        self._named: set[str] = set()  # bills of a yes that named some, which are read singly once
+        self._named: set[str] = set()  # bills of a call that EnKash accepted for some bills only; each is read singly once
 
     def wait(self, seconds: float) -> None:
-        """Note how long the caller waits from now on; a look that begins at the end of it is the last one."""
+        """Note how many seconds the caller waits from now on; a look that begins after them is the last one."""
         self._end = self._clock() + seconds
 
     def begin(self) -> None:
@@ -60,22 +61,22 @@ class Looks:
         self._left = self._end - self._clock()
 
     def note_named(self, ids: Sequence[str]) -> None:
-        """Note that EnKash said yes and named bills, so that each has to be looked at."""
+        """Note that EnKash said yes and named bills, so that each bill of the call has to be read."""
         self._named.update(ids)
 
     async def before_first(self, ids: Sequence[str]) -> _Seen:
-        """Read bills before their first confirmation: by search, and singly where it does not show them plainly."""
+        """Read bills before their first confirmation: by search, and singly if the search does not show them plainly."""
         return await self._reads.read(ids, patience=self._patience * len(ids), shows=_shows_plainly)
 
     async def after_window(self, ids: Sequence[str]) -> _Seen:
-        """Read bills before a second confirmation: singly, since a search proves no debit undone."""
+        """Read bills singly before a second confirmation, because a search cannot prove that nothing was debited."""
         return await self._reads.read_each(ids, patience=self._patience * len(ids))
 
     async def within_window(self, ids: Sequence[str]) -> _Seen:
-        """Read bills that were sent a moment ago: only a debit that shows changes anything.
+        """Read bills that were sent within the window; only a debit that EnKash shows changes anything.
 
-        By search; every third time as many bills singly as there were searches, in turn, and at the end each bill that
-        the search left open.
+        Each look searches. Every third look also reads bills singly, in turn, as many as there were searches. The last
+        look reads singly each bill that the search does not show as debited.
         """
         patience = max(self._left, self._patience)
         named = [one for one in ids if one in self._named]

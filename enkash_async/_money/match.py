@@ -1,8 +1,8 @@
-"""Holds an answer of EnKash's against its question: is it the bill that was asked for? No I/O.
+"""Compares a reply from EnKash with its request: is it the bill that was asked for? No I/O.
 
-Facts are hard, soft, or the amount. A hard fact that differs shows another bill: the reply belongs to another call, or
-the reference to another bill. A soft fact may change for one and the same bill, so it never makes a reply wrong. A fact
-that either side omits, or that EnKash masks, shows nothing.
+Each fact is hard, soft, or the amount. If a hard fact differs, the reply shows another bill: the reply belongs to
+another call, or the reference belongs to another bill. A soft fact may change for the same bill, so a difference never
+makes a reply wrong. A fact that the request or the reply omits, or that EnKash masks, is not compared.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RUPEE = Decimal(1)
 
 
 class Amount(enum.Enum):
-    """How an amount that EnKash states compares with the one that was asked for."""
+    """How an amount that EnKash states compares with the amount that was asked for."""
 
     SAME = "equal"
     ROUNDED = "stated in whole rupees, within one rupee: one of EnKash's pages prints integers"
@@ -65,9 +65,9 @@ class Match:
 
     @property
     def different(self) -> tuple[str, ...]:
-        """Names of what shows that a reference was used for another bill than that of a create.
+        """Names of the facts which show that a reference was used for another bill than the one being created.
 
-        A create names its circle and its company biller, so these count as well.
+        A create names its circle and its company biller, so these two soft facts count as well.
         """
         amount = ("amount",) if self.amount is Amount.OTHER else ()
         named = () if self.hard else tuple(name for name in self.soft if name in {"circle", "company_biller_id"})
@@ -75,12 +75,12 @@ class Match:
 
     @property
     def is_another_month(self) -> bool:
-        """Whether both number and date differ: the bill of another month."""
+        """Whether bill number and bill date both differ, which shows the bill of another month."""
         return {"bill_number", "bill_date"} <= set(self.soft)
 
 
 def compare(wanted: Wanted, bill: Bill) -> Match:
-    """Compare every fact that both sides state."""
+    """Compare every fact that both the request and the bill state."""
     company = bill.company_biller
     biller = None if company is None or company.biller is None else company.biller.biller_id or None
     same_consumer = _same(_folded(wanted.consumer_number), _folded(_consumer(bill)))
@@ -108,7 +108,7 @@ def compare(wanted: Wanted, bill: Bill) -> Match:
 
 
 def compare_amounts(asked: Decimal | None, stated: Decimal | None) -> Amount:
-    """Compare an amount that EnKash states with the one that was asked for."""
+    """Compare an amount that EnKash states with the amount that was asked for."""
     if asked is None or stated is None:
         return Amount.UNSTATED
     if asked == stated:
@@ -118,12 +118,12 @@ def compare_amounts(asked: Decimal | None, stated: Decimal | None) -> Amount:
 
 
 def net_amount(bill: Bill) -> Decimal | None:
-    """Return the rupees to pay for a bill: the net amount, or that of the whole bill where it alone is stated."""
+    """Return the rupees to pay for a bill: the net amount, or the amount of the whole bill if no net amount is stated."""
     return bill.bill_amount if bill.amount is None else bill.amount
 
 
 def vouches(wanted: Wanted, bill: Bill) -> bool:
-    """Whether the reply to a create names a bill, and says that it is the one that was asked for."""
+    """Whether the reply to a create has a bill's id, and the reference or the consumer that was asked for."""
     facts = (
         _same(_folded(wanted.reference_id), _folded(bill.reference_id)),
         _same(_folded(wanted.consumer_number), _folded(_consumer(bill))),
@@ -131,21 +131,21 @@ def vouches(wanted: Wanted, bill: Bill) -> bool:
     return bool(bill.utility_enkash_id) and True in facts
 
 
-# --- replies held against their calls ---------------------------------------------------------------------------------
+# --- replies compared with their calls --------------------------------------------------------------------------------
 
 
 def contradicts_id(utility_enkash_id: str) -> Callable[[Bill | EnkashError], str | None]:
-    """Return what finds a contradiction in the answer to a look-up by id."""
+    """Return a function that finds a contradiction in the reply to a look-up by id."""
     return lambda answer: _of_another(answer, "utility_enkash_id", utility_enkash_id)
 
 
 def contradicts_reference(reference_id: str) -> Callable[[Bill | EnkashError], str | None]:
-    """Return what finds a contradiction in the answer to a look-up by reference."""
+    """Return a function that finds a contradiction in the reply to a look-up by reference."""
     return lambda answer: _of_another(answer, "reference_id", reference_id)
 
 
 def contradicts_wanted(wanted: Wanted) -> Callable[[Bill | EnkashError], str | None]:
-    """Return what finds a contradiction in the answer to a create."""
+    """Return a function that finds a contradiction in the reply to a create."""
 
     def contradiction(answer: Bill | EnkashError) -> str | None:
         if isinstance(answer, EnkashError):
@@ -157,9 +157,9 @@ def contradicts_wanted(wanted: Wanted) -> Callable[[Bill | EnkashError], str | N
 
 
 def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill | EnkashError], str | None]:
-    """Return what finds a contradiction in the answer to a fetch.
+    """Return a function that finds a contradiction in the reply to a fetch.
 
-    EnKash documents no member that names the consumer, so only one that is there all the same can be compared.
+    EnKash documents no member that names the consumer. If the reply has a `consumerNumber`, it is compared.
     """
 
     def contradiction(answer: FetchedBill | EnkashError) -> str | None:
@@ -176,7 +176,7 @@ def _of_another(answer: Bill | EnkashError, name: str, asked: str) -> str | None
 
 
 def _of_look_up(answer: EnkashError) -> str | None:
-    """Return the contradiction in an error that only a look-up is answered with."""
+    """Return a contradiction if EnKash answered with «no such bill», an error that only a look-up can get."""
     is_one = isinstance(answer, NotFoundError) and answer.bill_absent
     return "it says that no bill was found, and none was looked for" if is_one else None
 
@@ -189,7 +189,7 @@ def _another(name: str, asked: str, stated: str | None) -> str | None:
 
 
 def described(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> str:
-    """Return a phrase that names the differences and shows no consumer number in full."""
+    """Return a phrase that names the differences, without a full consumer number."""
     if not different:
         return "does not say whose it is"
     there, asked = _short(_consumer(bill)), _short(wanted.consumer_number)
@@ -198,7 +198,7 @@ def described(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> str:
 
 
 def refusal(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> DuplicateReferenceError:
-    """Return the error for a reference whose bill is another one or cannot be recognised."""
+    """Return the error for a reference that belongs to another bill, or to a bill that cannot be recognised."""
     error = DuplicateReferenceError(
         f"the reference {wanted.reference_id!r} was used before, and its bill {described(wanted, bill, different)}; "
         "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "

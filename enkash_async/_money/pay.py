@@ -1,6 +1,6 @@
-"""Pays bills: carries out the steps of each payment, confirms bills by the hundred, and waits for all of them together.
+"""Pays bills: carries out the steps of each payment, confirms up to 100 bills per call, and polls all bills together.
 
-What is decided stands in `payment_step.py`. This module only does what it says next, and tells it how that went.
+`payment_step.py` decides the next step. This module carries the step out, and passes the result back.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ _log = getLogger("enkash_async")
 
 @attrs.frozen
 class Payer:
-    """What payments of one client need.
+    """The parts of one client that its payments use, and the settings.
 
     Attributes:
         send: Sends operations.
         routes: The path of every operation.
         reads: Reads bills.
-        settling: Looks for bills that do not show yet.
-        poller: Its clock and its sleep are those of all waits.
+        settling: Looks up bills that EnKash may not show yet.
+        poller: Its clock and its sleep are used for all waits.
         debits: Confirms debits.
         creations: The notes of references.
-        timeout: Seconds that one attempt may take.
-        debit_on_create: Whether a create is the debit as well.
+        timeout: Seconds that one attempt of a request may take.
+        debit_on_create: Whether creating a bill also debits it.
     """
 
     send: Send
@@ -82,10 +82,10 @@ class Payer:
         """Return a run of payments, to be entered by `async with`.
 
         Args:
-            wait: Seconds to wait until a payment is settled.
+            wait: Seconds to wait until a payment is settled; 0 does not wait.
             remarks: Remarks of the confirmations; None sends none.
-            rehearses: Whether nothing is created.
-            within: Seconds that a bill waits for others to be confirmed with.
+            rehearses: Whether the run only checks that the bills can be paid, and creates nothing.
+            within: Seconds that a bill waits for other bills, so that one call confirms them together.
         """
         options = Options(
             wait=0.0 if rehearses else wait,
@@ -98,7 +98,7 @@ class Payer:
 
 @attrs.frozen
 class Ended:
-    """A payment at the end of its step, and the failure behind it, if there was one."""
+    """A payment at the end of its step, and the failure that caused its state, or None."""
 
     payment: Payment
     cause: EnkashError | None = None
@@ -108,7 +108,7 @@ class PayRun:
     """Payments that are confirmed and waited for together.
 
     Attributes:
-        stopped_by: Why no further payment of this account may begin, once one has found out.
+        stopped_by: The error that stops all further payments of this account; None while payments may begin.
     """
 
     def __init__(self, payer: Payer, options: Options, remarks: str | None, within: float) -> None:
@@ -135,11 +135,12 @@ class PayRun:
 
         Args:
             request: The bill.
-            slots: Held until the bill is created; not while it waits for its confirmation and its settlement.
+            slots: Limits how many payments look up, fetch and create at once; None sets no limit. A payment releases
+                its slot before it waits for its confirmation and its settlement.
 
         Raises:
             StoreError: The store cannot be used; nothing was sent.
-            EnkashError: No request of this client can succeed, such as without a token; nothing was sent.
+            EnkashError: No request of this client can succeed, for example because it gets no token; nothing was sent.
         """
         step = steps.begin(request, self._options)
         by = uuid.uuid4().hex
@@ -150,7 +151,7 @@ class PayRun:
                 while step.do not in {Do.CONFIRM, Do.WAIT, Do.END}:
                     step = await self._advanced(step, by)
             except StoreUnavailableError as problem:
-                self.stopped_by = problem  # each further payment would wait for the store for as long
+                self.stopped_by = problem  # otherwise each further payment would wait for the store until it times out
                 raise
         while step.do is not Do.END:
             step = await self._advanced(step, by)
@@ -197,7 +198,7 @@ class PayRun:
         create = requested.create(payer.routes, step.request, reference)
         births = await payer.debits.records.births()
         known = await payer.creations.begin(reference, by=by, digest=step.digest)
-        if known.utility_enkash_id:  # another process was faster
+        if known.utility_enkash_id:  # another process has created the bill meanwhile
             return steps.found(step, known)
         step = attrs.evolve(step, known=known)
         contradiction = matching.contradicts_wanted(create.wanted)
@@ -222,9 +223,9 @@ class PayRun:
         )
 
     async def _waiting(self, created: Collection[str]) -> Collection[str]:
-        """Return the new bills that a search does not show as debited: an account may debit on creation.
+        """Return the new bills that a search does not show as debited, because the account may debit on creation.
 
-        That takes one search for a hundred bills. A few bills are not looked at, since each would take a call.
+        One search covers 99 bills. Up to three bills are returned unread, because each would take a call of its own.
         """
         if len(created) <= FEW:
             return created
@@ -233,7 +234,7 @@ class PayRun:
         return [one for one in created if one not in shown]
 
     def _patience(self, seconds: float) -> float:
-        """Return how long to wait for an unclear end: no longer than the caller waits, and than the client's policy."""
+        """Return how many seconds to wait for an unclear end: at most `seconds`, and at most the client's policy."""
         return min(seconds, self._payer.settling.window())
 
     async def _ended(self, step: Step) -> Ended:
@@ -257,7 +258,7 @@ async def _told(call: Awaitable[T]) -> T | EnkashError:
 
 
 def _usable(answer: T | EnkashError) -> T | EnkashError:
-    """Return an answer; raise an error that every other call of this client would meet."""
+    """Return an answer; raise an error that every other call of this client would get too."""
     if isinstance(answer, EnkashError) and (judge(answer).ends_job or isinstance(answer, StoreError)):
         raise answer
     return answer
@@ -268,7 +269,7 @@ def _did_nothing(failure: EnkashError) -> bool:
 
 
 async def _if_it_can(note: Awaitable[object]) -> None:
-    """Make a note that only saves a later step a look: its failure changes nothing of what was paid."""
+    """Write a note, and only log a failure of the store: the note merely saves a later step a look-up."""
     try:
         await note
     except StoreError as problem:

@@ -1,4 +1,4 @@
-"""What became of one payment, as far as it got, and what a task queue should do next."""
+"""The result of one payment: how far it got, and what a task queue should do next."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["Payment", "PaymentState", "error_of", "group_of"]
 class PaymentState(enum.StrEnum):
     """How far a payment has come."""
 
-    PAID = "PAID"  # EnKash shows it as paid
-    ALREADY_PAID = "ALREADY_PAID"  # it was paid before this call
-    PENDING = "PENDING"  # its debit is confirmed, and it is not settled yet
+    PAID = "PAID"  # EnKash shows the bill as paid
+    ALREADY_PAID = "ALREADY_PAID"  # the bill was paid before this call
+    PENDING = "PENDING"  # the debit is confirmed, and the bill is not settled yet
     UNKNOWN = "UNKNOWN"  # a create or a debit may or may not have happened
-    FAILED = "FAILED"  # the biller or EnKash sent the money back, or will
-    REFUSED = "REFUSED"  # it is not paid, and the same request would be refused again
-    OVER_CEILING = "OVER_CEILING"  # it costs more than `max_amount`
-    NOT_SENT = "NOT_SENT"  # nothing was debited by this call, and a later one may go on
-    PAYABLE = "PAYABLE"  # a rehearsal found nothing in its way
+    FAILED = "FAILED"  # the payment failed: the money was refunded, or will be
+    REFUSED = "REFUSED"  # the bill is not paid, and the same request would be refused again
+    OVER_CEILING = "OVER_CEILING"  # the bill costs more than `max_amount`
+    NOT_SENT = "NOT_SENT"  # this call debited nothing, and a later call may go on
+    PAYABLE = "PAYABLE"  # a rehearsal found that the bill can be paid
 
 
 @attrs.frozen
@@ -35,14 +35,14 @@ class Payment(Travels):
 
     Attributes:
         reference_id: The caller's id of the bill.
-        state: How far it has come.
-        amount: Rupees of the bill, or None where no amount is known.
-        bill: The bill as EnKash showed it last, or None where there is none. Of a bill that an earlier call noted as
-            paid, it holds only what was noted: ids, amount, number, due date and payment date.
-        reason: Why it is in this state, in one sentence; also what differs from what was asked for. Empty if there is
-            nothing to say.
+        state: How far the payment has come.
+        amount: Amount of the bill in rupees, or None if no amount is known.
+        bill: The bill as EnKash showed it last, or None if EnKash showed no bill. If an earlier call noted the bill as
+            paid, only the noted fields are set: ids, amount, number, due date and payment date.
+        reason: Why the payment is in this state, and how the bill differs from the request. Empty if there is nothing
+            to say.
         retry: What a task queue should do: call again now or later, never, or have a person look.
-        retry_after: Seconds after which to call again; None where nobody knows.
+        retry_after: Seconds after which to call again; None if unknown.
     """
 
     reference_id: str
@@ -67,19 +67,20 @@ _GROUPS = {
 
 
 def group_of(payment: Payment, wait: float) -> BulkGroup:
-    """Return the group of a payment; one that is pending has succeeded where nobody wanted to wait for more."""
+    """Return the group of a payment; a pending payment has succeeded if the caller did not ask to wait."""
     if payment.state is PaymentState.PENDING:
         return BulkGroup.SUCCEEDED if wait <= 0 else BulkGroup.UNKNOWN
     return _GROUPS[payment.state]
 
 
 def error_of(payment: Payment, group: BulkGroup, cause: EnkashError | None) -> EnkashError | None:
-    """Return the error for an item of a bulk result; None for one that succeeded.
+    """Return the error for an item of a bulk result; None if the payment succeeded.
 
     Args:
         payment: The payment.
-        group: Its group.
-        cause: The failure that stopped it, if there was one; it is the error where its advice is that of the payment.
+        group: The group of the payment.
+        cause: The failure that stopped the payment, or None. If it gives the same retry advice as the payment, it is
+            returned itself; else it becomes the cause of a new error.
     """
     if group is BulkGroup.SUCCEEDED:
         return None

@@ -1,4 +1,4 @@
-"""What one call of `payments.pay` knows so far, and the ends that it may come to."""
+"""The state of one call of `payments.pay`, and the ways in which the call may end."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Options:
     """How a payment is made.
 
     Attributes:
-        wait: Seconds to wait until it is settled; 0 does not look.
-        debit_on_create: Whether the create is the debit, so that nothing is confirmed.
-        rehearses: Whether nothing is created.
-        settled_after: Seconds after which a create that was sent is not under way any more.
+        wait: Seconds to wait until the payment is settled; 0 does not wait.
+        debit_on_create: Whether creating a bill also debits it, so that nothing is confirmed.
+        rehearses: Whether the call only checks that the bill can be paid, and creates nothing.
+        settled_after: Seconds after which a create can no longer be in flight.
     """
 
     wait: float = 0.0
@@ -53,23 +53,26 @@ class Options:
 
 @attrs.frozen
 class Step:
-    """A step.
+    """The immutable state of one payment call, with its next action.
 
     Attributes:
-        request: What was asked for; with what was fetched, once it was.
+        request: The caller's request; after a fetch, it includes the fetched bill.
         asked: The facts that the caller gave.
-        digest: Of the request as it was given.
+        digest: Fingerprint of the request as the caller gave it.
+        do: The next action.
         known: What the store knew of the reference.
-        bill: As EnKash showed it last.
-        amount: Rupees of the bill, the larger of two that name one amount.
-        is_created: Whether a create of this step brought the bill forth, and EnKash said so.
-        is_waiting: Whether its reply shows that the debit waits to be confirmed.
-        has_sent: Whether a create of this step went out and was not answered clearly.
+        bill: The bill as EnKash showed it last; None if EnKash has shown no bill.
+        amount: Amount of the bill in rupees. If EnKash states the amount rounded, the larger of the two amounts.
+        is_created: Whether EnKash said yes to a create of this step.
+        is_waiting: Whether the reply to the create shows that the debit waits to be confirmed.
+        has_sent: Whether a create of this step was sent and ended unclearly.
         is_absent: Whether a look-up since the last create showed no bill.
-        obstacle: What the step tells if a look-up shows no bill.
-        patience: Seconds that the look-up may be repeated.
-        stops: Why no other payment of this account may go on.
-        cause: The failure behind `payment`.
+        obstacle: The result of the call if the look-up shows no bill.
+        remark: How the bill differs from the request, for the reason in the result.
+        patience: Seconds for which the look-up may be repeated.
+        payment: The result; None before the end.
+        stops: The error that stops all other payments of this account; None if they may go on.
+        cause: The failure that led to `payment`, or to the next look-up.
     """
 
     request: BillRequest
@@ -98,7 +101,7 @@ class Step:
 
     @property
     def bill_id(self) -> str:
-        """EnKash's id of the bill, or an empty text."""
+        """EnKash's id of the bill; empty if unknown."""
         return self.known.utility_enkash_id if self.bill is None else self.bill.utility_enkash_id
 
     def is_reused(self) -> bool:
@@ -107,12 +110,12 @@ class Step:
         return bool(before) and before != self.digest.partition(":")[0]
 
     def is_own(self, bill: Bill) -> bool:
-        """Whether it is known by its id that the bill was created for this request."""
+        """Whether the bill was created for this request: by this step, or by its id in the store's note."""
         is_known = bill.utility_enkash_id == self.known.utility_enkash_id and bool(self.known.digest)
         return self.is_created or (is_known and not self.is_reused())
 
     def with_bill(self, bill: Bill, match: Match) -> Step:
-        """Return the step with a bill, its amount, and what differs from what was asked for."""
+        """Return the step with a bill, the bill's amount, and a remark on how the bill differs from the request."""
         stated, sent = matching.net_amount(bill), self.amount
         is_rounded = matching.compare_amounts(sent, stated) is Amount.ROUNDED
         amount = max(sent, stated) if is_rounded and sent is not None and stated is not None else stated
@@ -122,42 +125,42 @@ class Step:
         return attrs.evolve(self, bill=bill, amount=amount, remark=remark)
 
     def pending(self, cause: EnkashError | None = None) -> Step:
-        """End with a debit that is confirmed, and a bill that is not settled."""
+        """End with a confirmed debit whose bill is not settled yet."""
         why = "it is not settled yet" if cause is None else f"it is not settled yet: {cause}"
         return self.end(PaymentState.PENDING, why, retry=RetryAdvice.LATER, cause=cause)
 
     def not_sent(self, failure: EnkashError) -> Step:
-        """End where nothing was debited, and a later step may go on."""
+        """End with nothing debited; a later call may go on."""
         advice = RetryAdvice.NOW if failure.retry is RetryAdvice.NOW else RetryAdvice.LATER
         why = self.clean(failure)
         return self.end(PaymentState.NOT_SENT, why, retry=advice, after=failure.retry_after, cause=failure)
 
     def unknown(self, why: str, after: float | None, *, cause: EnkashError | None = None) -> Step:
-        """End where a later step finds out what happened."""
+        """End with an unknown outcome, which a later call can find out."""
         return self.end(PaymentState.UNKNOWN, why, retry=RetryAdvice.LATER, after=after, cause=cause)
 
     def look_at(self, why: str) -> Step:
-        """End where EnKash's words leave it open what happened: a person has to look."""
+        """End with an unknown outcome that EnKash's replies do not explain: a person has to look."""
         return self.end(PaymentState.UNKNOWN, why, retry=RetryAdvice.LOOK)
 
     def is_over(self, amount: Decimal | None) -> bool:
-        """Whether an amount is over the ceiling; one that nobody states is over every ceiling."""
+        """Whether an amount is over the ceiling; an unknown amount is over every ceiling."""
         most = self.request.max_amount
         return most is not None and (amount is None or amount > most)
 
     def too_dear(self, amount: Decimal | None) -> str:
-        """Return words for an amount over the ceiling."""
+        """Return the reason for an amount over the ceiling, in words."""
         most = rupees(self.request.max_amount)
         return (
             f"{rupees(amount)} is more than the max_amount of {most}" if amount else f"no amount is known below {most}"
         )
 
     def clean(self, failure: EnkashError) -> str:
-        """Return the words of a failure, without a consumer number."""
+        """Return the message of a failure, without a consumer number."""
         return self.asked.redacted(str(failure)) or type(failure).__name__
 
     def to(self, do: Do) -> Step:
-        """Return the step with what comes next."""
+        """Return the step with another next action."""
         return attrs.evolve(self, do=do, patience=0.0)
 
     def end(self, state: PaymentState, reason: str = "", *, cause: EnkashError | None = None, **how: Any) -> Step:
@@ -172,6 +175,6 @@ class Step:
         retry: RetryAdvice = RetryAdvice.NEVER,
         after: float | None = None,
     ) -> Payment:
-        """Return the payment of a step that ends."""
+        """Return the payment with which the step ends."""
         told = "; ".join(filter(None, (reason, self.remark)))
         return Payment(self.reference_id, state, self.amount, self.bill, told, retry, after)

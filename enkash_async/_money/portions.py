@@ -1,4 +1,4 @@
-"""Confirms debits by the hundred: bills that become ready one by one are confirmed together."""
+"""Batches confirmations: bills that become ready one by one are confirmed together, up to 100 per call."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ __all__ = ["Confirm", "Portions"]
 
 Confirm = Callable[[Sequence[str], Collection[str]], Awaitable[Mapping[str, ConfirmResult]]]
 
-_MOST = 100  # bills of a confirmation: few, so that an unclear end concerns few
-_WITHIN = 1.0  # seconds from its first bill until a portion leaves
+_MOST = 100  # bills of one confirmation; the API takes more, but an unclear end then concerns at most 100 bills
+_WITHIN = 1.0  # seconds from the first bill of a portion until the portion is sent
 
 
 @attrs.define
 class _Portion:
-    """Bills that wait for their confirmation, and whether a create of this run brought each forth."""
+    """Bills that wait for their confirmation.
+
+    Attributes:
+        waiting: The result for each bill, by the bill's id.
+        created: Ids of the bills that this run created, and whose debit waits.
+        full: Set when the portion takes no further bill.
+    """
 
     waiting: dict[str, asyncio.Future[ConfirmResult]] = attrs.field(factory=dict)
     created: set[str] = attrs.field(factory=set)
@@ -29,11 +35,11 @@ class _Portion:
 
 
 class Portions:
-    """Confirms bills in portions; an async context manager, whose end drops portions that have not left.
+    """Confirms bills in portions; an async context manager that cancels unfinished portions on exit.
 
     Args:
-        confirm: Confirms bills, given their ids and those whose debit certainly waits.
-        within: Seconds from the first bill of a portion until it leaves; it leaves earlier with a hundred bills.
+        confirm: Confirms bills, given all their ids and the ids of those whose debit certainly waits.
+        within: Seconds from the first bill of a portion until the portion is sent; a full portion is sent at once.
         sleep: Waits for the given seconds.
     """
 
@@ -61,11 +67,11 @@ class Portions:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def confirm(self, utility_enkash_id: str, *, waits: bool) -> ConfirmResult:
-        """Confirm a bill with the next portion, and return what came of it.
+        """Confirm a bill with the next portion, and return the outcome.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.
-            waits: Whether a create of this run brought it forth, and its reply shows that the debit waits.
+            waits: Whether this run created the bill, and the reply shows that the debit waits.
         """
         portion = self._open
         if portion is None:
@@ -104,4 +110,4 @@ class Portions:
                 waiting.set_exception(problem)
         finally:
             for waiting in portion.waiting.values():
-                waiting.cancel()  # without effect on those that are done
+                waiting.cancel()  # has no effect on a future that is done
