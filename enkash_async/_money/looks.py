@@ -49,7 +49,7 @@ class Looks:
         self._end = 0.0
         self._left = 0.0
         self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
-        self._named: set[str] = set()  # bills of a call that EnKash accepted for some bills only; each is read singly once
+        self._named: set[str] = set()  # bills of a call whose yes named some bills; each is read singly once
 
     def wait(self, seconds: float) -> None:
         """Note how many seconds the caller waits from now on; a look that begins after them is the last one."""
@@ -65,7 +65,7 @@ class Looks:
         self._named.update(ids)
 
     async def before_first(self, ids: Sequence[str]) -> _Seen:
-        """Read bills before their first confirmation: by search, and singly if the search does not show them plainly."""
+        """Read bills before their first confirmation: by search, and singly if the search is not plain enough."""
         return await self._reads.read(ids, patience=self._patience * len(ids), shows=_shows_plainly)
 
     async def after_window(self, ids: Sequence[str]) -> _Seen:

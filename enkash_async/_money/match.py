@@ -118,7 +118,7 @@ def compare_amounts(asked: Decimal | None, stated: Decimal | None) -> Amount:
 
 
 def net_amount(bill: Bill) -> Decimal | None:
-    """Return the rupees to pay for a bill: the net amount, or the amount of the whole bill if no net amount is stated."""
+    """Return the rupees to pay for a bill: the net amount, or else the amount of the whole bill."""
     return bill.bill_amount if bill.amount is None else bill.amount
 
 

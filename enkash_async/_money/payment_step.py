@@ -1,17 +1,18 @@
 """Decides what one call of `payments.pay` does next.
 
-The caller does what `Step.do` says, and tells the step by one function:
+The caller carries out the action that `Step.do` names, and passes the result to one function:
 
     FIND     ask the store what is known of the reference   found(step, known)
     LOOK     look the bill up by its reference              looked(step, bill or error)
     READ     read the bill by its id                        looked(step, bill or error)
     FETCH    fetch the bill                                 fetched(step, bill or error)
-    CREATE   note the create, and send it                   created(step, bill or error); found(…) if it is done
+    CREATE   note the create, and send it                   created(step, bill or error); found(…) if the note shows
+                                                            that another process has created the bill
     CONFIRM  confirm the debit                              confirmed(step, group, error)
     WAIT     wait until the bill is settled                 waited(step, bill or error)
-    END      nothing; `Step.payment` says what came of it
+    END      nothing; `Step.payment` is the result
 
-A step never tells that a payment is refused before it has looked for a bill that an earlier call may have created.
+A step never ends as refused before it has looked for a bill that an earlier call may have created.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from enkash_async.models import Bill, FetchedBill, Outcome, PaymentStatus
 
 __all__ = ["begin", "confirmed", "created", "fetched", "found", "looked", "waited"]
 
-_SOON = 15.0  # seconds in which a bill that EnKash says exists should show
+_SOON = 15.0  # seconds within which EnKash should show a bill that it says exists
 _LAG = "EnKash has the bill and does not show it yet"
 
 
@@ -54,7 +55,7 @@ _LAG = "EnKash has the bill and does not show it yet"
 
 
 def found(step: Step, known: Found) -> Step:
-    """Go on after what the store knows of the reference."""
+    """Go on after the store has told what it knows of the reference."""
     step = attrs.evolve(step, known=known)
     receipt = known.paid
     if receipt is not None and known.digest == step.digest:
@@ -118,7 +119,7 @@ def _not_shown(step: Step, absent: EnkashError) -> Step:
 
 
 def _told(step: Step, obstacle: Payment) -> Step:
-    """End with what stands in the way, unless an earlier create may still bring the bill forth."""
+    """End with the obstacle, unless an earlier create may still make the bill: then the outcome is unknown."""
     if step.known.seconds_under_way and obstacle.state is not PaymentState.PAYABLE:
         return step.unknown(
             f"an earlier create may still be carried out; and now {obstacle.reason}", step.known.seconds_under_way
@@ -167,7 +168,7 @@ def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
 
 
 def _priced(step: Step, amount: Decimal | None) -> Step:
-    """Go on with the amount that the create will name; None leaves it to EnKash."""
+    """Go on with the amount that the create will name; None leaves the amount to EnKash."""
     step = attrs.evolve(step, amount=amount)
     if step.is_over(amount) and (amount is not None or step.options.debit_on_create):
         return _blocked(step, step.ended(PaymentState.OVER_CEILING, step.too_dear(amount)))
@@ -209,7 +210,7 @@ def _not_created(step: Step, failure: EnkashError) -> Step:
 
 
 def _charged(step: Step) -> Step:
-    """Go on after a create that was the debit as well."""
+    """Go on after a create that has also debited the bill."""
     if not step.is_over(step.amount):
         return _debited(step)
     return _debited(attrs.evolve(step, remark=f"{step.too_dear(step.amount)}, and its create has debited it"))
@@ -227,7 +228,7 @@ def _debits_on_creation(step: Step) -> Step:
 
 
 def _unconfirmed(step: Step) -> Step:
-    """Go on with a bill whose debit waits to be confirmed, or may."""
+    """Go on with a bill whose debit is not known to be confirmed."""
     if step.options.debit_on_create:
         return _debited(step)
     asked = step.request.bill_amount
@@ -260,7 +261,7 @@ def _debited(step: Step) -> Step:
 
 
 def waited(step: Step, seen: Bill | EnkashError | None) -> Step:
-    """Go on after the wait; None where EnKash did not show the bill."""
+    """Go on after the wait; `seen` is None if EnKash never showed the bill."""
     if not isinstance(seen, Bill):
         return step.pending(seen)
     match = matching.compare(step.asked, seen)
@@ -287,7 +288,7 @@ def _settled(step: Step, paid: PaymentState) -> Step:
 
 
 def _refused(step: Step, failure: EnkashError) -> Step:
-    """Tell of a refusal, after a look; a failure that says nothing about the bill needs none."""
+    """End with a failure, after a look-up of the bill; if the failure is not about this bill, end without a look-up."""
     verdict = judge(failure)
     ends = verdict.ends_job or (verdict.is_transient and not isinstance(failure, ServerError))
     step = attrs.evolve(step, cause=failure)
@@ -298,13 +299,13 @@ def _refused(step: Step, failure: EnkashError) -> Step:
 
 
 def _blocked(step: Step, payment: Payment) -> Step:
-    """Tell of an obstacle, but look first whether an earlier call has paid the bill."""
+    """End with an obstacle, but first look up whether an earlier call has created or paid the bill."""
     if step.is_absent:
         return _told(step, payment)
     return attrs.evolve(step, do=Do.LOOK, obstacle=payment, patience=0.0)
 
 
 def begin(request: BillRequest, options: Options) -> Step:
-    """Return the first step of a payment, whose request has a reference."""
+    """Return the first step of a payment; the request must have a reference."""
     reference = request.reference_id or ""
     return Step(request, asked(request, reference), fingerprint(request), options)

@@ -1,4 +1,4 @@
-"""Reads bills from EnKash: for `client.bills`, and for calls that move money and must know a bill's state."""
+"""Reads bills from EnKash, for `client.bills` and for payments that must know a bill's state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["BATCH", "FEW", "Reads"]
 T = TypeVar("T")
 
 BATCH = 99  # bills of one search; EnKash recommends a limit below 100
-FEW = 3  # bills up to which no search is made: the call for one bill is documented in full, the search is not
+FEW = 3  # up to so many bills are read singly: EnKash documents the call for one bill in full, but not the search
 _CONCURRENCY = 16  # reads of single bills in flight; the default of `bills.get_many`
 
 
@@ -58,7 +58,7 @@ class Reads:
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
     async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> Page[Bill]:
-        """Return one page of the bills that match a filter; an empty one when EnKash says that none do.
+        """Return one page of the bills that match a filter; an empty page if EnKash says that no bill matches.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799).
         """
@@ -78,19 +78,19 @@ class Reads:
         shows: Callable[[Bill], bool] | None = None,
         singly: bool = True,
     ) -> Mapping[str, Bill | EnkashError]:
-        """Return the state of each bill, or the error with which reading it failed; raises nothing.
+        """Return the state of each bill, or the error with which its read failed; raises nothing.
 
-        More than three bills are searched for, 99 at a time. EnKash does not document the reply of the search, so a
-        bill that it omits, or does not show plainly, is read by a call of its own.
+        More than three bills are searched for, 99 at a time. EnKash does not document the reply of the search. So a
+        bill that the search omits, or does not show plainly, is read singly, by a call of its own.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
             utility_enkash_ids: EnKash's ids of the bills, each once.
-            patience: Seconds for all bills together; each request gets at least the smaller of one second and this.
-                After a request that timed out, no more are made.
-            shows: Whether a bill of the search shows plainly enough; None takes each that has a status.
-            singly: False leaves out the bills that the search does not show plainly.
+            patience: Seconds for all bills together. Each request gets at least one second, or `patience` if that is
+                shorter. After a request has timed out, no more requests are sent.
+            shows: Whether the search shows a bill plainly enough; None accepts each bill with a status.
+            singly: Whether to read the other bills singly; False leaves them out of the result.
         """
         deadline = Deadline(patience)
         if len(utility_enkash_ids) <= FEW:
@@ -108,9 +108,9 @@ class Reads:
     async def searched(
         self, utility_enkash_ids: Sequence[str], *, patience: float
     ) -> tuple[dict[str, Bill | EnkashError], int]:
-        """Return the bills that a search shows with a status, and how many searches were made; raises nothing.
+        """Return the bills that a search shows with a status, and the number of searches; raises nothing.
 
-        Three bills or fewer are read singly, and then no search is made.
+        Three bills or fewer are read singly; the number of searches is then 0.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
@@ -138,7 +138,7 @@ class Reads:
 
         Args:
             utility_enkash_ids: EnKash's ids of the bills, each once.
-            patience: As for `read`, but requests end only after 16 time-outs in a row.
+            patience: As for `read`, but no more requests are sent only after 16 time-outs in a row.
         """
         return await self._each(utility_enkash_ids, Deadline(patience, most_late=_CONCURRENCY))
 
@@ -159,8 +159,8 @@ class Reads:
             wanted = frozenset(batch)
             found = (bill for bill in page.items if bill.utility_enkash_id in wanted and not bill.unreadable)
             return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
-        # After a transient or permanent failure the bills are not read one by one: 99 more calls would burden EnKash. A
-        # plain 500, or a reply that cannot be decoded, concerns this search only.
+        # After a transient or permanent failure, the bills are not read singly: 99 more calls would burden EnKash. After
+        # a plain 500, or a reply that cannot be decoded, they are, because only this search is affected.
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}

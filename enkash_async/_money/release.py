@@ -1,4 +1,4 @@
-"""Shows the records of debits to an operator, and takes one away that EnKash disproves."""
+"""Shows the records of debits to an operator, and deletes records whose bills EnKash shows as unconfirmed."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _shown(one: str, found: Shown, window: float) -> DebitRecord:
 
 
 async def release(debits: Debits, ids: Sequence[str], because: str) -> BulkResult[None]:
-    """Take away records that are older than the window, of bills that two single reads show unconfirmed.
+    """Delete the records of bills that two single reads show unconfirmed; a record must be older than the window.
 
     Args:
         debits: The debits of the client.
-        ids: EnKash's ids, each once.
+        ids: EnKash's ids of the bills, unique.
         because: The operator's reason, for the log.
     """
     durations = debits.records.durations
-    # Asks only: a record whose instant lies in the future, after a clock was put back, gets the instant of now.
+    # Claims nothing. If a clock was set back, this replaces a record's instant in the future by now.
     await debits.records.act({one: Claim(uuid.uuid4().hex, begins=False) for one in ids})
     found = await debits.records.show(ids)
     early = {one: _too_early(one, record, durations.settled_after) for one, record in found.items()}

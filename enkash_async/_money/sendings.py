@@ -1,4 +1,4 @@
-"""What came of sending a confirmation: whether EnKash surely did nothing, and whether it would refuse the next one."""
+"""Judges how sending a confirmation ended: did EnKash certainly do nothing, and would it refuse the next bill too?"""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["is_of_the_account", "outcome_of"]
 
 _CLEAR_STATUSES = frozenset({400, 403, 412, 422})
 _CLEAR_CODES = frozenset({1, 36, 37, 38, 403})
-_NEVER_CLEAR = frozenset({408, 409, 425, 429})  # whatever the body says: the work may have been done, or begun
+_NEVER_CLEAR = frozenset({408, 409, 425, 429})  # whatever the body says, EnKash may have begun or made the debit
 _OF_THE_ACCOUNT = frozenset({36, 37, 403})
 _BEFORE_SENDING = (TokenError, StoreError, ConfigurationError, InvalidRequestError)
 
 
 def outcome_of(problem: EnkashError | None, count: int, *, begun: bool) -> Outcome:
-    """Return what a sending came to.
+    """Return the outcome of a sending.
 
     Args:
-        problem: With which error it ended; None for a yes.
-        count: Bills of the call; only a call with one can be refused for certain.
-        begun: Whether the body may have been begun, since the sending was written down last.
+        problem: The error with which the sending ended; None if EnKash said yes.
+        count: Number of bills in the call; only the refusal of a call with one bill is certain.
+        begun: Whether part of the body may have been sent since *sent* was last written.
     """
     if problem is None:
         return Outcome.ACCEPTED
     if isinstance(problem, OutcomeUnknownError):
         return Outcome.UNCLEAR
-    # After a 401, which debits nothing, the second sending may end before it begins.
+    # A 401 debits nothing, and the second sending after it may fail before the body begins.
     if not begun or isinstance(problem, _BEFORE_SENDING) or (isinstance(problem, TransportError) and not problem.sent):
         return Outcome.NEVER_SENT
     if isinstance(problem, AuthenticationError):
@@ -47,7 +47,7 @@ def outcome_of(problem: EnkashError | None, count: int, *, begun: bool) -> Outco
 
 
 def is_of_the_account(problem: EnkashError | None) -> bool:
-    """Whether the next bill would be refused as well."""
+    """Whether EnKash would refuse every other bill of the account too."""
     return isinstance(problem, ApiError) and (problem.status in {403, 429} or problem.response_code in _OF_THE_ACCOUNT)
 
 

@@ -1,4 +1,4 @@
-"""Reconciles calls that ended unclearly: reads the bills for a window of time, and never sends the call again."""
+"""Reconciles calls that ended unclearly: polls their bills for a window of time, and never sends the calls again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from enkash_async.models import Bill
 
 __all__ = ["Settling", "checked_settle"]
 
-_SHORT_WINDOW = 5.0  # seconds to look for a bill that EnKash says exists; enough for its readings to catch up
+_SHORT_WINDOW = 5.0  # seconds to look for a bill that EnKash says exists but may not show yet
 
 
 def checked_settle(settle: SettlePolicy | float | None) -> SettlePolicy | None:
@@ -40,7 +40,7 @@ class Settling:
     Args:
         reads: Reads bills.
         policy: The client's window and pauses.
-        timeout: Seconds that one attempt may take.
+        timeout: Seconds that one attempt of a request may take.
         poller: Polls EnKash.
     """
 
@@ -51,7 +51,7 @@ class Settling:
         self._poller = poller
 
     def window(self, settle: SettlePolicy | None = None) -> float:
-        """Return the window in seconds, of this call's policy or of the client's."""
+        """Return the window in seconds, from the given policy or else from the client's."""
         return (settle or self.policy).within(self._timeout).window or 0.0
 
     async def find(self, reference_id: str, settle: SettlePolicy | None = None) -> Bill | EnkashError:
@@ -74,8 +74,8 @@ class Settling:
         """Return the bill of a create that ended unclearly.
 
         Raises:
-            OutcomeUnknownError: EnKash does not show the bill, which proves nothing, since the request may still be in
-                flight. Or EnKash shows another bill.
+            OutcomeUnknownError: EnKash does not show the bill, but the request may still be in flight. Or EnKash shows
+                another bill.
         """
         seen = await self.find(wanted.reference_id, settle)
         if isinstance(seen, Bill):
@@ -104,12 +104,12 @@ class Settling:
         ) from unclear.__cause__
 
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
-        """Return the created bill as EnKash shows it now, where the reply did not say that it is the wanted one.
+        """Return the created bill as EnKash shows it now; for a reply that did not identify the wanted bill.
 
-        A yes that names no bill is no clear end: it may stand for «used before», and the bill be an older one.
+        A success without a bill's id is unclear: the reference may have been used before, for an older bill.
 
         Raises:
-            OutcomeUnknownError: The reply names no bill, and EnKash does not show the wanted one.
+            OutcomeUnknownError: The reply has no bill's id, and EnKash does not show the wanted bill.
         """
         if not created.utility_enkash_id:
             unclear = OutcomeUnknownError(operation="bills.create", reference_id=wanted.reference_id)
@@ -121,12 +121,13 @@ class Settling:
         return created
 
     async def existing(self, wanted: Wanted, refused: DuplicateReferenceError) -> Bill:
-        """Return the bill for which a reference was used before, if it is the wanted one.
+        """Return the bill for which a reference was used before, if it is the wanted bill.
 
         Raises:
-            DuplicateReferenceError: It is another bill, or cannot be read; this call created nothing.
+            DuplicateReferenceError: The reference belongs to another bill, or its bill cannot be read. This call
+                created nothing.
         """
-        # EnKash says that it has the bill, so a short window will do: the bill may only be too new to show.
+        # A short window is enough: EnKash says that it has the bill, so at most the bill is too new to show.
         window = min(_SHORT_WINDOW, self.window())
         seen = await self.find(wanted.reference_id, attrs.evolve(self.policy, window=window))
         if not isinstance(seen, Bill):
@@ -139,7 +140,7 @@ class Settling:
     async def confirmations(
         self, utility_enkash_ids: Sequence[str], settle: SettlePolicy | None = None
     ) -> Mapping[str, Bill | EnkashError]:
-        """Return the bills once EnKash shows all as confirmed, or the last state or error of each after the window."""
+        """Poll until EnKash shows all bills as confirmed, or the window ends; return each bill's last state or error."""
         seen: dict[str, Bill | EnkashError] = {}
 
         async def look(patience: float) -> bool:

@@ -1,4 +1,4 @@
-"""What a caller is told of each bill's debit, and in which words."""
+"""Turns the evidence on each bill's debit into the result that the caller gets, with its error message."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Evidence:
     """What is known of one bill at the end of a call.
 
     Attributes:
-        attempt: The last attempt, at its end or waiting.
-        trouble: How its last sending failed, or why there was none.
-        seen: What the last read of it brought.
-        under_way: Seconds for which a confirmation may still be carried out, of this call or another; None for none.
-        is_lagging: Whether a create returned the bill, and EnKash does not show it yet.
-        window: Seconds after which any confirmation is settled.
+        attempt: The last attempt, which has ended or waits.
+        trouble: Why the last sending failed or was not made; None without a failure.
+        seen: The bill or the error from the last read; None if the bill was not read.
+        under_way: Seconds for which a confirmation by this call or another may still be carried out; None for none.
+        is_lagging: Whether a create returned the bill, but EnKash does not show the bill yet.
+        window: Seconds after which a confirmation can no longer be in flight.
     """
 
     attempt: Attempt
@@ -48,7 +48,7 @@ class Evidence:
 
 @attrs.frozen
 class _Unclear:
-    """A debit that may or may not happen; bills with the same words share one error."""
+    """A debit that may or may not happen. Bills with the same `why` and `cause` share one error."""
 
     why: str
     cause: EnkashError | None = None
@@ -57,7 +57,7 @@ class _Unclear:
 
 @attrs.frozen
 class _Young:
-    """A debit that has to wait until the store is old enough; all of them share one error."""
+    """A debit that has to wait until the store is old enough. All such bills share one error."""
 
     seconds: float
 
@@ -66,7 +66,7 @@ _Told = ConfirmResult | _Unclear | _Young
 
 
 def told(evidence: Mapping[str, Evidence]) -> dict[str, ConfirmResult]:
-    """Return what the caller is told of each bill."""
+    """Return the result of each bill for the caller."""
     found: dict[str, _Told] = {one: _told(one, known) for one, known in evidence.items()}
     young = _young([each.seconds for each in found.values() if isinstance(each, _Young)])
     alike: dict[tuple[str, int], dict[str, _Unclear]] = {}
@@ -128,7 +128,7 @@ def _young(seconds: Sequence[float]) -> ConfirmResult:
 
 def _unreadable(one: str, known: Evidence) -> ConfirmResult | _Unclear:
     seen = known.seen
-    if known.attempt.seen is not None:  # a confirmation of it was sent before, and its window is over
+    if known.attempt.seen is not None:  # a confirmation was sent before, and its window is over
         if isinstance(seen, Bill):
             return _Unclear("it was sent before, and what EnKash shows is ambiguous")
         return _Unclear("it was sent before, and the bill cannot be read", seen)
@@ -142,7 +142,7 @@ def _unreadable(one: str, known: Evidence) -> ConfirmResult | _Unclear:
 
 
 def _error(some: Mapping[str, _Unclear]) -> OutcomeUnknownError:
-    """Return the one error of bills with the same words."""
+    """Return the error that bills with the same `why` and `cause` share."""
     ids, unclear = list(some), list(some.values())
     cause = unclear[0].cause
     if isinstance(cause, OutcomeUnknownError) and isinstance(cause.__cause__, EnkashError):

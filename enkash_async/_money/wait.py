@@ -1,4 +1,4 @@
-"""Waits for bills to settle: one poller for all bills, woken early by a notifier."""
+"""Waits for bills to settle: one poller reads all bills, and a notifier can wake it early."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Wait:
     Args:
         reads: Reads bills.
         ids: EnKash's ids of the bills.
-        progress: Is told of each bill that needs no more waiting.
+        progress: Counts the bills that need no more waiting.
     """
 
     def __init__(self, reads: Reads, ids: Sequence[str], progress: Progress) -> None:
@@ -42,8 +42,8 @@ class _Wait:
         self._trouble: dict[str, EnkashError] = {}
 
     async def look(self, patience: float, only: Sequence[str] = (), *, is_last: bool = False) -> bool:
-        """Read the bills that are still waited for, or only those in `only`; return whether none remains."""
-        # News of settled bills only makes `wanted` empty: then nothing is read.
+        """Read the pending bills, or only the pending ones in `only`; return whether no bill is pending any more."""
+        # If there is news of settled bills only, `wanted` is empty, and nothing is read.
         wanted = [one for one in only if one in self._pending] if only else list(self._pending)
         found = await self._looks.look(wanted, patience=patience, last=wanted if is_last else ())
         for one, seen in found.items():
@@ -51,7 +51,7 @@ class _Wait:
         return not self._pending
 
     def item(self, one: str, timeout: float) -> BulkItem[Bill]:
-        """Return the outcome of a bill; the timeout is for the message."""
+        """Return the outcome of a bill; `timeout` only appears in the error message."""
         last, trouble = self._last.get(one), self._trouble.get(one)
         if last is not None and is_over(last):
             return BulkItem(one, last)
@@ -89,11 +89,11 @@ async def wait_for(
     Args:
         reads: Reads bills.
         ids: EnKash's ids of the bills, each once.
-        timeout: Seconds to wait in all.
+        timeout: Seconds to wait for all bills together.
         policy: Pauses between the looks.
-        notifier: Wakes the wait when there is news of a bill; then only that bill is read. None means no news.
+        notifier: Wakes the wait at news of a bill; then only that bill is read. None polls without news.
         poller: Polls EnKash.
-        on_progress: Called with (bills that need no more waiting, bills in all).
+        on_progress: Called with (number of bills that need no more waiting, number of all bills).
     """
     wait = _Wait(reads, ids, Progress(on_progress, ids))
     with nullcontext() if notifier is None else notifier.listen(ids) as news:
@@ -115,7 +115,7 @@ def _looking(
         nonlocal due
         heard = () if news is None else news.take()
         now = poller.clock()
-        # Steady news of some bills must not starve the others: once a full look is due, or time is up, read all.
+        # Steady news of some bills must not starve the others: once a full look is due, or the time is up, read all.
         if heard and now < min(due, deadline):
             return await wait.look(patience, heard)
         due = now + policy.longest

@@ -1,4 +1,4 @@
-"""WaitLooks at bills that are waited for: by search, and singly where the search may never show the end."""
+"""Reads bills that a caller waits for: by search, and singly because the search may never show a bill as settled."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from enkash_async.models import Bill, Outcome
 
 __all__ = ["WaitLooks", "contradicts_itself", "is_over"]
 
-_SINGLY_EVERY = 3  # looks, of which one reads some bills by a call of their own
+_SINGLY_EVERY = 3  # every third look also reads some bills by calls of their own
 
 
 def contradicts_itself(bill: Bill) -> bool:
-    """Whether a bill shows as paid beside a debit that is not even confirmed."""
+    """Whether EnKash shows a bill as paid although its debit is not confirmed."""
     words = (bill.payment_status, bill.approval_status)
     payment, approval = ("" if word is None else word.value.strip().upper() for word in words)
     return bill.outcome is Outcome.PAID and (payment in {"INIT", "PENDING"} or approval.endswith("PENDING"))
 
 
 def is_over(seen: Bill | EnkashError) -> bool:
-    """Whether a bill is settled, and says so without a contradiction."""
+    """Whether a bill is settled, and its fields do not contradict each other."""
     return isinstance(seen, Bill) and seen.is_settled and not contradicts_itself(seen)
 
 
@@ -32,8 +32,8 @@ def _is_pending(seen: Bill | EnkashError) -> bool:
 class WaitLooks:
     """The looks of one wait.
 
-    EnKash does not document what the search returns, so every third look also reads bills singly: at most as many as it
-    made searches, each in its turn. The last look reads every bill singly that the search left unsettled.
+    EnKash does not document what the search returns. So every third look also reads bills singly, in turn, at most as
+    many as it made searches. The last look at a bill reads it singly if the search does not show it as settled.
 
     Args:
         reads: Reads bills.
@@ -42,22 +42,22 @@ class WaitLooks:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._looks = 0
-        self._singly: dict[str, None] = {}  # read singly before, the longest ago first
+        self._singly: dict[str, None] = {}  # bills that were read singly, the least recent first
 
     async def look(
         self, ids: Sequence[str], *, patience: float, last: Collection[str] = ()
     ) -> Mapping[str, Bill | EnkashError]:
-        """Return what EnKash shows of bills; those that it does not show are left out.
+        """Return the bills that EnKash shows, and the errors of reads that failed; other bills are left out.
 
         Args:
-            ids: The bills that are waited for.
+            ids: EnKash's ids of the pending bills.
             patience: Seconds for all reads together.
-            last: Those that are looked at for the last time.
+            last: Ids of the bills for which this is the last look.
         """
         self._looks += 1
         found, searches = await self._reads.searched(ids, patience=patience)
         doubtful = [one for one, seen in found.items() if isinstance(seen, Bill) and contradicts_itself(seen)]
-        # Where the search itself failed, 99 more calls would burden an EnKash in trouble.
+        # Bills whose search failed are not read singly: 99 more calls would burden EnKash while it is in trouble.
         left = [one for one in ids if one not in found or _is_pending(found[one])]
         due = set(last)
         wanted = {*doubtful, *(one for one in left if one in due)}

@@ -1,4 +1,4 @@
-"""Waits for many bills at once: each has its own deadline, and one poll looks at all of them."""
+"""Waits for many bills at once: each bill has its own deadline, and one poller reads all bills together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Watch"]
 
 @attrs.define
 class _Watched:
-    """A bill that is waited for."""
+    """A bill that callers wait for."""
 
     deadline: float
     settled: asyncio.Future[Bill | EnkashError | None]
@@ -33,9 +33,9 @@ class Watch:
 
     Args:
         reads: Reads bills.
-        poller: Its clock and its random numbers are used.
+        poller: Its clock, its sleep and its random numbers are used.
         policy: Pauses between the looks.
-        shortest: Seconds that a look gets at least.
+        shortest: The least number of seconds that a look may take.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Watch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def settled(self, utility_enkash_id: str, seconds: float) -> Bill | EnkashError | None:
-        """Return the bill once it is settled, or after the time what EnKash showed last; None where it showed nothing.
+        """Wait until a bill is settled or the time is up; return its last state or error, or None without either.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.
-            seconds: How long to wait; the last look begins then.
+            seconds: Seconds to wait; the last look begins after them, so the call may take longer.
         """
         deadline = self._poller.clock() + seconds
         watched = self._watched.get(utility_enkash_id)
@@ -103,7 +103,7 @@ class Watch:
                 self._end(one)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait until the next look is due, or the first deadline."""
+        """Wait until the next look is due, or until the earliest deadline."""
         left = min(watched.deadline for watched in self._watched.values()) - self._poller.clock()
         await self._poller.sleep(max(0.0, min(seconds, left)))
 
