@@ -1,4 +1,4 @@
-"""A `BillRequest` as calls: its fetch, its create, and the facts that its caller gave."""
+"""Turns a `BillRequest` into its fetch operation, its create operation, and the facts that the caller gave."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["asked", "create", "fetch", "fingerprint", "needs_fetch"]
 
 
 def asked(request: BillRequest, reference_id: str) -> Wanted:
-    """Return the facts that the caller gave, with which a used reference is compared; nothing that was fetched today.
+    """Return the facts that the caller gave, to compare them with the bill of a reference that was used before.
 
     Args:
-        request: The request.
-        reference_id: Its reference, which a payment needs.
+        request: The caller's request, before this call has fetched its bill.
+        reference_id: The reference of the request.
     """
     fetched = request.fetched or FetchedBill()
     return Wanted(
@@ -39,9 +39,10 @@ def asked(request: BillRequest, reference_id: str) -> Wanted:
 
 
 def fingerprint(request: BillRequest) -> str:
-    """Return what tells requests under one reference apart: a hash of the bill, and after a colon one of all fields.
+    """Return two hashes with a colon between them: a hash of the bill, and a hash of all fields but the ceiling.
 
-    The ceiling is not part of it. Spellings that EnKash does not tell apart make one bill.
+    The hashes tell requests under one reference apart. The hash of the bill is equal for spellings that EnKash treats
+    as equal.
     """
     params = sorted((name, value.strip().casefold()) for name, value in request.params.items())
     bill = exact_json.dumps([request.biller_id, params, str(request.circle or "").strip().upper()])
@@ -49,7 +50,7 @@ def fingerprint(request: BillRequest) -> str:
 
 
 def needs_fetch(request: BillRequest) -> bool:
-    """Whether the bill is fetched before its create: not where the caller has done so, or describes the bill itself."""
+    """Whether to fetch the bill before its create; False if the caller has fetched or described the bill."""
     described = (request.bill_amount, request.bill_date, request.bill_due_date, request.name, request.email)
     return request.fetched is None and request.extra is None and all(one is None for one in described)
 
@@ -67,7 +68,7 @@ def fetch(routes: Routes, request: BillRequest) -> Operation[FetchedBill]:
 
 
 def create(routes: Routes, request: BillRequest, reference_id: str) -> Create:
-    """Return the create of a request: from its fetched bill where it has one.
+    """Return the create of a request, made from the fetched bill if the request has one.
 
     Raises:
         InvalidRequestError: An argument is wrong, or the fetched bill has nothing to pay.

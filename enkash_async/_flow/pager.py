@@ -18,9 +18,9 @@ PAGE_SIZE = 99  # rows; EnKash recommends a limit below 100 for its search
 class AsyncPager(Generic[T]):
     """Iterates over a paged list: `async for item in pager`, or `async for page in pager.pages()`.
 
-    No request is sent before the first item is asked for, and each iteration starts anew. An iteration yields each item
-    once, and ends only when it is certain that all items came that stayed in the list meanwhile. Otherwise it raises a
-    `ResponseDecodeError`, after the items that came.
+    The first request is sent when the first item is asked for, and each iteration starts anew. An iteration yields each
+    item once. It ends without an error only if it certainly yielded every item that stayed in the list all the time.
+    Otherwise it raises a `ResponseDecodeError` after the items that it could read.
 
     Args:
         fetch: Returns one page, given (offset, limit).

@@ -1,16 +1,17 @@
-"""Decides how a paged list is read: what to ask next, which rows of a reply are new, and whether all rows came.
+"""Decides how to read a paged list: which page to request next, which rows are new, and whether all rows came.
 
 EnKash documents neither the order of a list nor what `offset` counts, and a list may change while it is read. So pages
-overlap by one row: each request begins at the last row of the page before, and a list ends where that row comes alone.
-A *pass* is one reading from the start of the list:
+overlap by one row: each request begins at the last row of the previous page. The list ends when a page contains only
+that row. A *pass* is one reading from the start of the list:
 
-- Every page began with the row that was asked for: the list is complete after this pass.
-- A page began elsewhere, so rows came or went: the pass goes on from a row that it knows, going back where it has to,
-  and another pass follows, because EnKash may have moved a row from behind the reading to before it.
-- `offset` counts pages: pages cannot overlap, and the list is complete after two equal passes.
+- If every page begins with the last row of the previous page, the list is complete after this pass.
+- If a page begins with another row, rows were added or removed meanwhile. The pass goes on from a row that it knows,
+  and goes back to find one if necessary. Another pass follows, because a row may have moved from a page that was still
+  unread to a page that was already read.
+- If `offset` counts pages, pages cannot overlap, and the list is complete after two equal passes.
 
-Where no pass settles it, a `ResponseDecodeError` says so. What is taken for granted: a server that pages shorter than
-it is asked to shows at least two rows.
+If no pass shows that the list is complete, the reading ends with a `ResponseDecodeError`. One assumption: a server that
+returns fewer rows per page than requested returns at least two.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ __all__ = ["Reading"]
 
 T = TypeVar("T")
 
-_MOST_PASSES = 4  # the first one has news for the caller, the others run at full speed
-_SPARE = 8  # requests without news that even the shortest list may take
-_SPARE_PER_PAGE = 5  # further ones for each page with news: the other passes, and the ways back
+_MOST_PASSES = 4  # only the first pass waits for the caller to use its rows; the others run at full speed
+_SPARE = 8  # requests without new rows that even the shortest list may take
+_SPARE_PER_PAGE = 5  # further such requests for each page with new rows: for the other passes, and for going back
 
 _NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
 
@@ -39,21 +40,21 @@ class _Pass:
     """One reading from the start of the list.
 
     Attributes:
-        base: Rows with this number or a higher one were met in this pass.
-        first: What identifies each row of the first page.
-        last: What identifies the last row of the last page.
-        before_last: What identifies the row before it, if that page was as long as was asked for.
-        pages: Pages that joined.
-        rows: Rows met, repeated ones included.
-        met: Different rows met.
-        total: The last total that a reply stated and that is not below the rows met so far.
-        digest: Of the ids in order, repeated ones included.
-        moved: A page did not begin with the last row of the one before.
-        disordered: A row came again, or rows came in another order.
-        apart: Pages did not overlap, so this pass alone proves nothing.
-        known: A row came that an earlier pass had met.
-        gap: Behind it, a row came that no earlier pass had met.
-        late: And behind that one, again a row that an earlier pass had met.
+        base: Rows with this number or a higher number were met in this pass.
+        first: Identifiers of the rows of the first page.
+        last: Identifier of the last row of the last page.
+        before_last: Identifier of the row before `last`; None if the last page was shorter than requested.
+        pages: Number of pages that overlapped as expected.
+        rows: Number of rows met, repeated rows included.
+        met: Number of different rows met.
+        total: The last stated total that was not below the number of rows met; None if no reply stated such a total.
+        digest: Hash of the ids in order, repeated ids included.
+        moved: Whether a page did not begin with the last row of the previous page.
+        disordered: Whether a row came again, or rows came in another order than before.
+        apart: Whether pages did not overlap, so that this pass alone proves nothing.
+        known: Whether a row came that an earlier pass had met.
+        gap: Whether, after such a row, a row came that no earlier pass had met.
+        late: Whether, after such a new row, a row came again that an earlier pass had met.
     """
 
     base: int
@@ -74,30 +75,30 @@ class _Pass:
 
     @property
     def lacks(self) -> bool:
-        """Whether a total was stated that is above the rows that came."""
+        """Whether the stated total is higher than the number of rows that came."""
         return self.total is not None and self.total > self.met and self.total != self.rows
 
     @property
     def proves(self) -> bool:
-        """Whether this pass alone shows that all rows came: each page began where the one before ended."""
+        """Whether this pass alone shows that all rows came: each page began where the previous page ended."""
         return not (self.lacks or self.moved or self.disordered or self.apart)
 
     def confirms(self, before: _Pass | None) -> bool:
-        """Whether this pass and the completed one before it together show that all rows came."""
+        """Whether this pass and the previous completed pass together show that all rows came."""
         if before is None or self.lacks:
             return False
         if not self.moved and not before.moved and self.digest == before.digest:
-            return True  # the list rests, with rows that it repeats or pages that cannot overlap
-        # Rows came and went in order. What the pass before missed would stand among the rows that it met.
+            return True  # the list did not change; it only repeats rows, or its pages cannot overlap
+        # The order of rows stayed the same. A row that the previous pass missed would lie between rows that it met.
         in_order = not any(one.disordered or one.apart for one in (self, before))
         return in_order and not self.late
 
 
 class Reading(Generic[T]):
-    """One iteration over a paged list, without I/O: send what `ask` returns, and give the reply to `take`.
+    """One iteration over a paged list, without I/O: request the page that `ask` returns, and pass the reply to `take`.
 
-    Keeps the id of every row with a number, and what identifies the rows of one page; no row itself, save those
-    without an id.
+    Keeps the id of every row with a number, and the identifiers of the rows of one page, but not the rows themselves.
+    A row without an id is its own identifier.
 
     Args:
         name: Name of the call, for errors.
@@ -113,31 +114,31 @@ class Reading(Generic[T]):
         self._count = 0
         self._delivered = 0
         self._nameless = False  # a row without an id came
-        self._calm = True  # nothing has moved, so that no row can have come before
-        self._stuck = False  # the page after the first one of a pass did not join
+        self._calm = True  # no page has begun with another row than expected, so that no row can come twice
+        self._stuck = False  # the second page of a pass did not overlap with the first page
         self._by_page = False  # `offset` counts pages
-        self._stated: int | None = None  # total of the reply in hand
+        self._stated: int | None = None  # total that the current reply states
         self._pass = _Pass(0, [])
-        self._before: _Pass | None = None  # the last pass that was completed
+        self._before: _Pass | None = None  # the previous completed pass
         self._passes = 1
         self._useful = 0
         self._spent = 0
-        self._stride = 0  # rows to go back by, doubled each time; 0 for a quarter of a page
+        self._stride = 0  # rows by which the last step went back; each further step doubles it, from a quarter page
         self._step: Callable[[Sequence[T]], list[T]] = self._start
         self._ask: tuple[int, int] | None = (0, page_size)
 
     def ask(self) -> tuple[int, int] | None:
-        """Return what to send next, as (offset, limit), or None when the list is complete.
+        """Return the (offset, limit) of the next request, or None when the list is complete.
 
         Raises:
-            ResponseDecodeError: So many requests brought so little that no more are made.
+            ResponseDecodeError: Too many requests brought no new rows, or too few.
         """
         if self._ask is not None and self._spent > _SPARE + _SPARE_PER_PAGE * self._useful:
             self._fail("the pages do not fit together, or the list changes faster than it can be read")
         return self._ask
 
     def take(self, page: Page[T]) -> list[T]:
-        """Return the rows of a reply that no reply before had.
+        """Return the rows of a reply that no earlier reply had.
 
         Raises:
             ResponseDecodeError: It cannot be known whether all rows came.
@@ -145,7 +146,7 @@ class Reading(Generic[T]):
         self._stated = page.total
         fresh = self._step(page.items)
         self._delivered += len(fresh)
-        # A list that changes with every request would be read for ever; `ask` weighs what requests bring.
+        # Prevents an endless reading of a list that changes with every request: `ask` compares the two counts.
         if fresh and 4 * len(fresh) >= len(page.items):
             self._useful += 1
         else:
@@ -167,7 +168,7 @@ class Reading(Generic[T]):
         elif self._by_page:
             self._go(1, self._apart)
         elif stuck:
-            # The pass before came no further than this page, and the page is the same: does `offset` count pages?
+            # The previous pass got no further than this page, and the page is the same: `offset` may count pages.
             self._pass.last = names[1] if len(names) > 1 else None
             self._go(1, self._second_by_page)
         else:
@@ -177,7 +178,7 @@ class Reading(Generic[T]):
         return fresh
 
     def _second(self, rows: Sequence[T]) -> list[T]:
-        """Take the second page; it equals the first one where the server ignores `offset`."""
+        """Take the second page; if it equals the first page, the server ignores `offset`."""
         if not rows and len(self._pass.first) < 2:
             return self._end()
         if self._names(rows) == self._pass.first:
@@ -185,7 +186,7 @@ class Reading(Generic[T]):
         return self._join(rows)
 
     def _second_by_page(self, rows: Sequence[T]) -> list[T]:
-        """Take the reply to offset 1: the rows from the second one on, or the second page if `offset` counts pages."""
+        """Take the reply to offset 1: the rows from the second row on, or the second page if `offset` counts pages."""
         names = self._names(rows)
         if names != self._pass.first and self._knows_any(names):
             return self._join(rows)
@@ -193,14 +194,14 @@ class Reading(Generic[T]):
         return self._apart(rows)
 
     def _join(self, rows: Sequence[T]) -> list[T]:
-        """Take a page that should begin with the last row of the one before."""
+        """Take a page that should begin with the last row of the previous page."""
         reading, names = self._pass, self._names(rows)
         if names and names[0] == reading.last:
             if len(rows) == 1:
                 return self._alone()
             fresh = self._meet(rows[1:], self._number(names[0]))
         elif self._knows_any(names):
-            # Rows were added before this place. What was not met yet follows the known row.
+            # Rows were added before this place. The rows that were not met yet follow the known row.
             self._disturb()
             reading.moved = True
             fresh = self._meet(rows, -1)
@@ -218,15 +219,15 @@ class Reading(Generic[T]):
         self._go(self._offset + len(names) - 1, self._join)
 
     def _alone(self) -> list[T]:
-        """Take a page with nothing but the last row of the one before: the end of the list."""
+        """Take a page that contains only the last row of the previous page: the end of the list."""
         if self._pass.before_last is None:
             return self._end()
-        # A full page just before the end is rare, and a page that came too short is as likely: a second look tells.
+        # A list that ends exactly with a full page is rare. A page that came too short is as likely, so look again.
         self._go(self._offset - 1, self._alone_again)
         return []
 
     def _alone_again(self, rows: Sequence[T]) -> list[T]:
-        """Take the reply to a second look at the end, one row earlier."""
+        """Take the reply to a second look at the end, which begins one row earlier."""
         reading, names = self._pass, self._names(rows)
         expected, reading.before_last = [reading.before_last, reading.last], None
         if names[:2] != expected:
@@ -238,7 +239,7 @@ class Reading(Generic[T]):
         return fresh
 
     def _apart(self, rows: Sequence[T]) -> list[T]:
-        """Take a page of a server whose `offset` counts pages; an empty one is the end."""
+        """Take a page from a server whose `offset` counts pages; an empty page is the end."""
         if not rows:
             return self._end()
         self._pass.pages += 1
@@ -246,13 +247,13 @@ class Reading(Generic[T]):
         return self._meet(rows, -1)
 
     def _without_limit(self, rows: Sequence[T]) -> list[T]:
-        """Take the reply to a smaller `limit` of a server that ignores `offset`: the same list, or a part of it."""
+        """Take the reply to a smaller `limit`, from a server that seems to ignore `offset`: the same rows or fewer."""
         names, first = self._names(rows), self._pass.first
         if names == first:
             return self._end()
         if names == first[:-1]:
             self._fail(_NO_OFFSET)
-        self._disturb()  # as many rows were added as made the second page look like the first one
+        self._disturb()  # rows were added, just so many that the second page equalled the first page
         self._go(0, self._start)
         return []
 
@@ -263,9 +264,9 @@ class Reading(Generic[T]):
         self._ask = (offset, limit or self._limit)
 
     def _back(self, rows: Sequence[T]) -> list[T]:
-        """Look for a known row before a page that has none: rows before it have gone."""
-        # After the first page a new start costs no more, and it saves another pass. It is made once: a list that rows
-        # keep leaving would never be read beyond this place.
+        """Go back to find a known row, after a page without one: rows before that page were removed."""
+        # After the first page, a new start costs no more than going back, and it saves another pass. Only one new start
+        # is made: otherwise a list that keeps losing rows would never be read beyond this place.
         early = self._pass.pages == 1 and (self._calm or not rows)
         self._disturb()
         self._pass.moved = True
@@ -280,18 +281,18 @@ class Reading(Generic[T]):
         return []
 
     def _without_offset(self) -> list[T]:
-        """Decide what a server that ignores `offset` has shown: the whole list, or its first rows."""
+        """Decide whether a server that ignores `offset` has shown the whole list, or only its first rows."""
         reading = self._pass
         count = len(reading.first)
         if reading.lacks or count == self._limit:
             self._fail(_NO_OFFSET)
         if count in {1, reading.total} or count > self._limit:
-            return self._end()  # more rows than were asked for: it ignores the limit as well, and sends the whole list
+            return self._end()  # with more rows than requested, the server ignores the limit too, and sent the whole list
         self._go(0, self._without_limit, limit=count - 1)
         return []
 
     def _end(self) -> list[T]:
-        """Finish a pass: the list is complete, or another pass has to follow."""
+        """Finish a pass: end the reading if the list is complete, else start another pass."""
         reading, before = self._pass, self._before
         self._note_total()
         if reading.proves or reading.confirms(before):
@@ -307,7 +308,7 @@ class Reading(Generic[T]):
         return []
 
     def _disturb(self) -> None:
-        """Note that rows may come again from now on; those without an id could not be told apart."""
+        """Note that rows may come twice from now on; fail if rows have no id, since repeats could not be recognised."""
         self._calm = False
         if self._nameless:
             self._fail("its pages do not join, and some rows have no id by which they could be known again")
@@ -322,11 +323,11 @@ class Reading(Generic[T]):
     # --- rows -------------------------------------------------------------------------------------------------------
 
     def _names(self, rows: Sequence[T]) -> list[Any]:
-        """Return what identifies each row: its id, or the whole row where it has none."""
+        """Return the identifier of each row: its id, or the row itself if it has no id."""
         return [row if (key := self._key(row)) is None else _Id(key) for row in rows]
 
     def _number(self, name: Any) -> int:
-        """Return the number of a row that was met in this pass, or -1."""
+        """Return the number of a row; -1 if the row was not met in this pass."""
         number = self._numbers.get(name.key, -1) if isinstance(name, _Id) else -1
         return number if number >= self._pass.base else -1
 
@@ -334,11 +335,11 @@ class Reading(Generic[T]):
         return any(self._number(name) >= 0 for name in names)
 
     def _meet(self, rows: Sequence[T], top: int) -> list[T]:
-        """Return the rows that never came before, and note the order of all of them.
+        """Return the rows that never came before, and note the order of all rows.
 
         Args:
-            rows: Rows as they follow each other in the list.
-            top: Number of the row before them, or -1.
+            rows: Consecutive rows of the list.
+            top: Number of the row before `rows`; -1 if there is none or it is unknown.
         """
         reading, fresh = self._pass, list[T]()
         for row in rows:
@@ -370,14 +371,14 @@ class Reading(Generic[T]):
         return fresh
 
     def _note_total(self) -> None:
-        # A total below the rows that came counts something else, such as pages or the rows of one page.
+        # A total below the number of rows that came must count something else, such as pages or the rows of one page.
         if self._stated is not None and self._stated >= self._pass.met:
             self._pass.total = self._stated
 
 
 @attrs.frozen
 class _Id:
-    """The id of a row, in a class of its own to tell it from a row without one."""
+    """The id of a row as an identifier; the class tells an id from a row that is its own identifier."""
 
     key: Hashable
 

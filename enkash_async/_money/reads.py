@@ -27,7 +27,7 @@ __all__ = ["BATCH", "FEW", "Reads"]
 T = TypeVar("T")
 
 BATCH = 99  # bills of one search; EnKash recommends a limit below 100
-FEW = 3  # up to so many bills are read singly: EnKash documents the call for one bill in full, but not the search
+FEW = 3  # up to this many bills are read singly: EnKash documents the call for one bill in full, but not the search
 _CONCURRENCY = 16  # reads of single bills in flight; the default of `bills.get_many`
 
 
@@ -159,8 +159,8 @@ class Reads:
             wanted = frozenset(batch)
             found = (bill for bill in page.items if bill.utility_enkash_id in wanted and not bill.unreadable)
             return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
-        # After a transient or permanent failure, the bills are not read singly: 99 more calls would burden EnKash. After
-        # a plain 500, or a reply that cannot be decoded, they are, because only this search is affected.
+        # After a transient or permanent failure, the bills are not read singly: 99 more calls would burden EnKash. A
+        # plain 500, or a reply that cannot be decoded, affects only this search, so then they are read singly.
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}

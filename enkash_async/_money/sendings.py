@@ -1,4 +1,4 @@
-"""Judges how sending a confirmation ended: did EnKash certainly do nothing, and would it refuse the next bill too?"""
+"""Judges how a sending ended: whether EnKash certainly debited nothing, and whether it refuses the whole account."""
 
 from __future__ import annotations
 

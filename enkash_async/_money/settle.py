@@ -140,7 +140,7 @@ class Settling:
     async def confirmations(
         self, utility_enkash_ids: Sequence[str], settle: SettlePolicy | None = None
     ) -> Mapping[str, Bill | EnkashError]:
-        """Poll until EnKash shows all bills as confirmed, or the window ends; return each bill's last state or error."""
+        """Poll until EnKash shows all bills as confirmed or the window ends; return each bill's last state or error."""
         seen: dict[str, Bill | EnkashError] = {}
 
         async def look(patience: float) -> bool:
