@@ -287,7 +287,7 @@ class Reading(Generic[T]):
         if reading.lacks or count == self._limit:
             self._fail(_NO_OFFSET)
         if count in {1, reading.total} or count > self._limit:
-            return self._end()  # with more rows than requested, the server ignores the limit too, and sent the whole list
+            return self._end()  # more rows than requested: the server ignores the limit too, and sent the whole list
         self._go(0, self._without_limit, limit=count - 1)
         return []
 
