@@ -146,7 +146,7 @@ class Reading(Generic[T]):
         self._stated = page.total
         fresh = self._step(page.items)
         self._delivered += len(fresh)
-        # Prevents an endless reading of a list that changes with every request: `ask` compares the two counts.
+        # Prevents reading for ever a list that changes with every request: `ask` compares these two counts.
         if fresh and 4 * len(fresh) >= len(page.items):
             self._useful += 1
         else:
@@ -265,7 +265,7 @@ class Reading(Generic[T]):
 
     def _back(self, rows: Sequence[T]) -> list[T]:
         """Go back to find a known row, after a page without one: rows before that page were removed."""
-        # After the first page, a new start costs no more than going back, and it saves another pass. Only one new start
+        # After the first page, a new start costs no more than going back, and saves another pass. Only one such start
         # is made: otherwise a list that keeps losing rows would never be read beyond this place.
         early = self._pass.pages == 1 and (self._calm or not rows)
         self._disturb()

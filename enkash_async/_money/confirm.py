@@ -101,7 +101,7 @@ class Confirming:
     async def _confirmed(self, ids: Sequence[str]) -> Mapping[str, ConfirmResult]:
         try:
             return await self._confirm(ids)
-        except Exception as problem:  # noqa: BLE001 (raised here, it would cancel the other calls)
+        except Exception as problem:  # noqa: BLE001 (an error raised here would cancel the other calls)
             broken = OutcomeUnknownError(
                 f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
                 operation="payments.confirm_debit",
@@ -126,6 +126,6 @@ class Confirming:
 
 
 def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:
-    # An OutcomeUnknownError names its bills, so two of them with the same text are still different errors.
+    # An OutcomeUnknownError names its bills, so two such errors with the same text are still different.
     alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and str(error) == str(other)
     return error is other or alike

@@ -110,7 +110,7 @@ class End:
 
     Attributes:
         utility_enkash_id: EnKash's id of the bill. None deletes the step's own note, after a clear refusal or a create
-            that was never sent. A step whose create ended unclearly must not send this command.
+            that was never sent. After an unclear end, send this command only once the bill is known.
     """
 
     by: str

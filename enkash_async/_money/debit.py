@@ -195,7 +195,7 @@ def _mark_sent(debit: Debit | None, mark: MarkSent, here: Here, durations: Durat
     return attrs.evolve(debit, state="sent", at=here.now, sending=mark.sending, is_new=False), Go(debit.store)
 
 
-# --- what it came to --------------------------------------------------------------------------------------------------
+# --- the outcome ------------------------------------------------------------------------------------------------------
 
 
 def _settle(debit: Debit | None, report: Settle, here: Here) -> Debit | None:
@@ -217,7 +217,7 @@ def _settle(debit: Debit | None, report: Settle, here: Here) -> Debit | None:
 
 
 def _accepted(debit: Debit | None, by: str, now: Instant) -> Debit:
-    """Return the record of a debit that EnKash made. It replaces even another attempt's claim, so that one stops."""
+    """Return the record of a debit that EnKash made; it also replaces another attempt's claim, and so stops it."""
     return Debit("accepted", by, now) if debit is None else attrs.evolve(debit, state="accepted", by=by, at=now)
 
 

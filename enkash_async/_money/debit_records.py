@@ -150,7 +150,7 @@ class DebitRecords:
         return births
 
     def _may_declare(self, key: str) -> bool:
-        """Whether a new birth record may count as old; never if this process has seen one: the store was emptied."""
+        """Whether a new store may count as old; False if this process saw its birth record before it was emptied."""
         store = self._open()
         # Only this process confirms debits at its local sandbox, so its memory store knows of everything that was sent.
         is_alone = self._is_loopback and isinstance(store, MemoryStore)

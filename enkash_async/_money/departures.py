@@ -28,7 +28,7 @@ class DebitDeparture:
 
     Args:
         records: The records of debits.
-        attempts: The attempts of all bills, by id. This departure replaces those of its own bills.
+        attempts: The attempts of all bills, by id. The departure replaces the attempts for the bills in `ids`.
         ids: EnKash's ids of the bills in this call.
         clock: Returns seconds on a clock that counts time in suspend.
 
@@ -71,7 +71,7 @@ class DebitDeparture:
     def is_timely(self) -> bool:
         """Whether *sent* was written recently enough to send; if so, note that the call may have been sent."""
         timely = may_begin(self._before, self.clock(), self.records.durations)
-        self.begun = self.begun or timely  # an HTTP library may ask twice; after the first yes it may have sent bytes
+        self.begun = self.begun or timely  # an HTTP library may ask twice; it may send after the first True
         return timely
 
     async def _act(self) -> None:

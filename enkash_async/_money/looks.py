@@ -52,7 +52,7 @@ class Looks:
         self._named: set[str] = set()  # bills of a call whose yes named some bills; each is read singly once
 
     def wait(self, seconds: float) -> None:
-        """Note how many seconds the caller waits from now on; a look that begins after them is the last one."""
+        """Note how many seconds the caller waits from now on; the look that begins after this time is the last."""
         self._end = self._clock() + seconds
 
     def begin(self) -> None:

@@ -131,7 +131,7 @@ class PayRun:
         await self._stack.aclose()
 
     async def pay(self, request: BillRequest, slots: asyncio.Semaphore | None = None) -> Ended:
-        """Pay one bill, as far as it gets.
+        """Pay one bill, and return how far the payment got.
 
         Args:
             request: The bill.
@@ -250,7 +250,7 @@ class PayRun:
 
 
 async def _told(call: Awaitable[T]) -> T | EnkashError:
-    """Return the answer of a call, or its error."""
+    """Return the result of a call, or the error that the call raised."""
     try:
         return await call
     except EnkashError as problem:

@@ -126,7 +126,7 @@ class Lost:
 
 @attrs.frozen
 class Noted:
-    """The command was carried out, unless `in_time` is False.
+    """The answer to `Extend`, `Done` and `Release`.
 
     Attributes:
         in_time: False if the caller had lost its claim, so that two attempts may have overlapped.

@@ -14,7 +14,8 @@ class Durations:
     """How long things last, in seconds; only tests change them.
 
     Attributes:
-        lease: How long a claim holds unless it is extended; after a worker died, another waits this long.
+        lease: How long a claim holds unless it is extended. After a worker dies, other workers wait this long for its
+            bill.
         first_pause: First pause before a worker retries the claim of a bill that another worker holds; each further
             pause doubles.
         longest_pause: The longest of these pauses.

@@ -16,7 +16,7 @@ from enkash_async.stores import Cell, FallbackStore, Store, act, record_key, ref
 
 __all__ = ["NewsRecords", "Shown"]
 
-_AT_A_TIME = 1_000  # records in a call; a store takes as many
+_AT_A_TIME = 1_000  # records in one call; a store accepts 1,000
 
 
 @attrs.frozen
@@ -26,7 +26,7 @@ class Shown:
     Attributes:
         last: Hash of the last state that the handler took; empty if none is known.
         is_known: Whether there is a record.
-        is_held: Whether a worker handles the bill's news just now.
+        is_held: Whether a worker is handling the bill's news now.
     """
 
     last: str = ""
