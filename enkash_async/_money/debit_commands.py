@@ -181,7 +181,7 @@ class Mine:
         again: Whether an earlier attempt may have sent a confirmation. A single read has just shown the bill
             unconfirmed, so it is not read once more.
         alone: Whether the bill needs a call of its own.
-        is_new: Whether the bill was created since the store's birth, and no confirmation of it was sent.
+        is_new: Whether the bill was created after the store's birth, and no confirmation of it was sent.
     """
 
     again: bool = False

@@ -125,7 +125,7 @@ class _Run:
         self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be in flight
         self._vain: dict[str, int] = {}  # number of failed departures of each bill
         self._seen: dict[str, Bill | EnkashError] = {}
-        self._new_bills: set[str] = set()  # bills that were created recently, according to their records
+        self._new_bills: set[str] = set()  # bills whose record says: created, and never sent
         self._held_back: EnkashError | None = None  # a refusal that EnKash would give every further single call too
 
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:

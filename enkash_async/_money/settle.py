@@ -62,7 +62,7 @@ class Settling:
             nonlocal seen
             seen = await peek(self._reads.get_by_reference(reference_id), max(patience, self._timeout))
             if isinstance(seen, Bill) and not seen.utility_enkash_id:
-                # A reply without a bill must not count as a success: the caller would believe that the bill was created.
+                # A reply without a bill must not count as a success: the caller would believe that the bill exists.
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
             return isinstance(seen, Bill) or judge(seen).is_permanent
 
