@@ -1,4 +1,4 @@
-"""Which proxy leads to EnKash, and what is wrong when one does not; no message shows a proxy's user or password."""
+"""Chooses the proxy to EnKash, and explains failures of a proxy; no message shows a proxy's user or password."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _WANTS_LOGIN = 407  # HTTP Proxy Authentication Required
 
 
 def proxy_for(target: URL, given: str | None) -> URL | None:
-    """Return the proxy through which a session that is opened here reaches a host, or None.
+    """Return the proxy that a session of the SDK must use for a host, or None for a direct connection.
 
-    Without `given` it is that of `HTTPS_PROXY` (or `HTTP_PROXY` for plain http), unless `NO_PROXY` names the host. Both
-    are read in lower case first. A host of this machine is reached through a proxy of this machine only: plain http is
-    allowed there because nothing leaves the machine.
+    Without `given`, this is the proxy in `HTTPS_PROXY` (`HTTP_PROXY` for plain http), unless `NO_PROXY` names the host.
+    The lower-case variables take precedence. For a host on this machine, a proxy on another machine is ignored: plain
+    http to this machine is allowed only because nothing leaves the machine.
 
     Args:
-        target: The base URL.
-        given: The option `proxy`, or None.
+        target: EnKash's base URL.
+        given: The client's option `proxy`, which overrides the variables; None uses the variables.
 
     Raises:
-        ConfigurationError: The proxy is unusable.
+        ConfigurationError: The proxy's URL is not the URL of an HTTP proxy.
     """
     if given is not None:
         return checked_proxy(given)
@@ -50,11 +50,12 @@ def checked_proxy(value: object, name: str = "proxy") -> URL:
     """Return the URL of a proxy.
 
     Args:
-        value: Such as `http://proxy.example:3128`, with or without `user:password@`; without a scheme it is `http`.
-        name: Where the value comes from, for messages.
+        value: The URL, such as `http://proxy.example:3128`, with or without `user:password@`. A URL without a scheme
+            is taken as `http`.
+        name: Name of the option or variable that holds the value, for messages.
 
     Raises:
-        ConfigurationError: It is no URL of an HTTP proxy.
+        ConfigurationError: The value is not the URL of an HTTP proxy.
     """
     flaw = control_flaw(value) if isinstance(value, str) else None
     if flaw is not None:
@@ -68,7 +69,7 @@ def checked_proxy(value: object, name: str = "proxy") -> URL:
 
 
 def _is_exempt(host: str, port: int | None, listed: str) -> bool:
-    """Whether `NO_PROXY` names a host: by itself, with its port, by a domain above it, or by a network (10.0.0.0/8)."""
+    """Whether `NO_PROXY` names a host: its name, name and port, a parent domain, or a network such as 10.0.0.0/8."""
     for entry in (one.strip().lower().lstrip(".") for one in listed.split(",")):
         if entry in {"*", host, f"{host}:{port}"} or (entry and host.endswith(f".{entry}")):
             return True
@@ -101,7 +102,7 @@ def netrc_flaw(session: aiohttp.ClientSession, host: str) -> str | None:
     try:
         path = Path(named) if named else Path.home() / ("_netrc" if sys.platform == "win32" else ".netrc")
         found = netrc.netrc(str(path)).authenticators(host) is not None
-    except (OSError, RuntimeError, netrc.NetrcParseError):  # aiohttp does not use such a file either
+    except (OSError, RuntimeError, netrc.NetrcParseError):  # aiohttp ignores an unreadable file, too
         return None
     if not found:
         return None
@@ -113,11 +114,11 @@ def netrc_flaw(session: aiohttp.ClientSession, host: str) -> str | None:
 
 
 def proxy_trouble(problem: Exception, proxy: URL | None, host: str) -> str | None:
-    """Return what a proxy has done, in words; None if the failure is not the proxy's.
+    """Return a message about a failure of the proxy; None if the proxy did not cause the failure.
 
     Args:
-        problem: The exception of aiohttp.
-        proxy: The proxy of the session, or None where a session of the user's own has it.
+        problem: The exception that aiohttp raised.
+        proxy: The proxy's URL, for the message; None if the caller's own session has chosen the proxy.
         host: Name of EnKash's host.
     """
     name = "the proxy" if proxy is None else f"the proxy {proxy.host}:{proxy.port}"

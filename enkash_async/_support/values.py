@@ -1,4 +1,4 @@
-"""Turns values into JSON types and JSON, so that they can travel to other programs; no amount loses a digit."""
+"""Turns the SDK's values into JSON types and JSON for other programs; no amount loses a digit."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["plain", "to_dict", "to_json"]
 
 
 def to_dict(value: object) -> dict[str, Any]:
-    """Return a value that the SDK returned as a dictionary of JSON types; amounts stay `Decimal`.
+    """Return a dictionary of JSON types for a value that the SDK returned; amounts stay `Decimal`.
 
-    Members keep their Python names; a bill also has its `outcome`. Dates are ISO 8601 strings, date-times with their
-    zone; statuses are EnKash's words; inner values are dictionaries and tuples are lists. Personal data that `repr`
-    hides is in it.
+    Members keep their Python names; a bill also has its `outcome`. Dates become ISO 8601 strings, and date-times keep
+    their zone. Statuses become EnKash's words, inner values dictionaries, and tuples lists. The dictionary includes the
+    personal data that `repr` hides.
 
     Args:
-        value: A `Bill`, a `Payment`, a `BulkResult` or any other value of the SDK, but none that holds a secret.
+        value: A `Bill`, a `Payment`, a `BulkResult` or any other value of the SDK that holds no secret.
 
     Raises:
-        TypeError: It is no value of the SDK, such as a list of bills, or it holds a secret.
+        TypeError: The value holds a secret, or is not a value of the SDK, such as a list of bills.
     """
     if not attrs.has(type(value)):
         raise TypeError(f"to_dict takes one value of the SDK, not {type(value).__name__}: [to_dict(one) for one in …]")
@@ -38,23 +38,23 @@ def to_dict(value: object) -> dict[str, Any]:
 def to_json(value: object) -> str:
     """Return a value that the SDK returned, or a list of them, as compact JSON with every digit of an amount.
 
-    The members are those of `to_dict`, and amounts are JSON numbers: read them back with
-    `json.loads(text, parse_float=Decimal)`, since plain `json.loads` makes floats of them.
+    The members are those of `to_dict`. Amounts are JSON numbers: read the text with
+    `json.loads(text, parse_float=Decimal)`, since plain `json.loads` turns amounts into floats.
 
     Args:
         value: A value of the SDK, or a list, tuple or mapping of such values.
 
     Raises:
-        TypeError: Something in it has no form in JSON, or holds a secret.
+        TypeError: A part of the value cannot be written as JSON, or holds a secret.
     """
     return exact_json.dumps(plain(value))
 
 
 def plain(value: object) -> Any:
-    """Return a value as JSON types; see `to_dict`. A `float` becomes a `Decimal` with the digits that it shows.
+    """Return a value as JSON types; see `to_dict`. A `float` becomes a `Decimal` with the digits of its `repr`.
 
     Raises:
-        TypeError: Something in it has no form in JSON, or holds a secret.
+        TypeError: A part of the value cannot be written as JSON, or holds a secret.
     """
     match value:
         case enum.Enum():
@@ -81,11 +81,11 @@ def _attributes(value: Any) -> dict[str, Any]:
         raise TypeError(f"{kind.__name__} has no form in JSON here")
     if getattr(kind, "_holds_secrets", False):
         raise TypeError(f"{kind.__name__} holds secrets, and does not travel")
-    # What does not count for `==` is no part of the value, such as the caller's own object in `BulkItem.request`.
+    # Skips fields that `==` ignores, such as the caller's own object in `BulkItem.request`.
     found = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(kind) if field.eq}
     if isinstance(value, Bill):
         found["outcome"] = value.outcome.value
-    for last in ("unreadable", "extra"):  # these matter least
+    for last in ("unreadable", "extra"):  # moved to the end, since they matter least
         if last in found:
             found[last] = found.pop(last)
     return found

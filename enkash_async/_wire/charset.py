@@ -9,13 +9,13 @@ __all__ = ["UnknownCharsetError", "in_utf8"]
 
 _DECLARED = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.ASCII | re.IGNORECASE)
 
-# Python's names of the charsets that servers use for text. Others are refused: some of Python's are none of text, and
-# some take very long.
+# Python's names of the charsets that servers use for text. All other codecs of Python are refused: some do not decode
+# text, and some are very slow.
 _TEXT = re.compile(r"utf-(8|16|32)(-[bl]e|-sig)?|ascii|iso8859-\d{1,2}|cp\d{3,4}")
 
 
 class UnknownCharsetError(Exception):
-    """A body is not of the charset that its `Content-Type` declares, or that charset is none of text."""
+    """A body cannot be decoded with the charset that its `Content-Type` declares, or this charset is not accepted."""
 
 
 def in_utf8(body: bytes, content_type: str | None) -> bytes:
@@ -23,10 +23,10 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
 
     Args:
         body: The body.
-        content_type: The header of that name; without a charset, the body is returned unchanged.
+        content_type: The header `Content-Type`, or None; if it names no charset, the body is returned unchanged.
 
     Raises:
-        UnknownCharsetError: The body is not of the declared charset, or that charset is none of text.
+        UnknownCharsetError: The body cannot be decoded with the declared charset, or this charset is not accepted.
     """
     if content_type is None or "=" not in content_type:  # the fast path, for nearly every reply
         return body
@@ -36,9 +36,9 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
     try:
         known = codecs.lookup(found[1]).name
         if known == "utf-8":
-            return body  # what is not UTF-8 in it, the reader of JSON finds
+            return body  # not checked here: the JSON reader finds invalid UTF-8
         if _TEXT.fullmatch(known):
             return body.decode(known).encode()
-    except (LookupError, ValueError):  # such as a body of half a character, or half a surrogate pair
+    except (LookupError, ValueError):  # for example, the body ends within a character
         pass
     raise UnknownCharsetError

@@ -17,7 +17,7 @@ class Page(Generic[T]):
 
     Attributes:
         items: The rows of the page, in EnKash's order.
-        total: Number of rows of the whole list, where the reply states one; it may be wrong, or out of date.
+        total: Number of rows of the whole list, as the reply states it; may be wrong. None if the reply has no number.
     """
 
     items: list[T]

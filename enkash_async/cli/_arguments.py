@@ -1,4 +1,4 @@
-"""Turns words of the command line into values: money, days, a biller's inputs; an error says what to write."""
+"""Turns command-line arguments into values: money, days, a biller's inputs; an error says what to write instead."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def as_reference(ctx: click.Context, parameter: click.Parameter, value: str | No
 
 
 def as_params(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    """Return a biller's inputs from words such as `cn=123456789`; `cn` is always needed."""
+    """Return a biller's inputs from arguments such as `cn=123456789`; `cn` is always needed."""
     found: dict[str, str] = {}
     for word in value:
         name, equals, text = word.partition("=")

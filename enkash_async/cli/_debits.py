@@ -1,4 +1,4 @@
-"""`enkash debits`: shows the records of debits in the store, and takes one away that EnKash disproves."""
+"""`enkash debits`: shows the records of debits in the store, and deletes records of debits that did not happen."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Exit(enum.IntEnum):
     DONE = 0
     FAILED = 1
     WRONG = 2  # arguments or set-up; nothing was sent
-    UNKNOWN = 3  # the call may or may not have had its effect: look it up, never repeat the command
+    UNKNOWN = 3  # the call may or may not have had its effect: look up the bill, never repeat the command
     PENDING = 4  # nothing failed, but bills are not settled yet
     STOPPED = 130  # Ctrl-C: 128 + SIGINT, as in shells
 

@@ -45,8 +45,8 @@ def accept_any_text() -> None:
 
 
 def drop_output() -> None:
-    """Send standard output to nowhere after it has failed, so that Python does not fail again when it ends."""
-    with contextlib.suppress(OSError, ValueError):  # a test has no file descriptor there
+    """Discard standard output after a failed write, so that Python does not fail again when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):  # in a test, standard output may have no file descriptor
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
@@ -109,7 +109,7 @@ def _text(console: Console, value: str) -> Text:
 
 
 class _Console(Console):
-    """A console that lets its caller know of a closed pipe; rich would end the process with an exit code of its own."""
+    """A console that tells its caller about a closed pipe; rich would end the process with its own exit code."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))

@@ -122,8 +122,8 @@ def pay(
         note(f"stopped; {AGAIN} to finish: nothing is paid twice")
         raise
     finally:
-        # Also after Ctrl-C, so that no result is lost. A run that never began writes no file: it would replace the
-        # results of an earlier run.
+        # Writes the results after Ctrl-C, too, so that none is lost. A run that never began writes no file, since the
+        # file would replace the results of an earlier run.
         written = run.began and _is_written(target, run.results)
     shown = target if written else None
     code = _nothing_sent(run.results) or _reported(run.results, as_json, dry_run=False, result=shown)
@@ -131,7 +131,7 @@ def pay(
 
 
 def _columns(given: Sequence[str]) -> dict[str, str]:
-    """Return the headers of the file by the name of the column, from `NAME=HEADER`."""
+    """Return a mapping of column names to the file's headers, from options such as `NAME=HEADER`."""
     pairs = [one.partition("=") for one in given]
     for one, (name, sign, header) in zip(given, pairs, strict=True):
         if not (name.strip() and sign and header.strip()):
@@ -140,7 +140,7 @@ def _columns(given: Sequence[str]) -> dict[str, str]:
 
 
 def _target(file: Path, result: Path | None, *, dry_run: bool) -> Path | None:
-    """Return the path of the result file, or None after telling what is wrong with the one that is named."""
+    """Return the path of the result file; if the path is unusable, tell the user why and return None."""
     if is_stream(file) and result is None and not dry_run:
         complain(f"--result: {name_of(file)} has no folder for the result file: name one, or pay from a file")
         return None
@@ -159,7 +159,7 @@ def _target(file: Path, result: Path | None, *, dry_run: bool) -> Path | None:
 
 
 def _reported(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> Exit:
-    """Print the report and return the exit code, also if the report cannot be printed: money has moved."""
+    """Print the report and return the exit code, even if printing fails: money has moved, so the code must be right."""
     try:
         return report(results, as_json, dry_run=dry_run, result=result)
     except OSError as problem:
@@ -172,7 +172,7 @@ def _reported(results: Sequence[Result], as_json: bool, *, dry_run: bool, result
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
-    """Report the reason once if nothing was sent and all rows share it, such as a refused password."""
+    """If nothing was sent, for one reason that all rows share, such as a refused password, report the reason once."""
     reasons = {one.payment.reason for one in results}
     if any(_was_sent(one.payment) for one in results) or len(reasons) != 1:
         return None
@@ -181,7 +181,7 @@ def _nothing_sent(results: Sequence[Result]) -> Exit | None:
 
 
 def _was_sent(payment: Payment) -> bool:
-    """Whether a payment has a result: it was sent, or its bill exists although its confirmation was not sent."""
+    """Whether a payment has a result: a request was sent, or its bill exists without a confirmation."""
     return payment.state is not PaymentState.NOT_SENT or payment.bill is not None
 
 
@@ -293,10 +293,10 @@ class _Run:
 
 
 def _end_on_sigterm() -> None:
-    """Make SIGTERM, which stops services, cancel the running task, so that a run ends as after Ctrl-C.
+    """Make SIGTERM cancel the running task, so that a stopped service ends its run as after Ctrl-C.
 
-    The event loop handles the signal between two steps of the work, even in a script that ignores SIGINT. It removes
-    the handler when it closes.
+    The event loop handles the signal between two steps of the work, even in a script that ignores SIGINT. The loop
+    removes the handler when it closes.
     """
     task = asyncio.current_task()
     # Windows has no SIGTERM, and only the main thread may set a handler.

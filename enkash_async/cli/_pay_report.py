@@ -25,10 +25,10 @@ def report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: P
     """Print what became of every row, and return the exit code.
 
     Args:
-        results: Of every row.
-        as_json: Whether to print one JSON document.
-        dry_run: Whether nothing was created.
-        result: The result file, or None where none was written.
+        results: The result of every row.
+        as_json: True prints one JSON document; False prints a table.
+        dry_run: Whether the run only rehearsed the payments and created nothing.
+        result: Path of the result file; None if no file was written.
     """
     totals = _totals(results)
     if as_json:
@@ -86,7 +86,7 @@ def _why(payment: Payment) -> str:
 
 
 def _totals(results: Sequence[Result]) -> dict[str, tuple[int, Decimal]]:
-    """Return the number of bills and their rupees for each outcome that occurs, and for all of them."""
+    """Return the number of bills and their rupees, for each outcome that occurs and for all outcomes."""
     totals: dict[str, tuple[int, Decimal]] = {}
     for outcome in PaymentState:
         amounts = [one.payment.amount or Decimal(0) for one in results if one.payment.state is outcome]

@@ -51,7 +51,7 @@ class _Words(StringParamType):
 
 
 def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[str]) -> Accepted:
-    """Return header values by name, ignoring case; error messages repeat no word, since a word may be a secret."""
+    """Return header values by name, ignoring case; error messages repeat no argument, since it may be a secret."""
     found: dict[str, list[HiddenStr]] = {}
     for word in value:
         name, _, text = word.partition("=")
@@ -59,8 +59,8 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
             checked_headers({name: text})
         except InvalidRequestError:
             text = ""
-        # Keeps a secret from being shown: a user may forget the name before a base64 key. The `=` at the end of the key
-        # would then make the key a name, and names are shown.
+        # Prevents a message that shows a secret: a user may give a base64 key without a name. The `=` at the end of the
+        # key would then make the key look like a name, and messages show names.
         if not text.strip("="):
             raise click.BadParameter(_MALFORMED, ctx, parameter)
         known = next((other for other in found if other.lower() == name.lower()), name)
@@ -69,7 +69,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
 
 
 class _Discreet(click.Command):
-    """Refuses extra words without repeating them: a word may be a secret header without its `--header`."""
+    """Refuses extra arguments without repeating them: an argument may be a secret header without its `--header`."""
 
     allow_extra_args = True
 

@@ -37,7 +37,7 @@ class Place:
 
 
 class _OverError(Exception):
-    """Refuses a post that arrives after the end: the post is not shown, so its answer must not be a success."""
+    """Refuses a post that arrives while the command ends: the post is not shown, so the answer must be a failure."""
 
 
 class _Tally:
@@ -97,7 +97,7 @@ async def listen(
     """
     tally = _Tally(show, most)
     app = web.Application(middlewares=[_missed(place.path)])
-    # In a memory of its own: what is only shown must not count as handled for the workers that share a store.
+    # Uses its own memory store: a post that is only shown must not count as handled for workers that share a store.
     receiver = WebhookReceiver(verifier, on_bill=tally, client=client, store=MemoryStore())
     app.router.add_post(place.path, aiohttp_handler(receiver))
     with _notes(tally.is_over):
@@ -160,7 +160,7 @@ class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, unless the command is ending."""
         if not self._is_over.is_set():
-            with contextlib.suppress(OSError):  # standard error is closed, but posts are still received
+            with contextlib.suppress(OSError):  # standard error may be closed while posts are still received
                 note(record.getMessage())
 
 

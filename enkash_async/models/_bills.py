@@ -59,7 +59,7 @@ class FetchedBill(Reply):
     early_payment_date: date | None = member()
     late_payment_amount: Decimal | None = member()
     actual_due_date: date | None = member()
-    status_message: str | None = member(repr=hidden)  # a biller may repeat the consumer number in it
+    status_message: str | None = member(repr=hidden)  # hidden, since the message may repeat the consumer number
     bill_id: str | None = member(strict=True)
     validation_id: str | None = member(strict=True)
     bill_start_date: date | None = member()
@@ -165,8 +165,8 @@ class Bill(Reply):
 
         EnKash documents no member for this, so the SDK infers it from others. True: the bill has an approval, a date or
         a status that only a confirmed debit can have. False: the approval is pending, or the payment is in `INIT`, and
-        the bill shows no sign of progress. None: every other case, such as a bill without any status, and every bill of
-        which a member is `unreadable`: prevents a double debit, since what cannot be read may have shown the first.
+        the bill shows no sign of progress. None: every other case, such as a bill without any status. None also for a
+        bill with an `unreadable` member, which may be the sign of a first debit: prevents a double debit.
         """
         if self.unreadable:
             return None
@@ -191,8 +191,8 @@ class PaymentInitiation(Reply):
     """EnKash's answer to a payment through its gateway, which EnKash does not document.
 
     Attributes:
-        payload: Payload of the reply as decoded JSON, with `Decimal` for numbers that have a fraction; hidden in
-            `repr`, since the payload may hold one-time links.
+        payload: Payload of the reply as decoded JSON; numbers with a fraction are `Decimal`. `repr` hides the payload,
+            since it may hold one-time links.
         payment_status: The payload's `paymentStatus`, or None.
     """
 

@@ -1,4 +1,4 @@
-"""The record of a debit, as a value for people who look into the store."""
+"""The record of a debit, as a value for operators who inspect the store."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class DebitRecord(Travels):
 
     Attributes:
         utility_enkash_id: EnKash's id of the bill.
-        state: `none`: no record. `created`: a create brought the bill forth, and its debit was never sent. `claimed`: a
-            process is about to send. `sent`: a confirmation may be under way, or was carried out. `accepted`: EnKash
-            said yes, or showed the debit.
-        at: When that was written down, by the writer's wall clock, or None.
-        window_left: Seconds for which a confirmation may still be under way; 0 for none.
+        state: `none`: no record. `created`: a call of the SDK created the bill; no confirmation was sent. `claimed`: a
+            process is about to send the confirmation. `sent`: a confirmation may be in flight, or was carried out.
+            `accepted`: EnKash accepted the confirmation, or showed the debit.
+        at: When the record was written, by the wall clock of the process that wrote it; None if unknown.
+        window_left: Seconds for which a confirmation may still be in flight; 0 if none can be.
     """
 
     utility_enkash_id: str

@@ -1,6 +1,6 @@
-"""How pydantic reads and writes a value, as a core schema; imported when pydantic asks for one.
+"""Core schemas with which pydantic reads and writes the SDK's values; imported when pydantic asks for a schema.
 
-What pydantic writes has the members of `to_dict`. Amounts are strings in its JSON, as it writes every `Decimal`.
+Pydantic writes the members that `to_dict` returns. Amounts are strings in its JSON, like every `Decimal` of pydantic.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pydantic_core import CoreSchema, core_schema
 
 __all__ = ["value_schema", "word_schema"]
 
-_EXACT_DIGITS = 15  # digits that every float keeps; of a longer one, nobody can tell the digits that were written
+_EXACT_DIGITS = 15  # decimal digits that every float keeps; a float with more may have lost digits of the text
 
 
 def _exact(value: object) -> object:
-    """Refuse a float that may have lost digits, and take the others by the digits that were written."""
+    """Refuse a float that may have lost digits; return any other float as text, with the digits that were written."""
     if not isinstance(value, float):
         return value
     if len(Decimal(repr(value)).normalize().as_tuple().digits) > _EXACT_DIGITS:
@@ -30,7 +30,7 @@ def _exact(value: object) -> object:
 
 _LAST = {"unreadable": 1, "extra": 2}  # fields that matter least
 
-#: What stands for a type of ours where pydantic's own reading would lose something.
+#: Replacements for types of fields that pydantic alone would read too leniently: floats as amounts, times without zone.
 _STRICTER: Mapping[Any, Any] = {
     Decimal: Annotated[Decimal, BeforeValidator(_exact)],
     Decimal | None: Annotated[Decimal, BeforeValidator(_exact)] | None,
@@ -41,12 +41,12 @@ _STRICTER: Mapping[Any, Any] = {
 
 
 def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """Return the schema of an attrs class: it takes an instance, or a mapping of its fields.
+    """Return the schema of an attrs class, which accepts an instance or a mapping of the fields.
 
     Args:
-        cls: The class.
-        source: The class, or a generic one with its types, such as `BulkResult[Bill]`.
-        handler: Makes the schemas of the fields.
+        cls: The attrs class.
+        source: The annotation: the class, or a generic class with its type arguments, such as `BulkResult[Bill]`.
+        handler: Returns the schema for the type of a field.
     """
     parameters: tuple[TypeVar, ...] = getattr(cls, "__parameters__", ())
     chosen = get_args(source) or (Any,) * len(parameters)
@@ -81,7 +81,7 @@ def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> 
 
 
 def _filled(hint: Any, parameters: tuple[TypeVar, ...], chosen: tuple[Any, ...]) -> Any:
-    """Return a type with its variables replaced."""
+    """Return a type annotation in which the chosen types replace the type variables."""
     found = dict(zip(parameters, chosen, strict=True))
     inner = getattr(hint, "__parameters__", ())
     return hint[tuple(found[one] for one in inner)] if inner else hint
@@ -95,7 +95,7 @@ def _field_schema(hint: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 def _error_schema(kind: type[Exception]) -> CoreSchema:
-    """Return the schema of an error or None, which is written as in `to_dict`."""
+    """Return the schema for an optional error, which is written as in `to_dict`."""
 
     def written(value: Exception | None) -> dict[str, str] | None:
         return None if value is None else {"error": type(value).__name__, "message": str(value)}

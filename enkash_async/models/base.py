@@ -51,15 +51,15 @@ def member(
         default: Value of the field if EnKash leaves the member out or sends null.
         aliases: EnKash's other names of the member, in addition to the field's name in camelCase.
         repr: As in `attrs.field`.
-        strict: Whether a payment depends on the member, so that a reply in which it cannot be read is an error.
-        shows_debit: Whether the member may show a debit, so that one that cannot be read leaves the debit unknown.
+        strict: Whether a payment depends on the member, so that an unreadable value makes the reply an error.
+        shows_debit: Whether the member may show a debit, so that an unreadable value makes `debit_confirmed` None.
     """
     metadata = {"aliases": aliases, "strict": strict, "shows_debit": shows_debit}
     return attrs.field(default=default, repr=repr, metadata=metadata)
 
 
 class Travels:
-    """Lets pydantic take and return a value, and FastAPI through it; without pydantic, this does nothing."""
+    """Lets pydantic, and thereby FastAPI, read and write a value; has no effect if pydantic is not installed."""
 
     __slots__ = ()
 
@@ -76,11 +76,11 @@ class Reply(Travels):
     """The base of every value that is read from a reply.
 
     Attributes:
-        extra: Members that the SDK does not know, and members whose value cannot be read, as EnKash sent them, by
-            EnKash's names. An item of a list that is no object is under the name "".
-        unreadable: What cannot be read although a payment depends on it, such as `amount is not a number`; empty for
-            nearly every value. A single reply of which an amount, an id, a reference or a status of payment cannot be
-            read is a `ResponseDecodeError` instead, so this is seen in lists, and of signs of a debit.
+        extra: Unknown members and members with an unreadable value, as EnKash sent them, by EnKash's names. A list item
+            that is not an object is stored under the name "".
+        unreadable: Problems with members that a payment depends on, such as `amount is not a number`; nearly always
+            empty. In a reply about a single bill, an unreadable amount, id, reference or payment status raises
+            `ResponseDecodeError` instead. So problems appear here for items of lists, and for signs of a debit.
     """
 
     # Left out of the hash, since a dict cannot be hashed; still compared by `==`.

@@ -36,8 +36,8 @@ class Billers:
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
         """Return a pager of the billers of one category or of all; sends nothing before you iterate.
 
-        Each biller comes once, in pages of 99 that overlap by one. The query has `category`, `offset` and `limit`; if
-        EnKash ignores them and sends the whole list each time, two or three requests are made.
+        The pager yields each biller once. Pages have 99 billers and overlap by one. The query has `category`, `offset`
+        and `limit`; if EnKash ignores these and sends the whole list each time, the pager makes two or three requests.
 
         EnKash page: Fetch Biller List, of which only the title is public; the route is unverified.
 

@@ -51,8 +51,8 @@ class SingleBills:
         reads: Reads bills.
         settling: Looks for the bill of a create whose outcome is unclear.
         poller: Polls EnKash in the calls that wait.
-        debits: Is told of each bill that a create brought forth.
-        new_reference: Returns a `reference_id` that was never used.
+        debits: Records each new bill in the store, which then knows that no debit was sent for the bill before.
+        new_reference: Returns a unique `reference_id`.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class SingleBills:
         return bill
 
     async def _births(self) -> Mapping[str, str] | None:
-        """Return the births of the store before a create; None where it is away, which holds up a debit, no create."""
+        """Return the births of the store before a create. None if the store is away: only a debit needs the store."""
         try:
             return await self._debits.births()
         except StoreError as problem:
@@ -234,10 +234,10 @@ class SingleBills:
         except DuplicateReferenceError as refused:
             return await self._settling.existing(create.wanted, refused)
         if not matching.vouches(create.wanted, bill):
-            # The reply of a create is not documented; without the id the bill could not be confirmed, and one that
-            # names neither reference nor consumer may be the reply to another create.
+            # Looks the bill up, since the reply to a create is not documented. Without the id, the bill could not be
+            # confirmed; without reference and consumer, this may be the reply to another create.
             bill = await self._settling.identified(create.wanted, bill)
-        # The reply may lack the reference; the caller needs it to find the bill again.
+        # Adds the reference if the reply lacks it: the caller needs the reference to find the bill again.
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=create.wanted.reference_id)
 
     def _reference(self, given: str | None) -> str:
@@ -319,8 +319,8 @@ class SingleBills:
     def search(self, bill_filter: BillFilter, *, page_size: int = PAGE_SIZE) -> AsyncPager[Bill]:
         """Return a pager of the bills that match a filter; sends nothing before you iterate.
 
-        Each bill comes once. Bills that join or leave the list meanwhile may come or not; the iteration ends without an
-        error only when all others came. Pages overlap by one bill, so that 1,000 bills take 12 requests.
+        The pager yields each bill once. It may miss bills that join or leave the list meanwhile. The iteration ends
+        without an error only if all other bills came. Pages overlap by one bill, so that 1,000 bills take 12 requests.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), which advises pages below 100 and allows 5,000.
 

@@ -237,7 +237,7 @@ def _digest(request: BillRequest) -> int:
     return hash(
         (
             (request.biller_id, tuple(sorted(request.params.items())), request.bill_amount, str(request.circle)),
-            # Hashed as text: these fields are checked only when they are sent, so a value here may be unhashable.
+            # Hashes these fields as text: they are checked only when the request is sent, so a value may be unhashable.
             repr((request.bill_date, request.bill_due_date, request.remarks, request.key_contact_email)),
             repr((request.name, request.email, request.extra)),
             fetched and (fetched.company_biller_id, fetched.bill_net_amount, fetched.bill_amount),

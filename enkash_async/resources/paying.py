@@ -15,29 +15,30 @@ from enkash_async.errors import InvalidRequestError
 
 __all__ = ["PayCalls"]
 
-_IN_HAND = 1_000  # payments between their create and their end, which hold no slot of `concurrency`
-_TOGETHER = 1.0  # seconds that a bill waits for others to be confirmed with
+_IN_HAND = 1_000  # payments in progress at once; after its create, a payment holds no slot of `concurrency`
+_TOGETHER = 1.0  # seconds that a bill waits for other bills, so that one call confirms them together
 
 
 class PayCalls:
-    """The calls that pay a bill as one step; `Payments` adds those that do one part of it.
+    """The calls that pay a bill as one step; `Payments` adds the calls that do only a part of a payment.
 
     Args:
-        payer: Carries them out.
+        payer: Fetches, creates, confirms and awaits bills.
     """
 
     def __init__(self, payer: Payer) -> None:
         self._payer = payer
 
     async def pay(self, request: BillRequest, *, wait: float = 0.0, remarks: str | None = None) -> Payment:
-        """Pay one bill, as far as it gets: fetch it, compare it with its ceiling, create it, confirm its debit, wait.
+        """Pay one bill: fetch the bill, compare it with `max_amount`, create it, confirm its debit, and wait.
 
-        Call it again with the same reference, from any process that shares the store, any number of times: it goes on
-        where the payment stands, and debits nothing twice. That makes it one job of a task queue: `Payment.retry` says
-        what the queue should do next. Only a payment that EnKash showed as paid is answered without a look.
+        If a call fails or stops halfway, call `pay` again with the same reference, as often as you like, from any
+        process that shares the store. The new call continues the payment, and never debits the bill twice. So a payment
+        can be a job of a task queue: `Payment.retry` says what the queue should do next. Every call looks the bill up
+        at EnKash, unless EnKash has already shown it as paid.
 
-        A request that names `bill_amount`, a date, a name, an address or `extra` is created without a fetch; one that
-        has `fetched` is created from that. A reference that was used for another bill is refused.
+        A request with `bill_amount`, a date, a name, an address or `extra` is created without a fetch; a request with
+        `fetched` is created from this fetched bill. A reference that was used for another bill is refused.
 
         EnKash pages: Fetch Current Bill (api-10664798), Create Bill After Successful Bill Fetch (api-10664803), Create
         Bill Without Bill Fetch (api-10664800), Confirm Debit for Bill Payment (api-10664802), Fetch Bulk Bill Details
@@ -45,11 +46,11 @@ class PayCalls:
 
         Args:
             request: The bill, with a `reference_id`; `max_amount` is the most to debit, in rupees.
-            wait: Seconds to wait until the bill is settled; 0, the default, does not look after the confirmation.
+            wait: Seconds to wait until the bill is settled; 0 returns after the confirmation without a further look.
             remarks: Remarks of the confirmation, 1 to 255 letters, digits, spaces and a few signs; None sends none.
 
         Returns:
-            The payment: `state` says how far it has come, `reason` why.
+            The payment: `state` says how far the payment has come, and `reason` why it is in this state.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
@@ -62,7 +63,7 @@ class PayCalls:
             return (await run.pay(request)).payment
 
     async def rehearse(self, request: BillRequest) -> Payment:
-        """Say what `pay` would do with a bill: look it up, fetch it, compare it with its ceiling; nothing is created.
+        """Return what `pay` would do with a bill: look up, fetch and compare with `max_amount`; creates nothing.
 
         EnKash pages: Get Utility Bill By Reference ID (api-10664801), Fetch Current Bill (api-10664798).
 
@@ -70,10 +71,10 @@ class PayCalls:
             request: The bill, with a `reference_id`.
 
         Returns:
-            `PAYABLE` with the amount where nothing stands in the way of `pay`; otherwise what stands in its way.
+            `PAYABLE` with the amount if `pay` can pay the bill; otherwise the state and the reason why not.
 
         Raises:
-            InvalidRequestError: The request is no payment; nothing was sent.
+            InvalidRequestError: The request is wrong or lacks a reference; nothing was sent.
             StoreUnavailableError: The store is away, so `pay` would send nothing either.
             TokenError: There is no token, so nothing was sent.
         """
@@ -90,9 +91,9 @@ class PayCalls:
         concurrency: int = 16,
         on_progress: OnProgress | None = None,
     ) -> BulkResult[Payment]:
-        """Pay many bills; `pay` for each, with confirmations by the hundred and one wait for all.
+        """Pay many bills, like `pay` for each; one call confirms many bills, and one poller waits for all of them.
 
-        Run it again after a crash, or twice at once: runs that share the store share the work.
+        You can run the job again after a crash, or twice at once: runs that share a store divide the work.
 
         EnKash pages: as for `pay`.
 
@@ -103,17 +104,17 @@ class PayCalls:
             remarks: Remarks of the confirmations, as for `pay`.
             concurrency: Bills that are fetched and created at once, 1 to 1,000. Up to 1,000 further bills wait to be
                 confirmed or settled.
-            on_progress: Called after each payment with (payments done, payments in all); the second is None for a
-                source without a length. An error that it raises is only logged.
+            on_progress: Called after each payment with (payments done, payments in all); the number in all is None for
+                a source without a length. An error of this callback is only logged.
 
         Returns:
             Every payment in one group, in the order given: `item.value` is the `Payment`, in each group. `succeeded`:
-            paid, and with `wait=0` also pending. `failed`: not paid, and not to be tried again unchanged. `unknown`:
-            it may or may not be paid, or is not settled yet. `not_sent`: run it again.
+            paid; with `wait=0`, also pending. `failed`: not paid; do not retry the same request. `unknown`: the bill
+            may or may not be paid, or is not settled yet. `not_sent`: nothing was sent; run the job again.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or an argument is out of bounds.
-            BulkError: The source failed; `result` has the payments before that, and the cause is the source's error.
+            BulkError: The source failed; `result` has the payments before the failure, `__cause__` the source's error.
         """
         seconds, note = _checked_wait(wait), checks.optional(checks.remarks, remarks, "remarks")
         slots = asyncio.Semaphore(checked_concurrency(concurrency))
@@ -124,9 +125,9 @@ class PayCalls:
     def pay_each(
         self, requests: Source[BillRequest], *, wait: float = 300.0, remarks: str | None = None, concurrency: int = 16
     ) -> AsyncGenerator[BulkItem[Payment], None]:
-        """Pay many bills and yield each payment as soon as it has ended; like `pay_many`, but keeps none.
+        """Pay many bills and yield each payment as soon as it has ended; like `pay_many`, but keeps no results.
 
-        Ending the loop early cancels what is under way; run it again with the same references to finish it.
+        Ending the loop early cancels the payments in progress; run the job again with the same references to finish it.
 
         Args:
             requests: The bills; as for `pay_many`.

@@ -39,8 +39,8 @@ class Payments(PayCalls):
     Args:
         send: Sends operations.
         routes: The path of every operation.
-        settling: Reads bills back after an unclear end.
-        debits: Confirms debits.
+        settling: Reads bills back after a call whose outcome is unclear.
+        debits: Confirms debits, and keeps their records in the store.
         payer: Pays bills as one step.
     """
 
@@ -62,16 +62,17 @@ class Payments(PayCalls):
     ) -> BulkResult[None]:
         """Confirm the debit of bills from your EnKash account, 1,000 bills per call.
 
-        Not needed when the account is set to debit on creation. Each bill is written down in the store before it is
-        sent, for every process that shares the store, so that a bill is confirmed once: also when a job is run again
-        after a crash, or by two workers at once. Bills that EnKash shows as confirmed are not sent and count as
-        succeeded. An unclear end is read back for the time of `RetryPolicy.settle`; then the bill is `unknown`, with
-        `retry_after`, after which the same call finds out. A call that EnKash refuses is repeated bill by bill after
-        the three minutes for which it may still be carried out.
+        Not needed if EnKash debits your account on creation. Prevents a double debit: the call records each bill in the
+        store before it sends the confirmation, so that all processes that share the store confirm a bill once, even if
+        a job is run again after a crash, or by two workers at once. Bills that EnKash shows as confirmed are not sent
+        and count as succeeded. If the outcome is unclear, the call reads the bills back for `RetryPolicy.settle`. A
+        bill that is still unclear then is `unknown`; the same call after `retry_after` finds out. If EnKash refuses a
+        request with several bills, the bills are confirmed one by one three minutes later: until then, EnKash may still
+        carry out the refused request.
 
-        With 1,000 ids or fewer, a call that fails for all of them with one error raises it; all other outcomes are
-        returned. A store that is new does not know what was sent before it began: for its first minutes it confirms
-        only bills that were created since, unless `enkash store init --nothing-pending` says that nothing is under way.
+        With 1,000 ids or fewer, an error that all of them share is raised; all other outcomes are returned. A new store
+        does not know what was sent before the store existed. So for its first minutes, it confirms only bills that were
+        created since, unless `enkash store init --nothing-pending` says that no confirmation is in flight.
 
         EnKash pages: Confirm Debit for Bill Payment (api-10664802); it does not document what a second confirmation of
         a bill does. Reading: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
@@ -84,8 +85,8 @@ class Payments(PayCalls):
             check_first: False confirms without reading the bills first; the records count all the same. Only for bills
                 that were certainly never confirmed elsewhere.
             concurrency: Calls in flight at once, 1 to 1,000.
-            on_progress: Called after each call with (ids done, ids in all); the second is None for a generator. An
-                error that it raises is only logged.
+            on_progress: Called after each call with (ids done, ids in all); the number in all is None for a generator.
+                An error of this callback is only logged.
 
         Returns:
             Every bill in one group: check the groups, or call `raise_for_failures()`.
@@ -94,8 +95,8 @@ class Payments(PayCalls):
             InvalidRequestError: No ids, an empty id, or remarks that EnKash refuses; nothing was sent.
             OutcomeUnknownError: All bills, 1,000 or fewer, may or may not be confirmed. Call again after `retry_after`.
             StoreUnavailableError: Nothing can be written down, so nothing was sent.
-            BulkError: The generator failed; `result` has the ids before that.
-            EnkashError: None of the bills, 1,000 or fewer, was confirmed; this is the failure.
+            BulkError: The generator failed; `result` has the ids before the failure.
+            EnkashError: None of the bills, 1,000 or fewer, was confirmed; all failed with this error.
         """
         note = checks.optional(checks.remarks, remarks, "remarks")
         checks.flag(check_first, "check_first")
@@ -120,14 +121,14 @@ class Payments(PayCalls):
     async def reconcile(self, ids: Source[str], *, settle: SettlePolicy | float | None = None) -> Confirmations:
         """Read bills back and sort them by whether EnKash shows their debit as confirmed; confirms nothing.
 
-        Shows where bills stand after an unknown outcome. A bill that is not confirmed yet may still be: to go on, call
-        `confirm_debit` again, which knows from the store what may be under way.
+        Use this after an unknown outcome. A bill that is not confirmed yet may be confirmed later, by a call in flight.
+        To continue, call `confirm_debit` again, which knows from the store which calls may be in flight.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
-            settle: How long to look until all of them are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
+            settle: How long to look until all bills are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
                 takes `RetryPolicy.settle` of the client. The last look may take `Timeouts.total` longer.
 
         Raises:
@@ -152,19 +153,20 @@ class Payments(PayCalls):
         return await shown(self._debits, checks.identifiers(ids, "ids"))
 
     async def release(self, ids: Iterable[str], *, because: str) -> BulkResult[None]:
-        """Take away the records of debits that EnKash did not make, so that they can be confirmed again.
+        """Delete the records of debits that EnKash did not make, so that the bills can be confirmed again.
 
-        For an operator who was told `LOOK`. A record goes only if it is older than three minutes and two single reads,
-        15 s apart, show the bill unconfirmed. The log says so at WARNING, with the reason.
+        For an operator who handles a payment with `RetryAdvice.LOOK`. A record is deleted only if it is older than
+        three minutes, and two reads of the bill, 15 s apart, show the bill as unconfirmed. The log reports each
+        deletion at WARNING, with the reason.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
-            because: Why, for the log.
+            because: Your reason for the deletion, for the log.
 
         Returns:
-            `succeeded`: released. `failed`: the record stays; `error` says why.
+            `succeeded`: the record is deleted. `failed`: the record stays; `error` says why.
 
         Raises:
             InvalidRequestError: No ids, an empty id, or no reason.
@@ -210,7 +212,7 @@ class Payments(PayCalls):
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
-            OutcomeUnknownError: The payment may or may not have been started. Look the bills up; never send it again.
+            OutcomeUnknownError: The payment may or may not have been started. Look the bills up; never repeat the call.
             EnkashError: See the tree in `enkash_async.errors`.
         """
         return await self._send(

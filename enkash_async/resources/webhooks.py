@@ -1,4 +1,4 @@
-"""The public calls about webhooks: to register one with EnKash, and to find changes of which no post came."""
+"""The public calls about webhooks: register a webhook with EnKash, and find changes whose posts did not arrive."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ BILL_EVENTS = (
 )
 
 
-_OLDEST = timedelta(days=6)  # the records are kept for 7 days, and a search begins with the whole first day
+_OLDEST = timedelta(days=6)  # one day less than the 7 days that records are kept, since a search starts at midnight
 _UNPAID = tuple(status for status in BillPayStatus if status is not BillPayStatus.SUCCESS)
 
 
 class Webhooks:
-    """The registration of webhooks, and the changes of which no post came, as `client.webhooks`."""
+    """The calls that register webhooks and find changes whose posts did not arrive, as `client.webhooks`."""
 
     def __init__(
         self, send: Send, routes: Routes, reads: Reads, open_store: Callable[[], Store], base_url: str
@@ -101,28 +101,28 @@ class Webhooks:
         raise wrong
 
     def missed(self, since: date, *, store: Store | None = None, name: str = "") -> AsyncIterator[Bill]:
-        """Return the bills that changed at EnKash without your handler having been told, for a job that runs each hour.
+        """Yield the bills that changed at EnKash, but whose change your handler was not told; for an hourly job.
 
         EnKash promises no resends, so a post can be lost. Hand each bill to the receiver::
 
             async for bill in client.webhooks.missed(datetime.now(UTC) - timedelta(hours=2)):
                 await receiver.handle(bill.utility_enkash_id)
 
-        Searches for the bills that were created, paid, settled or refunded since, and for those that were created in
-        the last six days and are not paid, since EnKash may date no failure. Compares each with what the receiver's
-        records say; a bill that differs is read singly. Bills without a confirmed debit that no post was about are left
-        out, and so are bills that a worker handles just now.
+        Searches for bills that were created, paid, settled or refunded since that day. Also searches for all unpaid
+        bills of the last six days, since EnKash may give a failure no date. Compares each bill with the receiver's
+        records, and reads a bill that differs once more. Leaves out bills that a worker is handling now, and bills
+        without a confirmed debit if the receiver has no record of them.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
-            since: The day in India with which the search begins, at most six days ago; an aware date-time counts as its
-                day.
-            store: The receiver's; None takes the client's.
-            name: The receiver's.
+            since: First day of the search, as a day in India, at most six days ago; an aware date-time is taken as its
+                day in India.
+            store: The store of the receiver; None takes the client's store.
+            name: The `name` that the receiver was given.
 
         Raises:
-            InvalidRequestError: `since` has no zone, or lies more than six days ago, before which the records end.
+            InvalidRequestError: `since` has no zone, or is more than six days ago: older records may have expired.
             ResponseDecodeError: While iterating, after the bills that came: bills may be missing.
             StoreUnavailableError: While iterating: the store is unavailable.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
@@ -152,7 +152,7 @@ class Webhooks:
                     is_news = shown.is_known or found[one].debit_confirmed is not False
                     if shown.is_held or not is_news or content_key(found[one]) == shown.last:
                         continue
-                    bill = await self._reads.get(one)  # a search may show less of a bill, or lag
+                    bill = await self._reads.get(one)  # read singly: a search may show less of a bill, or older data
                     if content_key(bill) != shown.last:
                         yield bill
 

@@ -1,4 +1,4 @@
-"""The file of `enkash pay`: its rows, and what became of each; `read_rows` reads such a file for code as well."""
+"""The file of `enkash pay`: its rows and their results; your own code can read such a file with `read_rows`."""
 
 from enkash_async.cli.batch.row import Row
 from enkash_async.cli.batch.rows import read_rows

@@ -9,7 +9,7 @@ from enkash_async.cli.batch.row import Row
 
 __all__ = ["cautions"]
 
-_MOST = 10  # warnings; more would not be read
+_MOST = 10  # warnings; users would not read more
 
 
 def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
@@ -17,7 +17,7 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
 
     Args:
         rows: The rows of one file.
-        batch: The batch's name, from which references are derived; None takes the file's name.
+        batch: The name from which the batch's references are derived; None takes the file's name.
 
     Returns:
         Sentences for the user, ten at most.

@@ -1,4 +1,4 @@
-"""What a spreadsheet or an export has made of a cell, and the amounts that people write."""
+"""Recognises cells that a spreadsheet or an export has damaged, and reads amounts as people write them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from enkash_async.cli.batch.problems import shown
 
 __all__ = ["altered", "odd", "rupees_of", "shown_amount", "stray"]
 
-# What spreadsheets show in place of a value: `#N/A`, `#REF!`, `#NAME?`, `#WERT!`, `Err:502`.
+# Errors that spreadsheets show in place of a value: `#N/A`, `#REF!`, `#NAME?`, `#WERT!`, `Err:502`.
 _FAILED = re.compile(r"#(N/A|NA|NV|[A-Z][A-Z0-9_/]*[!?]|GETTING_DATA|SPILL|CALC)|Err:[0-9]+", re.IGNORECASE)
 _TOO_NARROW = re.compile(r"#{2,}")
-# What programs write for «nothing» or for a truth value.
+# Words that programs write for a missing value, a truth value or an infinite number.
 _WORDS = frozenset({
     "nan", "null", "none", "true", "false", "nat", "undefined", "inf", "+inf", "-inf", "infinity", "<na>", "(null)",
     "#null", "[null]", "\\n", "wahr", "falsch",
@@ -42,18 +42,18 @@ _TIME = re.compile(r"[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[AP]M)?(Z|
 _CHANGED = "format the column as text, and write the number again"
 
 _CURRENCY = rf"(?:{RUPEE}|INR|Rs\.?|Re\.?|Rupees)"
-# Groups of two as in India or of three; a group of another length, or a comma for a point, is ambiguous.
+# Accepts groups of two digits as in India, or of three. Any other group is ambiguous: its comma may be a decimal mark.
 _NUMBER = r"((?:[0-9]{1,15}|[0-9]{1,2}(?:,[0-9]{2})*,[0-9]{3}|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]{1,2})?)"
 _AMOUNT = re.compile(rf"(?:{_CURRENCY}\s*)?{_NUMBER}\s*(?:/[-=]|{_CURRENCY})?(?:\s*only)?", re.IGNORECASE)
 _LIKE_AMOUNT = re.compile(rf"(?=.*[^0-9])(?:{_CURRENCY})?[0-9.,'/()=+\s-]{{1,30}}(?:{_CURRENCY})?", re.IGNORECASE)
 
 
 def stray(text: str, *, is_id: bool) -> str | None:
-    """Return what is wrong with a cell that holds no value of its own, or None.
+    """Return what is wrong with a cell that holds a placeholder or an error instead of a value, or None.
 
     Args:
         text: The cell, stripped.
-        is_id: Whether it must be a number or an id; elsewhere `NA` may be what the biller wants.
+        is_id: Whether the cell must hold a number or an id. In other cells, `NA` may be what the biller wants.
     """
     if _TOO_NARROW.fullmatch(text):
         return "the column was too narrow, so the number is not in the file: widen it, and export again"
@@ -71,8 +71,8 @@ def altered(text: str, *, is_id: bool, is_number: bool) -> str | None:
 
     Args:
         text: The cell, stripped.
-        is_id: Whether it must be an id; another input of a biller may be a date or an amount.
-        is_number: Whether it must be the number of a consumer; a reference may be `nov-1`.
+        is_id: Whether the cell must hold an id. A biller's other inputs may be dates or amounts.
+        is_number: Whether the cell must hold a consumer number. A reference may look like a date: `nov-1`.
     """
     if _SHORTENED.fullmatch(text) or _DECIMALS.fullmatch(text) or (is_id and _GROUPED.fullmatch(text)):
         return f"a spreadsheet has changed the number: {_CHANGED}"
@@ -93,14 +93,14 @@ def odd(number: str) -> str | None:
 
 
 def rupees_of(text: str) -> Decimal | None:
-    """Return the amount that a cell states, also as people write it: `₹1,25,000.00`, `12,000`, `Rs. 500`, `500/-`.
+    """Return the amount in a cell; accepts what people write: `₹1,25,000.00`, `12,000`, `Rs. 500`, `500/-`.
 
-    None if it is ambiguous (`1.250,00`, `12,50`), no amount, or less than a rupee.
+    None if the cell is ambiguous (`1.250,00`, `12,50`), is not an amount, or is less than a rupee.
     """
     found = _AMOUNT.fullmatch(text)
     return None if found is None else exact_rupees(found[1].replace(",", ""))
 
 
 def shown_amount(text: str) -> str:
-    """Return a cell for a message about an amount: whole if it looks like one, and no consumer number does."""
+    """Return a cell for a message: in full if it looks like an amount, otherwise short, since it may be personal."""
     return repr(clean(text)) if _LIKE_AMOUNT.fullmatch(text) else shown(text)

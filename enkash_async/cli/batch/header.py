@@ -1,4 +1,4 @@
-"""The header of a batch file: which column holds what."""
+"""Reads the header of a batch file: what each column holds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KNOWN = "reference, biller_id, consumer_number, circle, max_amount, ad1 to ad9 a
 HEADER = "'reference,biller_id,consumer_number,max_amount'"
 
 _NAME = 40  # characters of a name that are shown, so that a message stays one line
-_CLOSE = 0.87  # likeness of two names from which one is taken for a misspelling of the other
+_CLOSE = 0.87  # similarity, 0 to 1, from which a header counts as a misspelling of a known one
 _LIMITS = frozenset({"max", "maximum", "ceiling", "limit", "cap"})
 _UNIT = re.compile(r"\s*[(\[](rs\.?|inr|₹|rupees)[)\]]$", re.IGNORECASE)
 
@@ -47,10 +47,10 @@ class Column:
     """A column of the file.
 
     Attributes:
-        index: Place of the column, from 0.
-        header: Its header as written; a second one of the same name has a number behind it.
-        meaning: What its cells hold, such as `circle`; empty for a column without a header, None for a column that is
-            not read, only copied into the result file.
+        index: Position of the column, from 0.
+        header: The header as written; a repeated header has a number appended, as in `Notes (2)`.
+        meaning: What the cells hold, such as `circle`. Empty for a column without a header. None for an unknown column,
+            which is only copied into the result file.
     """
 
     index: int
@@ -67,14 +67,15 @@ class Names:
     """Knows what headers mean.
 
     Args:
-        columns: The header of the file by the name that this package gives the column; None for the known headers only.
+        columns: The file's header for a column name of this package, such as `{"consumer_number": "Consumer No"}`; None
+            accepts the known headers only.
 
     Raises:
-        InvalidRequestError: There is no column of this name.
+        InvalidRequestError: This package has no column of a name in `columns`.
     """
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:
-        self.mapped: dict[str, tuple[str, str]] = {}  # by the plain form of a header: what it means, and its name
+        self.mapped: dict[str, tuple[str, str]] = {}  # meaning and column name, by normalised header
         for name, header in (columns or {}).items():
             meaning = _meaning(name)
             if not meaning or meaning in {ADDED, OUTCOME, PARAM}:
@@ -82,7 +83,7 @@ class Names:
             self.mapped[_plain(header)] = (meaning, name)
 
     def meaning(self, header: str) -> str | None:
-        """Return what a header means; an empty string for no header, None for an unknown one."""
+        """Return the meaning of a header; an empty string for an empty header, None for an unknown header."""
         if (found := self.mapped.get(_plain(header))) is not None:
             return found[0]
         meaning = _meaning(header)
@@ -114,14 +115,15 @@ def _snake(name: str) -> str:
 def find_header(
     top: Sequence[tuple[int, list[str]]], names: Names, problems: Problems
 ) -> tuple[int, list[str], Sequence[tuple[int, list[str]]]]:
-    """Return the line of the header, its cells, and the records below it; skip titles above it.
+    """Return the line of the header, the header's cells, and the records below; skip titles above the header.
 
-    A title is a record that has fewer cells than the header: a record above it that could be a bill is not skipped.
+    A title is a record with fewer filled cells than the header. Any other record above the header may be a bill, so it
+    is reported as a problem, not skipped.
 
     Args:
         top: The first records of the file.
         names: What headers mean.
-        problems: Gets what is wrong with records above the header.
+        problems: Collects the problems of records above the header.
     """
     if not top:
         return 0, [], []
@@ -138,7 +140,7 @@ def _filled(cells: Sequence[str]) -> int:
 
 
 def read_columns(header: Sequence[str], line: int, names: Names, problems: Problems) -> list[Column]:
-    """Return the columns, also those without a header, but not those that a result file adds."""
+    """Return the columns, including those without a header, but without those that a result file adds."""
     meanings = [names.meaning(cell) for cell in header]
     if not names.found(header):
         # The file most likely has no header. This line may hold consumer numbers, so the message does not show it.
@@ -169,7 +171,7 @@ def read_columns(header: Sequence[str], line: int, names: Names, problems: Probl
 
 
 def _distinct(header: Sequence[str]) -> list[str]:
-    """Return the headers; a number tells those apart that stand there twice, such as two columns «Notes»."""
+    """Return the headers with a number appended to repeated ones: `Notes`, `Notes (2)`."""
     found: list[str] = []
     for cell in header:
         name, number = cell, 1
@@ -181,12 +183,12 @@ def _distinct(header: Sequence[str]) -> list[str]:
 
 
 def _doubt(header: str) -> str | None:
-    """Return why an unknown header may not be left aside, or None: a misspelt ceiling would be no ceiling."""
+    """Return why an unknown header must not be ignored, or None: a misspelt `max_amount` would set no limit."""
     name = header_name(header)
     if header.lower() == PARAM:
         return f"column {name} names no input: write param.NAME with the name that the biller gives it"
     if _meaning(header):
-        return None  # known, but another column was named for it
+        return None  # `columns` maps this meaning to another header
     folded = fold(_snake(_UNIT.sub("", header))).rstrip(".")
     if re.fullmatch(r"ad[0-9]+", folded):
         return f"column {name} is unknown: name it param.{folded} if the biller asks for it"

@@ -1,4 +1,4 @@
-"""The marks of an earlier run, in the file that is paid or in the result file that is replaced."""
+"""Reads which payments an earlier run left UNKNOWN, from the batch itself or from the earlier result file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def unclear(rows: Iterable[Row], target: Path, columns: Mapping[str, str] | None
     """Return the references that an earlier run left UNKNOWN.
 
     Args:
-        rows: The rows that are paid; a result file holds its marks in them.
-        target: The result file, which may be that of an earlier run, or not exist, or be something else.
+        rows: The rows to pay. If the batch is itself a result file, the rows say which of them are UNKNOWN.
+        target: Path of the result file of this run. An earlier result file may exist there; any other file is ignored.
         columns: The columns of the batch, as for `read_rows`.
     """
     try:
@@ -31,7 +31,7 @@ def unclear(rows: Iterable[Row], target: Path, columns: Mapping[str, str] | None
 
 
 def kept(payment: Payment, earlier: Collection[str]) -> Payment:
-    """Return a payment that says no less than an earlier run: UNKNOWN does not become NOT_SENT."""
+    """Return a payment, but UNKNOWN instead of NOT_SENT if an earlier run left it UNKNOWN: it may have been paid."""
     if payment.state is not PaymentState.NOT_SENT or payment.reference_id not in earlier:
         return payment
     reason = f"an earlier run left it open, and this one found out nothing: {payment.reason}"

@@ -13,14 +13,14 @@ from enkash_async.models.base import shown_short
 __all__ = ["LONGEST_SHOWN", "Problems", "shown"]
 
 _MOST_PROBLEMS = 20  # problems shown; about one screen
-_MOST_EQUAL = 3  # equal problems that are shown one by one; more become one line, so that the rare ones show
-_MOST_RANGES = 5  # ranges of lines that are named in it
+_MOST_EQUAL = 3  # equal problems shown one by one; more are merged into one line, so that rare problems stay visible
+_MOST_RANGES = 5  # ranges of line numbers in a merged line
 LONGEST_SHOWN = 6  # characters; a longer cell may be a consumer number in a wrong column
 
 
 @attrs.define
 class _Equal:
-    """Problems of one kind in one column: the first of them in words, and the lines of all."""
+    """Problems of one kind in one column: the texts of the first few, and the line numbers of all."""
 
     column: str
     first: list[tuple[int, int | None, str]] = attrs.Factory(list)  # number of the problem, line, text
@@ -49,7 +49,7 @@ class Problems:
             text: What is wrong, and what to write instead.
             line: Number of the line; None means the file as a whole.
             column: Header of the column; None means the line as a whole.
-            kind: What problems have in common that are shown as one if there are many; None takes the text.
+            kind: Key under which many equal problems are merged into one line; None takes `text`.
         """
         equal = self._found.setdefault((column or "", kind or text), _Equal(clean(column or "")))
         if len(equal.first) < _MOST_EQUAL:
@@ -74,7 +74,7 @@ class Problems:
         return InvalidRequestError("\n".join([*texts[:_MOST_PROBLEMS], *more]))
 
     def _texts(self) -> Iterator[tuple[int, int, str]]:
-        """Yield each text behind its line and its number, by which they are sorted."""
+        """Yield line, number and text of each problem; the caller sorts by line and number."""
         for equal in self._found.values():
             if len(equal.lines) <= _MOST_EQUAL:
                 for number, line, text in equal.first:

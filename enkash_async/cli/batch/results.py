@@ -34,9 +34,9 @@ _COLUMNS = (
     "result_payment_date",
 )
 _SAID = {"result_outcome": "REPEATED", "result_error": "the same bill as an earlier row: it is paid once"}
-_COPY = tuple(map(_SAID.get, _COLUMNS))  # has no amount, so that sums stay right
+_COPY = tuple(map(_SAID.get, _COLUMNS))  # a repeated row gets no amount, so that a sum over the column stays right
 _LONGEST = 40  # digits written out; more than any amount has
-_NAME = 40  # characters of the file's name in that of its temporary file, which stays below 255 bytes
+_NAME = 40  # characters of the file's name in its temporary file's name, which must stay below 255 bytes
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins with one is a formula to a spreadsheet
 _STEERING = ("\t", "\r", "\n")
 
@@ -47,7 +47,7 @@ class Result:
 
     Attributes:
         row: The row of the batch.
-        payment: How far its payment has come.
+        payment: The state of the row's payment.
     """
 
     row: Row
@@ -59,8 +59,8 @@ def write_results(path: Path, results: Sequence[Result], *, sync: Callable[[int]
 
     The file is CSV in UTF-8 with a byte order mark, by which a spreadsheet recognises the encoding. First come the
     columns of the batch with their cells unchanged, then `reference` if the batch has no such column, then the columns
-    that begin with `result_`. `read_rows` reads the same rows from it. Only its owner may read the file, since it holds
-    consumer numbers.
+    that begin with `result_`. `read_rows` reads the same rows from this file. Only the file's owner may read the file,
+    since it holds consumer numbers.
 
     Args:
         path: Path of the file; its directory must exist.
@@ -86,7 +86,7 @@ def _replace(path: Path, lines: Iterable[Sequence[str]], sync: Callable[[int], N
         with open(number, "w", encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a number has no path)
             csv.writer(file).writerows(lines)
             file.flush()
-            sync(number)  # before the rename: after a power cut the name must not lead to an empty file
+            sync(number)  # before the rename: otherwise a power cut could leave an empty file under the final name
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -114,7 +114,7 @@ def _facts(result: Result) -> tuple[object, ...]:
     """Return the values of a row's result columns, in their order."""
     payment = result.payment
     bill, amount = payment.bill or Bill(), payment.amount
-    # The amount comes from EnKash, and 1E+999999 written out would fill a megabyte.
+    # Leaves out a huge amount from EnKash: 1E+999999, written out, would fill a megabyte.
     short = amount is not None and abs(amount.adjusted()) < _LONGEST
     return (
         payment.state,

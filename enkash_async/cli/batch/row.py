@@ -25,9 +25,9 @@ class Row:
         circle: Telecom circle as written in the file, or None.
         max_amount: The most to pay in rupees, or None for no ceiling.
         given: The cells as read, by header, without the columns that a result file adds.
-        derived: Whether the reference is derived, not from the file.
+        derived: Whether the reference was derived, because the file has none for this row.
         unclear: Whether the file is a result file in which this row's outcome is UNKNOWN.
-        copies: Later rows that say the same, down to the ceiling; they are the same bill.
+        copies: Later rows for the same bill: all their values that are read are equal, `max_amount` included.
         unread: Headers of the columns that are only copied into the result file.
     """
 
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def request(self) -> BillRequest:
-        """The row as an item of `payments.pay_many` and its kin."""
+        """The request to pass to `payments.pay_many`, `pay` or `rehearse`."""
         return BillRequest(
             self.biller_id,
             self.params,
@@ -55,5 +55,5 @@ class Row:
         )
 
     def is_same_bill(self, other: Row) -> bool:
-        """Whether two rows of one reference also agree in all that is read."""
+        """Whether another row with the same reference also has the same values in all columns that are read."""
         return self.request == other.request and self.derived is other.derived

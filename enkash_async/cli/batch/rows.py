@@ -26,26 +26,25 @@ __all__ = ["read_rows"]
 
 _EXAMPLE = "'nov-2026-1,2001,123456789,5000'"
 _NAME = 40  # characters of a batch's name in a reference
-_TOP = 20  # records among which the header is looked for
+_TOP = 20  # records at the top of the file that may be the header
 
 
 def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str] | None = None) -> list[Row]:
     """Return the rows of a file, in the file's order.
 
     The file is CSV in UTF-8 with a header; commas, semicolons or tabs separate the cells. Titles above the header are
-    skipped, and columns that are not known are kept in `Row.given`. A row that says the same as an earlier one is the
-    same bill, and is kept in that row's `copies`.
+    skipped, and the cells of unknown columns are kept in `Row.given`. A row that repeats an earlier row is the same
+    bill, and is kept in the earlier row's `copies`.
 
-    A row without a reference gets one that is derived from the batch's name and the row's biller, circle and inputs. So
-    a second run over the same file finds the bills of the first one, also when the rows are in another order or other
-    columns have changed. A file that is used every month therefore needs a new name each time, or references of its
-    own.
+    For a row without a reference, the reference is derived from the batch's name and the row's biller, circle and
+    inputs. So a second run over the same file finds the bills of the first run, even if the order of the rows or other
+    columns have changed. A file that is used every month therefore needs a new name each month, or its own references.
 
     Args:
         path: Path of the file; `-` is standard input.
-        batch: The batch's name; None takes the file's name without its suffix and a `.result` before that.
-        columns: Headers of the file by the name that the column has here, such as
-            `{"consumer_number": "Consumer No", "param.Zone": "Zone"}`; None reads the known headers only.
+        batch: The batch's name; None takes the file's name without its suffix and a preceding `.result`.
+        columns: The file's headers by column name, such as `{"consumer_number": "Consumer No", "param.Zone": "Zone"}`;
+            None reads the known headers only.
 
     Returns:
         At least one row, each with a different reference. `Row.request` is what `payments.pay_many` takes.
@@ -67,7 +66,7 @@ def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str
             f"the file is empty: begin it with a header such as {heads.HEADER}, then rows such as {_EXAMPLE}"
         )
     reader = _Reader(read_columns(header, line, names, problems), len(header), problems, _batch(path, batch, problems))
-    if len(problems) > syntax:  # with a wrong header every row would be wrong
+    if len(problems) > syntax:  # stops here: with a wrong header, every row would be reported, too
         problems.raise_any()
     for each, cells in chain(below, found):
         reader.add(each, cells)
@@ -80,7 +79,7 @@ def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str
 def _delimiter(text: str, names: Names) -> str:
     """Return the delimiter with which a header has all needed columns, or else the most known columns.
 
-    So a result file, which is written with commas, is read like its batch, even if a header contains a semicolon.
+    So a result file, which has commas, is read correctly even if one of its headers contains a semicolon.
     """
 
     def fitness(delimiter: str) -> tuple[bool, int]:
@@ -89,11 +88,11 @@ def _delimiter(text: str, names: Names) -> str:
             ((set(heads.NEEDED) <= (found := names.found(cells)), len(found)) for _, cells in top), default=(False, 0)
         )
 
-    return max(DELIMITERS, key=fitness)  # `max` takes the first of equals: the comma
+    return max(DELIMITERS, key=fitness)  # of equally good delimiters, `max` takes the first: the comma
 
 
 def _batch(path: Path, name: str | None, problems: Problems) -> str | None:
-    """Return the batch's name in Unicode form NFC: file systems store one name in different forms; None for a pipe."""
+    """Return the batch's name, or None for a pipe; in Unicode form NFC, since file systems differ in the form."""
     if name is None and is_stream(path):
         return None
     name = path.stem.removesuffix(".result") if name is None else name
@@ -105,8 +104,8 @@ def _batch(path: Path, name: str | None, problems: Problems) -> str | None:
 def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str, str]) -> str:
     """Return a reference that is the same for the same bill in the same batch.
 
-    The readable part keeps ASCII alone, so two batches can share it: `नवंबर-2026` and `दिसंबर-2026` both give `2026`.
-    The hash covers the whole name; without it the next month's bills would be taken for paid.
+    The readable part keeps only ASCII characters, so two batches can share this part: `नवंबर-2026` and `दिसंबर-2026`
+    both give `2026`. The hash covers the whole name: otherwise the next month's bills would be taken for paid.
     """
     facts = json.dumps([batch, biller_id, circle, sorted(params.items())])
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", batch)[:_NAME].strip("._-") or "batch"
@@ -132,16 +131,16 @@ class _Reader:
         self._width = width
         self._problems = problems
         self._batch = batch
-        self._lines: dict[str, tuple[int, bool]] = {}  # by reference: its line, and whether it is derived
+        self._lines: dict[str, tuple[int, bool]] = {}  # by reference: the line, and whether the reference is derived
         self._rows: dict[str, Row] = {}
 
     @property
     def rows(self) -> list[Row]:
-        """The rows so far, without those that say the same as an earlier one."""
+        """The rows so far, without those that repeat an earlier row."""
         return list(self._rows.values())
 
     def add(self, line: int, cells: Sequence[str]) -> None:
-        """Keep the row of a record, or note at least one problem of it."""
+        """Turn a record into a row and keep the row, or note at least one problem of the record."""
         if not self._fits(line, cells):
             return
         cells = [*cells, *[""] * (self._width - len(cells))]
@@ -239,7 +238,7 @@ class _Reader:
         return amount
 
     def _own(self, line: int, text: str) -> str | None:
-        """Return the row's own reference; if it is invalid, note that and return None."""
+        """Return the row's own reference; note an invalid reference as a problem and return None."""
         if not self._is_sound(line, heads.REFERENCE, text):
             return None
         try:
@@ -256,7 +255,7 @@ class _Reader:
         return _derived(self._batch, biller, circle, params)
 
     def _compare(self, line: int, reference: str, *, derived: bool) -> bool:
-        """Whether no earlier row has the same reference; otherwise notes a problem."""
+        """Return whether no earlier row has the same reference; note a repeated reference as a problem."""
         before, both = self._lines.setdefault(reference, (line, derived))
         if before == line:
             return True

@@ -1,4 +1,4 @@
-"""Reads the text of a batch file, and takes it apart into records."""
+"""Reads the text of a batch file, and splits the text into records."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["DELIMITERS", "is_stream", "name_of", "records", "text_of", "without_
 
 DELIMITERS = (",", ";", "\t")
 _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
-_LARGEST = 64 * 1024 * 1024  # bytes; far more than any batch has, and a bound for a pipe that never ends
-# `sep=;` tells Excel what separates the cells, `#TYPE …` is the first line of PowerShell's Export-Csv.
+_LARGEST = 64 * 1024 * 1024  # bytes; far more than any batch has; stops reading from an endless pipe
+# `sep=;` tells Excel which delimiter the file uses; `#TYPE …` is the first line of PowerShell's Export-Csv.
 _SEPARATOR = re.compile(r'"?sep=([,;|:^~\t])"?[,;]*(?=[\r\n])', re.IGNORECASE)
 _TYPE = re.compile(r'"?#TYPE [^\r\n]*')
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is standard input (`-`), a pipe or a device: it has no folder for a result file, and no name."""
+    """Whether a path is standard input (`-`), a pipe or a device, so that no result file can lie beside it."""
     if str(path) == "-" or path.absolute().parts[1:2] in {("dev",), ("proc",)}:
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
@@ -37,7 +37,7 @@ def text_of(path: Path, problems: Problems) -> str:
     """Return the file's text, without a byte order mark.
 
     Raises:
-        InvalidRequestError: It cannot be read, or is no text in UTF-8.
+        InvalidRequestError: The file cannot be read, or is not UTF-8 text.
     """
     try:
         with _opened(path) as file:
@@ -62,7 +62,8 @@ def text_of(path: Path, problems: Problems) -> str:
     except UnicodeDecodeError as problem:
         # The error counts bytes after the byte order mark. The mark has no line break, so the line number is right.
         line = _line_at(problem.object, problem.start)
-    # Raised outside the `except` block: as its context, the UnicodeDecodeError would keep the whole file.
+    # Do not raise inside the `except` block: the new error's context, a UnicodeDecodeError, would keep the whole file
+    # in memory.
     raise problems.fatal(f"the file is not UTF-8: {_AS_UTF8}", line)
 
 
@@ -79,7 +80,7 @@ def _line_at(data: bytes, position: int) -> int:
 def without_preamble(text: str) -> tuple[str, str | None]:
     """Return a text without the first line that is meant for a program, and the delimiter that the line names.
 
-    The line becomes a blank one, so that the other lines keep their numbers.
+    This line becomes blank, so that the other lines keep their numbers.
     """
     if (found := _SEPARATOR.match(text)) is not None:
         return text[found.end() :], found[1]
