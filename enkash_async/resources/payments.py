@@ -67,8 +67,8 @@ class Payments(PayCalls):
         a job is run again after a crash, or by two workers at once. Bills that EnKash shows as confirmed are not sent
         and count as succeeded. If the outcome is unclear, the call reads the bills back for `RetryPolicy.settle`. A
         bill that is still unclear then is `unknown`; the same call after `retry_after` finds out. If EnKash refuses a
-        request with several bills, the bills are confirmed one by one three minutes later: until then, EnKash may still
-        carry out the refused request.
+        request with several bills, they are `unknown`, too: EnKash may carry out the request for three minutes. The
+        same call afterwards confirms the bills one by one.
 
         With 1,000 ids or fewer, an error that all of them share is raised; all other outcomes are returned. A new store
         does not know what was sent before the store existed. So for its first minutes, it confirms only bills that were

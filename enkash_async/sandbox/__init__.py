@@ -1,8 +1,8 @@
 """A fake EnKash Bill Payment API on this computer, for your own tests and for trying the SDK.
 
-It keeps state: a created bill can be looked up, a confirmed debit settles after a while, a reference can be used once.
-It also fails on request: see `FaultKind`. A pytest fixture, and a test of what your code does when the reply to a
-create is lost::
+The sandbox keeps state: a created bill can be looked up, a confirmed debit settles after a while, and a reference can
+be used only once. The sandbox also fails on request: see `FaultKind`. The following pytest fixture and test check what
+your code does when the reply to a create is lost::
 
     @pytest.fixture
     async def sandbox():
@@ -15,24 +15,24 @@ create is lost::
             await pay_my_invoice(client, reference_id="inv-1")
         assert sandbox.debits == {"inv-1": 1}
 
-Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`), 2102 is inactive, 2202 fails every
-fetch, 2302 sends every payment back, 2303 takes it when EnKash tries again, 2304 does not, 2305 has bills whose debits
-cannot be confirmed. The consumer number determines the amount.
+Billers to try: 2001 takes a `cn`, 2002 a `cn` and an `ad1`, 2003 a circle (`AGRA`). 2102 is inactive, and 2202 fails
+every fetch. 2302 rejects every payment. 2303 rejects a payment once and accepts it when EnKash tries again; 2304
+rejects it again. 2305 has bills whose debits cannot be confirmed. The consumer number determines the amount.
 
-Started like this, it debits a bill again whenever it is asked to, shows changes late, and works through the ids of a
-confirmation up to a bad one::
+The following sandbox debits a bill again on each further confirmation, shows changes late, and debits the ids of a
+confirmation one after the other until it finds a bad id::
 
     Sandbox(repeat_debits=True, read_lag=4.0, search_lag=10.0, confirm_style="until_bad")
 
-The worst case of a create: a look-up finds no bill, and then the bill appears::
+The following fault is the worst case of a create: a look-up finds no bill, and the bill appears afterwards::
 
     sandbox.faults.add("create_bill", FaultKind.LATE, delay=2.5)
     ...
     await sandbox.late_work()
     assert len(sandbox.ledger.search()) == 1
 
-It posts webhooks as well: on each change of a bill, to every URL that was registered through the API, even if no call
-reads the bill. For these posts, write `webhook` in place of the name of a route::
+The sandbox also posts each change of a bill to every webhook URL that was registered through the API, even if no call
+reads the bill. To add a fault to these posts, write `webhook` instead of the name of a route::
 
     await client.webhooks.register(
         "http://127.0.0.1:8000/enkash",
@@ -45,8 +45,8 @@ reads the bill. For these posts, write `webhook` in place of the name of a route
     assert sandbox.counts["webhook"] == 2
 
 EnKash does not document the biller list, the biller categories, the payment through the gateway, the replies of the
-bulk search and of a registration, and the order and resends of posts. There the sandbox guesses: a test that passes
-with it proves nothing about EnKash.
+bulk search and of a registration, and the order and resends of posts. The sandbox guesses these: a test of them that
+passes proves nothing about EnKash.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ __all__ = ["FaultKind", "Faults", "Ledger", "Sandbox"]
 _DOCUMENTED = Routes()
 _NOTHING = Decimal(0)
 
-# Seconds that requests in progress get at the end: few, so that a slow one does not hold up a test.
+# Seconds that requests in progress get at the end: few, so that a slow request does not delay the end of a test.
 _SHUTDOWN_TIMEOUT = 0.05
 
 
@@ -92,9 +92,9 @@ def _made_up() -> Credentials:
 
 
 class Sandbox:
-    """A fake EnKash that listens while its `async with` block runs; each one starts empty and is used once.
+    """A fake EnKash that listens while its `async with` block runs; a sandbox starts empty, and can be used only once.
 
-    On each change of a bill it posts to the registered webhooks, whether or not a call reads the bill. The posts of one
+    The sandbox posts each change of a bill to the registered webhooks, even if no call reads the bill. The posts of one
     bill to one URL go out one after the other, those of several bills side by side. A post that gets no 2xx within 10
     seconds is sent again; redirects are not followed. The end of the block drops outstanding posts.
 
@@ -107,18 +107,18 @@ class Sandbox:
         settle_after: Seconds from a debit to SUCCESS or FAILED; `math.inf` settles nothing.
         refund_after: Seconds that a failed payment shows REFUND_IN_PROGRESS, before it is refunded or tried again.
         read_lag: Seconds until a look-up by id or reference shows a change of a bill, its creation included.
-        search_lag: The same for searches.
-        repeat_debits: Whether a further confirmation debits a bill again. EnKash does not document what it does; turn
-            it on to detect a confirmation sent twice.
+        search_lag: Seconds until a search shows a change of a bill, its creation included.
+        repeat_debits: Whether a further confirmation debits a bill again. EnKash does not document what it does; pass
+            True to detect code that sends a confirmation twice.
         debit_on_create: Whether creating a bill debits it, as EnKash does for some accounts.
         amount_shift: Rupees by which each created bill exceeds the amount that was fetched or asked for.
         confirm_style: What a confirmation does about an id that cannot be confirmed: `whole` refuses it and debits
             nothing, `until_bad` debits the ids before it and answers 400, `report_bad` debits the other ids and answers
             success, with the bad id in the payload.
         routes: Paths of the calls.
-        credentials: Credentials that a login must send; None makes some up.
-        clock: Returns seconds that only grow; drives token lifetimes, settlement and the delays of requests' faults.
-            The posts of webhooks and their faults follow the event loop.
+        credentials: Credentials that a login must send; None generates credentials.
+        clock: Monotonic clock in seconds, for token lifetimes, settlement and the delays of requests' faults. The posts
+            of webhooks and their faults use the clock of the event loop.
         webhook_attempts: Most attempts to deliver a post, the first one included.
         webhook_pause: Seconds before the second attempt; each further pause is twice as long.
 
@@ -225,7 +225,7 @@ class Sandbox:
     def debits(self) -> dict[str, int]:
         """How often each bill was debited, by its reference; a bill without a debit counts 0.
 
-        A test that money moved once: `assert set(sandbox.debits.values()) == {1}`, with `repeat_debits=True`.
+        To test that money moved once: `assert set(sandbox.debits.values()) == {1}`, with `repeat_debits=True`.
         """
         return self.ledger.debit_counts()
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Command-line arguments; None takes those of the process.
 
     Returns:
-        0 at the end; 1 when it cannot start, with the reason on standard error.
+        0 at the end; 1 if the sandbox cannot start, with the reason on standard error.
 
     Raises:
         SystemExit: The arguments are wrong (2) or ask for help (0).

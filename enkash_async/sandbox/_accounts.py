@@ -68,7 +68,7 @@ class Accounts:
         credentials: Credentials that a login must send.
         lifetime: Returns the seconds that a new token is valid.
         now: Returns the present instant, aware.
-        new_id: Returns a text that it has not returned before.
+        new_id: Returns a unique text.
 
     EnKash pages: Generate Authentication Token (api-12704314); api-9796904 describes the lock.
     """
@@ -130,5 +130,5 @@ class Accounts:
         return TokenState.VALID if age < token.lifetime else TokenState.EXPIRED
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far unknown."""
+        """Revoke every token issued so far; `verify` then calls them unknown."""
         self._tokens.clear()

@@ -125,7 +125,7 @@ async def webhooks_delivered(app: web.Application) -> None:
         app: An application from `create_app`.
     """
     services = app[_SERVICES]
-    # Reads the bills that are due now, instead of waiting until the watch does.
+    # Reads the bills that are due now, instead of waiting until the watch reads them.
     while services.watch.look() or services.courier.busy:
         await services.courier.done()
 
@@ -156,7 +156,7 @@ async def _envelope_http_errors(request: web.Request, handler: Handler) -> web.S
     except web.HTTPException as error:
         return response(failure(error.status, error.reason))
     except ConnectionResetError:
-        return hang_up(request)  # the caller disconnected during its request, so there is no one to answer
+        return hang_up(request)  # the caller disconnected during the request, so nobody receives an answer
 
 
 def _handler(name: str, work: Work) -> Handler:

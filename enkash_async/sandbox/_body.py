@@ -115,7 +115,7 @@ class Body:
         if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
             raise _wrong(name, "a number")
         exact = Decimal(value)
-        # The reply writes the number in full: an exponent of a million would take a million digits.
+        # Limits the exponent, since the reply writes the number in full: 1E+1000000 would take a million digits.
         if exact < least or abs(exact.adjusted()) > _MAX_DIGITS:
             raise _wrong(name, f"a number, {least} or more")
         return exact

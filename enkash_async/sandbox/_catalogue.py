@@ -9,7 +9,7 @@ import attrs
 
 __all__ = ["BILLERS", "CIRCLES", "Biller", "Input", "categories"]
 
-# EnKash's list has no separators. Its last word may be three words; it is kept whole: the towns form one supply area.
+# EnKash's list has no separators. The last word may be three towns; they form one supply area, so it stays one word.
 # fmt: off
 CIRCLES = frozenset((
     "AP", "ASM", "BIH", "CHE", "DEL", "GUJ", "HAR", "HP", "JK", "KK", "KER", "KOL", "MAH", "MP", "MUM", "NE",
@@ -40,7 +40,7 @@ _CONSUMER = (Input("cn", "Consumer Number"),)
 
 @attrs.frozen(kw_only=True)
 class Biller:
-    """A company that sends bills, and how it behaves here.
+    """A company that sends bills, and how the company behaves in the sandbox.
 
     Args:
         biller_id: EnKash's id of the biller (int32).

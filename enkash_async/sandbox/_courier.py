@@ -24,7 +24,7 @@ from enkash_async.sandbox._tasks import Sleep, Tasks
 __all__ = ["Courier", "Resends"]
 
 _AT_ONCE = 16  # attempts in progress at most
-# Seconds that an idle connection is kept: few, since a post fails if the server has closed the connection first.
+# Seconds that an idle connection is kept: few, since a post fails if the receiver has closed the connection meanwhile.
 _KEPT = 2.0
 
 
@@ -156,7 +156,7 @@ class Courier:
         line = self._lines[key]
         while line.posts:
             await self._send_next(line)
-        # No await lies between the last check of the line and this, so no post can be lost.
+        # Loses no post: there is no await between the last check of the line and this statement.
         del self._lines[key]
 
     async def _send_next(self, line: _Line) -> None:
@@ -179,7 +179,7 @@ class Courier:
             over, arrival = group.create_task(self._wait(delay)), group.create_task(line.arrival())
             await asyncio.wait({over, arrival}, return_when=asyncio.FIRST_COMPLETED)
             if line.posts:
-                # If its answer takes too long, the held-back post goes out beside it.
+                # If the later post is not answered in time, the held-back post is sent at the same time.
                 overtaking = group.create_task(self._send_next(line))
                 await asyncio.wait({over, overtaking}, return_when=asyncio.FIRST_COMPLETED)
             over.cancel()

@@ -1,4 +1,4 @@
-"""What look-ups show of the bills: the state of some seconds ago."""
+"""The state of the bills that look-ups show: the state of some seconds ago."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class _Version:
 class Display:
     """Shows each payment late.
 
-    Each change keeps the lag that held when it was made. So a lag of `math.inf` that is set after a bill was created
-    shows the bill as it was then, for ever.
+    Each change keeps the lag that was set when the change was made. So if the lag is set to `math.inf` after a bill was
+    created, look-ups always show the bill as it was at that time.
     """
 
     def __init__(self) -> None:
-        # Only of payments with a change that may not show yet.
+        # Holds only payments with a change that may not show yet.
         self._versions: dict[str, list[_Version]] = {}
 
     def note(self, before: UtilityPayment | None, after: UtilityPayment, lag: float) -> None:

@@ -106,7 +106,7 @@ def _create_bill(call: Call) -> object:
 
 
 def _as_fetched(body: Body, units: int | None) -> Bill:
-    # Members that the request lacks stay None, so that a caller sees what it forgot to pass on.
+    # Members that the request lacks stay None, so that callers see which members they forgot.
     return Bill(
         bill_number=body.text("billNumber"),
         bill_amount=required(body.number("billAmount"), "billAmount"),
@@ -142,7 +142,7 @@ def _bill_by_reference(call: Call) -> object:
 def _search_bills(call: Call) -> object:
     """Fetch Bulk Bill Details (api-10664799); EnKash does not document the reply, the sandbox returns a list.
 
-    The sandbox ignores filter words for what it does not have: users, service providers, payout dates.
+    The sandbox ignores filters on users, service providers and payout dates, which it does not have.
     """
     query, ours = _query(call.body), {"companyName": call.ledger.company_name, "companyId": call.ledger.company_id}
     # The sandbox has one company, so a search for another one finds nothing.
@@ -186,7 +186,7 @@ def _ids(body: Body, name: str) -> list[str]:
 def _initiate_payment(call: Call) -> object:
     """Initiate Bill Payment via EnKash PG: not publicly documented, modelled on a similar call (api-18880652).
 
-    The sandbox confirms the debits at once. `paymentStatus` is the status that the bills share, else IN_PROCESS.
+    The sandbox confirms the debits at once. `paymentStatus` is the common status of the bills, or else IN_PROCESS.
     """
     body = call.body
     payment_type = required(body.text("paymentType", among=_PAYMENT_TYPES), "paymentType")

@@ -1,4 +1,4 @@
-"""Answers a request the way that its fault says."""
+"""Answers a request as its fault demands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enkash_async.sandbox._tasks import Sleep, Tasks
 
 __all__ = ["Deed", "Failing", "Work", "failure", "hang_up", "response"]
 
-# The work of a request that was read and authenticated; it no longer needs the connection.
+# The work of a request that was read and authenticated; the work no longer needs the connection.
 Deed: TypeAlias = Callable[[], Reply]
 Work: TypeAlias = Callable[[web.Request], Awaitable[Deed]]
 
@@ -42,13 +42,13 @@ def hang_up(request: web.Request) -> web.Response:
 
 
 class Failing:
-    """Produces faults, and keeps what they leave to be done later.
+    """Produces faults, and keeps the work and the replies that faults postpone.
 
     Args:
         sleep: Waits the given seconds.
 
     Attributes:
-        late: Work that LATE postponed; its callers have their answer, or lost the connection.
+        late: Work that LATE postponed, after the caller got an answer or lost the connection.
     """
 
     def __init__(self, sleep: Sleep) -> None:
@@ -58,7 +58,7 @@ class Failing:
         self._held = Tasks()
 
     async def answer(self, fault: Fault, request: web.Request, work: Work) -> web.StreamResponse:
-        """Return the response to a request that a fault hits."""
+        """Return the response to a request to which a fault applies."""
         if fault.kind is FaultKind.DROP_BEFORE:
             return hang_up(request)
         refusal = _refusal(fault)
@@ -147,7 +147,7 @@ def _refusal(fault: Fault) -> Reply | None:
 
 
 def _untrue(status: int) -> Reply:
-    """Return a reply that does not say what was or will be done: success without a payload, a refusal, or a page."""
+    """Return a reply that hides whether the work is done: success without a payload, a refusal, or an HTML page."""
     reason = responses.get(status, "Unknown")
     if status == 200:
         return enveloped(None)

@@ -10,7 +10,7 @@ from enkash_async.config import Routes
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 
-# Stands for the posts that the sandbox sends; they are not requests, so `*` does not include them.
+# Names the posts that the sandbox sends. The posts are not requests, so `*` does not include them.
 _WEBHOOK = "webhook"
 _ROUTES = (*(field.name for field in attrs.fields(Routes)), _WEBHOOK, "*")
 
@@ -18,8 +18,8 @@ _ROUTES = (*(field.name for field in attrs.fields(Routes)), _WEBHOOK, "*")
 class FaultKind(enum.StrEnum):
     """A kind of failure; its name is accepted in upper and lower case.
 
-    «Before»: the request has no effect. «After»: its work is done, but the reply does not say so. Requests take every
-    kind but the last two; the posts of `webhook` take the last two, SLOW and DROP_BEFORE.
+    «Before»: the request has no effect. «After»: the work of the request is done, but the reply does not say so. For
+    requests, every kind but the last two is allowed; for the posts of `webhook`, the last two, SLOW and DROP_BEFORE.
     """
 
     UNAUTHORIZED = enum.auto()  # before: 401
@@ -35,10 +35,10 @@ class FaultKind(enum.StrEnum):
     NOT_JSON = enum.auto()  # after: 200 with an HTML body
     NULL_PAYLOAD = enum.auto()  # after: success without the payload
     REFUSED_AFTER = enum.auto()  # after: `status`, 409 unless given, in the envelope, as if nothing were done
-    STRAY = enum.auto()  # after: the usual reply; a second time before the next one of its connection, or after `delay`
-    LATE = enum.auto()  # at once `status`, or a closed connection; the work is done `delay` seconds later
+    STRAY = enum.auto()  # after: the usual reply, sent again before the next reply on the connection, or after `delay`
+    LATE = enum.auto()  # answers `status` or closes the connection at once; does the work `delay` seconds later
     DUPLICATED = enum.auto()  # a post is sent twice at the same moment
-    REORDERED = enum.auto()  # a post waits until a later one of its bill was answered, at most `delay` seconds
+    REORDERED = enum.auto()  # a post waits until a later post about the same bill is answered, at most `delay` seconds
 
     @classmethod
     def of(cls, route: str) -> tuple[FaultKind, ...]:
@@ -97,7 +97,7 @@ class _Rule:
 
 
 class Faults:
-    """The faults that wait for requests; of those that match a request, the one added first applies."""
+    """The faults that wait for requests; if several faults match a request, the fault added first applies."""
 
     def __init__(self) -> None:
         self._rules: list[_Rule] = []

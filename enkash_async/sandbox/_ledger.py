@@ -1,4 +1,4 @@
-"""An EnKash in memory, without HTTP: billers, bills, payments and debits, driven by a clock that the caller gives."""
+"""An EnKash in memory, without HTTP: billers, bills, payments and debits; time comes from the caller's clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _random_id() -> str:
 
 
 def _lifetime(_: Ledger, attribute: attrs.Attribute[float], value: float) -> None:
-    # The login announces the lifetime as a whole number, which infinity is not.
+    # Refuses infinity: the login announces the lifetime as a whole number.
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{attribute.name} must be a finite number of seconds above 0, not {value!r}")
 
@@ -61,7 +61,7 @@ def _style(_: Ledger, attribute: attrs.Attribute[str], value: str) -> None:
 
 @attrs.define(kw_only=True, eq=False)
 class Ledger:
-    """An EnKash in memory; reading a payment settles it, if the clock says that it is due.
+    """An EnKash in memory; a payment that is due settles when it is read.
 
     Limits and delays may be changed at any time. A paid bill stays open at its biller, so that a test can use one
     consumer again and again.
@@ -72,24 +72,24 @@ class Ledger:
         settle_after: Seconds from the confirmation of a debit to SUCCESS or FAILED; `math.inf` settles nothing.
         refund_after: Seconds from FAILED to REFUNDED, or to REINITIATE where EnKash tries again.
         read_lag: Seconds from a change of a bill, its creation included, until a look-up by id or reference shows it.
-            Holds for the changes made while it is set, as `search_lag` does.
-        search_lag: The same for searches; `math.inf` never shows a change.
-        max_amount: Most rupees of a single bill; more is refused with response_code 36.
-        max_creates: Most bills in all; one more is refused with response_code 36. None sets no limit.
+            Applies to changes made while this value is set, like `search_lag`.
+        search_lag: Seconds from a change of a bill until a search shows the change; `math.inf` never shows a change.
+        max_amount: Most rupees of a single bill; a higher amount is refused with response_code 36.
+        max_creates: Most bills in all; each further bill is refused with response_code 36. None sets no limit.
         repeat_debits: Whether a second call that confirms a bill debits it again. EnKash does not document this. False
             ignores the second call; True is the worst case, for tests that must detect a confirmation sent twice. A
             bill that one call names twice is debited once in both cases.
-        debit_on_create: Whether creating a bill debits it. EnKash documents such accounts; nothing is to be confirmed
-            there, and a confirmation that is sent all the same is one that `repeat_debits` counts.
-        amount_shift: Rupees by which the amount of a created bill differs from the one that was fetched or asked for,
+        debit_on_create: Whether creating a bill debits it. EnKash documents such accounts, which need no confirmation.
+            A confirmation that is sent nevertheless counts as a further one: see `repeat_debits`.
+        amount_shift: Rupees by which the amount of a created bill exceeds the amount that was fetched or asked for,
             as when the biller changes the bill between fetch and create.
         confirm_style: What a confirmation with an id that cannot be confirmed does. `whole` refuses it with 400 and
             debits nothing; `until_bad` debits the ids before the bad one, then answers 400; `report_bad` debits all
             good ids and answers success, with the bad ones in the payload. EnKash does not document this.
         billers: The billers that exist.
-        clock: Returns seconds that only grow; every instant of the ledger derives from it.
-        opened_at: Instant, aware, of the clock's first reading.
-        new_id: Returns a text that it has not returned before.
+        clock: Monotonic clock in seconds; every instant of the ledger is computed from this clock.
+        opened_at: Aware date-time that corresponds to the clock's first reading.
+        new_id: Returns a unique text.
         on_change: Called with each payment that was created or entered another stage, once for each stage and in order;
             the sandbox posts its webhooks from here.
         on_register: Called after a webhook was registered; the sandbox then watches for bills that are due.
@@ -159,7 +159,7 @@ class Ledger:
         return self.opened_at + timedelta(seconds=self.clock() - self._started)
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far unknown."""
+        """Revoke every token issued so far."""
         self.accounts.revoke_tokens()
 
     def enrol(self, biller_id: int, params: Mapping[str, str], circle: str | None = None) -> CompanyBiller:
@@ -201,7 +201,7 @@ class Ledger:
         return self._enrolled[company_biller_id]
 
     def due(self, company_biller: CompanyBiller) -> Bill:
-        """Return the bill that a consumer has open today, Indian time, even if a fetch would fail."""
+        """Return the bill that a consumer has open today in India, even if a fetch would fail."""
         return due_bill(company_biller, self._today())
 
     def _today(self) -> date:
@@ -225,7 +225,7 @@ class Ledger:
         Args:
             company_biller: Enrolment of the consumer.
             bill: The bill; its net amount will be debited.
-            reference_id: The caller's id; None makes one up.
+            reference_id: The caller's id of the bill; None generates an id.
             remarks: A note to keep with the bill.
 
         Raises:
@@ -274,7 +274,7 @@ class Ledger:
         if payment is None:
             raise RefusedError(Refusal.NOT_FOUND, _NOT_FOUND)
         now = self.now()
-        # Each change is stored: otherwise a longer delay, set later, would make a settled payment pending again.
+        # Stores each change: otherwise, a longer delay that is set later would make a settled payment pending again.
         while (
             changed := payment.changed_at(now, settle_after=self.settle_after, refund_after=self.refund_after)
         ) is not None:
@@ -282,9 +282,9 @@ class Ledger:
         return payment
 
     def next_change(self) -> float | None:
-        """Return the seconds until a payment next changes by itself, 0 or less when one is due.
+        """Return the seconds until the next payment changes by itself; 0 or less if a payment is due.
 
-        Infinity means that no payment will change unless the delays do; None, that no payment waits for a change.
+        Infinity means that no payment changes with the present delays. None means that no payment waits for a change.
         """
         following = self._next()
         return None if following is None else following[0]
@@ -334,7 +334,7 @@ class Ledger:
         return shown
 
     def find(self, query: Query) -> list[UtilityPayment]:
-        """Return the payments that a query selects among those that searches show now, as they show them."""
+        """Return the payments that a query selects, in the state that searches show now."""
         now = self.now()
         shown = (self._searched.shown(self.get(key), now) for key in self._candidates(query))
         return query.select(payment for payment in shown if payment is not None)
@@ -345,7 +345,7 @@ class Ledger:
         return query.select(self.get(key) for key in self._candidates(query))
 
     def _candidates(self, query: Query) -> list[str]:
-        # Saves a walk through all payments: a poller asks for a hundred among ten thousand, again and again.
+        # Avoids a scan of all payments: a poller often asks for a hundred of ten thousand payments.
         if query.ids is None:
             return list(self._payments)
         return sorted((key for key in query.ids if key in self._positions), key=self._positions.__getitem__)
@@ -359,7 +359,8 @@ class Ledger:
 
         Raises:
             RefusedError: One of the payments does not exist or cannot be confirmed, and `confirm_style` is not
-                `report_bad`. With `whole` none is confirmed, with `until_bad` those before it are.
+                `report_bad`. With `whole`, none is confirmed; with `until_bad`, the payments
+                before this one are confirmed.
         """
         ids, payments, refused = dict.fromkeys(utility_enkash_ids), list[UtilityPayment](), dict[str, str]()
         if self.confirm_style == "whole":
@@ -389,7 +390,7 @@ class Ledger:
         return payment
 
     def register(self, registration: Registration) -> None:
-        """Register a webhook; it replaces one with the same URL."""
+        """Register a webhook, which replaces a webhook with the same URL."""
         self.registrations[registration.webhook_url] = registration
         if self.on_register is not None:
             self.on_register()

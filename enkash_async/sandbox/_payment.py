@@ -40,7 +40,7 @@ _PAISE = Decimal("0.01")
 class CompanyBiller:
     """A consumer of a biller, as enrolled by the company.
 
-    Biller, inputs and circle alone determine the consumer's id and invented facts, so that every run of a test sees the
+    The consumer's id and invented facts depend only on biller, inputs and circle, so that every run of a test sees the
     same amounts.
 
     Attributes:
@@ -199,7 +199,7 @@ class UtilityPayment:
         return attrs.evolve(self, stage=Stage.CONFIRMED, since=now, confirmed_at=now, approval_remarks=remarks)
 
     def changes_in(self, now: datetime, *, settle_after: float, refund_after: float) -> float:
-        """Return the seconds until the payment changes by itself: 0 or less when due, infinity for never.
+        """Return the seconds until the payment changes by itself: 0 or less if it is due, infinity if it never changes.
 
         Args:
             now: The present instant.
@@ -212,7 +212,7 @@ class UtilityPayment:
         return self._delay(settle_after, refund_after) - (now - self.since).total_seconds()
 
     def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
-        """Return the payment in its next stage, dated when it entered the stage; None when it is not due.
+        """Return the payment in its next stage, dated at the start of this stage; None if no change is due.
 
         Args:
             now: The present instant; the returned payment may be due for another change.

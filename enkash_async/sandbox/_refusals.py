@@ -1,4 +1,4 @@
-"""What the ledger refuses, and why."""
+"""The errors with which the ledger refuses requests, and their reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background work of the sandbox, which can be awaited or dropped, and its waits, which follow the sandbox's clock."""
+"""Background tasks of the sandbox, which can be awaited or cancelled, and a sleep that follows the sandbox's clock."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["TICK", "Sleep", "Tasks", "sleep_by"]
 
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
-#: Seconds between two readings of a clock that a test may move without notice.
+#: Seconds between two readings of a test's clock, which the test may move at any time.
 TICK = 0.02
 
 
 def sleep_by(clock: Callable[[], float]) -> Sleep:
-    """Return a sleep whose seconds a clock counts.
+    """Return a sleep function that measures its seconds with a clock.
 
     Args:
-        clock: Returns seconds that only grow; one that a test moves is read every 20 ms.
+        clock: Monotonic clock in seconds. A test's own clock is read every 20 ms.
     """
 
     async def sleep(seconds: float) -> None:

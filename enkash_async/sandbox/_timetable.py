@@ -12,15 +12,15 @@ from enkash_async.sandbox._payment import WAITING, Stage, UtilityPayment
 
 __all__ = ["Timetable"]
 
-# The instant since when the payment waits, the order of entry, and the payment's id.
+# When the payment began to wait, the number of the entry, and the payment's id.
 _Entry: TypeAlias = tuple[datetime, int, str]
 
 
 class Timetable:
     """The payments that wait for their settlement, for their refund or for another try.
 
-    Saves a walk through all payments: in each of these stages the delay is the same for every payment, so the one
-    that has waited longest changes first.
+    Avoids a scan of all payments: within a stage, the delay is the same for every payment, so the payment that has
+    waited longest changes first.
 
     Args:
         payments: Every payment by its id, as it was last read.
@@ -29,7 +29,7 @@ class Timetable:
     def __init__(self, payments: Mapping[str, UtilityPayment]) -> None:
         self._payments = payments
         self._entries = itertools.count()
-        # Heaps, since payments may enter a stage out of order: a test may change the delays in between.
+        # Heaps, since a test may change the delays meanwhile, so that payments enter a stage out of order.
         self._waiting: dict[Stage, list[_Entry]] = {stage: [] for stage in WAITING}
 
     def enter(self, payment: UtilityPayment) -> None:

@@ -16,7 +16,7 @@ _AT_ONCE = 100
 class Watch:
     """Reads the due bills of a ledger for as long as a webhook is registered and enabled.
 
-    A ledger settles a bill only when the bill is read; without a reader there would be no change to post.
+    A ledger settles a bill only when the bill is read; without the watch, there would be no change to post.
 
     Args:
         ledger: Holds the bills and the registrations.
@@ -56,5 +56,5 @@ class Watch:
                 self.look()
                 await asyncio.sleep(min(max(left, 0.0), TICK))
         finally:
-            # Cleared before the task ends: a bill that changes after the last look must start a new task.
+            # Clears the flag before the task ends, so that a bill that changes after the last look starts a new task.
             self._running = False

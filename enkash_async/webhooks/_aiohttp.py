@@ -28,7 +28,7 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 
     async def handle(request: web.Request) -> web.Response:
         if request.method != "POST":
-            # The response is returned, not raised: aiohttp would write the reason of an exception into the body.
+            # Return the response, do not raise it: aiohttp would write the reason of an exception into the body.
             return web.Response(status=405, headers={"Allow": "POST"})
         response = web.Response(status=await in_flight.finish(_status(receiver, request)))
         if not request.content.is_eof():
@@ -39,7 +39,7 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 
 
 async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
-    """Return the HTTP status to answer with; an exception here comes from reading the body, not from the handler."""
+    """Return the HTTP status to answer with; the exceptions caught here come from the body, not from the handler."""
     try:
         return await receiver.receive(request.headers, _chunks(request))
     except ConnectionError:
@@ -50,7 +50,7 @@ async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
 
 
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    if request.content.at_eof():  # there is no body, or a middleware has read it, and aiohttp has kept it
+    if request.content.at_eof():  # there is no body, or aiohttp has kept the body that a middleware has read
         yield await request.read()
         return
     async for chunk in request.content.iter_any():

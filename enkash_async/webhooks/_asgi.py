@@ -19,7 +19,7 @@ class _GoneError(Exception):
     """The sender disconnected before the end of the body."""
 
 
-class asgi_app:  # noqa: N801 (called like a function; Starlette takes a function for a view, not for an application)
+class asgi_app:  # noqa: N801 (called like a function; must be a class, since Starlette treats a function as a view)
     """An ASGI application that passes posts to a receiver, at any path.
 
     In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. With `mount`, only `/enkash/` would be
@@ -33,15 +33,15 @@ class asgi_app:  # noqa: N801 (called like a function; Starlette takes a functio
         self._receiver = receiver
         self._in_flight = InFlight[int | None]()
 
-    # Starlette and FastAPI take an application for a route, but their types ask for a function of a request.
+    # Starlette and FastAPI accept an application as a route, but their type hints demand a function of a request.
     @overload
     async def __call__(self, request: Any, /) -> Any: ...
     @overload
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, /) -> None: ...
     async def __call__(self, scope: Any, receive: Receive | None = None, send: Send | None = None, /) -> Any:
-        """Answer one request or lifespan, as the ASGI specification requires; given a request alone, return a response.
+        """Answer one request or lifespan as the ASGI specification requires; for a request alone, return a response.
 
-        The response is this application, since a response of Starlette is called as an application is.
+        This application itself is the response: Starlette calls a response like an application.
         """
         if receive is None or send is None:
             return self
@@ -60,7 +60,7 @@ class asgi_app:  # noqa: N801 (called like a function; Starlette takes a functio
             await _reply(send, status)
 
     async def _status(self, scope: MutableMapping[str, Any], receive: Receive) -> int | None:
-        """Return the HTTP status to answer with; None if the sender has left."""
+        """Return the HTTP status to answer with; None if the sender has disconnected."""
         try:
             return await self._receiver.receive(scope["headers"], _chunks(receive))
         except _GoneError:

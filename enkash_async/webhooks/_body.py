@@ -12,8 +12,8 @@ __all__ = ["BODY_TIMEOUT", "RefusedError", "encoding_of", "read_whole", "unpacke
 
 BODY_TIMEOUT = 20.0  # seconds to receive a whole body, which has a few kilobytes
 _GZIP = {"gzip", "x-gzip"}
-_MAGIC = b"\x1f\x8b"  # the first bytes of gzip; no JSON begins so
-_GZIP_WINDOW = 31  # what zlib calls the format gzip
+_MAGIC = b"\x1f\x8b"  # the first bytes of gzip; JSON never begins with them
+_GZIP_WINDOW = 31  # zlib's code for the gzip format
 
 
 class RefusedError(Exception):
@@ -21,7 +21,7 @@ class RefusedError(Exception):
 
     Attributes:
         status: HTTP status to answer with.
-        is_own_fault: Whether the fault lies on this side, and not with the sender.
+        is_own_fault: Whether the fault lies in this application, not with the sender.
     """
 
     def __init__(self, status: int, message: str, *, is_own_fault: bool = False) -> None:
@@ -45,10 +45,10 @@ def encoding_of(headers: Headers) -> str:
 
 
 async def read_whole(chunks: AsyncIterable[bytes], headers: Headers, limit: int) -> bytes:
-    """Read a body, at most a little more than `limit` bytes.
+    """Read a body; stop soon after `limit` bytes.
 
     Raises:
-        RefusedError: The body took too long, or somebody else on this side has read it before.
+        RefusedError: The body took too long, or a middleware of this application has read the body before.
     """
     whole = bytearray()
     try:
@@ -74,12 +74,12 @@ def _announces_a_body(headers: Headers) -> bool:
 
 
 def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """Return a body without its encoding; of one that is longer than `limit`, no more than one byte above.
+    """Return the decompressed body; if it is longer than `limit`, return only its first `limit` + 1 bytes.
 
     Raises:
-        RefusedError: The body is not gzip, or breaks off.
+        RefusedError: The body is not valid gzip, or is incomplete.
     """
-    if encoding != "gzip" or not body.startswith(_MAGIC):  # aiohttp has unpacked it already
+    if encoding != "gzip" or not body.startswith(_MAGIC):  # not compressed, or already decompressed by aiohttp
         return body
     unpacker = zlib.decompressobj(_GZIP_WINDOW)
     try:

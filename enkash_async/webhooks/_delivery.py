@@ -1,7 +1,8 @@
-"""Hands the news of a bill to the handler: claims the bill, asks EnKash about it, and calls the handler if it is news.
+"""Hands news of a bill to the handler: claims the bill, reads it from EnKash, and calls the handler with a new state.
 
-EnKash is asked after the claim, so the order of news never runs backwards: a worker that waited for the claim hears
-what EnKash says now. The record holds the last state that was handed over, so a state that comes back is news.
+A worker reads the bill from EnKash only after it holds the claim. So the handler never gets an older state after a
+newer one: a worker that waited for the claim reads the present state. The record holds the last state that was handed
+over, so a state that comes back is news.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from enkash_async.webhooks._handler import InThread, OnBill, call_handler, to_it
 __all__ = ["AGAIN", "FAILED", "OK", "Delivery"]
 
 OK, FAILED, AGAIN = 200, 500, 503
-_ROUNDS = 3  # a worker loses its lease only while its process stands still
-_LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
+_ROUNDS = 3  # attempts; more are not needed, since a worker loses its lease only while its process is suspended
+_LOOK_TIMEOUT = 5.0  # seconds to read a bill; the sender of the post waits meanwhile
 
 _log = getLogger("enkash_async.webhooks")
 
@@ -40,9 +41,9 @@ class _Attempt:
     """One claim on a bill.
 
     Attributes:
-        bill: Names the record.
-        shown: The event in the log.
-        is_concluded: Whether the claim has ended.
+        bill: Key of the bill's record.
+        shown: Short name of the event for the log.
+        is_concluded: Whether the claim has ended, so that it need not be given back.
     """
 
     bill: str
@@ -55,10 +56,10 @@ class Delivery:
     """Delivers the news of bills.
 
     Args:
-        records: What was handed over before.
+        records: The records of what was handed over before, with the claims.
         on_bill: The user's handler.
-        client: Reads bills from EnKash; None hands over what was posted.
-        notifier: Told of a bill that was posted without its id.
+        client: Reads bills from EnKash; None hands over bills as they were posted.
+        notifier: Notified of a bill whose post lacks EnKash's id.
         sleep: Waits for the given seconds.
         in_thread: Runs a handler that is not async.
         looks: Seconds between looks at a bill while the API may lag behind a post; empty if there is no post.
@@ -83,7 +84,7 @@ class Delivery:
         self._looks = looks
 
     async def deliver(self, event: BillEvent) -> int:
-        """Hand over what a post leads to, unless the handler was told before; return an HTTP status."""
+        """Hand over the news of a post, unless the handler was told before; return an HTTP status."""
         problem, bill = await self._bill_of(event.posted)
         if problem is not None:
             _log.warning("HTTP %d: event %s is not confirmed: %s", AGAIN, event.key[:12], problem)
@@ -96,7 +97,7 @@ class Delivery:
         return AGAIN
 
     async def _bill_of(self, posted: Bill) -> tuple[str | None, str]:
-        """Return why the bill is not known, or None, and what names its record."""
+        """Return why the bill is not known, or None, and the key of the bill's record."""
         if posted.utility_enkash_id or self._client is None:
             return None, posted.utility_enkash_id or f"reference {posted.reference_id}"
         seen = await peek(self._client.bills.get_by_reference(posted.reference_id or ""), _LOOK_TIMEOUT)
@@ -119,8 +120,8 @@ class Delivery:
         else:
             _log.info("HTTP %d: event %s is in the hands of another worker", AGAIN, attempt.shown)
         finally:
-            # Also if the request is cancelled, or the answer to the claim was lost: otherwise the next post would have
-            # to wait until the lease ends.
+            # Gives the claim back even if the request is cancelled or the store's answer to the claim was lost:
+            # otherwise, the next post would have to wait until the lease ends.
             if not attempt.is_concluded:
                 await _undisturbed(self._give_back(attempt))
         return AGAIN
@@ -128,7 +129,8 @@ class Delivery:
     async def _claim(self, attempt: _Attempt) -> Mine | None:
         """Claim the bill; while another worker holds it, wait for up to one lease.
 
-        EnKash promises no resends, so this may be the only chance to take the news over from a worker that died.
+        Waits because EnKash promises no resends: if the other worker dies, this may be the only chance to hand over the
+        news.
         """
         durations, waited = self._records.durations, 0.0
         pause = durations.first_pause
@@ -139,7 +141,7 @@ class Delivery:
             answer = await self._records.act(attempt.bill, Claim(attempt.by))
         if isinstance(answer, Mine):
             return answer
-        attempt.is_concluded = True  # there is nothing to give back
+        attempt.is_concluded = True  # no claim is held, so none must be given back
         return None
 
     async def _with_claim(self, attempt: _Attempt, event: BillEvent, mine: Mine) -> int | None:
@@ -172,7 +174,7 @@ class Delivery:
             if was_cancelled:
                 raise asyncio.CancelledError
             if not in_time and not ever:
-                return None  # another handler may have ended before: see what EnKash says now
+                return None  # another worker's handler may have run meanwhile: read the bill again
         if event.is_ahead:
             _log.warning("HTTP %d: event %s says more than EnKash's API does yet", AGAIN, attempt.shown)
             return AGAIN
@@ -200,8 +202,8 @@ class Delivery:
     ) -> tuple[str | None, BillEvent, str]:
         """Return why EnKash does not confirm the bill, or None; the event with EnKash's bill; and the bill's state.
 
-        Looks again while the API may lag behind the post: while the post shows more progress, or while the API shows
-        what the handler knows and the post may tell of something else.
+        Reads the bill again while the API may lag behind the post: while the post shows more progress than the API, or
+        while the API shows the state that the handler already knows, and the post may tell of a later state.
         """
         why, state = None, ""
         for pause in (*self._looks, None):
@@ -232,12 +234,12 @@ class Delivery:
                 return
 
     async def _commit(self, attempt: _Attempt, done: Done) -> bool:
-        """Write down that the handler took a state; return whether the claim held so long."""
+        """Record that the handler took a state; return whether this worker still held the claim."""
         attempt.is_concluded = True
         try:
             answer = await self._records.act(attempt.bill, done)
         except Exception as problem:  # noqa: BLE001 (the user's own store may raise anything)
-            # A handled event must still be answered with 200, since a resend would be handled again.
+            # Prevents a second handling: the event was handled, so the answer must be 200, or EnKash may post it again.
             _log.error(
                 "event %s is handled, but not recorded: it may be handled again: %s", attempt.shown, _told(problem)
             )
@@ -257,7 +259,7 @@ class Delivery:
 
 
 async def _undisturbed(work: Coroutine[Any, Any, bool]) -> bool:
-    """Finish short work even if the running task is cancelled meanwhile; the cancellation takes effect afterwards."""
+    """Finish short work even if the current task is cancelled meanwhile; the cancellation takes effect afterwards."""
     result, was_cancelled = await to_its_end(work)
     if was_cancelled:
         raise asyncio.CancelledError

@@ -23,7 +23,7 @@ _respond: Callable[..., HttpResponse] = HttpResponse  # Django's constructor has
 class _HideEverything(SafeExceptionReporterFilter):
     """Keeps the headers and body of a post out of the report that Django mails to ADMINS for every 5xx."""
 
-    hidden_settings = re.compile("")  # matches every name, whatever the name of the secret header is
+    hidden_settings = re.compile("")  # matches every name, since the secret header may have any name
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:  # noqa: ARG002 (Django's signature)
         return {}
@@ -62,12 +62,12 @@ async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
 
 
 async def _in_thread(on_bill: Callable[[BillEvent], Any], event: BillEvent) -> Any:
-    """Run a handler where Django allows its ORM, and closes the connections to the database afterwards."""
+    """Run a handler in a thread in which Django allows its ORM and closes the database connections afterwards."""
     return await sync_to_async(on_bill, thread_sensitive=True)(event)
 
 
 async def _chunks(request: Any) -> AsyncIterator[bytes]:
-    if (read := getattr(request, "_body", None)) is not None:  # a middleware has read it, and Django has kept it
+    if (read := getattr(request, "_body", None)) is not None:  # Django has kept the body that a middleware has read
         yield read
         return
     while chunk := request.read(_CHUNK):

@@ -31,9 +31,10 @@ class BillEvent:
         posted: The bill as the post shows it. Anyone who knows the headers can post anything, so do not deliver goods
             because of a post alone.
         confirmed: The bill as EnKash's API returned it; None if the API was not asked.
-        key: Names this piece of news, 64 hexadecimal digits, for a unique column of your database. If a worker dies and
-            the news is handed over again, the key is the same. With a client, it is made of the state that the API
-            showed, and a state that comes back later has another key. Without a client, it is made of the whole post.
+        key: Unique id of this piece of news, 64 hexadecimal digits, for a unique column of your database. If a worker
+            dies and the news is handed over again, the key is the same. With a client, the key is derived from the
+            state that the API showed; a state that comes back later has another key. Without a client, the key is
+            derived from the whole post.
         extra: Members of the posted document around the bill, under the names in the post.
     """
 
@@ -59,7 +60,7 @@ class BillEvent:
 
     @property
     def may_be_later(self) -> bool:
-        """Whether the post may tell of a later state than the API shows: it states another one, or none at all."""
+        """Whether the post may tell of a later state than the API shows: the post has another state, or no state."""
         if self.confirmed is None or self.confirmed.outcome is Outcome.PAID or _progress(self.confirmed) > 1:
             return False
         stated = {name: word for name in _STATUSES if (word := getattr(self.posted, name)) is not None}

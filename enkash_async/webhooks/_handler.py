@@ -22,11 +22,11 @@ InThread: TypeAlias = Callable[[Callable[[BillEvent], Any], BillEvent], Coroutin
 async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -> tuple[BaseException | None, bool]:
     """Call the handler; return what a function raised in its thread, and whether the task was cancelled meanwhile.
 
-    A function in a thread cannot be stopped. So a task that is cancelled waits for its end: if the claim on the bill
-    were released earlier, another worker could call its handler at the same time.
+    Prevents two handlers for one bill at once: a function in a thread cannot be stopped, so a cancelled task waits
+    until the function ends. If the claim on the bill were released earlier, another worker could call its handler.
 
     Raises:
-        BaseException: Whatever an async handler raises.
+        BaseException: An async handler raised this.
     """
     problem: BaseException | None
     if _is_async(on_bill):
@@ -39,7 +39,7 @@ async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -
 
 
 async def to_its_end(work: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:
-    """Finish work even if the running task is cancelled meanwhile; return its result, and whether that happened."""
+    """Finish work even if the current task is cancelled meanwhile; return the result, and whether it was cancelled."""
     task, is_cancelled = asyncio.create_task(work), False
     while not task.done():
         try:
@@ -54,7 +54,7 @@ def _is_async(on_bill: OnBill) -> bool:
 
 
 def _outcome(on_bill: OnBill, event: BillEvent) -> tuple[Any, BaseException | None]:
-    """Return what the handler returned, and what it raised; a `StopIteration` cannot be raised out of a thread."""
+    """Return the handler's result and its exception: a `StopIteration` cannot be raised out of a thread."""
     try:
         return on_bill(event), None
     except BaseException as problem:  # noqa: BLE001 (the caller raises it)

@@ -1,4 +1,4 @@
-"""Reads the headers of a request, as the frameworks give them."""
+"""Reads the headers of a request in every form in which web frameworks pass them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pairs(headers: Any) -> Iterator[tuple[str, Any]]:
 
 
 def words(headers: Any, name: str) -> list[str]:
-    """Return the words of a header that is a list, such as `Content-Encoding`, in lower case."""
+    """Return the items of a header that holds a list, such as `Content-Encoding`, in lower case."""
     values = [value for found, value in pairs(headers) if found == name]
     texts = [value.decode("latin-1") if isinstance(value, bytes) else str(value) for value in values]
     return [word.strip().lower() for text in texts for word in text.split(",") if word.strip()]

@@ -1,4 +1,4 @@
-"""Lets a post be handled to its end although its sender, or the framework, has given up the request."""
+"""Finishes the handling of a post even if the sender disconnects or the framework cancels the request."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class InFlight(Generic[_T]):
     """The posts that one adapter is handling."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[_T]] = set()  # keeps them alive: the event loop holds only weak references
+        self._tasks: set[asyncio.Task[_T]] = set()  # prevents garbage collection: the loop holds only weak references
 
     async def finish(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run work in a task of its own, which goes on if the caller is cancelled, and return its result."""
+        """Run work in its own task, which continues if the caller is cancelled, and return the result."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,4 +1,4 @@
-"""Receives a post: verifies it, and hands what it leads to over to your handler. Needs no web framework."""
+"""Receives a post: verifies the post, and hands its news to your handler. Needs no web framework."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class WebhookReceiver:
             queue: EnKash does not document how long it waits for an answer.
         client: Reads bills from EnKash; with None, the handler gets unconfirmed posts, each different post once.
         store: Shared by all workers that receive posts; the receiver does not close it. None takes the client's store;
-            without a client, the store that `ENKASH_STORE_URL` names, or the SQLite file of this user. What was handed
-            over is remembered for 7 days.
+            without a client, the store that `ENKASH_STORE_URL` names, or the SQLite file of this user. The store
+            remembers for 7 days what was handed over.
         notifier: Notified of every bill that a post is about, so that callers that wait for the bill ask EnKash at
             once.
-        name: Of your service. Services that share a store and each have to hear everything need different names.
+        name: Name of your service. Services that share a store need different names if each must get all news.
         sleep: Waits for the given seconds.
 
     Raises:
@@ -108,7 +108,7 @@ class WebhookReceiver:
         # An iterator of pairs becomes a list, since the headers are checked twice: before and after reading the body.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
         found = await self._read(seen, body)
-        del headers, seen, body  # a rendered traceback shows the locals of this frame
+        del headers, seen, body  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if isinstance(found, int):
             return found
         if self._notifier is not None and found.posted.utility_enkash_id:

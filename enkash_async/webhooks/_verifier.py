@@ -152,11 +152,11 @@ class WebhookVerifier:
         return self._event(document)
 
     def _event(self, document: Any) -> BillEvent | WebhookPayloadError:
-        key = post_key(document)  # of what was posted, also where `reshape` drops a part of it
+        key = post_key(document)  # derived from the whole post, even if `reshape` drops a part
         if self._reshape is not None:
             try:
                 document = self._reshape(document)
-            except Exception as problem:  # noqa: BLE001 (the user's function may raise anything on it)
+            except Exception as problem:  # noqa: BLE001 (the user's function may raise anything)
                 return WebhookPayloadError(f"reshape failed with {type(problem).__name__}")
         if not isinstance(document, Mapping):
             return WebhookPayloadError("the body is not a JSON object")
@@ -164,7 +164,7 @@ class WebhookVerifier:
         try:
             bill = structure(found, Bill)
         except UnreadableError as problem:
-            where = problem.where[:_LONGEST_ID]  # cut, since the sender chooses the names in the body
+            where = problem.where[:_LONGEST_ID]  # limited, since the sender chooses the names in the body
             return WebhookPayloadError(f"{where} is not {problem.expected}", where=where)
         except (AttributeError, TypeError):  # only `reshape` can return names that are not strings
             return WebhookPayloadError("reshape returned a document with names that are not strings")
