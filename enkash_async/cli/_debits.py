@@ -17,17 +17,18 @@ _ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 
 @click.group()
 def debits() -> None:
-    """Show what your processes have written down of the debits of bills, or release a record."""
+    """Show your processes' records of the debits of bills, or release records."""
 
 
 @debits.command()
 @_ids
 @json_option
 def show(ids: tuple[str, ...], as_json: bool) -> None:
-    """Show the records of bills; asks the store alone, and sends nothing to EnKash.
+    """Show the records of bills; reads only the store, and sends nothing to EnKash.
 
-    `none`: no record. `created`: never sent. `claimed`: a process is about to send. `sent`: a confirmation may be under
-    way for as long as window_left says, or was carried out. `accepted`: EnKash said yes, or showed the debit.
+    `none`: no record. `created`: no confirmation was sent. `claimed`: a process is about to send a confirmation.
+    `sent`: a confirmation was carried out, or may be in flight for window_left seconds. `accepted`: EnKash accepted the
+    confirmation, or showed the debit.
     """
     found = with_client(lambda client: client.payments.debits(ids))
     if as_json:
@@ -46,10 +47,10 @@ def _row(record: DebitRecord) -> list[str]:
 @click.option("--because", required=True, metavar="TEXT", help="Your reason, for the log.")
 @json_option
 def release(ids: tuple[str, ...], because: str, as_json: bool) -> int:
-    """Take away the records of debits that EnKash did not make, so that the bills can be confirmed again.
+    """Delete the records of debits that EnKash did not make, so that the bills can be confirmed again.
 
-    For a bill of which EnKash has told you that it was not debited. A record stays while a confirmation may be under
-    way, and unless two reads, 15 s apart, show the bill unconfirmed. Nothing is confirmed by this command.
+    Use this only if EnKash has told you that a bill was not debited. A record stays while a confirmation may be in
+    flight, or if one of two reads, 15 s apart, does not show the bill as unconfirmed. This command confirms nothing.
     """
     result = with_client(lambda client: client.payments.release(ids, because=because))
     if as_json:

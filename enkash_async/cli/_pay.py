@@ -89,10 +89,10 @@ def pay(
     creates it, confirms its debit, and waits until it is settled. Other columns are copied into the result file.
     FILE may be - for standard input, with --result and --batch.
 
-    Run it again after a crash, Ctrl-C or an unclear end, or twice at once: runs that share a store, which is a file of
-    this user or what ENKASH_STORE_URL names, share the work, and nothing is paid twice. A row without a reference gets
-    one derived from the name of the file and the row's content, so a file that is used every month needs a new name, or
-    references of your own.
+    You can run the command again after a crash, Ctrl-C or an unclear end, or twice at once: runs that share a store
+    divide the work, and nothing is paid twice. The store is a file of this user, or what ENKASH_STORE_URL names. For a
+    row without a reference, the reference is derived from the name of the file and the row's content. So a file that is
+    used every month needs a new name each month, or references of your own.
 
     Exit codes: 0 all paid, 1 some not, 2 wrong file or set-up (nothing was sent), 3 some may or may not be paid: run it
     again, 4 some not settled yet: run it again later, 130 stopped by Ctrl-C or SIGTERM.

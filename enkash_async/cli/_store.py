@@ -29,13 +29,13 @@ def store() -> None:
     help="Declare that no confirmation of a debit is under way, in any process: the store counts as old at once.",
 )
 def init(nothing_pending: bool) -> None:
-    """Make the table that a PostgreSQL store needs; every other store is ready without it.
+    """Create the table that a PostgreSQL store needs; no other store needs this command.
 
     The user of the URL has to be allowed to create a table; later SELECT, INSERT, UPDATE and DELETE on it are enough.
 
-    A new store does not know what was sent before it began. For its first 200 s it confirms only bills that were
-    created since. If you are sure that nothing was sent in the last minutes, by any process with any store,
-    --nothing-pending spares you that wait.
+    A new store does not know what was sent before the store existed. For its first 200 s, it confirms only bills that
+    were created since. --nothing-pending skips this wait: use it only if you are sure that no process, with any store,
+    has sent anything in the last minutes.
     """
     print_line(finish(_init(nothing_pending)))
 

@@ -25,7 +25,7 @@ class _Login:
     Attributes:
         base_url: Base URL of EnKash.
         expires_in: Lifetime of the token in seconds.
-        state: State of the provider after the login.
+        state: State of the token provider after the login.
     """
 
     base_url: str

@@ -1,4 +1,4 @@
-"""A server that shows posts as they arrive, and the text for each post."""
+"""A server that shows posts as they arrive, and the functions that format a post."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ __all__ = ["Biller", "BillerCategory", "BillerParam"]
 
 @attrs.frozen(kw_only=True, repr=False)
 class BillerParam(Reply):
-    """An input that a biller asks for, such as the consumer number; in a bill, it also holds the payer's value.
+    """An input that a biller asks for, such as the consumer number; in a bill, `value` holds what the payer gave.
 
     EnKash page: Bill Payment Webhook (api-12515630), `billerParams`.
 

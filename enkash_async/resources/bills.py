@@ -246,7 +246,7 @@ class SingleBills:
     async def reconcile(self, reference_id: str, *, settle: SettlePolicy | float | None = None) -> Bill | None:
         """Look for the bill of a create that was cancelled or whose outcome is unclear; creates nothing.
 
-        For jobs that resume later: store the reference before the create, and pass it here.
+        A job that may have to resume stores the reference before the create, and passes it here.
 
         EnKash page: Get Utility Bill By Reference ID (api-10664801).
 
@@ -258,7 +258,7 @@ class SingleBills:
         Returns:
             The bill, with `recovered=True`, as soon as EnKash shows it. None if EnKash still says «No utility payment
             found» at the last look. By EnKash's guidance, a bill that does not appear within two to three minutes was
-            not created: create it again with the *same* reference, which EnKash accepts only once.
+            not created. Create it again with the *same* reference: EnKash accepts each reference only once.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.

@@ -100,7 +100,7 @@ class PayCalls:
         Args:
             requests: The bills, each with a `reference_id`; any iterable, asynchronous or not. A repeated request is
                 paid once; of two different requests with one reference, the later is refused.
-            wait: Seconds to wait for each bill after its confirmation; 0 does not look.
+            wait: Seconds to wait until each bill is settled, from its confirmation; 0 does not wait.
             remarks: Remarks of the confirmations, as for `pay`.
             concurrency: Bills that are fetched and created at once, 1 to 1,000. Up to 1,000 further bills wait to be
                 confirmed or settled.
@@ -131,7 +131,7 @@ class PayCalls:
 
         Args:
             requests: The bills; as for `pay_many`.
-            wait: Seconds to wait for each bill after its confirmation; 0 does not look.
+            wait: Seconds to wait until each bill is settled, from its confirmation; 0 does not wait.
             remarks: Remarks of the confirmations, as for `pay`.
             concurrency: Bills that are fetched and created at once, 1 to 1,000.
 

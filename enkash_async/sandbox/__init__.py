@@ -95,13 +95,13 @@ class Sandbox:
     """A fake EnKash that listens while its `async with` block runs; a sandbox starts empty, and can be used only once.
 
     The sandbox posts each change of a bill to the registered webhooks, even if no call reads the bill. The posts of one
-    bill to one URL go out one after the other, those of several bills side by side. A post that gets no 2xx within 10
-    seconds is sent again; redirects are not followed. The end of the block drops outstanding posts.
+    bill to one URL go out one after the other, posts of different bills at the same time. A post that gets no 2xx
+    within 10 seconds is sent again; redirects are not followed. The end of the block drops outstanding posts.
 
     Args:
         host: Address to listen on; the default accepts connections from this computer only.
         port: TCP port; 0 takes a free one.
-        token_lifetime: Seconds that a token is valid; below 1 the login announces 0.
+        token_lifetime: Seconds that a token is valid. For less than 1 s, the login reply states 0.
         token_style: Login reply: `camel` as documented, `snake` as in RFC 6749, `legacy` with `token` and `expiry`.
         fetch_style: Names in the fetch reply: `odd` as in `billnetamount`, `regular` as in `billNetAmount`.
         settle_after: Seconds from a debit to SUCCESS or FAILED; `math.inf` settles nothing.

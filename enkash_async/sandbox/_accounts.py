@@ -86,7 +86,7 @@ class Accounts:
         return self._failures >= _ALLOWED_FAILURES
 
     def unlock(self) -> None:
-        """Unlock the account and forget its wrong logins, as EnKash's support would."""
+        """Unlock the account and reset the count of wrong logins, as EnKash's support would."""
         self._failures = 0
 
     def check_client(self, client_id: str, client_secret: str, form_client_id: str) -> None:

@@ -24,7 +24,7 @@ class Input:
 
     Args:
         key: Key in `billParams`: `cn`, `ad1` or `ad2`.
-        name: Label that a form would show.
+        name: Label to show in a form.
         required: Whether the biller refuses a request without it.
 
     EnKash page: Setup Webhook Endpoint (api-12515630), `billerParams`.

@@ -110,7 +110,7 @@ class Failing:
 
 
 async def _send_after(fault: Fault, request: web.Request, reply: Reply) -> web.StreamResponse:
-    """Return the response of a fault after the work."""
+    """Return the response of a fault that applies after the work is done."""
     match fault:
         case Fault(kind=FaultKind.DROP_AFTER):
             return hang_up(request)

@@ -351,7 +351,7 @@ class Ledger:
         return sorted((key for key in query.ids if key in self._positions), key=self._positions.__getitem__)
 
     def confirm(self, utility_enkash_ids: Sequence[str], remarks: str | None = None) -> Confirmed:
-        """Confirm the debits of payments; a payment debited before is debited again only with `repeat_debits`.
+        """Confirm the debits of payments; a debited payment is debited again only with `repeat_debits`.
 
         Args:
             utility_enkash_ids: Ids of the payments.
@@ -359,8 +359,8 @@ class Ledger:
 
         Raises:
             RefusedError: One of the payments does not exist or cannot be confirmed, and `confirm_style` is not
-                `report_bad`. With `whole`, none is confirmed; with `until_bad`, the payments
-                before this one are confirmed.
+                `report_bad`. With `whole`, no payment is confirmed; with `until_bad`, the payments before
+                this one are confirmed.
         """
         ids, payments, refused = dict.fromkeys(utility_enkash_ids), list[UtilityPayment](), dict[str, str]()
         if self.confirm_style == "whole":

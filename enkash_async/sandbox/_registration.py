@@ -21,7 +21,7 @@ EVENTS = (_SUCCESS, _FAILED, _PENDING, "PAYOUT_SUCCESS", "PAYOUT_FAILED", "PAYOU
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A header can carry neither control characters nor half of a surrogate pair.
 _HEADER_VALUE = re.compile("[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
-# Headers that the sandbox itself sets for a post, so a registration must not.
+# Headers that a registration must not set, since the sandbox sets them for each post.
 _FRAMING = frozenset({"connection", "content-length", "content-type", "expect", "host", "transfer-encoding", "upgrade"})
 
 
@@ -46,7 +46,7 @@ def _checked_events(_: Registration, __: attrs.Attribute[tuple[str, ...]], value
 def _checked_headers(_: Registration, __: attrs.Attribute[Mapping[str, str]], value: Mapping[str, str]) -> None:
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name):
-            # The message hides the name: a caller who wrote `X-Key: secret` as a name has put a secret into it.
+            # The message hides the name, which may contain a secret: a caller may pass `X-Key: secret` as a name.
             raise ValueError("headers must have names such as X-Key; one of them is no name")
         if not _HEADER_VALUE.fullmatch(text):
             raise ValueError(f"headers must have values of one line without control characters; that of {name} is not")

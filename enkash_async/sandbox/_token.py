@@ -53,7 +53,7 @@ def log_in(accounts: Accounts, authorization: str, content_type: str, raw: bytes
 
 
 def _basic(authorization: str) -> tuple[str, str]:
-    """Return client id and secret of a Basic header; any other header gives two empty texts, which fit no client."""
+    """Return client id and secret of a Basic header; for any other header, two empty strings, which match no client."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         decoded = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""

@@ -1,4 +1,4 @@
-"""Reads the body of a post within bounds of time and size, and unpacks it."""
+"""Reads the body of a post within limits of time and size, and decompresses it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
 
 
 async def _in_thread(on_bill: Callable[[BillEvent], Any], event: BillEvent) -> Any:
-    """Run a handler in a thread in which Django allows its ORM and closes the database connections afterwards."""
+    """Run a handler in a thread in which it may use the ORM; Django closes the database connections afterwards."""
     return await sync_to_async(on_bill, thread_sensitive=True)(event)
 
 

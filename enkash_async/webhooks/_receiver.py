@@ -105,7 +105,7 @@ class WebhookReceiver:
                 headers are right, and only up to `max_body`.
             in_thread: Runs a handler that is not async, given the handler and the event.
         """
-        # An iterator of pairs becomes a list, since the headers are checked twice: before and after reading the body.
+        # Turns an iterator into a list, since the headers are read twice: before and after the body.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
         found = await self._read(seen, body)
         del headers, seen, body  # keeps secrets out of rendered tracebacks, which show the locals of this frame
@@ -116,7 +116,7 @@ class WebhookReceiver:
         return await self._deliver(found, in_thread, self._records.durations.looks)
 
     async def handle(self, utility_enkash_id: str, *, in_thread: InThread = asyncio.to_thread) -> int:
-        """Ask EnKash about a bill as after a post, hand over its news, and return the status that a post would get.
+        """Read a bill from EnKash as after a post, hand over its news, and return the HTTP status for such a post.
 
         For bills whose posts did not come: see `client.webhooks.missed`.
 

@@ -198,7 +198,7 @@ def _has(document: Mapping[str, Any], name: str) -> bool:
 
 
 def _forms(value: object) -> Iterator[bytes]:
-    """Yield the bytes that a header may have had: some frameworks decode headers as UTF-8, others as Latin-1."""
+    """Yield the possible original bytes of a header: some frameworks decode headers as UTF-8, others as Latin-1."""
     if isinstance(value, bytes):
         yield value
     elif isinstance(value, str):

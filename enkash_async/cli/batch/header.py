@@ -143,7 +143,7 @@ def read_columns(header: Sequence[str], line: int, names: Names, problems: Probl
     """Return the columns, including those without a header, but without those that a result file adds."""
     meanings = [names.meaning(cell) for cell in header]
     if not names.found(header):
-        # The file most likely has no header. This line may hold consumer numbers, so the message does not show it.
+        # The file most likely has no header. The message does not show this line, which may hold consumer numbers.
         raise problems.fatal(
             f"this line is no header, no column of it is known: write one such as {HEADER} above it", line
         )
