@@ -1,6 +1,6 @@
 """The command line: all commands, and how a failure becomes one line and an exit code.
 
-Commands are thin: they turn words into arguments, call the client and print the result. With `--json`, a command prints
+Commands are thin: they parse their arguments, call the client and print the result. With `--json`, a command prints
 one JSON document and nothing else on standard output.
 """
 

@@ -34,8 +34,8 @@ _REFERENCE = "demo-2026-000001"
 def demo(as_json: bool) -> int:
     """Make one payment, step by step, in a sandbox on this computer.
 
-    Log in, list billers, fetch a bill, create it, confirm its debit, wait until it is settled, look it up. Needs no
-    account and no variables, and takes about two seconds.
+    Log in, list billers, fetch a bill, create it, confirm its debit, wait until it is settled, look it up. The demo
+    needs no account and no variables, and takes about two seconds.
     """
     return finish(_demonstrate(_Report(as_json)))
 

@@ -1,4 +1,4 @@
-"""The filter of a bill search."""
+"""The filter for a bill search: the conditions that a bill must match."""
 
 from __future__ import annotations
 

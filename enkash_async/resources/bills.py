@@ -300,7 +300,7 @@ class SingleBills:
     async def find_by_reference(self, reference_id: str) -> Bill | None:
         """Return a bill by your own id, or None if EnKash says «No utility payment found».
 
-        Prevents a second payment: any other 404 is raised, since it may come from a wrong route or a gateway and does
+        Prevents a second payment: any other 404 is raised. A wrong route or a gateway may send such a 404, so it does
         not prove that the bill is missing.
 
         EnKash page: Get Utility Bill By Reference ID (api-10664801).

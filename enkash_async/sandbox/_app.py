@@ -1,4 +1,4 @@
-"""The sandbox as an aiohttp.web application: counts requests, looks for faults, checks tokens, wraps replies."""
+"""The sandbox as an aiohttp.web application: counts requests, applies faults, checks tokens, wraps replies."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Query:
 
     @property
     def ids(self) -> frozenset[str] | None:
-        """Ids that the search is limited to, or None for no limit; the other conditions still apply."""
+        """The only ids that can match, or None if ids are not limited; the other conditions still apply."""
         one = self.equal.get("utilityEnkashId")
         return self.one_of.get("utilityEnkashIds") if one is None else frozenset({one})
 

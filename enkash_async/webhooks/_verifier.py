@@ -85,7 +85,7 @@ class WebhookVerifier:
             body: Body of the request, as received, not decoded.
 
         Raises:
-            WebhookAuthenticationError: A header is missing, repeated or wrong; the body was not read.
+            WebhookAuthenticationError: A configured header is missing, repeated or wrong; the body was not read.
             WebhookPayloadError: The body is too long, or does not describe a bill.
             InvalidRequestError: `headers` is neither a mapping nor pairs, or `body` is not bytes.
         """
