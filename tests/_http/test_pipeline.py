@@ -759,14 +759,14 @@ async def test_who_is_cancelled_before_or_while_its_page_is_read_holds_up_nobody
 
 
 @pytest.mark.parametrize("index", [2500, LARGE - 1])
-async def test_an_unreadable_bill_of_a_large_page_is_named(index: int) -> None:
-    """The error names the bill's place and no value, and the client serves the next call."""
-    async with _served(reply(_page(LARGE, index)), reply(LARGE_PAGE)) as client:
-        problem = await _error(_first_page(client))
-        assert isinstance(problem, ResponseDecodeError)
-        assert problem.where == f"payload[{index}].amount"
-        assert "hush" not in shown(problem)
-        assert len(await _first_page(client)) == LARGE
+async def test_an_unreadable_bill_of_a_large_page_takes_no_other_with_it(index: int) -> None:
+    """It says which member cannot be read, and no debit depends on it."""
+    async with _served(reply(_page(LARGE, index))) as client:
+        page = await _first_page(client)
+        assert len(page) == LARGE
+        assert [at for at, bill in enumerate(page) if bill.unreadable] == [index]
+        assert page[index].unreadable[0].startswith("amount")
+        assert page[index].debit_confirmed is None
 
 
 async def test_a_large_page_that_breaks_off_is_no_page() -> None:
