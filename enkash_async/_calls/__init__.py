@@ -1,1 +1,1 @@
-"""Arguments to operations: one pure function for each call that EnKash documents."""
+"""One pure function for each call that EnKash documents: it checks the arguments and returns an `Operation`."""

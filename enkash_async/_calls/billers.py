@@ -1,4 +1,4 @@
-"""The calls about billers as values: arguments in, what to send out; nothing is sent here."""
+"""The calls about billers as values: checks the arguments and returns an `Operation`; sends nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ __all__ = ["list_categories", "list_page"]
 
 
 def list_categories(routes: Routes) -> Operation[list[BillerCategory]]:
-    """Return *Fetch Biller Categories*, of which only the title is public."""
+    """Return the operation *Fetch Biller Categories*; only the title of its EnKash page is public.
+
+    Args:
+        routes: The path of every operation.
+    """
     return Operation(
         name="billers.list_categories",
         request=Request(method="GET", path=path(routes.biller_categories)),
@@ -21,13 +25,13 @@ def list_categories(routes: Routes) -> Operation[list[BillerCategory]]:
 
 
 def list_page(routes: Routes, category: str | None, *, offset: int, limit: int) -> Operation[list[Biller]]:
-    """Return *Fetch Biller List*, of which only the title is public, for one page.
+    """Return the operation *Fetch Biller List* for one page; only the title of its EnKash page is public.
 
     Args:
         routes: The path of every operation.
-        category: A category's name; None asks for all billers.
-        offset: Billers before this page.
-        limit: Billers on this page, at most.
+        category: Name of a category; None asks for all billers.
+        offset: How many billers to skip.
+        limit: The most billers to return.
 
     Raises:
         InvalidRequestError: The category is empty.

@@ -1,4 +1,4 @@
-"""The calls about one bill as values: arguments in, what to send out; nothing is sent here."""
+"""The calls about one bill as values: checks the arguments and returns an `Operation`; sends nothing."""
 
 from __future__ import annotations
 
@@ -30,11 +30,13 @@ __all__ = [
 
 @attrs.frozen(kw_only=True)
 class Wanted:
-    """What a create asked for, as far as a bill can be held against it; None for what it did not say.
+    """The facts of a create request that a bill can be compared with; None where the request did not give one.
 
     Args:
-        reference_id: Its reference.
-        company_biller_id: EnKash's id of a consumer at a biller, from the fetch.
+        reference_id: The caller's id of the bill.
+        biller_id: EnKash's number of the biller.
+        consumer_number: The consumer's number at the biller.
+        company_biller_id: EnKash's id of this consumer at this biller, from the fetch.
         amount: Rupees to pay.
     """
 
@@ -45,13 +47,13 @@ class Wanted:
     amount: Decimal | None = None
 
     def redacted(self, text: str) -> str:
-        """Return a text of EnKash's without the consumer number, which a look-up does not know and cannot mute."""
+        """Return a text of EnKash's with the consumer number masked; a look-up by reference does not know it."""
         return text.replace(self.consumer_number, "***") if self.consumer_number else text
 
 
 @attrs.frozen
 class Create:
-    """A create: what to send, and what to hold a bill against that is found afterwards."""
+    """A create: the operation to send, and the facts to compare with a bill that is found afterwards."""
 
     operation: Operation[Bill]
     wanted: Wanted
@@ -66,7 +68,7 @@ def fetch_current(
     remarks: str | None,
     key_contact_email: str | None,
 ) -> Operation[FetchedBill]:
-    """Return *Fetch Current Bill* (api-10664798).
+    """Return the operation *Fetch Current Bill* (api-10664798).
 
     Raises:
         InvalidRequestError: The arguments are wrong.
@@ -83,18 +85,18 @@ def fetch_current(
         name="bills.fetch_current",
         request=json_request("POST", path(routes.fetch_bill), checks.dropped_none(body)),
         result=FetchedBill,
-        effect=Effect.READ,  # as far as money goes: EnKash may remember the consumer as one of the company's
+        effect=Effect.READ,  # no money moves, but EnKash may add the consumer to those of the company
         sensitive=tuple(inputs.values()),
     )
 
 
 def due_amount(fetched: FetchedBill) -> Decimal | None:
-    """Return the rupees to pay of a fetched bill; a biller that names one amount alone means that."""
+    """Return the rupees to pay for a fetched bill: the net amount, or the only amount that the biller gave."""
     return fetched.bill_net_amount if fetched.bill_net_amount is not None else fetched.bill_amount
 
 
 def biller_words(fetched: FetchedBill) -> str:
-    """Return the biller's message, in which it may have repeated the consumer number, without that."""
+    """Return the biller's message with the consumer number masked, since the biller may have repeated it."""
     words = fetched.status_message or ""
     return words.replace(fetched.consumer_number, "***") if fetched.consumer_number else words
 
@@ -102,10 +104,10 @@ def biller_words(fetched: FetchedBill) -> str:
 def create_from_fetch(
     routes: Routes, fetched: FetchedBill, *, reference_id: str, amount: Decimal | int | None
 ) -> Create:
-    """Return *Create Bill After Successful Bill Fetch* (api-10664803).
+    """Return the operation *Create Bill After Successful Bill Fetch* (api-10664803).
 
     Raises:
-        InvalidRequestError: The arguments are wrong, or nothing payable was fetched.
+        InvalidRequestError: The arguments are wrong, or the fetched bill has nothing to pay.
     """
     reference = checks.identifier(reference_id, "reference_id")
     if not isinstance(fetched, FetchedBill):
@@ -121,7 +123,7 @@ def create_from_fetch(
         "referenceId": reference,
         "companyBillerId": company_biller_id,
         "billNetAmount": due,
-        # EnKash wants this one always; a biller that names a net amount alone means the same by it.
+        # EnKash requires this member. A biller that gives a net amount only means the same amount.
         "billAmount": fetched.bill_amount if fetched.bill_amount is not None else net,
         "earlyPaymentAmount": fetched.early_payment_amount,
         "latePaymentAmount": fetched.late_payment_amount,
@@ -162,7 +164,7 @@ def create(
     email: str | None,
     extra: Mapping[str, Any] | None,
 ) -> Create:
-    """Return *Create Bill Without Bill Fetch* (api-10664800).
+    """Return the operation *Create Bill Without Bill Fetch* (api-10664800).
 
     Raises:
         InvalidRequestError: The arguments are wrong.
@@ -190,20 +192,20 @@ def create(
 
 
 def get(routes: Routes, utility_enkash_id: str) -> Operation[Bill]:
-    """Return *Get Utility Bill Status* (api-10664797).
+    """Return the operation *Get Utility Bill Status* (api-10664797).
 
     Raises:
-        InvalidRequestError: The id cannot stand in a path.
+        InvalidRequestError: The id is not safe to put into a path.
     """
     wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
     return _reading("bills.get", path(routes.bill, utilityEnkashId=wanted))
 
 
 def get_by_reference(routes: Routes, reference_id: str) -> Operation[Bill]:
-    """Return *Get Utility Bill By Reference ID* (api-10664801).
+    """Return the operation *Get Utility Bill By Reference ID* (api-10664801).
 
     Raises:
-        InvalidRequestError: The reference cannot stand in a path.
+        InvalidRequestError: The reference is not safe to put into a path.
     """
     wanted = checks.identifier(reference_id, "reference_id")
     return _reading("bills.get_by_reference", path(routes.bill_by_reference, referenceId=wanted))
@@ -226,7 +228,7 @@ def _create(name: str, route: str, body: Mapping[str, Any], wanted: Wanted, sens
 
 
 def _further(extra: Mapping[str, Any] | None, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return members that the caller adds under EnKash's names; one that has an argument of its own is refused."""
+    """Return the members that the caller adds under EnKash's names; refuse a member that has its own argument."""
     if extra is None:
         return {}
     if not isinstance(extra, Mapping):

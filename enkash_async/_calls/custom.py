@@ -1,4 +1,4 @@
-"""A call of the caller's own, to a route that this SDK does not know, as a value; nothing is sent here."""
+"""A call to any route, also one that this SDK does not know, as a value; sends nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _READING = frozenset({"GET", "HEAD"})
 def request(
     method: str, segments: Iterable[str], *, params: Mapping[str, str | int] | None, json: Any
 ) -> Operation[object]:
-    """Return a call of any route; a GET or HEAD is safe to repeat, every other method is not.
+    """Return the operation for any route; GET and HEAD count as safe to repeat, other methods do not.
 
     Args:
-        method: GET, HEAD, POST, PUT, PATCH or DELETE, in either case.
-        segments: The parts of the path, each percent-encoded.
-        params: Query parameters.
+        method: GET, HEAD, POST, PUT, PATCH or DELETE, in upper or lower case.
+        segments: The parts of the path; each is percent-encoded here.
+        params: Query parameters; None sends none.
         json: The body; None sends none.
 
     Raises:

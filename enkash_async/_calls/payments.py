@@ -1,4 +1,4 @@
-"""The calls that move money as values: arguments in, what to send out; nothing is sent here."""
+"""The calls that move money as values: checks the arguments and returns an `Operation`; sends nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from enkash_async.models import PaymentInitiation, PaymentType
 __all__ = ["LARGEST_CALL", "confirm_debit", "initiate"]
 
 LARGEST_CALL = 1000  # ids; EnKash's limit for one confirmation
-_APPROVED = "CHECKER_APPROVED"  # the only word that the page knows
+_APPROVED = "CHECKER_APPROVED"  # the only value that EnKash's page lists
 
 
 def confirm_debit(routes: Routes, ids: Iterable[str], *, remarks: str | None) -> Operation[None]:
-    """Return *Confirm Debit for Bill Payment* (api-10664802).
+    """Return the operation *Confirm Debit for Bill Payment* (api-10664802).
 
     Raises:
-        InvalidRequestError: No ids, more than 1,000, one that is none, or remarks that EnKash refuses.
+        InvalidRequestError: No ids, more than 1,000, a malformed id, or remarks that EnKash refuses.
     """
     unique = checks.identifiers(ids, "ids")
     if len(unique) > LARGEST_CALL:
@@ -55,7 +55,7 @@ def initiate(
     otp: str | None,
     partial_payment: bool | None,
 ) -> Operation[PaymentInitiation]:
-    """Return *Payment Request* (api-18880652), the likely twin of *Initiate Bill Payment via EnKash PG*.
+    """Return the operation *Payment Request* (api-18880652), probably *Initiate Bill Payment via EnKash PG*.
 
     Raises:
         InvalidRequestError: The arguments are wrong.

@@ -19,11 +19,11 @@ from enkash_async.models.base import hidden, shown_short
 
 __all__ = ["BillRequest"]
 
-_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # the other create alone has these
-_SALT = secrets.token_bytes(16)  # without it, the digest and four digits would give the others away
+_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # only a create without a fetch takes these
+_SALT = secrets.token_bytes(16)  # keeps a reader of `key` from guessing the hidden digits by hashing candidates
 
 
-# Converters take what a type checker should let through; at run time they refuse everything else.
+# The annotations of these converters are what type checkers accept as arguments; at run time they check the value.
 def _biller_id(value: int) -> int:
     return checks.biller_id(value)
 
@@ -62,19 +62,19 @@ class BillRequest:
 
     Args:
         biller_id: EnKash's number of the biller.
-        params: The biller's inputs, `cn` among them; strings keep leading zeros.
+        params: The biller's inputs, `cn` (the consumer number) among them; strings keep leading zeros.
         reference_id: Your id, never used before. `create_many` needs one, so that the job can be run again.
-        bill_amount: Rupees to pay, at least 1; None leaves the amount to EnKash.
-        circle: For billers that differ by circle.
+        bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
+        circle: Telecom circle, for billers that differ by circle.
         bill_date: Date of the bill.
-        bill_due_date: Day by which it is to be paid.
-        remarks: Free text.
-        key_contact_email: Whom EnKash mails after payment.
+        bill_due_date: Last day to pay the bill.
+        remarks: Free text for EnKash.
+        key_contact_email: Address to which EnKash mails after payment.
         name: The payer's name.
-        email: The payer's address.
+        email: The payer's mail address.
         extra: Further members of EnKash's create request under EnKash's names.
-        fetched: What `fetch_current` returned for it, where there is something: it is created from that then, and
-            `bill_amount` is what to pay where it differs from what was fetched.
+        fetched: The result of `fetch_current` for this bill, or None. With it, the bill is created from the fetch,
+            and `bill_amount` overrides the fetched amount.
 
     Raises:
         InvalidRequestError: An argument is wrong.
@@ -106,9 +106,9 @@ class BillRequest:
 
     @property
     def key(self) -> str:
-        """What names it in a `BulkResult`: the `reference_id`, or else biller and consumer, shortened, and some digits.
+        """The request's name in a `BulkResult`: the `reference_id`, or the biller, the shortened consumer and a hash.
 
-        Without a reference it is the same within one process only.
+        A name with a hash changes from process to process.
         """
         if self.reference_id is not None:
             return self.reference_id
@@ -116,14 +116,14 @@ class BillRequest:
 
     @property
     def digest(self) -> str:
-        """A digest of everything but the reference, the same on every machine."""
+        """A digest of every field but the reference, the same on every machine."""
         content = {
             field.name: getattr(self, field.name)
             for field in attrs.fields(BillRequest)
             if field.name not in {"reference_id", "fetched"}
         }
         content["params"] = sorted(self.params.items())
-        if self.bill_amount is not None:  # 10 and 10.00 are one amount
+        if self.bill_amount is not None:  # 10 and 10.00 must give the same digest
             content["bill_amount"] = "/".join(map(str, self.bill_amount.as_integer_ratio()))
         if self.fetched is not None:
             fetched = self.fetched

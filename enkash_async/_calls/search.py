@@ -1,4 +1,4 @@
-"""The search for bills as a value: a filter as EnKash's request body, and the call for one page."""
+"""The search for bills as a value: turns a filter into EnKash's request body, and returns the call for one page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _any_amount(value: object, where: str) -> Any:
     return checks.amount(value, where, least=None)
 
 
-#: What makes the JSON form of a filter's field, by the form that the field's metadata name.
+#: Converters of a filter's values to JSON, by the `form` in the metadata of the filter's field.
 FORMS: Mapping[str, Callable[[object, str], Any]] = {
     "text": checks.text,
     "texts": checks.texts,
@@ -31,13 +31,13 @@ FORMS: Mapping[str, Callable[[object, str], Any]] = {
 
 
 def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: int) -> Operation[list[Bill]]:
-    """Return *Fetch Bulk Bill Details* (api-10664799) for one page.
+    """Return the operation *Fetch Bulk Bill Details* (api-10664799) for one page.
 
     Args:
         routes: The path of every operation.
-        bill_filter: What a bill must match.
-        offset: Bills before this page.
-        limit: Bills on this page, at most.
+        bill_filter: Conditions that a bill must match.
+        offset: How many bills to skip.
+        limit: The most bills to return.
 
     Raises:
         InvalidRequestError: A value of the filter cannot be sent.
@@ -53,7 +53,7 @@ def search_page(routes: Routes, bill_filter: BillFilter, *, offset: int, limit: 
 
 
 def search_body(bill_filter: BillFilter) -> dict[str, Any]:
-    """Return the filter as EnKash's members, with nothing for what is not set.
+    """Return the filter as members of EnKash's request; fields that are None are omitted.
 
     Raises:
         InvalidRequestError: A value cannot be sent.

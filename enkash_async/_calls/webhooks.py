@@ -1,4 +1,4 @@
-"""The call that tells EnKash where to post, as a value; nothing is sent here."""
+"""The call that tells EnKash where to post, as a value; sends nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _COMPANY = re.compile(r"CEK[A-Z0-9]{7}")
 
 
 def checked_events(given: Iterable[WebhookEvent | str]) -> tuple[WebhookEvent, ...]:
-    """Return events, each once; a word that EnKash's page does not list is one as well.
+    """Return the events, each once; names that EnKash's page does not list are accepted.
 
     Raises:
-        InvalidRequestError: There is none, or one is no text.
+        InvalidRequestError: There is no event, or an event is not a string.
     """
     return tuple(dict.fromkeys(WebhookEvent(word) for word in checks.texts(given, "events")))
 
@@ -36,19 +36,19 @@ def register(
     ssl_certificate: str | None,
     company_id: str | None,
 ) -> Operation[object]:
-    """Return *Create Webhook Configuration* (api-10664805).
+    """Return the operation *Create Webhook Configuration* (api-10664805).
 
     Args:
         routes: The path of every operation.
-        url: Where EnKash posts; the caller has checked it.
-        headers: Secrets that EnKash sends with every post; the caller has checked them.
-        events: What to post about.
-        enabled: False keeps EnKash from posting.
+        url: URL to which EnKash posts; already checked by the caller.
+        headers: Secret headers that EnKash sends with every post; already checked by the caller.
+        events: Events for which EnKash posts.
+        enabled: False stops EnKash from posting; None keeps EnKash's default.
         ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain.
         company_id: `CEK` and seven capital letters or digits.
 
     Raises:
-        InvalidRequestError: The arguments are wrong. A traceback shows the headers: do not let it out.
+        InvalidRequestError: The arguments are wrong. Its traceback shows the headers: the caller must drop it.
     """
     certificate = checks.optional(checks.text, ssl_certificate, "ssl_certificate")
     body = {
@@ -70,7 +70,7 @@ def register(
 
 def _secrets(headers: Mapping[str, str], certificate: str | None) -> tuple[str, ...]:
     words = (*headers.values(), *(() if certificate is None else (certificate,)))
-    # A reply that repeats the request as text has them as they are written in JSON.
+    # EnKash may quote the request in its reply, with the secrets escaped as JSON strings.
     return (*words, *(json.dumps(word)[1:-1] for word in words))
 
 
