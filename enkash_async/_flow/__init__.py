@@ -1,1 +1,1 @@
-"""Concurrency, and what a failure means; no EnKash call is known here."""
+"""Rate and concurrency limits, polling, bulk jobs, and the table of failures; independent of any EnKash call."""

@@ -1,4 +1,4 @@
-"""The time that one look at many things has."""
+"""One deadline for many requests."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ __all__ = ["Deadline"]
 
 T = TypeVar("T")
 
-_SHORTEST = 1.0  # seconds; less would cut off the last requests of a look that has to make many
+_SHORTEST = 1.0  # seconds a request gets at least; less would cut off the last requests before EnKash can answer
 
 
 class Deadline:
-    """The time that one look at many bills has; after requests that were too late no more are made.
+    """Bounds the time of many requests, and stops making requests after too many time-outs in a row.
 
     Args:
-        patience: Seconds for all of them; each request gets one second at least, or the patience if that is less.
-        most_late: How many in a row may be too late; one bill that EnKash hangs on must not stop the others.
+        patience: Seconds for all requests together; each request gets at least the smaller of one second and this.
+        most_late: Time-outs in a row after which no more requests are made. With several, one bill on which EnKash
+            hangs does not stop the others.
     """
 
     def __init__(self, patience: float, most_late: int = 1) -> None:
@@ -31,7 +32,7 @@ class Deadline:
         self._late: RequestTimeoutError | None = None
 
     async def peek(self, call: Callable[[], Awaitable[T]]) -> T | EnkashError:
-        """Return what a request brings or fails with; it is not made after one that was too late."""
+        """Make a request and return its result or error; after too many time-outs, make none and return the last."""
         if self._late is not None:
             return self._late
         answer = await peek(call(), max(self._end - loop_now(), self._shortest))

@@ -1,4 +1,4 @@
-"""Lets requests begin: how many are under way, how fast they begin, and when none may."""
+"""Limits requests: how many are in flight, how many begin in a second, and when none may begin."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from enkash_async.config import Limits
 
 __all__ = ["Gate"]
 
-#: Bounds of the interval in seconds and of the burst, far beyond any use, so that their sums and product stay finite.
+#: Bounds of the interval (seconds) and of the burst (requests): beyond any use, and their product stays finite.
 _LONGEST, _MOST = 1e9, 10**9
 
 
 class Gate:
-    """What every request of one client passes: first a slot, then its turn.
+    """Limits the requests of one client: each takes a slot first, and then waits for its turn.
 
     Args:
-        limits: How many at once, and how fast.
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds; to wake a little early or late does no harm.
+        limits: Requests in flight at once, and requests that may begin in a second.
+        clock: Returns monotonic seconds.
+        sleep: Waits for the given seconds; it may wake a little early or late.
 
     Attributes:
-        decode_lock: Held while a large reply is read, so that large replies are read one after the other.
+        decode_lock: Held while a large reply is decoded, so that large replies are decoded one after the other.
     """
 
-    # Semaphore and Lock of asyncio are queues here. Since Python 3.11.0 (gh-90155) both hand over in the order of
-    # arrival: who arrives while one that was woken has not yet run lines up behind it, and one that is cancelled after
-    # it was woken wakes the next. So nobody overtakes, and no place is lost or doubled.
+    # asyncio's Semaphore and Lock serve as queues here. Since Python 3.11.0 (gh-90155) both are first come, first
+    # served: a task that arrives lines up behind a woken task that has not run yet, and a woken task that is cancelled
+    # wakes the next one. So no task overtakes another, and no slot is lost or granted twice.
 
     def __init__(
         self,
@@ -45,42 +45,42 @@ class Gate:
         self._queue = asyncio.Lock()
         self.decode_lock: asyncio.Lock = asyncio.Lock()
         self._in_line = 0
-        # The generic cell rate algorithm: at a steady rate the next request would be due at `_due`, and it may come
-        # early by the tolerance. One number is the whole state, so there is nothing to refill and nothing to drift.
+        # The generic cell rate algorithm: at a steady rate the next request is due at `_due`, and it may begin earlier
+        # by the tolerance. This one number is the whole state, so that nothing must be refilled and nothing drifts.
         self._interval = min(1 / limits.rate, _LONGEST) if limits.rate is not None else 0.0
         self._tolerance = min(limits.burst - 1, _MOST) * self._interval
         self._due = -math.inf
         self._reopens = -math.inf
 
     def slot(self) -> AbstractAsyncContextManager[None]:
-        """Hold one of the places for requests under way, waiting in line for it."""
+        """Return a context manager that waits for a slot and holds it for one request in flight."""
         return self._places
 
     async def turn(self) -> None:
         """Wait until the gate is open and the rate allows one more request, first come, first served.
 
-        Who is cancelled while waiting uses nothing up and holds up nobody.
+        A caller that is cancelled while waiting uses up no turn and does not delay the others.
         """
         if self._interval == 0 and not self._in_line and self._reopens <= self._clock():
-            return  # no rate to keep, and nobody to overtake
+            return  # there is no rate to keep and no waiting caller to overtake
         self._in_line += 1
         try:
             async with self._queue:
-                # Only the first in line sleeps. It looks again each time, since meanwhile the gate may have been closed
-                # for longer, and `sleep` may have woken it early.
+                # Only the first in line sleeps. It checks again after each sleep: `pause` may have closed the gate for
+                # longer meanwhile, and `sleep` may have woken early.
                 while (wait := self._wait()) > 0:
                     await self._sleep(wait)
-                # Nothing is awaited from here on: a turn is either taken and returned, or neither.
+                # No `await` from here on, so that a cancellation cannot use up a turn that the caller never gets.
                 self._due = max(self._due, self._clock()) + self._interval
         finally:
             self._in_line -= 1
 
     def pause(self, seconds: float) -> None:
-        """Let nobody begin for a while; those who already wait in `turn` are held up too.
+        """Close the gate for a while; callers that already wait in `turn` wait too.
 
         Args:
-            seconds: From now on; it can put off the reopening and never brings it forward. What is no finite number
-                above zero changes nothing, since a gate that never reopens would be a dead client.
+            seconds: Seconds from now. It can postpone the reopening, never bring it forward. A value that is not
+                finite and above zero is ignored: a gate that never reopens would stop the client for good.
         """
         if 0 < seconds < math.inf:
             self._reopens = max(self._reopens, self._clock() + seconds)

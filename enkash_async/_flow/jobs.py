@@ -1,4 +1,4 @@
-"""Bulk work: any iterable, so many items at a time, the next one taken only when there is a hand free for it."""
+"""Bulk jobs with back-pressure: a fixed number of items in flight, and the next one read only when a slot is free."""
 
 from __future__ import annotations
 
@@ -39,18 +39,26 @@ T = TypeVar("T")
 Source: TypeAlias = Iterable[S] | AsyncIterable[S]
 OnProgress: TypeAlias = Callable[[int, int | None], None]
 
-_MOST_HANDS = 1000
+_MOST_CONCURRENCY = 1000  # items in flight; ten times the requests that a client has in flight by default
 
 _log = getLogger("enkash_async")
 
 
 def checked_concurrency(value: int) -> int:
-    """Return how many items may be under way at once."""
-    return checks.number(value, "concurrency", least=1, most=_MOST_HANDS, whole=True)
+    """Return how many items may be in flight at once.
+
+    Raises:
+        InvalidRequestError: The value is not a whole number from 1 to 1,000.
+    """
+    return checks.number(value, "concurrency", least=1, most=_MOST_CONCURRENCY, whole=True)
 
 
 def checked_source(source: object, where: str) -> None:
-    """Refuse what cannot be iterated over, and one bare string, which is taken for a mistake."""
+    """Refuse a source that cannot be iterated over, and a bare string, which is most likely a mistake.
+
+    Raises:
+        InvalidRequestError: The source is one of these.
+    """
     if isinstance(source, (str, bytes)) or not isinstance(source, (Iterable, AsyncIterable)):
         raise InvalidRequestError(f"{where} must be an iterable, not one {type(source).__name__}: write it in […]")
 
@@ -67,16 +75,18 @@ async def items_of(source: Source[S]) -> AsyncIterator[S]:
     except asyncio.CancelledError:
         if is_cancelled():
             raise
-        # The source's own: it would end one hand alone, and the others would take the items so far for all of them.
+        # The source raised it; no caller cancelled this task. Passed on, it would look like a cancelled job.
         raise RuntimeError("the source of the items was cancelled") from None
 
 
 class Progress:
-    """Counts what is done and tells the user, whose errors must not take away the account of money that has moved.
+    """Counts the items that are done and reports them to the user.
+
+    An error of the user's callback is only logged: raised, it would cost the user the report of money that has moved.
 
     Args:
-        on_progress: The user's own; is called with (items dealt with, items in all or None).
-        source: What is worked through.
+        on_progress: The user's callback, called with (items done, items in all or None); None reports nothing.
+        source: The items; where it has a length, that is the number in all.
     """
 
     def __init__(self, on_progress: OnProgress | None, source: object) -> None:
@@ -85,21 +95,26 @@ class Progress:
         self._done = 0
 
     def add(self, count: int = 1) -> None:
-        """Count items, those given before among them."""
+        """Count items as done; repeated items count too."""
         self._done += count
         if self._tell is None:
             return
         try:
             self._tell(self._done, self._total)
-        except Exception:  # noqa: BLE001 (the user's own)
+        except Exception:  # noqa: BLE001 (the user's callback may raise anything)
             _log.exception("on_progress failed; the job goes on")
 
 
 async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]], concurrency: int) -> None:
-    """Handle every item of a feed, so many at a time; the next one is taken only when a hand is free.
+    """Handle every item of a feed, several at once; the next item is read only when a slot is free.
 
-    What the feed raises is raised once the items under way are done. `handle` should raise nothing: that would cut off
-    the others.
+    Args:
+        feed: Yields the items. Its exception is raised again here once the items in flight are done.
+        handle: Handles one item. It should raise nothing: an exception cancels the other items.
+        concurrency: Items in flight at once.
+
+    Raises:
+        RuntimeError: The feed cancelled itself.
     """
     free = asyncio.Semaphore(concurrency)
 
@@ -109,21 +124,21 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
         finally:
             free.release()
 
-    async def hand_out() -> Exception | None:
+    async def read_feed() -> Exception | None:
         while True:
             await free.acquire()
             try:
                 item = await anext(feed)
             except StopAsyncIteration:
                 return None
-            except Exception as problem:  # noqa: BLE001 (the user's own; money may be moving in other hands)
+            except Exception as problem:  # noqa: BLE001 (of the user's source; raised here, it would cancel payments)
                 return problem
             group.create_task(work(item))
 
     async with asyncio.TaskGroup() as group:
-        # In a task of its own: an asyncio.timeout() in the source cancels the task that it began in, whatever that one
-        # is at by then, and in a hand that would be somebody's payment.
-        feeding = group.create_task(hand_out())
+        # The feed has a task of its own: an asyncio.timeout() in the user's source cancels the task in which it was
+        # entered. In the task of an item, that would cancel a payment in flight.
+        feeding = group.create_task(read_feed())
     if feeding.cancelled():
         raise RuntimeError("the source of the items cancelled itself: keep asyncio.timeout() out of it")
     if (problem := feeding.result()) is not None:
@@ -131,22 +146,22 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
 
 
 class Collected(Generic[T]):
-    """Sorts items into their groups, each with its place in the order given."""
+    """Sorts items into their groups, and keeps the order in which the caller gave them."""
 
     def __init__(self) -> None:
         self._groups: dict[BulkGroup, list[tuple[int, BulkItem[T]]]] = {group: [] for group in BulkGroup}
         self._repeated: dict[str, None] = {}
 
     def add(self, index: int, item: BulkItem[T]) -> None:
-        """File an item."""
+        """Add an item to its group; the index is its place in the caller's order."""
         self._groups[item.group].append((index, item))
 
     def repeat(self, key: str) -> None:
-        """Note that an item was given again."""
+        """Note that the caller gave an item again."""
         self._repeated[key] = None
 
     def result(self) -> BulkResult[T]:
-        """Return all of it."""
+        """Return every item in its group, in the caller's order."""
         return BulkResult(
             succeeded=self._sorted(BulkGroup.SUCCEEDED),
             failed=self._sorted(BulkGroup.FAILED),
@@ -163,14 +178,14 @@ class Collected(Generic[T]):
 
 @attrs.frozen(kw_only=True)
 class Job(Generic[S, T]):
-    """A call over many items.
+    """A bulk call: one function, applied to many items.
 
     Args:
-        where: Name of the argument with the items.
-        check: Returns an item that can be worked on, or raises `InvalidRequestError`.
-        key: What names an item.
-        digest: Tells two items of one key apart.
-        work: Does it.
+        where: Name of the argument that holds the items, for messages.
+        check: Returns the item when it is valid, and raises `InvalidRequestError` otherwise.
+        key: Returns the item's name in the result.
+        digest: Returns a value that differs for two different items of one key.
+        work: Makes the call for one item.
     """
 
     where: str
@@ -184,8 +199,8 @@ class _Run(Generic[S, T]):
     """One run of a job.
 
     Args:
-        job: What to do.
-        emit: Takes each item with its place in the order given.
+        job: The bulk call.
+        emit: Takes each item that is done, with its place in the caller's order.
         repeat: Takes the key of each item that was given before.
     """
 
@@ -219,7 +234,7 @@ class _Run(Generic[S, T]):
         except InvalidRequestError as wrong:
             await self._emit(index, _item(f"{job.where}[{index}]", wrong, given))
             return
-        except Exception as problem:  # noqa: BLE001 (of what was given; it must not cut off the calls in other hands)
+        except Exception as problem:  # noqa: BLE001 (of the user's item; raised here, it would cancel the other calls)
             kind = type(problem).__name__
             odd = InvalidRequestError(f"{job.where}[{index}] cannot be worked on: reading it raised {kind}")
             odd.__cause__ = problem
@@ -246,10 +261,11 @@ class _Run(Generic[S, T]):
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            # Of something that the call waited for. It would end this hand alone, and the item would be lost.
+            # No caller cancelled this task; something that the call awaited was cancelled. Passed on, it would end
+            # this task silently, and the item would be missing from the result.
             lost = OutcomeUnknownError("what this call waited for was cancelled; it may or may not have happened")
             return _item(key, lost, item)
-        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+        except Exception as problem:  # noqa: BLE001 (raised here, it would cancel the other calls)
             broken = OutcomeUnknownError(f"it broke off with {type(problem).__name__}; it may or may not have happened")
             broken.__cause__ = problem
             return _item(key, broken, item)
@@ -262,11 +278,11 @@ def _item(key: str, problem: EnkashError, given: object) -> BulkItem[Any]:
 async def collect(
     job: Job[S, T], source: Source[Any], *, concurrency: int, on_progress: OnProgress | None
 ) -> BulkResult[T]:
-    """Do a job and return what became of every item.
+    """Run a job and return the outcome of every item.
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.
-        BulkError: The source failed; `result` has the items that it gave before, and the cause is its error.
+        BulkError: The source failed; `result` has the items before the failure, and the cause is the source's error.
     """
     collected: Collected[T] = Collected()
     progress = Progress(on_progress, source)
@@ -291,7 +307,7 @@ async def collect(
 
 
 def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
-    """Return the error for a source that failed in the middle: what was done before must not be lost."""
+    """Return the error to raise for a source that failed: a `BulkError` with the items done so far, if any."""
     done = sum(map(len, (result.succeeded, result.failed, result.unknown, result.not_sent)))
     if not done:
         return problem
@@ -302,17 +318,22 @@ def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
 
 
 def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
-    """Do a job and yield each item as soon as it is done, with so many under way or waiting to be taken.
+    """Run a job and yield each item as soon as it is done.
+
+    Args:
+        job: The bulk call.
+        source: The items.
+        concurrency: Items that are in flight or done and not yet taken by the caller, at most.
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.
-        Exception: What the source raised, after the items that it gave before.
+        Exception: The source's own error, once the items before it are done.
     """
     checked_source(source, job.where)
     return _streamed(job, source, checked_concurrency(concurrency))
 
 
-async def _streamed(job: Job[S, T], source: Source[Any], hands: int) -> AsyncGenerator[BulkItem[T], None]:
+async def _streamed(job: Job[S, T], source: Source[Any], concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
     done: asyncio.Queue[BulkItem[T] | None] = asyncio.Queue(maxsize=1)
 
     async def emit(_: int, item: BulkItem[T]) -> None:
@@ -320,7 +341,7 @@ async def _streamed(job: Job[S, T], source: Source[Any], hands: int) -> AsyncGen
 
     async def run() -> None:
         try:
-            await _Run(job, emit, _ignore)(source, hands)
+            await _Run(job, emit, _ignore)(source, concurrency)
         except Exception:
             await done.put(None)
             raise
@@ -337,4 +358,4 @@ async def _streamed(job: Job[S, T], source: Source[Any], hands: int) -> AsyncGen
 
 
 def _ignore(_: str) -> None:
-    """Take no notice of an item that was given before."""
+    """Ignore an item that was given before."""

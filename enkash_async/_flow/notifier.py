@@ -1,4 +1,4 @@
-"""News of bills from elsewhere, such as a webhook: whoever waits for one of them looks at once."""
+"""Wakes callers that wait for a bill when news of it arrives, for example by a webhook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["BillNotifier", "News"]
 
 
 class News:
-    """What one waiter hears of the bills that it waits for."""
+    """The news for one waiting caller: which of its bills have news that it has not taken yet."""
 
     def __init__(self) -> None:
         self._heard: dict[str, None] = {}
@@ -22,30 +22,30 @@ class News:
         self._arrived.set()
 
     def take(self) -> tuple[str, ...]:
-        """Return the bills that there is news of since the last time, each once."""
+        """Return the bills with news since the last call, each once."""
         heard = tuple(self._heard)
         self._heard.clear()
         self._arrived.clear()
         return heard
 
     async def wait(self) -> None:
-        """Wait until there is news; news that was not taken yet counts."""
+        """Wait until there is news; return at once if some was not taken yet."""
         await self._arrived.wait()
 
 
 class BillNotifier:
-    """Tells those who wait for a bill that something has happened to it.
+    """Wakes callers that wait for a bill, so that they ask EnKash at once.
 
     Pass one to `bills.wait_until_settled(…, notifier=…)` or `bills.wait_many(…, notifier=…)`, and call `notify` where
-    the news arrives. The news itself is not believed: the waiter asks EnKash at once instead of at its next look. All
-    of it happens in one event loop.
+    the news arrives. The waiting caller does not trust the news: it asks EnKash at once, without waiting for the next
+    poll. Use a notifier in one event loop only.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[News]] = {}
 
     def notify(self, utility_enkash_id: str) -> None:
-        """Wake everyone who waits for a bill; nobody may.
+        """Wake every caller that waits for a bill; do nothing when none does.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.
@@ -55,10 +55,10 @@ class BillNotifier:
 
     @contextmanager
     def listen(self, utility_enkash_ids: Iterable[str]) -> Iterator[News]:
-        """Hear of bills for as long as the block runs.
+        """Collect news of bills for as long as the `with` block runs.
 
         Args:
-            utility_enkash_ids: Which bills.
+            utility_enkash_ids: EnKash's ids of the bills.
         """
         news, wanted = News(), tuple(utility_enkash_ids)
         for one in wanted:

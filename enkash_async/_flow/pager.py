@@ -1,4 +1,4 @@
-"""Lists that arrive in pages."""
+"""Iteration over lists that EnKash returns in pages."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ T = TypeVar("T")
 class AsyncPager(Generic[T]):
     """Iterates over a paged list: `async for item in pager`, or `async for page in pager.pages()`.
 
-    Nothing is sent before the first item is asked for, and each iteration starts anew. An item that appears on two
-    pages, since the list moved meanwhile, comes once. The end is a page that is shorter than asked for, or one
-    that brings nothing new.
+    No request is sent before the first item is asked for, and each iteration starts anew. An item that appears on two
+    pages, because the list changed between the requests, is yielded once. Iteration ends after a page that is shorter
+    than requested, or that has no new item.
 
     Args:
-        fetch: Returns the items from an offset on, given (offset, limit).
-        page_size: How many items to ask for at a time.
-        key: What names an item; None for an item without an id, which is compared as a whole with the page before.
+        fetch: Returns one page, given (offset, limit).
+        page_size: Items to request at a time.
+        key: Returns the id of an item, or None. An item without an id is compared as a whole with the items of the
+            page before.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class AsyncPager(Generic[T]):
                 yield item
 
     async def pages(self) -> AsyncIterator[list[T]]:
-        """Iterate over the pages as lists, without the items that an earlier page had; an empty list makes no page."""
+        """Yield the pages as lists, without items that an earlier page had; pages left empty are not yielded."""
         seen: set[Hashable] = set()
         nameless: list[T] = []
         offset = 0
@@ -52,7 +53,7 @@ class AsyncPager(Generic[T]):
             if len(page) < self._page_size or not fresh:
                 return
             nameless = [item for item in page if self._key(item) is None]
-            # By what came, not by what was asked for: a server that ignores the limit is then still read right.
+            # Counts items received, not items requested: the next offset is right even if EnKash ignores `limit`.
             offset += len(page)
 
     def _fresh(self, page: list[T], seen: set[Hashable], nameless: list[T]) -> list[T]:

@@ -1,4 +1,4 @@
-"""Looking again and again at something that takes its time, until it shows or the time is up."""
+"""Polling: look, pause, and look again, until the poll is done or the time is up."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ __all__ = ["Poller", "peek"]
 
 T = TypeVar("T")
 
-_SHORTEST_LOOK = 1.0  # seconds; less would cut off the look at the end of a wait before it can be answered
+_SHORTEST_LOOK = 1.0  # seconds a look gets at least; less would cut off the last look before EnKash can answer
 
 
 async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:
-    """Return the result of one look, or what it failed with; it is given so many seconds."""
+    """Return the result of one request, or its error.
+
+    Args:
+        call: The request.
+        patience: Seconds after which it is cancelled and a `RequestTimeoutError` is returned.
+    """
     try:
         async with asyncio.timeout(patience):
             return await call
@@ -34,11 +39,11 @@ async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:
 
 @attrs.frozen
 class Poller:
-    """Time, pauses and chance for those who look again and again.
+    """Polls with growing pauses; a test passes its own clock, sleep and random numbers.
 
     Args:
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds.
+        clock: Returns monotonic seconds.
+        sleep: Waits for the given seconds.
         random: Returns a number in [0, 1), for jitter.
     """
 
@@ -54,15 +59,15 @@ class Poller:
         pauses: PollPolicy,
         news: News | None = None,
     ) -> None:
-        """Look at once and then after each pause, until there is no more to see or the time is up.
+        """Look at once, then again after each pause, until a look reports the end or the time is up.
 
-        The last look is made when the time is up, and each gets a second at least, so this may end that much later.
+        The last look begins when the time is up and gets at least one second, so that this may end later by that look.
 
         Args:
-            look: Is given the seconds that it may take, and returns whether it saw all there is to see.
-            seconds: How long to go on.
-            pauses: How long to wait between the looks.
-            news: Ends a pause early.
+            look: Called with the seconds that it may take; returns True to end the polling.
+            seconds: How long to poll.
+            pauses: The pauses between the looks.
+            news: Ends a pause early when there is news.
         """
         deadline = self.clock() + seconds
         looks = 0

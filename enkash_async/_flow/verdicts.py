@@ -1,4 +1,4 @@
-"""What a failure means: one table, for everybody who has to decide something about a failure.
+"""What a failure means: one table for the pipeline, bulk jobs, polling and batches.
 
 =====================================  =========  =====  =========  =========  ========  ========
 failure                                lasts      read   write      `writes`   group     one item
@@ -24,10 +24,10 @@ no token for another reason            call       raise  raise      raise      n
 wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no
 =====================================  =========  =====  =========  =========  ========  ========
 
-The columns are the fields of `Verdict`; *write* stands for every call that changes something. What a task queue should
-do is `EnkashError.retry`, which stands on the classes, where users find it.
+The columns are the fields of `Verdict`; a *write* is any call that changes something, and `writes` is the write column
+under `RetryPolicy.writes`. What a task queue should do is `EnkashError.retry`, kept on the classes for users to find.
 
-A 401 is judged only after the pipeline has renewed the token and sent the call once more.
+The pipeline judges a 401 only after it has renewed the token and sent the call once more.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ from enkash_async.errors import ApiError, EnkashError
 
 __all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 
-#: The documented values of `response_code` that mean «not done».
+#: The documented values of `response_code` with which EnKash says that it did nothing.
 _REFUSALS = frozenset({1, 36, 37, 38})
-#: Statuses of a gateway, an overload or a time-out; a plain 500 is EnKash's own word and would come again.
+#: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer; a repeated call gets it too.
 _TRANSIENT = frozenset({408, 502, 503, 504})
 
 
 class Next(enum.Enum):
-    """What may follow a failed attempt, attempts left or not."""
+    """What may follow a failed attempt; how many attempts remain is for the pipeline to count."""
 
     AGAIN = "again"
     RAISE = "raise"
-    RECONCILE = "reconcile"  # it may have happened: look it up, never send it again
+    RECONCILE = "reconcile"  # EnKash may have done it: look it up, never send it again
 
 
 class Lasts(enum.Enum):
     """Whether the next call would meet the same failure."""
 
-    TRANSIENT = "transient"  # the next call may well succeed
-    PERMANENT = "permanent"  # every later call of this client would meet it too
-    CALL = "call"  # it concerns this call alone
+    TRANSIENT = "transient"  # the next call may succeed
+    PERMANENT = "permanent"  # every later call of this client would fail in the same manner
+    CALL = "call"  # the failure concerns this call only
 
 
 @attrs.frozen(kw_only=True)
@@ -72,15 +72,14 @@ class Verdict:
     """One row of the table.
 
     Attributes:
-        lasts: Whether the next call would meet the same.
-        read: What may follow where the call changes nothing.
-        write: What may follow where it changes something.
-        asked: Likewise under `RetryPolicy.writes`, which lets a call that changes something be repeated after an
-            answer that asks to come back.
-        group: The group of a bulk result that the item belongs to.
-        one_item: Whether one item may be to blame when a call for many fails, so that the others are tried apart.
-        ends_job: Whether every other item of a bulk job would fail as well. A wrong argument is its own item's.
-        says_absent: Whether EnKash said that there is no such bill; a bare 404 says nothing about it.
+        lasts: Whether the next call would meet the same failure.
+        read: What may follow when the call only reads.
+        write: What may follow when the call changes something.
+        asked: As `write`, under `RetryPolicy.writes`: a write is repeated after an answer that asks to come back.
+        group: The group of the item in a bulk result.
+        one_item: Whether one item may be to blame when a call for many fails; the caller then tries smaller parts.
+        ends_job: Whether every other item of a bulk job would fail too. False for a wrong argument of one item.
+        says_absent: Whether EnKash said that there is no such bill. A bare 404 does not say that.
     """
 
     lasts: Lasts = Lasts.CALL
@@ -94,28 +93,28 @@ class Verdict:
 
     @property
     def is_transient(self) -> bool:
-        """Whether the next call may well succeed."""
+        """Whether the next call may succeed."""
         return self.lasts is Lasts.TRANSIENT
 
     @property
     def is_permanent(self) -> bool:
-        """Whether every later call would meet the failure too."""
+        """Whether every later call of this client would meet the same failure."""
         return self.lasts is Lasts.PERMANENT
 
 
 def judge(problem: EnkashError) -> Verdict:
-    """Return what a failure means; a class of the user's own counts as the nearest one of the tree."""
+    """Return what a failure means; a user's subclass counts as its nearest base class in the table."""
     row = next(TABLE[kind] for kind in type(problem).__mro__ if kind in TABLE)
     return row if isinstance(row, Verdict) else row(problem)
 
 
 def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Next:
-    """Return what may be done after one failed attempt.
+    """Return what may follow one failed attempt.
 
     Args:
-        effect: What the call changes.
-        failure: What became of the attempt.
-        writes: `RetryPolicy.writes`.
+        effect: Whether the call reads, creates, confirms or changes something else.
+        failure: The error of the attempt.
+        writes: Value of `RetryPolicy.writes`.
     """
     verdict = judge(failure)
     if effect is Effect.READ:
@@ -128,22 +127,22 @@ def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Nex
 
 def _transport(problem: errors.TransportError) -> Verdict:
     unclear = Next.RECONCILE if problem.sent else Next.AGAIN
-    group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT  # only a read is told as sent, and changes nothing
+    group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT  # a sent write is raised as OutcomeUnknownError
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=unclear, asked=unclear, group=group)
 
 
 def _answer(answer: ApiError) -> Verdict:
-    """Return the row of an error that EnKash answered with; its status and code decide, whatever its class."""
+    """Return the row of an error reply of EnKash's; its status and code decide, not its class."""
     is_overload = answer.status in _TRANSIENT
     write = Next.RECONCILE if is_overload or not _is_plain(answer) else Next.RAISE
     return Verdict(read=Next.AGAIN if is_overload else Next.RAISE, write=write, asked=write, one_item=True)
 
 
 def _is_plain(answer: ApiError) -> bool:
-    """Whether an error in a successful HTTP reply says plainly that nothing was done.
+    """Whether an error reply says plainly that EnKash did nothing.
 
-    Only a few codes are documented. A sister product sends HTTP statuses as codes, of which 4xx but 408 are refusals;
-    any other code, 200 or 202 among them, may stand for work that was done or goes on.
+    EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; of those, 4xx except 408 are
+    refusals. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
     """
     code = answer.response_code
     if answer.status >= 300 or code is None or code in _REFUSALS:
@@ -179,15 +178,15 @@ def _not_found(answer: errors.NotFoundError) -> Verdict:
 
 
 def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
-    # EnKash's own code says what was done, whatever the status around it. Where the bill of the reference could not be
-    # compared, it may be the one of an earlier run.
+    # EnKash's code counts, not the HTTP status. If the bill of the reference could not be compared with this one, an
+    # earlier run may have created it: the outcome is unknown.
     group = BulkGroup.FAILED if answer.differences else BulkGroup.UNKNOWN
     return Verdict(group=group, one_item=True)
 
 
 def _login(problem: errors.TokenEndpointError) -> Verdict:
     if problem.counted:
-        return _NO_LOGIN  # repeating a login that may have been counted is how accounts get locked
+        return _NO_LOGIN  # EnKash may have counted the login; repeating it could lock the account
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)
 
 
@@ -195,7 +194,7 @@ _NOT_SENT: Final = Verdict(group=BulkGroup.NOT_SENT)
 _NO_LOGIN: Final = Verdict(lasts=Lasts.PERMANENT, group=BulkGroup.NOT_SENT, ends_job=True)
 _OF_THE_CALL: Final = Verdict()
 
-#: Every class of the tree; a row is a value, or a function of the evidence that the error carries.
+#: A row for every error class: a verdict, or a function that derives one from the error's evidence.
 TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
     EnkashError: _OF_THE_CALL,
     errors.ConfigurationError: _NO_LOGIN,
@@ -213,7 +212,7 @@ TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
     errors.RateLimitError: _rate_limit,
     errors.ServerError: _server,
     errors.BillerInactiveError: _answer,
-    errors.VelocityLimitError: _OF_THE_CALL,  # its code says what was done, whatever the status around it
+    errors.VelocityLimitError: _OF_THE_CALL,  # EnKash's code counts, not the HTTP status
     errors.DuplicateReferenceError: _duplicate,
     errors.OutcomeUnknownError: Verdict(group=BulkGroup.UNKNOWN),
     bulk.BulkError: _OF_THE_CALL,
