@@ -1,1 +1,1 @@
-"""The only room that knows aiohttp, and how a call is signed."""
+"""HTTP: signs calls, sends them through aiohttp, and repeats them where that is safe."""

@@ -1,7 +1,7 @@
-"""One call from end to end: sign, send, one re-authorisation, read, repeat or stop.
+"""The pipeline takes one call from end to end: sign, send, renew the token once after a 401, decode, repeat or stop.
 
-What ended unclearly is not looked up here but by the resource that made the call, which alone knows what to compare:
-the pipeline raises `OutcomeUnknownError`, and `bills` and `payments` turn it into a result where EnKash shows one.
+When a call that changes something ends unclearly, the pipeline raises `OutcomeUnknownError`. It does not look the bill
+up: only the resource that made the call, `bills` or `payments`, knows what to compare with EnKash's answer.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _log = getLogger("enkash_async")
 
 
 class Pipeline:
-    """Sends operations; the `Send` that the resources are given.
+    """Sends operations for the resources, to which it is passed as `Send`.
 
     Args:
-        transport: Sends requests.
-        tokens: Hands out tokens.
-        retry: How often and how patiently to repeat.
-        sleep: Waits so many seconds.
+        transport: Sends HTTP requests.
+        tokens: Provides tokens.
+        retry: Number of attempts, and the pauses between them.
+        sleep: Waits for the given seconds.
         random: Returns a number in [0, 1), for jitter.
     """
 
@@ -67,7 +67,7 @@ class Pipeline:
         self._random = random
 
     async def __call__(self, operation: Operation[T]) -> T:
-        """Return the result of an operation.
+        """Send an operation and return its result.
 
         Raises:
             OutcomeUnknownError: A call that changes something ended unclearly.
@@ -84,8 +84,8 @@ class Pipeline:
             then = decide(operation.effect, result, writes=self._retry.writes)
             pause = self._pause(attempt, result) if then is Next.AGAIN else None
             if pause is None:
-                # An earlier attempt may have been done, whatever the last one says: also «used before», since that
-                # attempt may be the one that used the reference.
+                # An earlier attempt may have succeeded, whatever the last one says. Even «reference used before» proves
+                # nothing: the earlier attempt may have used it.
                 if unclear is not None:
                     raise _unknown(operation, unclear) from unclear
                 raise result
@@ -94,18 +94,18 @@ class Pipeline:
             attempt += 1
 
     def _pause(self, attempt: int, failure: EnkashError) -> float | None:
-        """Return the seconds until the next attempt, or None when there is none."""
+        """Return the seconds until the next attempt, or None when no attempt may follow."""
         asked = failure.retry_after
         if attempt >= self._retry.attempts or (asked or 0) > self._retry.max_retry_after:
             return None
         return self._retry.pause(attempt, asked, self._random)
 
     async def _attempt(self, operation: Operation[T]) -> T | EnkashError:
-        """Make one attempt; after a 401, once more with a token that is newer than the refused one."""
+        """Make one attempt; after a 401, send the call once more with a newer token."""
         try:
             gate = self._transport.gate()
             async with gate.slot():
-                # A token is asked for last: one that was in hand before a long wait could be dead once it is sent.
+                # The token is obtained last: a token from before a long wait could have expired when it is sent.
                 await gate.turn()
                 token = await self._token(None)
                 result = await self._exchange(operation, token, gate)
@@ -132,7 +132,8 @@ class Pipeline:
                 raise
             raise TokenError("the token provider was cancelled; nothing was sent") from None
         except Exception as problem:
-            # A provider of the user's own; a bulk call must not lose the account of what was done before.
+            # The provider may be the user's own. As an `EnkashError`, its failure stays in a bulk call's result; any
+            # other exception would cost the user the report of what was done before.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
@@ -151,21 +152,21 @@ async def decoded(
     secrets: Iterable[str] = (),
     decode_lock: AbstractAsyncContextManager[None] = nullcontext(),
 ) -> T | ApiError | ResponseDecodeError:
-    """Return the result of a reply, or the error that it is; a large one lets others have their turn meanwhile.
+    """Return the result of a reply, or the error that it stands for; other tasks run while a large reply is decoded.
 
     Args:
-        operation: What was asked.
+        operation: The call that was made.
         response: The reply.
-        secrets: What must not appear in an error.
-        decode_lock: Held while a large reply is read. Several at once would all be in memory in parts,
-            and all be done last.
+        secrets: Strings that an error must not show.
+        decode_lock: Held while a large reply is decoded. Decoded side by side, all large replies would be half-built
+            in memory at once, and none would be ready early.
     """
     if len(response.body) < SLICED_FROM:
         return read(operation, response, secrets=secrets)
     steps = read_in_slices(operation, response, secrets=secrets)
-    del secrets  # a cancellation shows the locals of this frame
+    del secrets  # the traceback of a cancellation shows the locals of this frame
     async with decode_lock:
-        with closing(steps):  # a cancelled caller may keep this frame for long, and it the document
+        with closing(steps):  # frees the document: a cancelled caller may keep this frame alive in a traceback
             while True:
                 await asyncio.sleep(0)
                 try:

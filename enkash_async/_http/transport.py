@@ -1,7 +1,7 @@
-"""HTTP through aiohttp; no other module knows aiohttp.
+"""Sends HTTP requests through aiohttp.
 
-A failure says whether EnKash may have the request. It is described in words and the original exception is let go: the
-frames and attributes of aiohttp's exceptions hold request headers, and with them the bearer token.
+A failure says whether EnKash may have received the request. Its message describes aiohttp's exception in words, and the
+exception itself is dropped: its frames and attributes hold the request headers, and with them the bearer token.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = ["Transport"]
 
 _log = getLogger("enkash_async")
 
-_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, which aiohttp may repeat as it likes
-_CHUNK = 64 * 1024
+_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
+_CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
@@ -46,10 +46,10 @@ _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
 
 
 class _OneShot(BytesPayload):
-    """A request body that is written once.
+    """A request body that can be written only once; prevents a second debit.
 
-    aiohttp silently sends PUT and DELETE again when a kept-alive connection drops, and a confirmation is a PUT. A body
-    that refuses a second writing stops that, and having been begun it is the mark between *not sent* and *maybe sent*.
+    aiohttp silently repeats PUT and DELETE when a kept-alive connection drops, and a confirmation is a PUT. This body
+    refuses to be written a second time. `begun` tells *not sent* (False) from *maybe sent* (True).
     """
 
     begun = False
@@ -62,10 +62,10 @@ class _OneShot(BytesPayload):
 
 
 class _Once:
-    """A client middleware that lets one attempt through.
+    """A client middleware that lets only the first attempt through.
 
-    It keeps aiohttp from repeating a GET by itself, so that `RetryPolicy.attempts` is what happens. A session that is
-    passed in keeps its own middlewares instead, and there a read may be doubled.
+    It keeps aiohttp from repeating a GET by itself, so that the attempts are exactly `RetryPolicy.attempts`. A user's
+    own session keeps its own middlewares instead; there aiohttp may repeat a read.
     """
 
     def __init__(self) -> None:
@@ -84,11 +84,11 @@ class Transport:
     """Sends requests to one base URL.
 
     Args:
-        base_url: As `base_url` of `_support/urls.py` returns it.
-        session: The user's own session, which is never closed; None opens one on first use.
-        timeout: Bounds of each attempt.
-        limits: How many requests may be under way, and begin in a second.
-        max_response_bytes: Bound of a reply's size, after decompression.
+        base_url: As `checked_base_url` of `_support/urls.py` returns it.
+        session: The user's own session, which is never closed here; None opens one on first use.
+        timeout: Time limits of each attempt.
+        limits: How many requests may be in flight, and begin in a second.
+        max_response_bytes: Largest reply in bytes, after decompression.
     """
 
     def __init__(
@@ -117,13 +117,13 @@ class Transport:
         self._opened: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._limits = limits
-        self._gate: Gate  # made upon entering a loop
+        self._gate: Gate  # made when the client first runs in an event loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
         self._max_response_bytes = max_response_bytes
         self._closed = False
 
     def gate(self) -> Gate:
-        """Return what every request passes before it is signed and sent.
+        """Return the gate that limits requests; the pipeline passes it before it signs and sends.
 
         Raises:
             ConfigurationError: The client is closed, or belongs to another event loop.
@@ -132,14 +132,14 @@ class Transport:
         return self._gate
 
     async def send(self, request: Request, authorization: Secret | None = None) -> Response:
-        """Send a request and read its reply to the end.
+        """Send a request and return its whole reply.
 
         Args:
-            request: What to send.
-            authorization: Value of the `Authorization` header.
+            request: The request.
+            authorization: Value of the `Authorization` header; None sends none.
 
         Raises:
-            TransportError: No reply; `sent` says whether EnKash may have the request.
+            TransportError: No reply; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
         bare = request.method in _BARE and request.body is None
@@ -149,13 +149,13 @@ class Transport:
         spent = (glance() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
-            # Raised here, not in `except`: there Python would tie aiohttp's exception to it as its context.
+            # Raised outside the `except` block, where Python would attach aiohttp's exception as the context.
             raise result
         _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
 
     async def aclose(self) -> None:
-        """Close the session that was opened here, if any; a second call does nothing."""
+        """Close the session that this transport opened, if any; a second call does nothing."""
         self._closed = True
         session, self._opened = self._opened, None
         if session is not None:
@@ -173,7 +173,7 @@ class Transport:
                 headers=self._headers(authorization),
                 timeout=self._timeout,
                 allow_redirects=False,
-                # A session that is passed in may have other defaults, and a status must not become an exception here.
+                # A user's own session may have other defaults, and an HTTP status must not become an exception here.
                 raise_for_status=False,
                 auto_decompress=True,
                 middlewares=None if self._given is not None else (_Once(),),
@@ -183,13 +183,13 @@ class Transport:
                     return await self._read(reply)
                 return Response(status=reply.status, headers=reply.headers, body=await reply.content.read())
         except asyncio.CancelledError as cancelled:
-            # Without aiohttp's frames, whose locals hold the bearer token.
-            raise cancelled.with_traceback(None)  # noqa: B904 (the same exception goes on)
+            # Drops aiohttp's frames, whose locals hold the bearer token.
+            raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
             return self._failure(problem, body)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> Response | ResponseDecodeError:
-        """Read a reply that may be larger than is allowed."""
+        """Read a reply of unknown or excessive size, and stop once it is larger than the limit."""
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
             body += chunk
@@ -203,7 +203,7 @@ class Transport:
         return Response(status=reply.status, headers=reply.headers, body=bytes(body))
 
     def _headers(self, authorization: Secret | None) -> dict[str, str]:
-        headers = {} if self._given is None else dict(_HEADERS)  # a session opened here has them already
+        headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds them by itself
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
         return headers
@@ -215,9 +215,10 @@ class Transport:
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
     def _failure(self, problem: Exception, body: _OneShot | None) -> TransportError:
-        """Describe a failure; it was provably not sent when no connection came about or the body was never begun.
+        """Return the error for a failure of aiohttp's, and whether the request may have been sent.
 
-        A failed connection alone proves nothing once the body was begun: aiohttp may have been at its second attempt.
+        It was certainly not sent when there was no connection or aiohttp never began to write the body. Once the body
+        was begun, a failed connection proves nothing: it may be the connection of aiohttp's second attempt.
         """
         begun = body is None or body.begun
         never_begun = body is None or not body.begun
@@ -248,7 +249,11 @@ class Transport:
         return self._opened
 
     def _enter_loop(self) -> None:
-        """Tie connections to the running event loop, or to a new one once the old one is closed."""
+        """Bind the transport to the running event loop; a new loop takes over once the old one is closed.
+
+        Raises:
+            ConfigurationError: The client is closed, or bound to another open loop.
+        """
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()
