@@ -1,1 +1,1 @@
-"""What moves money, and what makes sure that it moves once."""
+"""Calls that move money, and the checks that keep a debit from happening twice."""

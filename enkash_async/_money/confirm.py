@@ -1,4 +1,4 @@
-"""Confirming debits: look first, send once, and read back what ended unclearly."""
+"""Confirms debits: reads the bills first, sends each confirmation once, and reads bills back after an unclear end."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ __all__ = ["Chunk", "ConfirmResult", "Confirming"]
 
 Put: TypeAlias = Callable[[Sequence[str]], Awaitable[EnkashError | None]]
 
-# Refusals of a chunk in a row, with nothing accepted in between, after which the rest is not tried in smaller parts:
-# enough to find one bad bill among 1,000 by halving, and far from asking EnKash about each of them.
+# Refusals in a row, with nothing accepted in between, after which a chunk is not split any further. Halving finds one
+# bad bill among 1,000 within this number, and EnKash is not asked about each bill.
 _MOST_REFUSALS = 16
 
 
 @attrs.frozen
 class ConfirmResult:
-    """What became of one bill, and why."""
+    """The outcome of one bill: its group, and the error when it was not confirmed."""
 
     group: BulkGroup
     error: EnkashError | None = None
@@ -44,14 +44,14 @@ _DONE = ConfirmResult(BulkGroup.SUCCEEDED)
 
 
 class Chunk:
-    """The bills of one call.
+    """Confirms the bills of one call, 1,000 at most.
 
     Args:
-        put: Sends one confirmation, and returns its failure or None.
+        put: Sends one confirmation, and returns its failure, or None for success.
         reads: Reads bills.
-        settling: Reads back.
-        in_flight: What this client has sent a moment ago.
-        patience: Seconds for each request of a look.
+        settling: Reads bills back after an unclear end.
+        in_flight: The confirmations that this client sent recently.
+        patience: Seconds for reading one bill.
     """
 
     def __init__(self, put: Put, reads: Reads, settling: Settling, in_flight: InFlight, *, patience: float) -> None:
@@ -64,10 +64,15 @@ class Chunk:
         self._refusals = 0
 
     async def confirm(self, ids: Sequence[str], *, check_first: bool) -> dict[str, ConfirmResult]:
-        """Return what became of each bill."""
+        """Confirm the bills and return the outcome of each.
+
+        Args:
+            ids: `utility_enkash_id` of each bill, each once.
+            check_first: False sends without reading the bills first.
+        """
         left: Sequence[str] = ids
         while left:
-            # Nothing is held while waiting, so that two calls cannot wait for each other.
+            # This call holds no claims while it waits, so that two calls cannot wait for each other.
             await self._in_flight.released(left)
             mine = self._in_flight.claim(left)
             try:
@@ -78,14 +83,15 @@ class Chunk:
         return self._results
 
     async def _unconfirmed(self, ids: Sequence[str]) -> list[str]:
-        """Return the bills that wait for their debit to be confirmed.
+        """Return the bills whose debit still waits to be confirmed, and note the outcome of the others.
 
-        A run that was interrupted and is run again names bills that are confirmed already, and EnKash does not document
-        what a second confirmation does. They are read one by one: that call is documented in full, while a search may
-        lag behind, and nothing takes a second debit back.
+        Prevents a second debit: an interrupted job that is run again names bills that are confirmed already, and EnKash
+        does not document what a second confirmation does. Each bill is read by its own call, which is documented in
+        full; a search may lag behind.
         """
         seen = await self._read(ids)
-        # Noted before any more waiting: the in-flight memory forgets a yes when its window ends, as the wait does.
+        # Noted before the wait below: the in-flight memory forgets an acceptance when its window ends, and so may the
+        # wait.
         accepted = {one for one in ids if self._in_flight.is_accepted(one)}
         self._file(accepted, _DONE)
         ids = [one for one in ids if one not in accepted]
@@ -93,12 +99,12 @@ class Chunk:
         if sent:
             window = max(self._in_flight.left(one) for one in sent)
             await self._settling.confirmations(sent, SettlePolicy(window=window))
-            # Again, and one by one: what was read before the wait is old, and a search may lag behind.
+            # Read again, one by one: the first reading is out of date, and the search of the wait may lag behind.
             seen = await self._read(ids)
         return [one for one in ids if self._is_open(one, seen[one])]
 
     async def _read(self, ids: Sequence[str]) -> Mapping[str, Bill | EnkashError]:
-        # Time for each of them, even where the rate of requests is limited: what is not read is not sent.
+        # A bill that cannot be read is not confirmed, so every bill gets its full time, also under a rate limit.
         return await self._reads.read_each(ids, patience=self._patience * len(ids))
 
     def _is_open(self, one: str, seen: Bill | EnkashError) -> bool:
@@ -120,7 +126,7 @@ class Chunk:
     async def _send(self, given: Sequence[str]) -> None:
         accepted = {one for one in given if self._in_flight.is_accepted(one)}
         self._file(accepted, _DONE)
-        # Those that an earlier call has sent and did not see the end of; only where they were not looked at before.
+        # An earlier call sent these and did not see the end. Only with check_first=False does one still get here.
         sent = [one for one in given if one not in accepted and self._in_flight.left(one)]
         ids = [one for one in given if one not in accepted and not self._in_flight.left(one)]
         if ids:
@@ -132,7 +138,7 @@ class Chunk:
         try:
             failure = await self._put(ids)
         finally:
-            self._in_flight.end(ids)  # not before: an exchange may take longer than the window
+            self._in_flight.end(ids)  # the window starts only now, since an exchange may take longer than the window
         if failure is None:
             self._refusals = 0
             self._in_flight.accept(ids)
@@ -152,9 +158,9 @@ class Chunk:
             self._file(ids, ConfirmResult(judge(failure).group, failure))
 
     async def _send_in_parts(self, ids: Sequence[str], refused: EnkashError) -> None:
-        """Find out which bill it was for whose sake EnKash refused the whole call, and confirm the others.
+        """Confirm the bills in halves, so that a bad bill, for which EnKash refused the whole call, stops no other.
 
-        They are read once more before that, in case a part of them was confirmed all the same.
+        The bills are read again first, in case EnKash confirmed some of them despite the refusal.
         """
         left = await self._unconfirmed(ids)
         for one in ids:
@@ -221,18 +227,18 @@ def _ambiguous(one: str, bill: Bill) -> OutcomeUnknownError:
 
 @attrs.define
 class _Portion:
-    """Ids of one call, each with its place in the order given; all but the first of each id are left out."""
+    """The ids of one call, each once, with its place in the caller's order."""
 
     places: dict[str, int] = attrs.field(factory=dict)
-    count: int = 0  # with those left out
+    count: int = 0  # ids that the caller gave, repeated and malformed ones included
 
 
 class Confirming:
     """One run of `payments.confirm_debit`.
 
     Args:
-        confirm: Returns what became of each bill of one call.
-        progress: Is told of each call.
+        confirm: Confirms the bills of one call and returns the outcome of each.
+        progress: Is told the number of ids after each call.
     """
 
     def __init__(
@@ -246,7 +252,7 @@ class Confirming:
         self.collected: Collected[None] = Collected()
 
     async def portions(self, ids: Source[str]) -> AsyncIterator[_Portion]:
-        """Yield the ids in portions for one call each; also those that came before the source failed."""
+        """Yield the ids in portions of one call each; if the source fails, yield the ids before the failure first."""
         portion = _Portion()
         index = -1
         try:
@@ -280,7 +286,7 @@ class Confirming:
         portion.places[one] = index
 
     async def confirm(self, given: _Portion) -> None:
-        """Confirm one portion; a failure that would meet every later one as well stops the job."""
+        """Confirm one portion; after a permanent failure, later portions are not sent."""
         ids = tuple(given.places)
         self._portions += 1
         if self._stopped_by is not None:
@@ -299,7 +305,7 @@ class Confirming:
     async def _confirmed(self, ids: Sequence[str]) -> Mapping[str, ConfirmResult]:
         try:
             return await self._confirm(ids)
-        except Exception as problem:  # noqa: BLE001 (whatever it is, it must not cut off the calls in other hands)
+        except Exception as problem:  # noqa: BLE001 (raised here, it would cancel the other calls)
             broken = OutcomeUnknownError(
                 f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
                 operation="payments.confirm_debit",
@@ -309,7 +315,11 @@ class Confirming:
             return dict.fromkeys(ids, ConfirmResult(BulkGroup.UNKNOWN, broken))
 
     def result(self) -> BulkResult[None]:
-        """Return every bill in its group; where one call was all there was, and it failed as a whole, raise why."""
+        """Return every bill in its group.
+
+        Raises:
+            EnkashError: There was only one call, and it failed for all its bills with this error.
+        """
         result = self.collected.result()
         groups = [group for group in (result.failed, result.unknown, result.not_sent) if group]
         if self._portions == 1 and not result.succeeded and len(groups) == 1:
@@ -320,6 +330,6 @@ class Confirming:
 
 
 def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:
-    # An unknown outcome names its bills, so another one of the same words is not the same.
+    # An OutcomeUnknownError names its bills, so two of them with the same text are still different errors.
     alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and str(error) == str(other)
     return error is other or alike

@@ -1,4 +1,4 @@
-"""Whether a bill that was found under a reference is the one that was asked for: pure comparisons."""
+"""Compares a bill that was found under a reference with the bill that the caller asked for; no I/O."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Match", "compare", "described", "refusal"]
 
 @attrs.frozen(kw_only=True)
 class Match:
-    """How a bill compares with what was wanted.
+    """The result of comparing a found bill with the wanted one.
 
     Attributes:
-        different: Names of what is certainly not the same.
-        identified: Whether EnKash's answer says whose bill it is, and how much, at all.
+        different: Names of the facts that certainly differ.
+        identified: Whether EnKash's answer has enough facts (consumer and amount) to recognise the bill.
     """
 
     different: tuple[str, ...]
@@ -28,18 +28,19 @@ class Match:
 
 
 def compare(wanted: Wanted, bill: Bill) -> Match:
-    """Compare reference, biller, consumer and amount; what either side does not say is no difference."""
+    """Compare reference, biller, consumer and amount; a fact that one side lacks counts as no difference."""
     company = bill.company_biller
     biller = None if company is None or company.biller is None else company.biller.biller_id or None
     same_biller = _same(wanted.biller_id, biller)
     same_consumer = _same(_folded(wanted.consumer_number), _folded(_consumer(bill)))
     if same_biller is None or same_consumer is None:
-        # One id stands for both of them; it is asked last, since a second enrolment may have got another one.
+        # The company_biller_id stands for biller and consumer together. It is compared last: EnKash may give the same
+        # consumer a new one.
         same = _same(wanted.company_biller_id, None if company is None else company.company_biller_id)
         same_consumer = same if same_consumer is None else same_consumer
         same_biller = True if same and same_biller is None else same_biller
     same_amount = _same_amount(wanted.amount, bill)
-    # Another bill than the one that was asked for would be a fault of EnKash's, and must not be taken for it.
+    # Compared although EnKash searched by it: if EnKash errs and returns another bill, that one must not be accepted.
     same_reference = _same(_folded(wanted.reference_id), _folded(bill.reference_id))
     verdicts = {
         "reference_id": same_reference,
@@ -54,7 +55,7 @@ def compare(wanted: Wanted, bill: Bill) -> Match:
 
 
 def described(wanted: Wanted, bill: Bill, match: Match) -> str:
-    """Return what differs in words, with no value in full."""
+    """Return a phrase that names the differences and shows no consumer number in full."""
     if not match.different:
         return "does not say whose it is"
     there, asked = _short(_consumer(bill)), _short(wanted.consumer_number)
@@ -63,7 +64,7 @@ def described(wanted: Wanted, bill: Bill, match: Match) -> str:
 
 
 def refusal(wanted: Wanted, bill: Bill, match: Match) -> DuplicateReferenceError:
-    """Return the error for a reference that belongs to another bill, or to one that cannot be told."""
+    """Return the error for a reference that belongs to another bill, or to one that cannot be recognised."""
     error = DuplicateReferenceError(
         f"the reference {wanted.reference_id!r} was used before, and the bill of it {described(wanted, bill, match)}; "
         "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
@@ -91,7 +92,7 @@ def _consumer(bill: Bill) -> str | None:
 
 
 def _folded(number: str | None) -> str | None:
-    """Return a consumer number for comparison; one that EnKash has masked says nothing."""
+    """Return a consumer number for comparison, or None when it is empty or EnKash has masked it."""
     if number is None or not number.strip() or "*" in number:
         return None
     return number.strip().casefold()

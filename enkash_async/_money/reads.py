@@ -1,4 +1,4 @@
-"""What EnKash shows of bills: what `client.bills` reads, and what calls that move money fall back on."""
+"""Reads bills from EnKash: for `client.bills`, and for calls that move money and must know a bill's state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ __all__ = ["Reads"]
 T = TypeVar("T")
 
 _BATCH = 99  # bills of one search; EnKash recommends a limit below 100
-_FEW = 3  # bills that are read one by one: that call is documented in full, the search is not
-_HANDS = 16  # bills that are read one by one at the same time
+_FEW = 3  # bills up to which no search is made: the call for one bill is documented in full, the search is not
+_CONCURRENCY = 16  # reads of single bills in flight; the default of `bills.get_many`
 
 
 class Reads:
@@ -34,7 +34,7 @@ class Reads:
 
     Args:
         send: Sends operations.
-        routes: Where they go.
+        routes: The path of every operation.
     """
 
     def __init__(self, send: Send, routes: Routes) -> None:
@@ -42,19 +42,24 @@ class Reads:
         self._routes = routes
 
     async def get(self, utility_enkash_id: str) -> Bill:
-        """Return a bill by EnKash's id; as `bills.get`."""
+        """Return a bill by EnKash's id; see `bills.get`."""
         bill = await self._send(calls.get(self._routes, utility_enkash_id))
         return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
-        """Return a bill by the user's own id; as `bills.get_by_reference`."""
+        """Return a bill by the user's own id; see `bills.get_by_reference`."""
         bill = await self._send(calls.get_by_reference(self._routes, reference_id))
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
     async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> list[Bill]:
-        """Return so many of the bills that match a filter, from an offset on; none where EnKash says that none do.
+        """Return one page of the bills that match a filter; an empty list when EnKash says that none do.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799).
+
+        Args:
+            bill_filter: Conditions that a bill must match.
+            offset: How many bills to skip.
+            limit: The most bills to return.
         """
         operation = search_page(self._routes, bill_filter, offset=offset, limit=limit)
         try:
@@ -65,17 +70,17 @@ class Reads:
             raise
 
     async def read(self, utility_enkash_ids: Sequence[str], *, patience: float) -> Mapping[str, Bill | EnkashError]:
-        """Return how each of many bills stands, or why it could not be read; raises nothing.
+        """Return the state of each bill, or the error with which reading it failed; raises nothing.
 
-        Many are searched for, 99 at a time. The reply of the search is not documented, so a bill that it leaves out,
-        or shows without any status, is read by itself.
+        More than three bills are searched for, 99 at a time. EnKash does not document the reply of the search, so a
+        bill that it omits, or returns without a status, is read by a call of its own.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
-            utility_enkash_ids: Which bills, each once.
-            patience: Seconds for all of them; each request gets one second at least, or the patience if that is less.
-                After a request that was too late no more are made.
+            utility_enkash_ids: EnKash's ids of the bills, each once.
+            patience: Seconds for all bills together; each request gets at least the smaller of one second and this.
+                After a request that timed out, no more are made.
         """
         deadline = Deadline(patience)
         if len(utility_enkash_ids) <= _FEW:
@@ -92,15 +97,15 @@ class Reads:
     async def read_each(
         self, utility_enkash_ids: Sequence[str], *, patience: float
     ) -> Mapping[str, Bill | EnkashError]:
-        """Return how each of many bills stands, or why it could not be read, one by one; raises nothing.
+        """Return the state of each bill, or its error, with one call for each bill; raises nothing.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
         Args:
-            utility_enkash_ids: Which bills, each once.
-            patience: As for `read`.
+            utility_enkash_ids: EnKash's ids of the bills, each once.
+            patience: As for `read`, but only 16 time-outs in a row end the requests.
         """
-        return await self._each(utility_enkash_ids, Deadline(patience, most_late=_HANDS))
+        return await self._each(utility_enkash_ids, Deadline(patience, most_late=_CONCURRENCY))
 
     async def _each(self, utility_enkash_ids: Sequence[str], deadline: Deadline) -> Mapping[str, Bill | EnkashError]:
         found: dict[str, Bill | EnkashError] = {}
@@ -108,7 +113,7 @@ class Reads:
         async def read_one(one: str) -> None:
             found[one] = await deadline.peek(lambda: self.get(one))
 
-        await drive(items_of(utility_enkash_ids), read_one, min(_HANDS, len(utility_enkash_ids) or 1))
+        await drive(items_of(utility_enkash_ids), read_one, min(_CONCURRENCY, len(utility_enkash_ids) or 1))
         return {one: found[one] for one in utility_enkash_ids}
 
     async def _searched(self, batch: Sequence[str], deadline: Deadline) -> Mapping[str, Bill | EnkashError]:
@@ -116,8 +121,8 @@ class Reads:
         if not isinstance(page, EnkashError):
             wanted = frozenset(batch)
             return {bill.utility_enkash_id: bill for bill in page if bill.utility_enkash_id in wanted and _tells(bill)}
-        # After a passing failure the bills are not asked for one by one: a hundred calls more would not help EnKash. A
-        # plain 500, or a reply that cannot be read, is a matter of this search alone.
+        # After a transient or permanent failure the bills are not read one by one: 99 more calls would only burden an
+        # EnKash in trouble. A plain 500, or a reply that cannot be decoded, concerns this search only.
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}

@@ -1,4 +1,4 @@
-"""What became of a call whose end was unclear: look for it over a window of time, and never send it again."""
+"""Reconciles calls that ended unclearly: reads the bills for a window of time, and never sends the call again."""
 
 from __future__ import annotations
 
@@ -24,24 +24,28 @@ from enkash_async.models import Bill
 
 __all__ = ["Settling", "checked_settle"]
 
-_SHORT_WINDOW = 5.0  # seconds for a bill that EnKash says is there
+_SHORT_WINDOW = 5.0  # seconds to look for a bill that EnKash says exists; enough for its readings to catch up
 
 
 def checked_settle(settle: SettlePolicy | float | None) -> SettlePolicy | None:
-    """Return the argument `settle` of a public call as a policy; None is the client's own."""
+    """Return the argument `settle` of a public call as a policy; None stands for the policy of the client.
+
+    Raises:
+        InvalidRequestError: It is neither a policy nor a number of seconds.
+    """
     if settle is None or isinstance(settle, SettlePolicy):
         return settle
     return SettlePolicy(window=checks.number(settle, "settle", least=0, unit="seconds"))
 
 
 class Settling:
-    """Looks for what unclear calls did.
+    """Finds out what calls with an unclear end did, by reading their bills.
 
     Args:
         reads: Reads bills.
-        policy: How long and how often.
+        policy: The client's window and pauses.
         timeout: Seconds that one attempt may take.
-        poller: Time, pauses and chance.
+        poller: Polls EnKash.
     """
 
     def __init__(self, reads: Reads, policy: SettlePolicy, timeout: float, poller: Poller) -> None:
@@ -51,18 +55,18 @@ class Settling:
         self._poller = poller
 
     def window(self, settle: SettlePolicy | None = None) -> float:
-        """Return the seconds for which is looked."""
+        """Return the window in seconds, of this call's policy or of the client's."""
         return (settle or self._policy).within(self._timeout).window or 0.0
 
     async def find(self, reference_id: str, settle: SettlePolicy | None = None) -> Bill | EnkashError:
-        """Return the bill of a reference as soon as it shows, or else what the last look ended with."""
+        """Return the bill of a reference as soon as EnKash shows it, or the error of the last look."""
         seen: Bill | EnkashError = NotFoundError()
 
         async def look(patience: float) -> bool:
             nonlocal seen
             seen = await peek(self._reads.get_by_reference(reference_id), max(patience, self._timeout))
             if isinstance(seen, Bill) and not seen.utility_enkash_id:
-                # Success with nothing in it; what is taken for a bill here would be taken for created.
+                # A success without a bill must not count as one: the caller would believe that the bill was created.
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
             return isinstance(seen, Bill) or judge(seen).is_permanent
 
@@ -74,8 +78,8 @@ class Settling:
         """Return the bill of a create that ended unclearly.
 
         Raises:
-            OutcomeUnknownError: It did not show, which proves nothing: the request may still be on its way. Or the
-                bill that shows is another one.
+            OutcomeUnknownError: EnKash does not show the bill, which proves nothing, since the request may still be in
+                flight. Or EnKash shows another bill.
         """
         seen = await self.find(wanted.reference_id)
         if isinstance(seen, Bill):
@@ -103,19 +107,19 @@ class Settling:
         ) from unclear.__cause__
 
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
-        """Return a bill that was created, with the id that the reply left out, where EnKash shows it."""
+        """Return the created bill as EnKash shows it now, with the id that the reply lacked; else the bill itself."""
         seen = await peek(self._reads.get_by_reference(wanted.reference_id), self._timeout)
         if isinstance(seen, Bill) and not matching.compare(wanted, seen).different:
             return seen
         return created
 
     async def existing(self, wanted: Wanted, refused: DuplicateReferenceError) -> Bill:
-        """Return the bill that a reference was used for, where it is the one that is wanted.
+        """Return the bill for which a reference was used before, if it is the wanted one.
 
         Raises:
-            DuplicateReferenceError: It is another one, or cannot be looked up; nothing was created by this call.
+            DuplicateReferenceError: It is another bill, or cannot be read; this call created nothing.
         """
-        # A bill that was created a moment ago may take some time to show, but this one is not in doubt: EnKash has it.
+        # EnKash says that it has the bill, so a short window will do: the bill may only be too new to show.
         window = min(_SHORT_WINDOW, self.window())
         seen = await self.find(wanted.reference_id, attrs.evolve(self._policy, window=window))
         if not isinstance(seen, Bill):
@@ -128,7 +132,7 @@ class Settling:
     async def confirmations(
         self, utility_enkash_ids: Sequence[str], settle: SettlePolicy | None = None
     ) -> Mapping[str, Bill | EnkashError]:
-        """Return how bills stand once all of them show as confirmed, or else what the last look at each ended with."""
+        """Return the bills once EnKash shows all as confirmed, or the last state or error of each after the window."""
         seen: dict[str, Bill | EnkashError] = {}
 
         async def look(patience: float) -> bool:

@@ -1,4 +1,4 @@
-"""Waiting for bills to settle: one poller for however many, woken early by news from elsewhere."""
+"""Waits for bills to settle: one poller for all bills, woken early by a notifier."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ __all__ = ["checked_timeout", "wait_for"]
 
 
 def checked_timeout(timeout: float) -> float:
-    """Return a number of seconds to wait."""
+    """Return the seconds to wait.
+
+    Raises:
+        InvalidRequestError: The timeout is negative or not a number.
+    """
     return checks.number(timeout, "timeout", least=0, unit="seconds")
 
 
 class _Wait:
-    """Bills that are waited for.
+    """The bills that one call waits for, and what EnKash last said about each.
 
     Args:
-        reads: Reads them.
-        ids: Which bills.
-        progress: Is told of each that needs no more waiting.
+        reads: Reads bills.
+        ids: EnKash's ids of the bills, each once.
+        progress: Is told of each bill that needs no more waiting.
     """
 
     def __init__(self, reads: Reads, ids: Sequence[str], progress: Progress) -> None:
@@ -41,15 +45,15 @@ class _Wait:
         self._trouble: dict[str, EnkashError] = {}
 
     async def look(self, patience: float, only: Sequence[str] = ()) -> bool:
-        """Look at the bills that are not settled, or at some of them; whether none is left."""
-        # News of bills that are settled already has nothing looked at, least of all the others.
+        """Read the bills that are still waited for, or only those in `only`; return whether none remains."""
+        # News of settled bills only makes `wanted` empty: then nothing is read.
         wanted = [one for one in only if one in self._pending] if only else list(self._pending)
         for one, seen in (await self._reads.read(wanted, patience=patience)).items():
             self._note(one, seen)
         return not self._pending
 
     def item(self, one: str, timeout: float) -> BulkItem[Bill]:
-        """Return what became of a bill in so many seconds."""
+        """Return the outcome of a bill; the timeout is for the message."""
         last, trouble = self._last.get(one), self._trouble.get(one)
         if last is not None and last.is_settled:
             return BulkItem(one, last)
@@ -82,16 +86,16 @@ async def wait_for(
     poller: Poller,
     on_progress: OnProgress | None = None,
 ) -> BulkResult[Bill]:
-    """Return every bill once all are settled or the time is up.
+    """Return every bill in its group once all are settled or the time is up.
 
     Args:
-        reads: Reads them.
-        ids: Which bills, each once.
+        reads: Reads bills.
+        ids: EnKash's ids of the bills, each once.
         timeout: Seconds to wait in all.
-        policy: How often to look.
-        notifier: Wakes the wait when there is news of a bill, which is then looked at alone.
-        poller: Time, pauses and chance.
-        on_progress: Is called with (bills that need no more waiting, bills in all).
+        policy: Pauses between the looks.
+        notifier: Wakes the wait when there is news of a bill; then only that bill is read. None means no news.
+        poller: Polls EnKash.
+        on_progress: Called with (bills that need no more waiting, bills in all).
     """
     wait = _Wait(reads, ids, Progress(on_progress, ids))
     with nullcontext() if notifier is None else notifier.listen(ids) as news:
@@ -113,7 +117,7 @@ def _looking(
         nonlocal due
         heard = () if news is None else news.take()
         now = poller.clock()
-        # However much news there is of some bills, the others are not forgotten, least of all at the end.
+        # Steady news of some bills must not starve the others: once a full look is due, or time is up, read all.
         if heard and now < min(due, deadline):
             return await wait.look(patience, heard)
         due = now + policy.longest
