@@ -1,1 +1,1 @@
-"""The public calls, grouped as EnKash groups them."""
+"""The client's public calls, grouped as in EnKash's documentation."""

@@ -1,4 +1,4 @@
-"""Billers: who can be paid."""
+"""The public calls about billers, the companies whose bills EnKash pays."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from enkash_async.models import Biller, BillerCategory
 
 __all__ = ["Billers"]
 
-_PAGE_SIZE = 100
+_PAGE_SIZE = 100  # billers; EnKash documents no limit
 
 
 class Billers:
     """The calls about billers, as `client.billers`.
 
-    EnKash's pages for them are not public, so both routes are unverified (`Routes.unverified()`): ask EnKash for the
-    paths and set them in `Routes`.
+    EnKash's pages for these calls are not public, so both routes are unverified (`Routes.unverified()`): ask EnKash for
+    the paths and set them in `Routes`.
     """
 
     def __init__(self, send: Send, routes: Routes) -> None:
@@ -37,21 +37,21 @@ class Billers:
         return await self._send(calls.list_categories(self._routes))
 
     def list(self, category: str | None = None) -> AsyncPager[Biller]:
-        """Return the billers, of one category or all, as a pager; nothing is sent before you iterate.
+        """Return a pager of the billers, of one category or all; sends nothing before you iterate.
 
-        The category is sent as `category`, the place in the list as `offset` and `limit`. Should EnKash ignore all
-        three, the whole list comes back at once and is recognised as such.
+        The query has `category`, `offset` and `limit`. If EnKash ignores all three and returns the whole list at once,
+        the pager stops after that page.
 
         EnKash page: Fetch Biller List, of which only the title is public; the route is unverified.
 
         Args:
-            category: A category's name; None lists all billers.
+            category: Name of a category; None lists all billers.
 
         Raises:
             InvalidRequestError: The category is empty.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
-        calls.list_page(self._routes, category, offset=0, limit=_PAGE_SIZE)  # refuses a wrong category now
+        calls.list_page(self._routes, category, offset=0, limit=_PAGE_SIZE)  # checks the category before iteration
 
         async def fetch(offset: int, limit: int) -> builtins.list[Biller]:
             return await self._send(calls.list_page(self._routes, category, offset=offset, limit=limit))

@@ -1,4 +1,4 @@
-"""Bills one at a time: fetch what is due, create what is to be paid, see what became of it."""
+"""The public calls about single bills: fetch, create, look up, search, wait."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _LARGEST_PAGE = 5000  # records; EnKash's limit for one search
 
 
 class SingleBills:
-    """The calls about one bill, or one search; `Bills` has them, and those for thousands.
+    """The calls about single bills and searches; `Bills` adds the bulk calls.
 
     Args:
         send: Sends operations.
-        routes: Where they go.
+        routes: The path of every operation.
         reads: Reads bills.
         settling: Looks for a bill after a create that ended unclearly.
-        poller: Time, pauses and chance, for waiting.
-        new_reference: Makes a `reference_id` that was never used.
+        poller: Polls EnKash in the calls that wait.
+        new_reference: Returns a `reference_id` that was never used.
     """
 
     def __init__(
@@ -75,25 +75,25 @@ class SingleBills:
         remarks: str | None = None,
         key_contact_email: str | None = None,
     ) -> FetchedBill:
-        """Ask the biller what is due at the moment.
+        """Ask the biller for the bill that is due now.
 
-        No money moves. EnKash calls the route «fetch *or add*»: it may remember the consumer as one of your company's,
-        which is why repeating it is safe as far as money goes and no further.
+        No money moves, so repeating the call costs nothing. But EnKash calls the route «fetch *or add*»: it may add the
+        consumer to those of your company.
 
         EnKash page: Fetch Current Bill (api-10664798).
 
         Args:
             biller_id: EnKash's number of the biller, from `billers.list()`.
-            params: The biller's inputs; `cn`, the consumer number, is always needed, `ad1` and further ones where the
-                biller asks for them. Strings keep leading zeros.
-            circle: For billers that differ by circle.
-            remarks: Free text.
-            key_contact_email: Whom EnKash mails after payment.
+            params: The biller's inputs: always `cn`, the consumer number, and `ad1` and so on where the biller asks for
+                them. Strings keep leading zeros.
+            circle: Telecom circle, for billers that differ by circle.
+            remarks: Free text for EnKash.
+            key_contact_email: Address to which EnKash mails after payment.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
             BillerInactiveError: The biller is not active.
-            BadRequestError: EnKash does not know the biller, or misses an input.
+            BadRequestError: EnKash does not know the biller, or requires another input.
             ServerError: The fetch failed at the biller, among other reasons.
         """
         return attrs.evolve(
@@ -116,25 +116,25 @@ class SingleBills:
     ) -> Bill:
         """Create the bill that was fetched, ready for its debit to be confirmed.
 
-        Choose `reference_id` yourself and store it first: it is what finds the bill again. Sent once, ever: after an
-        unclear end the bill is looked for by its reference, for as long as `RetryPolicy.settle` says. A reference that
-        was used before for the same biller, consumer and amount brings back that bill, so that a job can be run again.
-        Both come with `recovered=True`. When the call is cancelled, `reconcile` tells later what became of it.
+        Choose `reference_id` yourself and store it before the call: it finds the bill again. After an unclear end the
+        client never sends the create again; it looks for the bill by its reference, for the time of
+        `RetryPolicy.settle`. If the reference was used before for the same biller, consumer and amount, that bill is
+        returned, so that a job can be run again. Both bills have `recovered=True`. After a cancelled call, `reconcile`
+        tells whether the bill was created.
 
         EnKash page: Create Bill After Successful Bill Fetch (api-10664803).
 
         Args:
             fetched: What `fetch_current` returned.
             reference_id: Your id, never used before; None makes one, which the bill carries.
-            amount: Rupees to pay, at least 1, where it differs from the fetched `bill_net_amount`, such as the early
-                amount.
+            amount: Rupees to pay, at least 1; None pays the fetched `bill_net_amount`.
 
         Raises:
-            InvalidRequestError: The arguments are wrong, or nothing payable was fetched; nothing was sent.
+            InvalidRequestError: The arguments are wrong, or the fetched bill has nothing to pay; nothing was sent.
             DuplicateReferenceError: The `reference_id` was used before, for another bill.
             VelocityLimitError: The account's limit is reached.
-            OutcomeUnknownError: It may or may not have been created; it was looked for in vain. Come back with
-                `reconcile`.
+            OutcomeUnknownError: EnKash may or may not have created the bill, and does not show it. Call `reconcile`
+                later.
         """
         reference = self._reference(reference_id)
         return await self._create(calls.create_from_fetch(self._routes, fetched, reference_id=reference, amount=amount))
@@ -157,7 +157,7 @@ class SingleBills:
     ) -> Bill:
         """Create a bill that was not fetched, ready for its debit to be confirmed.
 
-        After an unclear end, a cancellation, or with a reference that was used before, as `create_from_fetch`.
+        An unclear end, a cancellation and a reference that was used before are treated as in `create_from_fetch`.
 
         EnKash page: Create Bill Without Bill Fetch (api-10664800).
 
@@ -165,24 +165,24 @@ class SingleBills:
             biller_id: EnKash's number of the biller.
             params: The biller's inputs, `cn` among them; strings keep leading zeros.
             reference_id: Your id, never used before; None makes one, which the bill carries.
-            bill_amount: Rupees to pay, at least 1; None leaves the amount to EnKash.
-            circle: For billers that differ by circle.
+            bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
+            circle: Telecom circle, for billers that differ by circle.
             bill_date: Date of the bill.
-            bill_due_date: Day by which it is to be paid.
-            remarks: Free text.
-            key_contact_email: Whom EnKash mails after payment.
+            bill_due_date: Last day to pay the bill.
+            remarks: Free text for EnKash.
+            key_contact_email: Address to which EnKash mails after payment.
             name: The payer's name.
-            email: The payer's address.
+            email: The payer's mail address.
             extra: Further members of EnKash's request under EnKash's names, such as `{"walletId": "…"}`.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
             BillerInactiveError: The biller is not active.
-            BadRequestError: EnKash does not know the biller, or misses an input.
+            BadRequestError: EnKash does not know the biller, or requires another input.
             DuplicateReferenceError: The `reference_id` was used before, for another bill.
             VelocityLimitError: The account's limit is reached.
-            OutcomeUnknownError: It may or may not have been created; it was looked for in vain. Come back with
-                `reconcile`.
+            OutcomeUnknownError: EnKash may or may not have created the bill, and does not show it. Call `reconcile`
+                later.
         """
         create = calls.create(
             self._routes,
@@ -211,32 +211,32 @@ class SingleBills:
         if not bill.utility_enkash_id:
             # The reply of a create is not documented; without the id the bill could not be confirmed.
             bill = await self._settling.identified(create.wanted, bill)
-        # A reply may leave the reference out; the one that was sent is the one that finds the bill again.
+        # The reply may lack the reference; the caller needs it to find the bill again.
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=create.wanted.reference_id)
 
     def _reference(self, given: str | None) -> str:
         return self._new_reference() if given is None else checks.identifier(given, "reference_id")
 
     async def reconcile(self, reference_id: str, *, settle: SettlePolicy | float | None = None) -> Bill | None:
-        """Look for the bill of a create that ended unclearly, or was cancelled; nothing is created.
+        """Look for the bill of a create that ended unclearly or was cancelled; creates nothing.
 
-        For jobs that come back later: store the reference before the create, and come here with it.
+        For jobs that resume later: store the reference before the create, and pass it here.
 
         EnKash page: Get Utility Bill By Reference ID (api-10664801).
 
         Args:
             reference_id: Your id of the bill.
             settle: How long to look: seconds, or a `SettlePolicy`; 0 looks once. None takes `RetryPolicy.settle` of the
-                client. The last look has `Timeouts.total`, so this may end that much later.
+                client. The last look may take `Timeouts.total` longer.
 
         Returns:
-            The bill, with `recovered=True`, as soon as it shows. None when EnKash said «No utility payment found» to
-            the end: by EnKash's guidance a bill that does not show two to three minutes after an unclear end was not
-            created. Create it again with the *same* reference, which EnKash takes once.
+            The bill, with `recovered=True`, as soon as EnKash shows it. None when EnKash still said «No utility payment
+            found» at the end. By EnKash's guidance, a bill that does not show two to three minutes after an unclear end
+            was not created: create it again with the *same* reference, which EnKash accepts only once.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
-            EnkashError: What the last look failed with; that says nothing about the bill.
+            EnkashError: The last look failed with this; it says nothing about the bill.
         """
         policy = checked_settle(settle)
         seen = await self._settling.find(checks.identifier(reference_id, "reference_id"), policy)
@@ -267,15 +267,15 @@ class SingleBills:
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`; nothing was sent.
             NotFoundError: EnKash knows no such bill. Right after an unclear create this proves nothing: the request
-                may still be on its way.
+                may still be in flight.
         """
         return await self._reads.get_by_reference(reference_id)
 
     async def find_by_reference(self, reference_id: str) -> Bill | None:
-        """Return a bill by your own id, or None where EnKash says «No utility payment found».
+        """Return a bill by your own id, or None when EnKash says «No utility payment found».
 
-        Any other 404 is raised: it may come from a wrong route or a gateway, and taking it for «no such bill» could
-        have the same bill paid twice.
+        Prevents a second payment: any other 404 is raised, since it may come from a wrong route or a gateway and does
+        not prove that the bill is missing.
 
         EnKash page: Get Utility Bill By Reference ID (api-10664801).
 
@@ -291,23 +291,23 @@ class SingleBills:
             raise
 
     def search(self, bill_filter: BillFilter, *, page_size: int = 100) -> AsyncPager[Bill]:
-        """Return the bills that match a filter as a pager; nothing is sent before you iterate.
+        """Return a pager of the bills that match a filter; sends nothing before you iterate.
 
-        EnKash does not document whether `offset` counts bills or pages, nor the order; this sends the number of bills
-        received so far.
+        EnKash documents neither the order nor whether `offset` counts bills or pages; the client sends the number of
+        bills received so far.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), which advises pages below 100 and allows 5,000.
 
         Args:
-            bill_filter: What a bill must match.
-            page_size: Bills a page, 1 to 5000.
+            bill_filter: Conditions that a bill must match.
+            page_size: Bills per request, 1 to 5,000.
 
         Raises:
-            InvalidRequestError: A value cannot be sent, or the page size is out of bounds.
+            InvalidRequestError: A value of the filter cannot be sent, or the page size is out of bounds.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
         checks.number(page_size, "page_size", least=1, most=_LARGEST_PAGE, whole=True)
-        search_page(self._routes, bill_filter, offset=0, limit=page_size)  # refuses a wrong filter now
+        search_page(self._routes, bill_filter, offset=0, limit=page_size)  # checks the filter before iteration
 
         async def fetch(offset: int, limit: int) -> list[Bill]:
             return await self._reads.page(bill_filter, offset, limit)
@@ -324,26 +324,26 @@ class SingleBills:
         policy: PollPolicy = PollPolicy(),
         notifier: BillNotifier | None = None,
     ) -> Bill:
-        """Look at a bill in growing pauses until its outcome is final, and return it.
+        """Poll a bill in growing pauses until its outcome is final, and return it.
 
-        A look that fails for a passing reason is followed by the next one. Each look gets a second at least, so a wait
-        may end that much later than its timeout.
+        A transient failure does not end the wait. The last look gets at least one second, so that the wait may exceed
+        its timeout by as much.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
         Args:
-            utility_enkash_id: EnKash's id.
-            timeout: Seconds to wait in all.
-            policy: How often to look.
-            notifier: Ends a pause early when there is news of the bill, such as from a webhook.
+            utility_enkash_id: EnKash's id of the bill.
+            timeout: Seconds to wait in all; 0 looks once.
+            policy: Pauses between the looks.
+            notifier: Ends a pause early when there is news of the bill, for example from a webhook; None means no news.
 
         Returns:
             The bill, PAID or FAILED; after FAILED, `payment_status` tells about the refund.
 
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`, or the timeout is negative; nothing was sent.
-            WaitTimeoutError: Not settled in time; it may still settle. `last` is the last state seen, and the cause is
-                what the last look failed with, if it did.
+            WaitTimeoutError: The bill did not settle in time; it may still settle. `last` is the last state seen; the
+                cause is the error of the last look, if it failed.
             NotFoundError: EnKash knows no such bill.
         """
         wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")

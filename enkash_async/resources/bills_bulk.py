@@ -1,6 +1,6 @@
-"""Bills by the thousand: fetch, create, read and wait, each item accounted for.
+"""The public bulk calls about bills: fetch, create, read and wait for thousands, and report every item.
 
-The calls about one bill become jobs here: what names an item, what can be worked on, and how.
+Each bulk call is a job: the call for one bill, with the check and the name of its items.
 """
 
 from __future__ import annotations
@@ -25,97 +25,97 @@ __all__ = ["Bills"]
 
 
 class Bills(SingleBills):
-    """The calls about bills, as `client.bills`: one at a time, or thousands with a bound on those under way."""
+    """The calls about bills, as `client.bills`: for single bills, or for thousands with a limit on calls in flight."""
 
     async def fetch_many(
         self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[FetchedBill]:
-        """Ask billers what is due for many consumers; as `fetch_current` for each.
+        """Ask billers for the bills that are due for many consumers; `fetch_current` for each.
 
         EnKash page: Fetch Current Bill (api-10664798).
 
         Args:
-            requests: What to fetch; any iterable, asynchronous or not. The next item is taken when there is a hand free
-                for it. The same one twice is fetched once.
-            concurrency: Fetches under way at once, 1 to 1,000.
-            on_progress: Called after each item with (items dealt with, items in all; None where the source has no
-                length). What it raises is only logged.
+            requests: The bills to fetch; any iterable, asynchronous or not. The next item is read only when a slot is
+                free. A repeated request is fetched once.
+            concurrency: Fetches in flight at once, 1 to 1,000.
+            on_progress: Called after each item with (items done, items in all); the second is None for a source
+                without a length. An error that it raises is only logged.
 
         Returns:
-            Every request in one group, in the order given. One that fails does not stop the rest.
+            Every request in one group, in the order given. A failed request does not stop the others.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
+            BulkError: The source failed; `result` has the items before that, and the cause is the source's error.
         """
         return await collect(_fetching(self), requests, concurrency=concurrency, on_progress=on_progress)
 
     def fetch_each(
         self, requests: Source[BillRequest], *, concurrency: int = 16
     ) -> AsyncGenerator[BulkItem[FetchedBill], None]:
-        """Yield what is due for each of many consumers as soon as it is known; as `fetch_many`, without keeping it.
+        """Yield the due bill of each consumer as soon as the biller answers; like `fetch_many`, but keeps no results.
 
-        Memory stays flat however many there are, but for the keys by which a request that is given twice is noticed. No
-        more than `concurrency` are under way or wait to be taken. The order is that of the answers.
+        Memory grows only by the keys that detect repeated requests. At most `concurrency` items are in flight or wait
+        to be taken. Items come in the order of the answers.
 
         Args:
-            requests: What to fetch.
-            concurrency: Fetches under way at once, 1 to 1,000.
+            requests: The bills to fetch; as for `fetch_many`.
+            concurrency: Fetches in flight at once, 1 to 1,000.
         """
         return stream(_fetching(self), requests, concurrency=concurrency)
 
     async def create_many(
         self, requests: Source[BillRequest], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[Bill]:
-        """Create many bills; as `create` for each, or as `create_from_fetch` where a request has `fetched`.
+        """Create many bills; `create` for each, or `create_from_fetch` for a request that has `fetched`.
 
-        Every request needs a `reference_id`: with the same references the job can be run again after a crash, and
-        creates only what is missing. Two different requests with one reference are refused, the later one.
+        Every request needs a `reference_id`: run again after a crash with the same references, the job creates only the
+        missing bills. Of two different requests with one reference, the later is refused.
 
         EnKash pages: Create Bill Without Bill Fetch (api-10664800), Create Bill After Successful Bill Fetch
         (api-10664803).
 
         Args:
-            requests: What to create; any iterable, asynchronous or not, as for `fetch_many`.
-            concurrency: Creates under way at once, 1 to 1,000. One that ended unclearly is under way until it is found
-                or given up, so that a failing EnKash is not sent more and more.
+            requests: The bills to create; any iterable, asynchronous or not, as for `fetch_many`.
+            concurrency: Creates in flight at once, 1 to 1,000. A create that ended unclearly counts until its bill is
+                found or given up, so that an EnKash in trouble gets no new creates meanwhile.
             on_progress: As for `fetch_many`.
 
         Returns:
-            Every request in one group, in the order given, under its reference.
+            Every request in one group, in the order given, with its reference as the key.
 
         Raises:
             InvalidRequestError: `requests` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the items before, the cause is its error.
+            BulkError: The source failed; `result` has the items before that, and the cause is the source's error.
         """
         return await collect(_creating(self), requests, concurrency=concurrency, on_progress=on_progress)
 
     def create_each(
         self, requests: Source[BillRequest], *, concurrency: int = 16
     ) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Create many bills and yield each as soon as its end is known; as `create_many`, without keeping it.
+        """Create many bills and yield each as soon as its outcome is known; like `create_many`, but keeps no results.
 
-        About `concurrency` more are begun than you have taken. Leaving the loop early cancels what is under way; run
-        the job again with the same references to finish it.
+        The job is about `concurrency` items ahead of the caller. Ending the loop early cancels the creates in flight;
+        run the job again with the same references to finish it.
 
         Args:
-            requests: What to create.
-            concurrency: Creates under way at once, 1 to 1,000.
+            requests: The bills to create; as for `create_many`.
+            concurrency: Creates in flight at once, 1 to 1,000.
         """
         return stream(_creating(self), requests, concurrency=concurrency)
 
     async def get_many(
         self, ids: Source[str], *, concurrency: int = 16, on_progress: OnProgress | None = None
     ) -> BulkResult[Bill]:
-        """Return many bills by EnKash's ids; as `get` for each.
+        """Return many bills by EnKash's ids; `get` for each.
 
         EnKash page: Get Utility Bill Status (api-10664797).
 
-        Keeps all of them, about 3 kB each; `get_each` keeps none.
+        Keeps all bills in memory, about 3 kB each; `get_each` keeps none.
 
         Args:
-            ids: `utility_enkash_id` of each; any iterable, asynchronous or not, as for `fetch_many`.
-            concurrency: Calls under way at once, 1 to 1,000.
+            ids: `utility_enkash_id` of each bill; any iterable, asynchronous or not, as for `fetch_many`.
+            concurrency: Calls in flight at once, 1 to 1,000.
             on_progress: As for `fetch_many`.
 
         Returns:
@@ -123,16 +123,16 @@ class Bills(SingleBills):
 
         Raises:
             InvalidRequestError: `ids` cannot be iterated over, or the concurrency is out of bounds.
-            BulkError: The source failed; `result` has what became of the ids before, the cause is its error.
+            BulkError: The source failed; `result` has the ids before that, and the cause is the source's error.
         """
         return await collect(_getting(self), ids, concurrency=concurrency, on_progress=on_progress)
 
     def get_each(self, ids: Source[str], *, concurrency: int = 16) -> AsyncGenerator[BulkItem[Bill], None]:
-        """Yield many bills as soon as each is read; as `get_many`, without keeping them.
+        """Yield many bills, each as soon as it is read; like `get_many`, but keeps none.
 
         Args:
-            ids: `utility_enkash_id` of each.
-            concurrency: Calls under way at once, 1 to 1,000.
+            ids: `utility_enkash_id` of each bill; as for `get_many`.
+            concurrency: Calls in flight at once, 1 to 1,000.
         """
         return stream(_getting(self), ids, concurrency=concurrency)
 
@@ -145,22 +145,22 @@ class Bills(SingleBills):
         notifier: BillNotifier | None = None,
         on_progress: OnProgress | None = None,
     ) -> BulkResult[Bill]:
-        """Look at many bills in growing pauses until the outcome of each is final.
+        """Poll many bills in growing pauses until the outcome of each is final.
 
-        One poller looks at all of them, by search, 99 bills a call.
+        One poller reads all the bills, by search, 99 bills per call.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
-            ids: `utility_enkash_id` of each; any iterable, asynchronous or not. It is read to its end first.
-            timeout: Seconds to wait in all.
-            policy: How often to look.
-            notifier: Ends a pause early when there is news of one of them, which is then looked at.
-            on_progress: Called with (bills that need no more waiting, bills in all). What it raises is only logged.
+            ids: `utility_enkash_id` of each bill; any iterable, asynchronous or not, which is read to its end first.
+            timeout: Seconds to wait in all; 0 looks once.
+            policy: Pauses between the looks.
+            notifier: Ends a pause early when there is news of a bill, and only that bill is read; None means no news.
+            on_progress: Called with (bills that need no more waiting, bills in all). An error it raises is only logged.
 
         Returns:
-            `succeeded`: settled, PAID *or* FAILED (see `value.outcome`). `unknown`: not in time, with a
-            `WaitTimeoutError` whose `last` is the last state seen. `failed`: EnKash does not show it.
+            `succeeded`: settled, PAID *or* FAILED (see `value.outcome`). `unknown`: not settled in time, with a
+            `WaitTimeoutError` whose `last` is the last state seen. `failed`: EnKash does not show the bill.
 
         Raises:
             InvalidRequestError: An id is empty, or the timeout is negative; nothing was sent.
@@ -181,7 +181,7 @@ class Bills(SingleBills):
 
 
 def _fetching(bills: SingleBills) -> Job[BillRequest, FetchedBill]:
-    """Return the job that fetches what is due for each request."""
+    """Return the job that fetches the due bill of each request."""
 
     async def fetch(request: BillRequest) -> FetchedBill:
         return await bills.fetch_current(
@@ -196,7 +196,7 @@ def _fetching(bills: SingleBills) -> Job[BillRequest, FetchedBill]:
 
 
 def _creating(bills: SingleBills) -> Job[BillRequest, Bill]:
-    """Return the job that creates a bill for each request, from what was fetched where there is something."""
+    """Return the job that creates a bill for each request, from its fetched bill where it has one."""
 
     async def create_one(request: BillRequest) -> Bill:
         if request.fetched is not None:
@@ -246,12 +246,12 @@ def _key(request: BillRequest) -> str:
 
 
 def _digest(request: BillRequest) -> int:
-    """Return what tells two requests of one reference apart within this run, ten times faster than their digests."""
+    """Return a hash that differs for different requests within this process; ten times faster than `request.digest`."""
     fetched = request.fetched
     return hash(
         (
             (request.biller_id, tuple(sorted(request.params.items())), request.bill_amount, str(request.circle)),
-            # As text: these are not checked before they are sent, and what is no text may have no hash.
+            # As text: these are checked only when they are sent, so that here a value may still be unhashable.
             repr((request.bill_date, request.bill_due_date, request.remarks, request.key_contact_email)),
             repr((request.name, request.email, request.extra)),
             fetched and (fetched.company_biller_id, fetched.bill_net_amount, fetched.bill_amount),

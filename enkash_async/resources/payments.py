@@ -1,4 +1,4 @@
-"""Payments: let the money go for bills that exist."""
+"""The public calls that move money: confirm the debit of created bills, or pay them through the gateway."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Payments:
 
     Args:
         send: Sends operations.
-        routes: Where they go.
+        routes: The path of every operation.
         reads: Reads bills.
         settling: Reads bills back after an unclear end.
-        patience: Seconds for each request of a look.
-        clock: Monotonic seconds.
+        patience: Seconds for reading one bill.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -70,40 +70,40 @@ class Payments:
         concurrency: int = 4,
         on_progress: OnProgress | None = None,
     ) -> BulkResult[None]:
-        """Confirm the debit of bills from your EnKash account, 1,000 to a call.
+        """Confirm the debit of bills from your EnKash account, 1,000 bills per call.
 
-        Not needed where the account is set to debit on creation. Bills that EnKash shows as confirmed are left out, and
-        count as succeeded: running a job again after a crash confirms nothing twice. A call that ends unclearly is
-        never sent again: its bills are read back until they show as confirmed, for as long as `RetryPolicy.settle`
-        says. When EnKash refuses a call, it is sent in smaller parts, so that one bad bill does not stop the rest.
+        Not needed when the account is set to debit on creation. Bills that EnKash shows as confirmed are not sent and
+        count as succeeded, so that a job that is run again after a crash confirms nothing twice. A call that ends
+        unclearly is never sent again: the client reads its bills until EnKash shows them as confirmed, for the time of
+        `RetryPolicy.settle`. A call that EnKash refuses is split into smaller parts, so that one bad bill does not stop
+        the others.
 
-        One call, of 1,000 ids or fewer, that fails as a whole raises its failure, as every other call does; everything
-        else returns. After a process was killed, wait two to three minutes before another one confirms the same bills:
-        what the first one sent last may be on its way and not show yet.
+        With 1,000 ids or fewer, a call that fails for all of them raises its error; all other outcomes are returned.
+        After a process was killed, wait two to three minutes before another process confirms the same bills: its last
+        request may still be in flight and not show yet.
 
-        EnKash pages: Confirm Debit for Bill Payment (api-10664802); what a second confirmation of a bill does is not
-        documented. Reading: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
+        EnKash pages: Confirm Debit for Bill Payment (api-10664802); it does not document what a second confirmation of
+        a bill does. Reading: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more; any iterable, asynchronous or not. A collection, such as
-                a list, is checked whole before anything is sent; of a generator, a wrong id ends up in `not_sent`. An
-                id given twice is sent once.
-            remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash.
-            check_first: False confirms without looking at the bills before. Only for bills that were certainly never
+                a list, is checked whole before anything is sent; a wrong id from a generator gets into `not_sent`. A
+                repeated id is sent once.
+            remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash. None sends none.
+            check_first: False confirms without reading the bills first. Only for bills that were certainly never
                 confirmed.
-            concurrency: Calls under way at once, 1 to 1,000.
-            on_progress: Called after each call with (ids dealt with, ids in all; None for a generator). What it raises
-                is only logged.
+            concurrency: Calls in flight at once, 1 to 1,000.
+            on_progress: Called after each call with (ids done, ids in all); the second is None for a generator. An
+                error that it raises is only logged.
 
         Returns:
-            Every bill in one group: look at them or use `raise_for_failures()`.
+            Every bill in one group: check the groups, or call `raise_for_failures()`.
 
         Raises:
-            InvalidRequestError: No ids, an empty one, or remarks that EnKash refuses; nothing was sent.
-            OutcomeUnknownError: 1,000 bills or fewer, and none of them is known to be confirmed: they may or may not
-                be. Come back with `reconcile`.
-            BulkError: The generator failed; `result` has what became of the ids before.
-            EnkashError: 1,000 bills or fewer, and none of them was confirmed: the failure.
+            InvalidRequestError: No ids, an empty id, or remarks that EnKash refuses; nothing was sent.
+            OutcomeUnknownError: All bills, 1,000 or fewer, may or may not be confirmed. Call `reconcile` later.
+            BulkError: The generator failed; `result` has the ids before that.
+            EnkashError: None of the bills, 1,000 or fewer, was confirmed; this is the failure.
         """
         note = checks.optional(checks.remarks, remarks, "remarks")
         checks.flag(check_first, "check_first")
@@ -128,20 +128,23 @@ class Payments:
         return run.result()
 
     async def reconcile(self, ids: Source[str], *, settle: SettlePolicy | float | None = None) -> Confirmations:
-        """Read bills back and sort them by whether EnKash shows their debit as confirmed; nothing is sent to confirm.
+        """Read bills back and sort them by whether EnKash shows their debit as confirmed; confirms nothing.
 
-        For jobs that come back after `confirm_debit` said unknown. A bill that still waits two to three minutes after
-        the unclear end was, by EnKash's guidance, not confirmed.
+        For jobs that resume after an unknown outcome of `confirm_debit`. By EnKash's guidance, a bill that still waits
+        two to three minutes after the unclear end was not confirmed.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
             settle: How long to look until all of them are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
-                takes `RetryPolicy.settle` of the client. The last look has `Timeouts.total` at least.
+                takes `RetryPolicy.settle` of the client. The last look may take `Timeouts.total` longer.
+
+        Returns:
+            The bills in three groups: confirmed, not confirmed, unknown.
 
         Raises:
-            InvalidRequestError: No ids, or an empty one.
+            InvalidRequestError: No ids, or an empty id.
         """
         policy = checked_settle(settle)
         checked_source(ids, "ids")
@@ -173,27 +176,30 @@ class Payments:
     ) -> PaymentInitiation:
         """Start the payment of bills through EnKash's payment gateway.
 
-        The page of this call is not public. Route and body are those of the *Payment Request* of EnKash's Accounts
-        Payable product, which takes `UTILITY` and is probably the same; the route is unverified.
+        EnKash's page of this call is not public, and the route is unverified. Route and body are those of *Payment
+        Request* of EnKash's Accounts Payable product, which accepts `UTILITY` and is probably the same call.
 
         EnKash page: Payment Request (api-18880652).
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
-            amount: Rupees, at least 1.
+            amount: Rupees to pay, at least 1; None sends none, as for every argument below.
             remarks: Sent as `paymentRemarks`.
-            payment_type: What is paid for.
-            urn: EnKash's word, not explained on the page.
-            account_no: Account to debit.
-            seamless_banking: EnKash's word, not explained on the page.
-            frontend_version: EnKash's word, not explained on the page.
-            otp_reference_number: Reference of a one-time password.
+            payment_type: Kind of payment; `UTILITY` for bills.
+            urn: Sent as `urn`, which EnKash does not explain.
+            account_no: Number of the account to debit.
+            seamless_banking: Sent as `seamlessBanking`, which EnKash does not explain.
+            frontend_version: Sent as `frontendVersion`, which EnKash does not explain.
+            otp_reference_number: Reference of the one-time password.
             otp: The one-time password, six digits.
-            partial_payment: Whether less than the whole may be paid.
+            partial_payment: Whether less than the whole amount may be paid.
+
+        Returns:
+            EnKash's answer to the request.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
-            OutcomeUnknownError: It may or may not have been started. Look the bills up, never resend.
+            OutcomeUnknownError: The payment may or may not have been started. Look the bills up; never send it again.
             EnkashError: See the tree in `enkash_async.errors`.
         """
         return await self._send(

@@ -1,4 +1,4 @@
-"""Telling EnKash where to post."""
+"""The public call that registers a webhook with EnKash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enkash_async.models import WebhookEvent, WebhookRegistration
 
 __all__ = ["BILL_EVENTS", "Webhooks"]
 
-#: What is posted about bills; EnKash's other events are about payouts.
+#: The events about bills; EnKash's other events are about payouts.
 BILL_EVENTS = (
     WebhookEvent.UTILITY_BILLPAY_SUCCESS,
     WebhookEvent.UTILITY_BILLPAY_FAILED,
@@ -23,7 +23,7 @@ BILL_EVENTS = (
 
 
 class Webhooks:
-    """Where EnKash posts; on the client as `client.webhooks`."""
+    """The registration of webhooks, as `client.webhooks`."""
 
     def __init__(self, send: Send, routes: Routes) -> None:
         self._send = send
@@ -39,19 +39,22 @@ class Webhooks:
         ssl_certificate: str | None = None,
         company_id: str | None = None,
     ) -> WebhookRegistration:
-        """Have EnKash post to your URL.
+        """Register your URL with EnKash, so that EnKash posts events to it.
 
-        Whether a second registration replaces the first is not documented; whether this one arrived can only be seen
-        where EnKash shows it. It is sent once.
+        The registration is sent once. EnKash documents neither whether a second one replaces the first, nor how to see
+        that one has arrived.
 
         Args:
-            url: Where to post; https, save for this machine.
+            url: URL to post to; https, except for this machine.
             headers: Static headers that EnKash sends with every post, such as `{"X-Webhook-Key": …}`: the only proof
-                that a post is EnKash's, so at least one, with a long random value.
-            events: What to post about.
-            enabled: False keeps it quiet; None leaves it to EnKash.
-            ssl_certificate: EnKash documents no more than the name `sslCertificate`.
-            company_id: `CEK` and seven letters or digits, where you act for several companies.
+                that a post is EnKash's. Give at least one, with a long random value.
+            events: Events for which EnKash posts; the three about bills by default.
+            enabled: False registers without posts; None keeps EnKash's default.
+            ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain.
+            company_id: `CEK` and seven capital letters or digits, if you act for several companies.
+
+        Returns:
+            The URL and events as registered, and EnKash's answer.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
@@ -72,7 +75,7 @@ class Webhooks:
                 company_id=company_id,
             )
         except InvalidRequestError as problem:
-            # A rendered traceback shows the locals of its frames, and those of the checks hold the headers.
+            # A rendered traceback shows local variables, and those of the checks hold the secret headers.
             wrong = problem.copy()
         else:
             del headers, ssl_certificate
