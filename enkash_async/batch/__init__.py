@@ -1,1 +1,1 @@
-"""Paying the bills of a file; the command line is a shell over it."""
+"""Pays the bills of a CSV file; the command line calls it."""

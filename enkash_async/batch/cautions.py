@@ -1,4 +1,4 @@
-"""What is right with a batch as it stands, and may cost its owner money all the same."""
+"""Warnings about a batch that is valid, but may pay a bill twice."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from enkash_async.batch.row import Row
 
 __all__ = ["cautions"]
 
-_MOST = 10  # lines
+_MOST = 10  # warnings; more would not be read
 
 
 def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
-    """Return what is right as it stands, and may pay a bill twice all the same.
+    """Return warnings about valid rows that may pay a bill twice.
 
     Args:
-        rows: Of one file.
-        batch: The name that references are derived from; None for the file's own.
+        rows: The rows of one file.
+        batch: The batch's name, from which references are derived; None takes the file's name.
 
     Returns:
         Sentences for the user, ten at most.

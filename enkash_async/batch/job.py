@@ -1,8 +1,8 @@
-"""Paying a batch: look up, fetch, check the ceiling, create, confirm, wait; each row as far as it gets.
+"""Pays a batch: looks up each row, fetches it, checks the ceiling, creates the bill, confirms it and waits for it.
 
-Every row is looked up by its reference before anything else, so a second run goes on where the first one ended. What a
-row would have come to is noted before each step that may change something, so that a run that is stopped in the middle
-gives a true account as well.
+Each row is looked up by its reference first, so that a second run goes on where the first one ended. Before each step
+that may change something, the row gets the outcome that it has if the run is stopped there: so the results of a stopped
+run are right too.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ __all__ = ["PayJob", "Stage"]
 
 T = TypeVar("T")
 
-_PORTION = 100  # bills of one confirmation: small enough to go on while another one is unclear
-_PORTIONS = 4  # confirmations under way at once
+_PORTION = 100  # bills per confirmation: small, so that an unclear end concerns few bills
+_PORTIONS = 4  # confirmations in flight at once, so that an unclear one does not stop the others
 _OF_GROUP = {BulkGroup.NOT_SENT: RowOutcome.NOT_SENT, BulkGroup.UNKNOWN: RowOutcome.UNKNOWN}
 
 _UNCONFIRMED = "created, and its debit is not confirmed yet: run the same command again"
@@ -49,7 +49,7 @@ _EARLIER = "an earlier run was stopped while it confirmed this debit: run the sa
 
 
 class Stage(enum.StrEnum):
-    """What a batch goes through, one stage after the other."""
+    """The stages of a batch, in their order."""
 
     CREATE = "look up, fetch, create"
     CONFIRM = "confirm the debits"
@@ -58,7 +58,7 @@ class Stage(enum.StrEnum):
 
 @attrs.define
 class _Case:
-    """One row on its way."""
+    """One row and its state so far."""
 
     row: Row
     outcome: RowOutcome = RowOutcome.NOT_SENT
@@ -82,16 +82,16 @@ class PayJob:
     """One run over the rows of a batch.
 
     Args:
-        client: Asks EnKash.
-        rows: What to pay.
-        tell: Is called with (stage, rows dealt with, rows of that stage).
-        say: Is called with a sentence for the user, where something takes its time.
+        client: Makes the calls to EnKash.
+        rows: The bills to pay.
+        tell: Called with (stage, rows done, rows of that stage).
+        say: Called with a sentence for the user before a long wait.
         concurrency: Rows that are looked up, fetched and created at once.
         timeout: Seconds to wait for the bills to settle.
-        settle: Seconds for which a confirmation may still be on its way.
-        remarks: For the confirmation.
-        now: The present, aware.
-        clock: Monotonic seconds.
+        settle: Seconds for which a confirmation of an earlier run may still be in flight.
+        remarks: Remarks of the confirmations; None sends none.
+        now: Returns the present time, with a time zone.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -122,26 +122,26 @@ class PayJob:
         self._stopped_by: EnkashError | None = None
 
     def results(self) -> list[Result]:
-        """Return what has become of each row so far, in the order of the file."""
+        """Return the result of each row so far, in the order of the file."""
         return [
             Result(row=case.row, outcome=case.outcome, amount=case.amount, bill=case.bill, error=case.error)
             for case in self._cases
         ]
 
     async def rehearse(self) -> None:
-        """Look up, fetch and check the ceiling, and leave it at that."""
+        """Make a dry run: look up, fetch and check the ceiling; create and confirm nothing."""
         await self._each(self._prepare)
 
     async def pay(self, journal: Journal) -> None:
         """Pay every row that can be paid.
 
         Args:
-            journal: Of this batch, entered.
+            journal: The journal of this batch, already entered.
 
         Raises:
             ConfigurationError: The journal cannot be written.
         """
-        self._began = self._clock()  # whoever held the journal before has ended, and sends nothing any more
+        self._began = self._clock()  # this run holds the journal, so an earlier run has ended and sends nothing more
         await self._each(self._create)
         waiting = [case for case in self._cases if case.outcome is RowOutcome.PENDING]
         journal.answered(case.bill_id for case in self._cases if _is_confirmed(case))
@@ -151,7 +151,7 @@ class PayJob:
                 case.end(RowOutcome.UNKNOWN, OutcomeUnknownError(_EARLIER))
         await self._confirm_all(unconfirmed, journal)
         await self._wait([case for case in waiting if case.outcome is RowOutcome.PENDING])
-        with suppress(ConfigurationError):  # it does no harm where it stays
+        with suppress(ConfigurationError):  # a journal that stays does no harm
             journal.remove()
 
     # --- look up, fetch, create ---------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ class PayJob:
 
     def _fail(self, case: _Case, problem: EnkashError) -> None:
         verdict = judge(problem)
-        # What was only read and brought no answer has not been refused.
+        # A transient failure means that EnKash refused nothing: a sent write would be in the group UNKNOWN.
         failed = RowOutcome.NOT_SENT if verdict.is_transient else RowOutcome.REFUSED
         outcome = _OF_GROUP.get(verdict.group, failed)
         case.end(outcome, problem)
@@ -200,11 +200,11 @@ class PayJob:
     async def _shown(self, reference: str) -> Bill | None:
         try:
             return await self._client.bills.reconcile(reference)
-        except EnkashError:  # of the look-up alone; the bill was created
+        except EnkashError:  # the look-up failed; the bill was created all the same
             return None
 
     async def _prepare(self, case: _Case) -> FetchedBill | None:
-        """Find out how a row stands; return what was fetched for one that EnKash does not have yet."""
+        """Look a row up; if EnKash has no bill for it yet, fetch the bill, check its ceiling and return it."""
         existing = await self._client.bills.find_by_reference(case.row.reference_id)
         if existing is not None:
             self._resume(case, existing)
@@ -221,13 +221,13 @@ class PayJob:
         return fetched
 
     def _resume(self, case: _Case, bill: Bill) -> None:
-        """Take up a bill that an earlier run has created."""
+        """Set the outcome of a row whose bill an earlier run has created."""
         case.see(bill)
         row = case.row
         wanted = Wanted(reference_id=row.reference_id, biller_id=row.biller_id, consumer_number=row.params["cn"])
         match = matching.compare(wanted, bill)
         if match.different or not match.identified:
-            case.bill = case.amount = None  # its facts do not belong into this row
+            case.bill = case.amount = None  # they are facts of another bill
             case.end(RowOutcome.REFUSED, matching.refusal(wanted, bill, match))
         elif bill.is_settled:
             case.end(RowOutcome.ALREADY_PAID if bill.outcome is Outcome.PAID else RowOutcome.FAILED)
@@ -255,7 +255,7 @@ class PayJob:
             done += len(portion)
             self._tell(Stage.CONFIRM, done, len(cases))
 
-        # Those of an earlier run may have to wait, and must not hold up the others.
+        # Rows that an earlier run may have confirmed come last: they may have to wait, and must not delay the others.
         open_ones = [case for case in cases if _may_be_sent(case, journal)]
         fresh = [case for case in cases if not _may_be_sent(case, journal)]
         self._tell(Stage.CONFIRM, 0, len(cases))
@@ -268,7 +268,7 @@ class PayJob:
         ids = [case.bill_id for case in cases]
         try:
             journal.confirming(ids, self._now())
-        except ConfigurationError as problem:  # what cannot be noted is not sent
+        except ConfigurationError as problem:  # without a note in the journal, the confirmation must not be sent
             for case in cases:
                 case.end(RowOutcome.NOT_SENT, problem)
             return
@@ -290,22 +290,24 @@ class PayJob:
         try:
             result = await self._client.payments.confirm_debit(ids, remarks=self._remarks)
         except EnkashError as failure:
-            # Such an end of the confirmation itself would be unknown; this is one of the reading before it.
+            # A confirmation with an unclear end raises OutcomeUnknownError. Any other error that needs reconciling
+            # came from the reading before, so that nothing was sent.
             verdict = judge(failure)
             group = BulkGroup.NOT_SENT if verdict.write is Next.RECONCILE else verdict.group
             return {one: BulkItem(one, error=failure, group=group) for one in ids}
         return {item.key: item for item in _all(result)}
 
     async def _after_earlier(self, portion: Sequence[_Case], journal: Journal) -> list[_Case]:
-        """Return the rows that may be confirmed now.
+        """Return the rows that may be confirmed now, after waiting for confirmations of an earlier run.
 
-        The confirmation of a run that was killed may still be on its way. Its bills are read until they show as
-        confirmed; those that do not once it can no longer be on its way are confirmed anew.
+        A confirmation of a killed run may still be in flight. Its bills are read until EnKash shows them as confirmed;
+        bills that stay unconfirmed until no request can be in flight any more are confirmed again.
         """
         sent = [case.bill_id for case in portion if _may_be_sent(case, journal)]
         if not sent:
             return list(portion)
-        # Not from the time of the entry: the run may have sent it long after that, and clocks can be set.
+        # Counted from this run's start, not from the time in the journal: the earlier run may have sent the request
+        # long after its note, and the machine's clock may have been changed.
         left = max(self._settle - (self._clock() - self._began), 0)
         self._say(
             f"an earlier run was stopped while it confirmed {len(sent)} bills: waiting up to {left:.0f} s to see "
@@ -354,7 +356,7 @@ def _is_confirmed(case: _Case) -> bool:
 
 
 def _may_be_sent(case: _Case, journal: Journal) -> bool:
-    """Whether an earlier run may have confirmed it; a result file may have been fed in far from its journal."""
+    """Whether an earlier run may have confirmed it, by the journal or, if that was lost, by the result file."""
     return case.row.unclear or journal.sent_at(case.bill_id) is not None
 
 

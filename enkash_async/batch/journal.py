@@ -1,7 +1,7 @@
-"""The journal of a batch: what was about to be sent, on disk before it is, so that a killed run can be repeated.
+"""The journal of a batch: each confirmation is on disk before it is sent, so that a killed run can be repeated safely.
 
-A run that is killed while a confirmation is on its way leaves no trace at EnKash until the confirmation arrives. The
-next run would see a bill that is not confirmed, and confirm it a second time. The journal tells it to wait.
+Prevents a double debit: a run is killed while its confirmation is in flight; the next run reads the bill before EnKash
+has processed that confirmation, sees it as not confirmed, and confirms it again. The journal makes the next run wait.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """Keeps, in an append-only file, which confirmations may be on their way.
+    """Records, in an append-only file, which confirmations may be in flight.
 
-    A context manager: only one process at a time is inside. Beside the file there is a lock file, which stays: removing
-    it could let two processes in. Neither holds anything but EnKash's ids and times, and only their owner may read
+    A context manager that only one process at a time can enter. The lock file beside the journal is never deleted:
+    deleting it could let two processes in. Both files hold only EnKash's ids and times, and only their owner may read
     them.
 
     Args:
-        path: The file; made when the first confirmation is noted. Its lock file has `.lock` behind the name.
-        sync: Brings a file or a directory to the disk.
+        path: Path of the journal, made when the first confirmation is noted. The lock file's name is this and `.lock`.
+        sync: Flushes a file or directory to the disk, given its file descriptor.
 
     Raises:
-        ConfigurationError: On entering: another run is inside, or the file cannot be read.
+        ConfigurationError: On entering, another run holds the lock, or the journal cannot be read.
     """
 
     _sent: dict[str, datetime]
@@ -45,7 +45,7 @@ class Journal:
     def __init__(self, path: Path, *, sync: Callable[[int], None] = os.fsync) -> None:
         self._path = path
         self._sync = sync
-        # Held by this object, not by a thread of it; not waited for.
+        # thread_local=False: the lock belongs to this object, whichever thread uses it. timeout=0: do not wait for it.
         self._lock = FileLock(f"{path}.lock", timeout=0, mode=0o600, thread_local=False)
         self._file: FileIO | None = None
 
@@ -69,38 +69,40 @@ class Journal:
         self._lock.release()
 
     def sent_at(self, utility_enkash_id: str) -> datetime | None:
-        """Return when a confirmation was last about to be sent that is not known to have been answered."""
+        """Return when a confirmation of a bill was last noted, or None if there is none without an answer."""
         return self._sent.get(utility_enkash_id)
 
     def confirming(self, ids: Sequence[str], at: datetime) -> None:
-        """Note, on disk when this returns, that the confirmation of these bills is about to be sent.
+        """Note that the confirmation of these bills is about to be sent; the note is on disk when this returns.
 
         Args:
-            ids: The bills' `utility_enkash_id`s.
-            at: Now, with a zone.
+            ids: `utility_enkash_id` of each bill.
+            at: The present time, with a time zone.
 
         Raises:
-            ConfigurationError: The disk refused it; the confirmation must not be sent.
+            ConfigurationError: The note cannot be written; the caller must not send the confirmation.
+            InvalidRequestError: `at` has no time zone.
         """
         if at.tzinfo is None:
             raise InvalidRequestError("at is a date-time without a zone: pass datetime.now(UTC)")
         moment = at.astimezone(UTC)
-        self._append({"confirming": list(ids), "at": moment.isoformat().replace("+00:00", "Z")}, lasting=True)
+        self._append({"confirming": list(ids), "at": moment.isoformat().replace("+00:00", "Z")}, durable=True)
         self._sent.update(dict.fromkeys(ids, moment))
 
     def answered(self, ids: Iterable[str]) -> None:
-        """Note that EnKash has answered for these bills, so that nothing is on its way any more."""
+        """Note that EnKash has answered for these bills, so that no confirmation of them is in flight any more."""
         known = [one for one in dict.fromkeys(ids) if one in self._sent]
         with suppress(ConfigurationError):
-            # Without this line the next run waits in vain and does nothing worse; this one has results to report.
-            self._append({"answered": known}, lasting=False)
+            # An error is ignored, since this run must still report its results. Without the line, the next run waits
+            # for nothing, which does no harm.
+            self._append({"answered": known}, durable=False)
         for one in known:
             del self._sent[one]
 
     def remove(self) -> None:
-        """Delete the file, unless a confirmation in it may still be on its way.
+        """Delete the journal, unless a confirmation in it may still be in flight.
 
-        A file that cannot be deleted stays; the next run reads it and finds nothing to wait for.
+        If the file cannot be deleted, it stays: the next run finds nothing in it to wait for.
         """
         self._check_inside()
         if self._sent:
@@ -119,7 +121,7 @@ class Journal:
             data = b""
         except OSError as problem:
             raise self._refused("read", problem) from None
-        # Behind the last line break is what a killed run was writing; it had sent nothing of that yet.
+        # After the last line break may be the half-written line of a killed run, which had not sent it yet.
         self._end = data.rfind(b"\n") + 1
         self._sent = {}
         for number, line in enumerate(data[: self._end].splitlines(), 1):
@@ -151,15 +153,15 @@ class Journal:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _append(self, line: dict[str, object], *, lasting: bool) -> None:
+    def _append(self, line: dict[str, object], *, durable: bool) -> None:
         self._check_inside()
         data = json.dumps(line).encode("ascii") + b"\n"
         try:
             file = self._opened()
-            # Whatever a killed run or a full disk has left of a line goes first.
+            # Removes the half-written line of a killed run or a full disk.
             file.truncate(self._end)
             _write(file, data)
-            if lasting:
+            if durable:
                 self._sync(file.fileno())
         except OSError as problem:
             raise self._refused("written", problem) from None
@@ -177,7 +179,7 @@ class Journal:
         return self._file
 
     def _sync_folder(self) -> None:
-        """Bring the file's name to the disk as well, where a directory can be opened and the file system wants it."""
+        """Flush the directory entry of the file to the disk too, where the system can open directories."""
         if not hasattr(os, "O_DIRECTORY"):  # Windows
             return
         with suppress(OSError):
@@ -210,7 +212,7 @@ def _word(value: object) -> str:
 
 
 def _write(file: FileIO, data: bytes) -> None:
-    # A disk that is nearly full takes a part.
+    # A nearly full disk accepts only a part of the data; the next write then raises.
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a file, collected by line and column, so that it is said at once."""
+"""Collects the problems of a file by line and column, so that the user sees all of them at once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from enkash_async.models.base import shown_short
 
 __all__ = ["LONGEST_SHOWN", "Problems", "shown"]
 
-_MOST_PROBLEMS = 20
-LONGEST_SHOWN = 6  # characters; what is longer may be a consumer number in a wrong column
+_MOST_PROBLEMS = 20  # problems shown; about one screen
+LONGEST_SHOWN = 6  # characters; a longer cell may be a consumer number in a wrong column
 
 
 class Problems:
-    """Collects what is wrong with a file.
+    """Collects the problems of a file.
 
     Args:
-        file: Its name.
+        file: Name of the file, for messages.
     """
 
     def __init__(self, file: str) -> None:
@@ -28,9 +28,9 @@ class Problems:
         """Note a problem.
 
         Args:
-            text: What is wrong and what to write instead.
-            line: Where; None means the file as a whole.
-            column: The header of the column, or None.
+            text: What is wrong, and what to write instead.
+            line: Number of the line; None means the file as a whole.
+            column: Header of the column; None means the line as a whole.
         """
         if len(self._found) == _MOST_PROBLEMS:
             self._more += 1
@@ -39,12 +39,16 @@ class Problems:
         self._found.append(": ".join(filter(None, (place, clean(column or ""), text))))
 
     def raise_any(self) -> None:
-        """Raise what was noted, if anything was."""
+        """Raise the noted problems as one error, if there are any.
+
+        Raises:
+            InvalidRequestError: There are problems.
+        """
         if self._found:
             raise self._error()
 
     def fatal(self, text: str, line: int | None = None) -> InvalidRequestError:
-        """Note a problem that leaves nothing more to read, and return what to raise."""
+        """Note a problem that ends the reading, and return the error for the caller to raise."""
         self.add(text, line)
         return self._error()
 
@@ -54,5 +58,5 @@ class Problems:
 
 
 def shown(text: str) -> str:
-    """Return a cell for a message; a long one, which may be a consumer number in a wrong column, is shortened."""
+    """Return a cell for a message; shorten a long one, which may be a consumer number in a wrong column."""
     return shown_short(clean(text)) if len(text) > LONGEST_SHOWN else repr(clean(text))

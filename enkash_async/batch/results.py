@@ -1,4 +1,4 @@
-"""The result file: the batch as it was given, with what became of each row; it can be fed in again."""
+"""Writes the result file: the batch with the outcome of each row; the result file can be used as a batch again."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ _COLUMNS = (
     "result_billpay_status",
     "result_error",
 )
-_LONGEST = 40  # digits that are written out
-_NAME = 40  # characters of the file's name that its forerunner has
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # how a spreadsheet is told to calculate
+_LONGEST = 40  # digits written out; more than any amount has
+_NAME = 40  # characters of the file's name in the name of its temporary file; keeps that below 255 bytes
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins with one is a formula to a spreadsheet
 _STEERING = ("\t", "\r", "\n")
 
 
 class RowOutcome(enum.StrEnum):
-    """What became of a row."""
+    """The outcome of a row."""
 
     PAID = "PAID"
-    ALREADY_PAID = "ALREADY_PAID"  # by an earlier run
+    ALREADY_PAID = "ALREADY_PAID"  # an earlier run has paid it
     FAILED = "FAILED"
     REFUSED = "REFUSED"
     OVER_CEILING = "OVER_CEILING"
     PENDING = "PENDING"
-    UNKNOWN = "UNKNOWN"  # it may or may not have happened
+    UNKNOWN = "UNKNOWN"  # it may or may not be paid
     NOT_SENT = "NOT_SENT"
-    PAYABLE = "PAYABLE"  # in a dry run
+    PAYABLE = "PAYABLE"  # a dry run would have gone on to create it
 
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What became of one row.
+    """The result of one row.
 
     Attributes:
-        row: The row.
-        outcome: In one word.
-        amount: Rupees, or None where none is known.
+        row: The row of the batch.
+        outcome: The outcome in one word.
+        amount: Rupees to pay, or None where no amount is known.
         bill: The bill as EnKash last showed it, or None where there is none.
-        error: Why it went no further, or None.
+        error: The error that stopped the row, or None.
     """
 
     row: Row
@@ -68,16 +68,17 @@ class Result:
 
 
 def write_results(path: Path, results: Sequence[Result], *, sync: Callable[[int], None] = os.fsync) -> None:
-    """Write a result file, whole or not at all; one that is there already is replaced.
+    """Write a result file atomically, replacing an older one.
 
-    It is CSV in UTF-8 with a byte order mark, by which a spreadsheet knows the encoding. The columns of the batch come
-    first, with their cells untouched; a `reference` where the batch has none; then what begins with `result_`. Reading
-    the file gives the same rows. Only its owner may read it, since consumer numbers are in it.
+    The file is CSV in UTF-8 with a byte order mark, by which a spreadsheet recognises the encoding. First come the
+    columns of the batch with their cells unchanged, then `reference` if the batch has no such column, then the columns
+    that begin with `result_`. `read_rows` reads the same rows from it. Only its owner may read the file, since it holds
+    consumer numbers.
 
     Args:
-        path: The file; its directory must exist.
-        results: In the order of the rows, which are all of one batch.
-        sync: Brings a file to the disk.
+        path: Path of the file; its directory must exist.
+        results: The results of one batch, in the order of its rows.
+        sync: Flushes a file to the disk, given its file descriptor.
 
     Raises:
         ConfigurationError: The file cannot be written.
@@ -98,7 +99,7 @@ def _replace(path: Path, lines: Iterable[Sequence[str]], sync: Callable[[int], N
         with open(number, "w", encoding="utf-8-sig", newline="") as file:  # noqa: PTH123 (a number has no path)
             csv.writer(file).writerows(lines)
             file.flush()
-            sync(number)  # a name that leads to an empty file would be worse than the old file
+            sync(number)  # before the rename: after a power cut the name must not lead to an empty file
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)
@@ -121,10 +122,10 @@ def _table(results: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def _facts(result: Result) -> tuple[object, ...]:
-    """Return what is known, in the order of the columns."""
+    """Return the values of a row's result columns, in their order."""
     bill = Bill() if result.bill is None else result.bill
     amount = result.amount
-    # A server may send 1E+999999.
+    # The amount comes from EnKash, and 1E+999999 written out would fill a megabyte.
     short = amount is not None and abs(amount.adjusted()) < _LONGEST
     reason = bill.failure_reason if result.error is None else str(result.error) or type(result.error).__name__
     return (
@@ -138,7 +139,7 @@ def _facts(result: Result) -> tuple[object, ...]:
 
 
 def _text(value: object) -> str:
-    """Return a cell in one line that no spreadsheet calculates: a quotation mark before it makes it text."""
+    """Return a cell as one line; a leading apostrophe keeps a spreadsheet from taking it for a formula."""
     text = "" if value is None else str(value)
     steering = text.lstrip().startswith(_FORMULA) or text.startswith(_STEERING)
     return clean(f"'{text}" if steering else text)

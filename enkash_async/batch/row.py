@@ -1,4 +1,4 @@
-"""One bill to pay, as a line of a file says it."""
+"""One row of a batch: one bill to pay."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Row:
     """One bill to pay.
 
     Attributes:
-        line: The line of the file in which the row begins; the first line is 1.
-        reference_id: What EnKash knows the bill by; the file's own, or derived.
+        line: Line of the file in which the row begins; the first line is 1.
+        reference_id: The bill's reference at EnKash, from the file or derived.
         biller_id: EnKash's number of the biller.
         params: The biller's inputs, `cn` first.
-        circle: As written, or None.
-        max_amount: The most to pay in rupees, or None.
-        given: The cells as they were read, by header; without those that a result file adds.
-        derived: Whether the reference is derived.
-        unclear: Whether the file is a result file that says of this row that it may or may not be paid.
+        circle: Telecom circle as written in the file, or None.
+        max_amount: The most to pay in rupees, or None for no ceiling.
+        given: The cells as read, by header, without the columns that a result file adds.
+        derived: Whether the reference is derived, not from the file.
+        unclear: Whether the file is a result file in which this row's outcome is UNKNOWN.
     """
 
     line: int

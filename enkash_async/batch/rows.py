@@ -1,4 +1,4 @@
-"""The file of a batch as rows: each one checked, and everything that is wrong said at once, by line and column."""
+"""Reads the file of a batch: checks every row, and reports all problems at once, by line and column."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["holds_reference", "read_rows"]
 _REFERENCE, _BILLER, _CONSUMER, _CIRCLE, _CEILING = "reference", "biller_id", "param.cn", "circle", "max_amount"
 _PARAM = "param."
 _OUTCOME = "result_outcome"
-_ADDED = "result_"  # how the columns begin that a result file has and a batch has not
+_ADDED = "result_"  # prefix of the columns that only a result file has
 _NEEDED = {_BILLER: "biller_id", _CONSUMER: "consumer_number"}
-#: What a header may be called, without underscores, and what it then means.
+#: The accepted headers, without underscores, and what each means.
 _MEANINGS = {
     **dict.fromkeys(("reference", "referenceid"), _REFERENCE),
     **dict.fromkeys(("biller", "billerid"), _BILLER),
@@ -44,30 +44,29 @@ _EXAMPLE = "'nov-2026-1,2001,123456789,5000'"
 _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
 
 _DELIMITERS = (",", ";", "\t")
-# What a spreadsheet makes of a long number, with the sign always written, and of one with a fixed number of decimals.
+# How a spreadsheet rewrites a long number (1.23E+11), and a number in a cell with fixed decimals (123.00).
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,]0+")
-_NAME = 40  # characters of a batch's or a column's name that are shown
+_NAME = 40  # characters of a batch's or a column's name that are shown, so that a message stays one line
 
 
 def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
-    """Return the rows of a file, in its order.
+    """Return the rows of a file, in the file's order.
 
-    The file is CSV in UTF-8 with a header; commas, or semicolons or tabs if the header has those. A row without a
-    reference gets one that is derived from the batch's name and the row's biller, circle and inputs. So the same file
-    gives the same references every time, whatever the order of its rows and whatever else its columns hold: a second
-    run finds the bills of the first one. For the same reason a file that is used every month needs a new name each
-    time, or references of its own.
+    The file is CSV in UTF-8 with a header; commas, semicolons or tabs separate the cells. A row without a reference
+    gets one that is derived from the batch's name and the row's biller, circle and inputs. So a second run over the
+    same file finds the bills of the first one, also when the rows are in another order or other columns have changed.
+    A file that is used every month therefore needs a new name each time, or references of its own.
 
     Args:
-        path: The file.
-        batch: The batch's name; None takes the file's, without its ending and a `.result` before that.
+        path: Path of the file.
+        batch: The batch's name; None takes the file's name without its suffix and a `.result` before that.
 
     Returns:
         At least one row, each with a different reference.
 
     Raises:
-        InvalidRequestError: The file cannot be read, or something is wrong with it. The message has a line for each
-            problem, up to 20 of them; consumer numbers are not shown in full.
+        InvalidRequestError: The file cannot be read or has problems. The message has one line per problem, 20 at most,
+            and shows no consumer number in full.
     """
     problems = Problems(path.name)
     text = _text(path, problems)
@@ -90,7 +89,7 @@ def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
 
 
 def holds_reference(header: str) -> bool:
-    """Return whether the column of this header holds references."""
+    """Whether the column with this header holds references."""
     return _meaning(header) == _REFERENCE
 
 
@@ -115,9 +114,9 @@ def _text(path: Path, problems: Problems) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        # Its own data begins behind the byte order mark, which has no line break in it.
+        # The error's data begins after the byte order mark, which has no line break: the line number is right.
         line = _line_at(problem.object, problem.start)
-    # Raised out here, since that error holds the whole file.
+    # Raised outside the `except` block, since the UnicodeDecodeError would be its context and holds the whole file.
     raise problems.fatal(f"the file is not UTF-8: {_AS_UTF8}", line)
 
 
@@ -126,7 +125,7 @@ def _line_at(data: bytes, position: int) -> int:
 
 
 def _records(text: str, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that has something in it, with the line in which it begins."""
+    """Yield each record that is not blank, with the line in which it begins."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
@@ -134,7 +133,7 @@ def _records(text: str, delimiter: str, problems: Problems) -> Iterator[tuple[in
         try:
             cells = next(reader, None)
         except csv.Error as problem:
-            # What follows cannot be told apart any more.
+            # After a syntax error, nobody can tell where the next record begins.
             problems.add(_syntax(problem), line)
             return
         if cells is None:
@@ -153,9 +152,9 @@ def _syntax(problem: csv.Error) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """Return what separates the cells: that with which the header has all that is needed, or else most that is known.
+    """Return the delimiter with which the header has all needed columns, or else the most known columns.
 
-    So a file that was read is read in the same way when it is written with commas, whatever its other names hold.
+    So a result file, which is written with commas, is read like its batch, even if a header contains a semicolon.
     """
 
     def fitness(delimiter: str) -> tuple[bool, int]:
@@ -163,7 +162,7 @@ def _delimiter(text: str) -> str:
         found = {_meaning(cell) for cell in header} - {None, "", _ADDED}
         return set(_NEEDED) <= found, len(found)
 
-    return max(_DELIMITERS, key=fitness)  # the first of equals
+    return max(_DELIMITERS, key=fitness)  # `max` takes the first of equals: the comma
 
 
 # --- the header -------------------------------------------------------------------------------------------------------
@@ -171,12 +170,12 @@ def _delimiter(text: str) -> str:
 
 @attrs.frozen
 class _Column:
-    """A column that means something.
+    """A column to read.
 
     Attributes:
-        index: Its place, the first being 0.
-        header: Its name as written.
-        meaning: What its cells are, or empty for a column without a name.
+        index: Place of the column, from 0.
+        header: Its header as written.
+        meaning: What its cells hold, such as `circle`; empty for a column without a header.
     """
 
     index: int
@@ -185,7 +184,7 @@ class _Column:
 
 
 def _meaning(header: str) -> str | None:
-    """Return what a column is by its name: one word for each meaning, empty for no name, None for an unknown one."""
+    """Return the meaning of a header in one spelling; an empty string for no header, None for an unknown one."""
     name = header.strip()
     if name.lower().startswith(_PARAM):
         return _PARAM + name[len(_PARAM) :].strip()
@@ -197,10 +196,10 @@ def _meaning(header: str) -> str | None:
 
 
 def _columns(header: Sequence[str], line: int, problems: Problems) -> list[_Column]:
-    """Return the columns to read, those without a name among them."""
+    """Return the columns to read, also those without a header."""
     meanings = [_meaning(cell) for cell in header]
     if not any(meaning not in {None, "", _ADDED} for meaning in meanings):
-        # Most likely a file without a header; its first row is not repeated here.
+        # The file most likely has no header. The message does not show the line, which may hold consumer numbers.
         raise problems.fatal(
             f"this line is no header, no column of it is known: write one such as {_HEADER} above it", line
         )
@@ -222,7 +221,7 @@ def _columns(header: Sequence[str], line: int, problems: Problems) -> list[_Colu
 def _unknown(name: str) -> str:
     if name.lower() == _PARAM:
         return f"column {name!r} names no input: write param.NAME with the name that the biller gives it"
-    if sum(character.isdigit() for character in name) >= LONGEST_SHOWN:  # it may be the consumer number of a row
+    if sum(character.isdigit() for character in name) >= LONGEST_SHOWN:  # it may be a consumer number
         return f"column {shown_short(name)} is unknown: remove it, or use a known name: {_KNOWN}"
     return (
         f"column {name!r} is unknown: remove it, name it param.{name} if the biller asks for it, "
@@ -234,7 +233,7 @@ def _unknown(name: str) -> str:
 
 
 def _batch(name: str, problems: Problems) -> str:
-    """Return the batch's name in a form that is the same on every file system."""
+    """Return the batch's name in Unicode form NFC: file systems store one name in different forms."""
     if not name.strip():
         problems.add("the batch has no name: give it one such as november-2026")
     return unicodedata.normalize("NFC", name.strip())
@@ -243,8 +242,8 @@ def _batch(name: str, problems: Problems) -> str:
 def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str, str]) -> str:
     """Return a reference that is the same for the same bill in the same batch.
 
-    The whole name of the batch is hashed as well: what can be shown of it, `2026` of `नवंबर-2026`, may be the same for
-    the next batch, whose bills would then be taken for paid.
+    The hash covers the batch's whole name. The readable part may be equal for two batches (`2026` for `नवंबर-2026`):
+    without the hash, the next month's bills would be taken for paid.
     """
     facts = json.dumps([batch, biller_id, circle, sorted(params.items())])
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", batch)[:_NAME].strip("._-") or "batch"
@@ -252,22 +251,22 @@ def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str
 
 
 def _odd(number: str) -> str | None:
-    """Return what is in a consumer number that nobody means to send, or None."""
+    """Return what is wrong with the characters of a consumer number, or None."""
     hidden_one = next((one for one in number if not one.isprintable()), None)
     if hidden_one is not None:
         return f"there is an invisible character in it (U+{ord(hidden_one):04X}): type the cell again"
-    if {"'", '"'} & set(number):  # '00123 and ="00123" are ways to keep a spreadsheet from taking off the zeros
+    if {"'", '"'} & set(number):  # users write '00123 or ="00123" to keep the zeros in a spreadsheet
         return "there is a quotation mark in it: write the number alone"
     return None
 
 
 class _Reader:
-    """Makes rows of records and notes what is wrong with them.
+    """Turns records into rows, and notes their problems.
 
     Args:
         columns: The columns to read.
-        width: How many cells the header has.
-        problems: Where to note.
+        width: Number of cells of the header.
+        problems: Collects the problems.
         batch: The batch's name.
     """
 
@@ -278,10 +277,10 @@ class _Reader:
         self._width = width
         self._problems = problems
         self._batch = batch
-        self._lines: dict[str, tuple[int, bool]] = {}  # of each reference: its line, and whether it is derived
+        self._lines: dict[str, tuple[int, bool]] = {}  # by reference: its line, and whether it is derived
 
     def row(self, line: int, cells: Sequence[str]) -> Row | None:
-        """Return the row of a record, or None with at least one problem noted."""
+        """Return the row of a record; if it has problems, note at least one and return None."""
         if not self._fits(line, cells):
             return None
         cells = [*cells, *[""] * (self._width - len(cells))]
@@ -310,14 +309,14 @@ class _Reader:
         )
 
     def _fits(self, line: int, cells: Sequence[str]) -> bool:
-        # A cell too many is most often a comma inside a cell: every cell behind it would be taken for another.
+        # A surplus cell mostly comes from an unquoted comma in a cell: all later cells are then in wrong columns.
         if any(cell.strip() for cell in cells[self._width :]):
             wrong = f"the row has {len(cells)} cells, but the header has {self._width}"
             self._note(line, None, f"{wrong}: put a cell that holds a comma into quotes")
             return False
         for index in sorted(self._unnamed):
             if index < len(cells) and cells[index].strip():
-                self._unnamed.remove(index)  # once is enough
+                self._unnamed.remove(index)  # notes each column only once
                 self._note(line, None, f"column {index + 1} has no name in the header: name it, or empty its cells")
         return True
 
@@ -333,16 +332,16 @@ class _Reader:
             self._note(line, _CONSUMER, "is empty: write the consumer number")
             return None
         found = {_CONSUMER: values[_CONSUMER], **{name: it for name, it in values.items() if name.startswith(_PARAM)}}
-        # All of them are looked at, so that all that are wrong are named.
+        # Checks all cells, so that every wrong one is reported.
         sound = [self._is_sound(line, meaning, text) for meaning, text in found.items()]
         return {name.removeprefix(_PARAM): text for name, text in found.items()} if all(sound) else None
 
     def _is_sound(self, line: int, meaning: str, text: str) -> bool:
-        """Return whether a cell holds what whoever typed it saw."""
+        """Whether a cell still holds what the user typed; notes a problem if a spreadsheet has changed it."""
         wrong = None
         if _SHORTENED.fullmatch(text):
             wrong = "a spreadsheet has changed the number: format the column as text, and write the number again"
-        elif meaning == _CONSUMER:  # others may be names, in scripts that need joiners, and addresses of several lines
+        elif meaning == _CONSUMER:  # other inputs may be names with invisible joiners, or addresses with line breaks
             wrong = _odd(text)
         if wrong is not None:
             self._note(line, meaning, wrong)
@@ -356,7 +355,7 @@ class _Reader:
         return amount
 
     def _own(self, line: int, text: str) -> str | None:
-        """Return the reference that the row gives itself, or None if it cannot be one."""
+        """Return the row's own reference; if it is invalid, note that and return None."""
         if not self._is_sound(line, _REFERENCE, text):
             return None
         try:
@@ -366,7 +365,7 @@ class _Reader:
             return None
 
     def _compare(self, line: int, reference: str, *, derived: bool) -> None:
-        """Note a reference that an earlier row has."""
+        """Note a problem if an earlier row has the same reference."""
         before, both = self._lines.setdefault(reference, (line, derived))
         if before == line:
             return
