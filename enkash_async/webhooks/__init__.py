@@ -1,4 +1,4 @@
-"""Hearing from EnKash: posts that are verified, confirmed with the API, and handled once.
+"""Receives EnKash's posts: verifies them, confirms the bill with the API, and hands each event to your handler once.
 
 ::
 
@@ -6,8 +6,8 @@
     receiver = WebhookReceiver(verifier, client=client, dedupe=RedisDedupe(url), on_bill=on_bill)
     app.router.add_post("/enkash", aiohttp_handler(receiver))
 
-EnKash signs nothing, numbers no events and promises no resends: what is proven is only that the sender knows your
-header. `WebhookVerifier` alone reads posts, without any I/O.
+EnKash signs nothing, numbers no events and promises no resends: a post proves only that its sender knows your header.
+`WebhookVerifier` by itself reads posts without any I/O.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
     "django_view",
 ]
 
-# Loaded on first use (PEP 562): who uses one web framework does not have the others.
+# Loaded on first use (PEP 562): an application has only one of the web frameworks installed.
 _HOMES = {
     "BillEvent": "_event",
     "Claimed": "_dedupe",
@@ -57,7 +57,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # so that the next access does not come here
+    globals()[name] = value  # so that the next access does not call this function
     return value
 
 

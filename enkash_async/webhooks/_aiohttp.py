@@ -1,4 +1,4 @@
-"""The receiver behind aiohttp.web."""
+"""The receiver as a request handler of aiohttp.web."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _log = getLogger("enkash_async.webhooks")
 
 
 def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return a request handler that takes posts.
+    """Return a request handler of aiohttp.web that passes posts to a receiver.
 
     `app.router.add_post("/enkash", aiohttp_handler(receiver))`
 
     Args:
-        receiver: Takes the posts.
+        receiver: Handles the posts.
     """
 
     async def handle(request: web.Request) -> web.Response:
         if request.method != "POST":
-            # Not raised: aiohttp would write the reason into the body.
+            # Returned, not raised: aiohttp would write the reason of an exception into the body.
             return web.Response(status=405, headers={"Allow": "POST"})
         response = web.Response(status=await _status(receiver, request))
         if not request.content.is_eof():
@@ -37,23 +37,23 @@ def aiohttp_handler(receiver: WebhookReceiver) -> Callable[[web.Request], Awaita
 
 
 async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
-    """Return what to answer, also where the body breaks off; what your handler raises does not come this far."""
+    """Return the HTTP status to answer with, also for a body that breaks off; `receive` lets no handler error out."""
     try:
         return await receiver.receive(request.headers, request.content.iter_any())
     except ConnectionError:
-        return 400  # whoever posted has left, and nobody reads it
+        return 400  # the sender has disconnected, and nobody reads it
     except web.RequestPayloadError:
         _log.warning("HTTP 400: the body is not encoded as its headers say")
         return 400
 
 
 async def _hang_up(request: web.Request, response: web.Response) -> None:
-    """Answer and close the connection, without looking at what is left of a body that is refused.
+    """Answer and close the connection, without reading the rest of a refused body.
 
-    aiohttp would go on and read it for ten seconds, even a gibibyte of packed zeros from a stranger, only to drop it.
+    Otherwise aiohttp would read and drop the rest for ten seconds: a gibibyte of compressed zeros from a stranger, say.
     """
     response.force_close()
-    with suppress(ConnectionError):  # whoever posted may have left
+    with suppress(ConnectionError):  # the sender may have disconnected
         await response.prepare(request)
         await response.write_eof()
     request.protocol.force_close()

@@ -15,24 +15,24 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
 class _GoneError(Exception):
-    """Whoever posted has left before the end of the body."""
+    """The sender disconnected before the end of the body."""
 
 
-class asgi_app:  # noqa: N801 (used like the functions beside it; a class, so that Starlette takes it for an application)
-    """An ASGI application that takes posts at whatever path it is mounted.
+class asgi_app:  # noqa: N801 (called like a function; Starlette recognises an application only if it is no function)
+    """An ASGI application that passes posts to a receiver, at any path.
 
-    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. A `mount` answers at `/enkash/` and
-    redirects from `/enkash`, which EnKash may not follow.
+    In Starlette and FastAPI: `app.add_route("/enkash", asgi_app(receiver))`. A `mount` would answer at `/enkash/` only
+    and redirect from `/enkash`; EnKash may not follow the redirect.
 
     Args:
-        receiver: Takes the posts.
+        receiver: Handles the posts.
     """
 
     def __init__(self, receiver: WebhookReceiver) -> None:
         self._receiver = receiver
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request, as the ASGI specification says."""
+        """Answer one request or lifespan, as the ASGI specification requires."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":
@@ -69,7 +69,7 @@ async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]] | 
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Say yes to starting and stopping, where this is the whole application."""
+    """Acknowledge startup and shutdown, for a server that runs this application by itself."""
     while True:
         kind = (await receive())["type"]
         await send({"type": f"{kind}.complete"})

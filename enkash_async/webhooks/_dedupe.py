@@ -1,4 +1,4 @@
-"""Which events were handled: claim, handle, commit; and the record of it in the memory of one process."""
+"""The record of handled events (claim, handle, commit), and its form in the memory of one process."""
 
 from __future__ import annotations
 
@@ -16,49 +16,54 @@ from enkash_async.errors import ConfigurationError
 
 __all__ = ["KEEP", "LEASE", "Claimed", "Dedupe", "MemoryDedupe", "seconds"]
 
-KEEP = 7 * 24 * 3600.0  # seconds; EnKash documents no resends, and a week outlasts any that others make
-LEASE = 30.0  # seconds
-_MOST = 100_000  # events; some 20 MB
+KEEP = 7 * 24 * 3600.0  # seconds; EnKash documents no resends, and other services resend for less than a week
+LEASE = 30.0  # seconds; the longest wait for the event of a worker that died
+_MOST = 100_000  # events; about 20 MB
 
 
 class Claimed(enum.Enum):
-    """What a claim on an event came to."""
+    """The answer to a claim on an event."""
 
-    MINE = "mine"  # handle it, then commit or release
-    HELD = "held"  # another worker has it in hand
-    DONE = "done"  # it was handled
+    MINE = "mine"  # the caller has it: handle it, then commit or release
+    HELD = "held"  # another worker handles it now
+    DONE = "done"  # it was handled before
 
 
 @runtime_checkable
 class Dedupe(Protocol):
-    """A record of handled events, which all workers that could receive the same one share.
+    """A record of handled events, shared by all workers that may receive the same event.
 
-    An event is claimed before it is handled, and committed after it. A claim is a lease: the worker that holds it
-    extends it while it works; where that worker is gone, the lease ends and the next post of the event is taken over.
+    A worker claims an event before it handles it, and commits it afterwards. A claim is a lease, which the worker
+    extends while it works. If the worker dies, the lease ends, and another worker can claim the event.
 
     Attributes:
-        lease: Seconds that a claim holds without being extended.
+        lease: Seconds for which a claim holds unless it is extended.
     """
 
     @property
     def lease(self) -> float:
-        """Seconds that a claim holds without being extended."""
+        """Seconds for which a claim holds unless it is extended."""
         ...
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; asked again by the same owner, the answer is the same."""
+        """Ask for the right to handle an event; the same owner may ask again and gets the same answer.
+
+        Args:
+            key: Key of the event.
+            owner: Name of this attempt to handle it, unique among all workers.
+        """
         ...
 
     async def extend(self, key: str, owner: str) -> bool:
-        """Begin the owner's lease anew; False when it holds none any more."""
+        """Restart the owner's lease; return False if the owner holds none any more."""
         ...
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; False when the owner had lost its lease, and another may have begun."""
+        """Note that an event was handled; return False if the lease had ended, so that another may handle it too."""
         ...
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the owner's claim back, so that the next post of the event is handled."""
+        """Give up the owner's claim, so that the next post of the event is handled."""
         ...
 
 
@@ -66,7 +71,7 @@ def seconds(value: float, name: str) -> float:
     """Return a positive number of seconds.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: The value is not a positive number of seconds.
     """
     return float(checks.number(value, name, above=0, below=10**9, unit="seconds", error=ConfigurationError))
 
@@ -79,13 +84,13 @@ class _Entry:
 
 
 class MemoryDedupe:
-    """Keeps the record in this process: enough for one worker, and forgotten when it ends.
+    """Keeps the record in the memory of this process: enough for one worker, and lost when the process ends.
 
     Args:
-        keep: Seconds for which a handled event is known.
-        lease: Seconds after which a claim that is not extended is given to another.
-        max_events: How many events are known at most; beyond it the oldest are forgotten.
-        clock: Monotonic seconds.
+        keep: Seconds for which a handled event is remembered; a week by default.
+        lease: Seconds for which a claim holds unless it is extended.
+        max_events: The most events to remember; beyond that the oldest are forgotten.
+        clock: Returns monotonic seconds.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -105,15 +110,15 @@ class MemoryDedupe:
         self._most = max_events
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
-        self._lock = threading.Lock()  # a process may receive in several event loops
+        self._lock = threading.Lock()  # one process may run several event loops in threads
 
     @property
     def lease(self) -> float:
-        """Seconds that a claim holds without being extended."""
+        """Seconds for which a claim holds unless it is extended."""
         return self._lease
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; as in `Dedupe.claim`."""
+        """Ask for the right to handle an event; see `Dedupe.claim`."""
         with self._lock:
             entry = self._known(key)
             if entry is not None and entry.is_done:
@@ -124,7 +129,7 @@ class MemoryDedupe:
             return Claimed.MINE
 
     async def extend(self, key: str, owner: str) -> bool:
-        """Begin the owner's lease anew; as in `Dedupe.extend`."""
+        """Restart the owner's lease; see `Dedupe.extend`."""
         with self._lock:
             held = self._is_held(key, owner)
             if held:
@@ -132,14 +137,14 @@ class MemoryDedupe:
             return held
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; as in `Dedupe.commit`."""
+        """Note that an event was handled; see `Dedupe.commit`."""
         with self._lock:
             entry = self._known(key)
             self._note(key, owner, self._keep, is_done=True)
             return entry is not None and entry.owner == owner
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the owner's claim back; as in `Dedupe.release`."""
+        """Give up the owner's claim; see `Dedupe.release`."""
         with self._lock:
             if self._is_held(key, owner):
                 del self._entries[key]
@@ -152,9 +157,9 @@ class MemoryDedupe:
         entry = self._known(key)
         return entry is not None and entry.owner == owner and not entry.is_done
 
-    def _note(self, key: str, owner: str, lasting: float, *, is_done: bool = False) -> None:
+    def _note(self, key: str, owner: str, duration: float, *, is_done: bool = False) -> None:
         now = self._clock()
-        self._entries[key] = _Entry(owner, now + lasting, is_done)
+        self._entries[key] = _Entry(owner, now + duration, is_done)
         self._entries.move_to_end(key)
         while len(self._entries) > self._most or self._first().until < now:
             self._entries.popitem(last=False)

@@ -14,52 +14,52 @@ from enkash_async.webhooks._receiver import WebhookReceiver
 
 __all__ = ["django_view"]
 
-_CHUNK = 64 * 1024
-_respond: Callable[..., HttpResponse] = HttpResponse  # Django gives its constructor no types
+_CHUNK = 64 * 1024  # bytes read at once
+_respond: Callable[..., HttpResponse] = HttpResponse  # Django's constructor has no type annotations
 
 
-class _Mute(SafeExceptionReporterFilter):
-    """Keeps the headers and the body of a post out of Django's reports: it mails one to ADMINS for every 5xx."""
+class _HideEverything(SafeExceptionReporterFilter):
+    """Keeps the headers and body of a post out of the report that Django mails to ADMINS for every 5xx."""
 
-    hidden_settings = re.compile("")  # fits every name, whatever the header with the secret is called
+    hidden_settings = re.compile("")  # matches every name, whatever the name of the secret header is
 
     def get_post_parameters(self, request: HttpRequest | None) -> dict[str, Any]:  # noqa: ARG002 (Django's signature)
         return {}
 
 
 def django_view(receiver: WebhookReceiver) -> Callable[[HttpRequest], Awaitable[HttpResponse]]:
-    """Return an async view that takes posts, exempt from the CSRF check.
+    """Return an async view that passes posts to a receiver, exempt from the CSRF check.
 
-    `path("enkash", django_view(receiver))`. Django reads a body before it calls a view: set a limit in your web server
-    as well. Run it under ASGI: under WSGI, every request has an event loop of its own, and a client belongs to one.
+    `path("enkash", django_view(receiver))`. Django reads the whole body before it calls a view, so limit its size in
+    your web server too. Use ASGI: under WSGI each request has its own event loop, and a client works in only one.
 
     Args:
-        receiver: Takes the posts.
+        receiver: Handles the posts.
     """
-    under_way: set[asyncio.Future[int]] = set()  # the event loop keeps only weak references
+    in_flight: set[asyncio.Future[int]] = set()  # keeps the tasks alive: the event loop holds only weak references
 
     async def view(request: HttpRequest) -> HttpResponse:
-        request.exception_reporter_filter = _Mute()  # type: ignore[attr-defined]  # how Django is told, per request
+        request.exception_reporter_filter = _HideEverything()  # type: ignore[attr-defined]  # Django's documented hook
         if request.method != "POST":
             return _respond(status=405, headers={"Allow": "POST"})
-        # Django cancels a view whose sender has left; what was taken is handled to its end all the same.
-        taken = asyncio.ensure_future(_status(receiver, request))
-        under_way.add(taken)
-        taken.add_done_callback(under_way.discard)
-        return _respond(status=await asyncio.shield(taken))
+        # Django cancels the view when the sender disconnects; `shield` lets the receiver finish the post.
+        received = asyncio.ensure_future(_status(receiver, request))
+        in_flight.add(received)
+        received.add_done_callback(in_flight.discard)
+        return _respond(status=await asyncio.shield(received))
 
-    view.csrf_exempt = True  # type: ignore[attr-defined]  # how Django itself marks a view
+    view.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator csrf_exempt does
     return view
 
 
 async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
     scope = getattr(request, "scope", None)
-    # As they came, where there is a scope: `request.headers` runs repeated ones together.
+    # From the ASGI scope if there is one: `request.headers` joins repeated headers into one.
     headers = request.headers if scope is None else scope["headers"]
     try:
         return await receiver.receive(headers, _chunks(request))
     except UnreadablePostError:
-        return 400  # whoever posted has left, and nobody reads it
+        return 400  # the sender has disconnected, and nobody reads it
 
 
 async def _chunks(request: Any) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""News of a bill, as a value."""
+"""An event about a bill, as a value."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _TYPES = {
     Outcome.PENDING: WebhookEvent.UTILITY_BILLPAY_PENDING,
 }
 
-# What makes two posts about one bill different news: that a payment moved on, not that a remark was edited.
+# Two posts about one bill are different events if they differ in these fields: in the payment's progress, not in an
+# edited remark.
 _STATUSES = ("approval_status", "payment_status", "billpay_status")
 _DATES = ("approved_date", "payment_date", "billpay_date", "refund_date")
-_TELLING = ("failure_code", "bank_transaction_id")  # a second attempt that ends like the first has others
+_TELLING = ("failure_code", "bank_transaction_id")  # these tell a second attempt from the first when statuses are equal
 _DATES_ON_THE_WIRE = ("approvedDate", "paymentDate", "billpayDate", "refundDate")
 
 
@@ -36,12 +37,12 @@ class BillEvent:
     EnKash page: Bill Payment Webhook (api-12515630).
 
     Attributes:
-        posted: What the post said. Whoever knows the headers can post anything: do not release value on it.
-        confirmed: What EnKash's API said when it was asked about the same bill; None where it was not asked.
-        key: The same for everything that says the same about a bill (statuses, dates, failure code, bank transaction),
-            whoever receives it: a hash, fit for a unique column. Of what the API says; where it was not asked, of what
-            was posted.
-        extra: Members of the document around the bill, under the names they came with.
+        posted: The bill as the post has it. Anyone who knows the headers can post anything: deliver nothing on its
+            strength.
+        confirmed: The bill as EnKash's API returned it; None if the API was not asked.
+        key: A hash of the bill's statuses, dates, failure code and bank transaction. Equal for posts with the same
+            content, in every worker, so that it suits a unique column. Of `confirmed`, or else of `posted`.
+        extra: Members of the document around the bill, under their posted names.
     """
 
     posted: Bill
@@ -51,35 +52,36 @@ class BillEvent:
 
     @property
     def bill(self) -> Bill:
-        """The bill as the API confirmed it; where the API was not asked, as it was posted."""
+        """The bill as the API confirmed it, or as it was posted if the API was not asked."""
         return self.posted if self.confirmed is None else self.confirmed
 
     @property
     def type(self) -> WebhookEvent:
-        """Which of EnKash's events this is, derived from the outcome of `bill`, since a post does not name it."""
+        """EnKash's name of the event, derived from the outcome of `bill`, since a post does not name its event."""
         return _TYPES[self.bill.outcome]
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the post says that the bill has come further than the API says yet, or is a forgery."""
+        """Whether the post shows the bill further on than the API does: the API lags behind, or the post is forged."""
         return self.confirmed is not None and _progress(self.posted) > _progress(self.confirmed)
 
 
 def _progress(bill: Bill) -> int:
-    """Return how far a bill says it has come: under way, settled, refunded."""
+    """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
     if bill.payment_status == PaymentStatus.REFUNDED or bill.refund_date is not None:
         return 2
-    # EnKash's own example says COMPLETED, which is in no list: too little to call it paid, enough to look again.
+    # EnKash's example has COMPLETED, which its lists of statuses lack. So it does not count as paid elsewhere, but here
+    # it makes the receiver ask the API again.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
 
 
 def content_key(bill: Bill) -> str:
-    """Return what is equal for two posts that say the same about a bill: a hash, in hexadecimal digits."""
+    """Return a hash (hexadecimal) that is equal for two posts with the same content about a bill."""
     return hashlib.sha256(exact_json.dumps(list(_content(bill))).encode()).hexdigest()
 
 
 def _content(bill: Bill) -> Iterator[Any]:
-    # A reference stands in only where there is no id, marked, so that the one is not taken for the other.
+    # The reference is used only if there is no id, and is marked, so that no id equals a reference.
     yield bill.utility_enkash_id or ["reference", bill.reference_id]
     for name in (*_STATUSES, *_DATES, *_TELLING):
         value = getattr(bill, name)
@@ -87,7 +89,7 @@ def _content(bill: Bill) -> Iterator[Any]:
             value = value.astimezone(UTC).isoformat()
         yield value.value if isinstance(value, Enum) else value
     if all(getattr(bill, name) is None for name in _STATUSES):
-        # A customised body whose statuses nobody here can read: whatever it says is news.
+        # A customised body without any known status: every difference in it makes a different event.
         yield sorted((str(name), str(item)) for name, item in bill.extra.items())
-    # A date that cannot be read tells posts apart all the same.
+    # Dates that could not be parsed are in `extra`, and tell posts apart too.
     yield [str(bill.extra.get(name, "")) for name in _DATES_ON_THE_WIRE]

@@ -1,7 +1,8 @@
-"""From a post to your handler: who posted, what EnKash says, whether it was handled before; no web framework.
+"""From a post to your handler: verify it, ask EnKash about the bill, hand each event over once; no web framework.
 
-A post is claimed, asked about, claimed again under what EnKash says, handled, committed. Whatever ends before the
-commit gives the claims back, so that the next post of the event begins anew; should that fail, their lease ends.
+The receiver claims a post by its content, asks EnKash, claims what EnKash says, calls the handler, and commits. If it
+stops before the commit, it releases the claims, so that the next post of the event starts anew. If the release fails,
+the leases end.
 """
 
 from __future__ import annotations
@@ -32,35 +33,35 @@ OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
 _log = getLogger("enkash_async.webhooks")
 
 _OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
-_READING = 20.0  # seconds for a whole body
-_HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds between looks at an event that another worker has in hand
-_LOOK_LASTS = 5.0  # seconds for one look at a bill; whoever posts does not wait for long
-_LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill that the API does not show as far as the post
+_BODY_TIMEOUT = 20.0  # seconds for a whole body; far above what a few kilobytes take, so that only an attack is cut off
+_HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds: first and longest pause before claiming a held event again
+_LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
+_LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill while the API lags behind the post
 
 
 class WebhookReceiver:
-    """Takes posts about bills and hands each piece of news to your handler once.
+    """Receives posts about bills and hands each event to your handler once.
 
-    With a `client`, each bill is read from EnKash before the handler sees it, since a post proves little: whoever knows
-    the header can write one. The handler is called once for each state that EnKash confirms, however many posts lead to
-    it. A post that says more than the API does yet is answered with 503, so that a resend brings the rest; one about a
-    bill that EnKash does not know is answered with 503 and not handed over.
+    With a `client`, the receiver reads each bill from EnKash before it calls the handler, since anyone who knows the
+    header can post. The handler is called once for each state that EnKash confirms, however many posts report it. A
+    post that is ahead of the API is answered with 503 after the handler got the API's state, so that EnKash posts again
+    and the handler gets the rest. A post about a bill that EnKash does not know is answered with 503 and not handed
+    over.
 
     Args:
-        verifier: Knows who may post.
-        on_bill: Your handler, async or not: is called with a `BillEvent`. What it raises gives the event back and is
-            answered with 500. Be quick, or put the event into a queue of your own: EnKash does not say how long it
-            waits.
-        client: Reads bills from EnKash; None hands over what was posted, unconfirmed.
-        dedupe: The record of handled events, shared by all workers that receive them; None keeps one in this process.
-        notifier: Is told of every bill that a post is about, so that whoever waits for it looks at once.
-        sleep: Waits so many seconds.
+        verifier: Checks who posted, and reads the post.
+        on_bill: Your handler, async or not, called with a `BillEvent`. If it raises, the event is released and answered
+            with 500. It should be quick, or put the event into a queue: EnKash does not document how long it waits.
+        client: Reads bills from EnKash; None hands over posts unconfirmed.
+        dedupe: The record of handled events, shared by all workers that receive posts; None keeps one in this process.
+        notifier: Is told of every bill that a post is about, so that callers that wait for it look at once.
+        sleep: Waits for the given seconds.
 
     Raises:
         ConfigurationError: An argument is unusable, or there is neither a handler nor a notifier.
 
-    EnKash page: Bill Payment Webhook (api-12515630). It documents no reply; any quick 2xx is assumed to be right, and
-    that anything else is posted again is only hoped for.
+    EnKash page: Bill Payment Webhook (api-12515630). It documents no reply: that EnKash expects a quick 2xx, and posts
+    again after anything else, are assumptions.
     """
 
     def __init__(
@@ -93,18 +94,18 @@ class WebhookReceiver:
         self._sleep = sleep
 
     async def receive(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> int:
-        """Take one post and return the HTTP status to answer it with; the reply needs no body.
+        """Handle one post and return the HTTP status to answer with; the reply needs no body.
 
         200: handled, now or before. 401: not from EnKash. 400, 408, 413: the body is unreadable, slow or too long. 500:
-        the handler failed. 503: EnKash did not confirm the bill or not all that the post says, another worker has the
-        event in hand, or the record of events cannot be reached. After 5xx the event can be posted again.
+        the handler failed. 503: EnKash does not confirm the bill or all of the post, another worker handles the event,
+        or the record of events is unavailable. After 5xx the event can be posted again.
 
         Args:
-            headers: Of the request; see `WebhookVerifier.verify`.
-            body: Of the request: bytes, or its chunks, which are read only after the headers were found right, and no
-                further than `max_body`.
+            headers: Headers of the request; see `WebhookVerifier.verify`.
+            body: Body of the request: bytes, or its chunks. Chunks are read only after the headers proved right, and
+                only up to `max_body`.
         """
-        # Pairs may come from an iterator, and are looked at twice: before the body and with it.
+        # An iterator of pairs is turned into a list, since the headers are checked twice: before the body and with it.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
         found = await self._read(seen, body)
         del headers, seen, body  # a rendered traceback shows the locals of this frame
@@ -115,7 +116,7 @@ class WebhookReceiver:
         return _OK if self._on_bill is None else await self._deliver(found, self._on_bill)
 
     async def _read(self, headers: Headers, body: bytes | AsyncIterable[bytes]) -> BillEvent | int:
-        """Return the event, or the status of what keeps it from being read."""
+        """Return the event of a post, or the HTTP status that refuses it."""
         try:
             self._verifier.authenticate(headers)
             whole = await self._whole(body) if isinstance(body, AsyncIterable) else body
@@ -125,24 +126,24 @@ class WebhookReceiver:
         except WebhookError as problem:
             status, said = _REFUSED, str(problem)
         except TimeoutError:
-            status, said = _SLOW, f"the body took longer than {_READING:g} s"
+            status, said = _SLOW, f"the body took longer than {_BODY_TIMEOUT:g} s"
         _log.warning("HTTP %d: %s", status, said)
         return status
 
     async def _whole(self, chunks: AsyncIterable[bytes]) -> bytes:
-        """Read a body, but not on and on."""
+        """Read a body, within a limit of time and size."""
         whole = bytearray()
-        async with asyncio.timeout(_READING):
+        async with asyncio.timeout(_BODY_TIMEOUT):
             async for chunk in chunks:
                 whole += chunk
                 if len(whole) > self._verifier.max_body:
-                    break  # it is refused for its length, whatever else would follow
+                    break  # too long already; `verify` refuses it
         return bytes(whole)
 
     async def _deliver(self, event: BillEvent, on_bill: OnBill) -> int:
-        """Hand over an event once for each thing that is posted, and once for each thing that EnKash says.
+        """Handle each posted content once, and hand each state that EnKash confirms to the handler once.
 
-        Early, late and reworded posts are different ones that come to the same once EnKash is asked.
+        Both are needed: posts with different contents may be about one state, once EnKash is asked.
         """
         client = self._client
         if client is None:
@@ -158,18 +159,18 @@ class WebhookReceiver:
             self._notifier.notify(event.bill.utility_enkash_id)
         status = await self._once(event.key, lambda: self._hand_over(event, on_bill), known=posted.key)
         if status == _OK and event.is_ahead:
-            # The handler knows what EnKash says now. Were the post taken for done, it would not hear of the rest.
+            # The handler has the state that EnKash shows now. A commit of this post would hide the later state from it.
             _log.warning("HTTP %d: event %s says more than EnKash's API does yet", _AGAIN, posted.key[:12])
             return _AGAIN
         return status
 
     async def _once(self, key: str, work: Callable[[], Awaitable[int]], *, known: str | None = None) -> int:
-        """Do work unless it was done under this key before, and note that it was.
+        """Do work under a claim, unless it was done under this key before; return an HTTP status.
 
         Args:
-            key: What is claimed.
-            work: Returns an HTTP status.
-            known: A key that is claimed already; nothing is claimed where it is the same one.
+            key: Key of the event to claim.
+            work: Handles the event and returns an HTTP status.
+            known: A key that the caller has claimed already; if equal to `key`, nothing is claimed here.
         """
         if key == known:
             return await work()
@@ -177,12 +178,13 @@ class WebhookReceiver:
         try:
             claimed = await self._claim(key, owner)
         except asyncio.CancelledError:
-            # The claim may have been granted meanwhile; nobody would work on the event until the lease ends.
+            # The claim may have been granted after the cancellation. Without a release, no worker would handle the
+            # event until the lease ends.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             raise
         except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
             _log.error("HTTP %d: event %s: %s", _AGAIN, key[:12], _told(problem))
-            # A reply that came too late may have been a grant.
+            # A reply that was lost or late may have granted the claim.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             return _AGAIN
         if claimed is Claimed.DONE:
@@ -193,9 +195,9 @@ class WebhookReceiver:
         return await self._work(key, owner, work)
 
     async def _claim(self, key: str, owner: str) -> Claimed:
-        """Claim an event; one that another worker has in hand is waited for, for as long as its lease can last.
+        """Claim an event; while another worker holds it, wait for up to one lease.
 
-        Without resends, which EnKash does not promise, this is the only chance to take over from a worker that died.
+        EnKash promises no resends, so this may be the only chance to take the event over from a worker that died.
         """
         waited, pause = 0.0, _HELD_FIRST
         claimed = await self._dedupe.claim(key, owner)
@@ -211,7 +213,7 @@ class WebhookReceiver:
         try:
             status = await work()
         finally:
-            # Also when the request is cancelled: else the next post would have to wait for the lease to end.
+            # Releases the claim also when the request is cancelled; else the next post must wait for the lease to end.
             beating.cancel()
             await _undisturbed(self._conclude(key, owner, is_done=status == _OK))
         return status
@@ -226,16 +228,16 @@ class WebhookReceiver:
                 raise
             _log.error("HTTP %d: on_bill was cancelled from within for event %s", _FAILED, event.key[:12])
             return _FAILED
-        except Exception:  # noqa: BLE001 (of the user's own code, and it is logged with its traceback)
+        except Exception:  # noqa: BLE001 (the user's handler may raise anything; it is logged with its traceback)
             _log.exception("HTTP %d: on_bill failed for event %s", _FAILED, event.key[:12])
             return _FAILED
         return _OK
 
     async def _ask(self, client: EnkashClient, event: BillEvent) -> tuple[str | None, BillEvent]:
-        """Return why EnKash does not confirm a bill, if so, and the event with what it says."""
+        """Return the reason why EnKash does not confirm the bill, or None, and the event with the bill it returned."""
         why: str | None = None
         for pause in (*_LOOK_PAUSES, None):
-            seen = await peek(_look(client, event.posted), _LOOK_LASTS)
+            seen = await peek(_look(client, event.posted), _LOOK_TIMEOUT)
             if isinstance(seen, Bill):
                 why, event = None, attrs.evolve(event, confirmed=seen, key=content_key(seen))
                 if not event.is_ahead:
@@ -268,7 +270,7 @@ class WebhookReceiver:
             elif not await self._dedupe.commit(key, owner):
                 _log.warning("event %s was handled after its lease had ended, perhaps twice", key[:12])
         except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
-            # What was handled is answered with 200 all the same: a resend would have it handled again.
+            # Not raised: a handled event is answered with 200 even so, since a resend would be handled again.
             lost = "handled, but not recorded: it may be handled again" if is_done else "not given back"
             _log.error("event %s is %s: %s", key[:12], lost, _told(problem))
 
@@ -280,7 +282,7 @@ async def _look(client: EnkashClient, posted: Bill) -> Bill:
 
 
 async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """Finish short work, also when the running task is cancelled meanwhile, which then takes effect."""
+    """Finish short work even if the running task is cancelled meanwhile; the cancellation takes effect afterwards."""
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -293,5 +295,5 @@ async def _undisturbed(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _told(problem: Exception) -> str:
-    """Return a failure for the log: the words of our own errors, of others only the kind."""
+    """Return a failure for the log: the message of an `EnkashError`, but only the class of any other exception."""
     return str(problem) if isinstance(problem, EnkashError) else type(problem).__name__

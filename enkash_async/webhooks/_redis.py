@@ -1,4 +1,4 @@
-"""The record of handled events in Redis or Valkey, for workers that share it."""
+"""The record of handled events in Redis or Valkey, shared by several workers."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisDedupe"]
 
-_TIMEOUT = 0.5  # seconds for one reply
+_TIMEOUT = 0.5  # seconds for one reply; Redis takes milliseconds, and the sender of the post waits meanwhile
 _SCRIPTS = ("claim", "extend", "commit", "release")
 
 
 class RedisDedupe:
     """Keeps the record in Redis or Valkey, for all workers that receive the same posts.
 
-    Every step is one Lua script on one key, `<prefix>:v1:{<key of the event>}`: a hash, nothing about the bill. With
-    several services that each have to handle every event, give each a prefix of its own, or one takes the events of
-    the other.
+    Every step is one Lua script on one key, `<prefix>:v1:{<key of the event>}`; the key is a hash and tells nothing
+    about the bill. If several services must each handle every event, give each its own prefix: with a shared prefix,
+    only one of them handles an event.
 
     Args:
-        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), which
-            is never closed; or a URL as in `ENKASH_REDIS_URL`, for which a small pool is opened in each event loop.
-        prefix: Begins every key; no braces.
-        keep: Seconds for which a handled event is known.
-        lease: Seconds after which the claim of a worker that is gone is given to another.
-        timeout: Seconds for one reply.
-        clock: Monotonic seconds.
-        sleep: Waits so many seconds.
-        random: Returns a number in [0, 1).
+        redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or the result of `Sentinel.master_for`), which
+            is never closed here; or a URL as in `ENKASH_REDIS_URL`, for which each event loop opens a small pool.
+        prefix: Start of every key; no braces.
+        keep: Seconds for which a handled event is remembered; a week by default.
+        lease: Seconds for which a claim holds unless it is extended.
+        timeout: Seconds to wait for one reply of Redis.
+        clock: Returns monotonic seconds.
+        sleep: Waits for the given seconds.
+        random: Returns a number in [0, 1), for jitter.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -57,7 +57,7 @@ class RedisDedupe:
         random: Callable[[], float] = random.random,
     ) -> None:
         redis = HiddenStr(redis) if isinstance(redis, str) else redis
-        # Only who shares events pays for importing redis-py, which takes longer than this whole package.
+        # Imported here, since redis-py takes longer to import than this whole package.
         from enkash_async.stores.redis_link import set_up  # noqa: PLC0415
 
         self._keep = seconds(keep, "keep")
@@ -77,28 +77,28 @@ class RedisDedupe:
 
     @property
     def lease(self) -> float:
-        """Seconds that a claim holds without being extended."""
+        """Seconds for which a claim holds unless it is extended."""
         return self._lease
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; as in `Dedupe.claim`."""
+        """Ask for the right to handle an event; see `Dedupe.claim`."""
         word = await self._run("claim", key, owner, _ms(self._lease))
         return Claimed(word.decode() if isinstance(word, bytes) else word)
 
     async def extend(self, key: str, owner: str) -> bool:
-        """Begin the owner's lease anew; as in `Dedupe.extend`."""
+        """Restart the owner's lease; see `Dedupe.extend`."""
         return bool(await self._run("extend", key, owner, _ms(self._lease)))
 
     async def commit(self, key: str, owner: str) -> bool:
-        """Note that an event was handled; as in `Dedupe.commit`."""
+        """Note that an event was handled; see `Dedupe.commit`."""
         return bool(await self._run("commit", key, owner, _ms(self._keep)))
 
     async def release(self, key: str, owner: str) -> None:
-        """Give the owner's claim back; as in `Dedupe.release`."""
+        """Give up the owner's claim; see `Dedupe.release`."""
         await self._run("release", key, owner)
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here; a client of yours stays open."""
+        """Close the connections that this object opened; your own Redis client stays open."""
         await self._link.aclose()
 
     async def _run(self, name: str, key: str, *arguments: Argument) -> Any:

@@ -1,4 +1,4 @@
-"""From a post to its meaning: who may post, and what was said; no I/O."""
+"""Checks the headers of a post and reads its body; no I/O."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from enkash_async.webhooks._event import BillEvent, content_key
 
 __all__ = ["Headers", "Reshape", "WebhookVerifier"]
 
-#: A mapping (one with several values to a name must yield them all from `.items()`) or pairs, of str or of bytes.
+#: Names and values of headers, all str or all bytes: pairs, or a mapping whose `.items()` yields repeated headers too.
 Headers: TypeAlias = (
     Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 )
 
-#: Turns the decoded document of a customised webhook into one with EnKash's names.
+#: Converts the decoded document of a customised webhook to one with EnKash's names.
 Reshape: TypeAlias = Callable[[Any], Mapping[str, Any]]
 
-_MAX_BODY = 2**20  # bytes; the documented example has two thousand
-_LONGEST_ID = 200  # characters
+_MAX_BODY = 2**20  # bytes; EnKash's example has about 2,000
+_LONGEST_ID = 200  # characters; longer than any id of EnKash's
 _UNSENDABLE = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class WebhookVerifier:
-    """Knows EnKash's posts by the headers that you registered, and reads them.
+    """Recognises EnKash's posts by the headers that you registered, and reads them.
 
-    EnKash signs nothing: it sends the static headers of your choosing. Every header that is configured here has to be
-    there once, with one of its accepted values; the comparison takes the same time however much of it is right. Give
-    two values while you change from one to the other.
+    EnKash signs nothing: it sends the static headers that you chose. Each header configured here must occur exactly
+    once, with one of its accepted values. The comparison takes the same time for right and wrong values. While you
+    change a value, accept the old and the new one.
 
     Args:
-        headers: Accepted values by header name, such as `{"X-Webhook-Key": ["new", "old"]}`, or one value.
-        max_body: Longest body that is read, in bytes.
-        reshape: For a webhook that was customised so that EnKash's names are not in it: is given the decoded document
-            and returns one with them, such as `{"utilityEnkashId": …, "billpayStatus": …}`.
+        headers: Accepted values by header name: one value, or a list such as `{"X-Webhook-Key": ["new", "old"]}`.
+        max_body: Longest body in bytes; 1 MiB by default.
+        reshape: For a customised webhook without EnKash's names: a function from the decoded document to one with
+            EnKash's names, such as `{"utilityEnkashId": …, "billpayStatus": …}`. None for a standard webhook.
 
     Attributes:
-        max_body: As given.
+        max_body: Longest body in bytes.
 
     Raises:
         ConfigurationError: There is nothing to check, or a name or value is unusable.
@@ -61,9 +61,9 @@ class WebhookVerifier:
         max_body: int = _MAX_BODY,
         reshape: Reshape | None = None,
     ) -> None:
-        # Not the values but keyed hashes of them are kept, so that nothing here can show one.
+        # Only keyed hashes of the values are kept, so that this object cannot show a secret.
         self._salt = secrets.token_bytes(32)
-        self._accepted: dict[str, tuple[str, tuple[bytes, ...]]] = {}  # also where it raises, for `repr`
+        self._accepted: dict[str, tuple[str, tuple[bytes, ...]]] = {}  # set before any error, since `repr` needs it
         problem = _problem(headers, max_body, reshape)
         if problem is None:
             self._accepted = {
@@ -81,15 +81,15 @@ class WebhookVerifier:
         return f"WebhookVerifier(accepted values: {names})"
 
     def verify(self, headers: Headers, body: bytes) -> BillEvent:
-        """Return the news that a post brings.
+        """Check a post and return its event.
 
         Args:
-            headers: Of the request, as the framework gives them; upper and lower case are one.
-            body: Of the request, as it came over the wire.
+            headers: Headers of the request, as the framework gives them; case does not matter.
+            body: Body of the request, as received, not decoded.
 
         Raises:
-            WebhookAuthenticationError: A header is missing, repeated or wrong; the body was not looked at.
-            WebhookPayloadError: The body is too long, or is not news of a bill.
+            WebhookAuthenticationError: A header is missing, repeated or wrong; the body was not read.
+            WebhookPayloadError: The body is too long, or does not describe a bill.
             InvalidRequestError: `headers` is neither a mapping nor pairs, or `body` is not bytes.
         """
         found = self._refusal(headers) or self._read(body)
@@ -114,7 +114,7 @@ class WebhookVerifier:
             raise problem
 
     def _refusal(self, headers: Headers) -> WebhookAuthenticationError | InvalidRequestError | None:
-        """Return what is wrong with the headers; every one is compared, whatever the others are."""
+        """Return the error for wrong headers, or None; compares every header, so that the time tells nothing."""
         received: dict[str, list[Any]] = {name: [] for name in self._accepted}
         try:
             for name, value in _pairs(headers):
@@ -133,7 +133,7 @@ class WebhookVerifier:
 
     def _matches(self, received: list[Any], accepted: tuple[bytes, ...]) -> bool:
         hashes = [self._hash(form) for value in received for form in _forms(value)]
-        # Not `any` over a generator, which would stop at the first that fits.
+        # `sum`, not `any`, which would stop at the first match and take less time.
         found = sum(hmac.compare_digest(one, other) for one in hashes for other in accepted)
         return found > 0 and len(received) == 1
 
@@ -158,7 +158,7 @@ class WebhookVerifier:
         if self._reshape is not None:
             try:
                 document = self._reshape(document)
-            except Exception as problem:  # noqa: BLE001 (whatever a stranger's document does to a function of the user's)
+            except Exception as problem:  # noqa: BLE001 (the user's function may raise anything on it)
                 return WebhookPayloadError(f"reshape failed with {type(problem).__name__}")
         if not isinstance(document, Mapping):
             return WebhookPayloadError("the body is not a JSON object")
@@ -166,15 +166,15 @@ class WebhookVerifier:
         try:
             bill = structure(found, Bill)
         except UnreadableError as problem:
-            where = problem.where[:_LONGEST_ID]  # in the poster's spelling
+            where = problem.where[:_LONGEST_ID]  # cut, since the sender chose the name
             return WebhookPayloadError(f"{where} is not {problem.expected}", where=where)
-        except (AttributeError, TypeError):  # no JSON has such names
+        except (AttributeError, TypeError):  # only `reshape` can return names that are not strings
             return WebhookPayloadError("reshape returned a document with names that are not strings")
         return _unnamed(bill) or BillEvent(posted=bill, key=content_key(bill), extra=around)
 
 
 def _unnamed(bill: Bill) -> WebhookPayloadError | None:
-    """Return what is wrong with the name of a bill, which will become part of a path."""
+    """Return the error for a bill without an id or reference that is safe to put into a path, or None."""
     named = "utilityEnkashId" if bill.utility_enkash_id else "referenceId"
     with suppress(InvalidRequestError):
         if len(checks.identifier(bill.utility_enkash_id or bill.reference_id, named)) <= _LONGEST_ID:
@@ -185,7 +185,7 @@ def _unnamed(bill: Bill) -> WebhookPayloadError | None:
 
 
 def _bill_in(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the object that names a bill, and what is around it: a customised webhook may wrap it."""
+    """Return the object with the bill's id and the members around it; a customised webhook may wrap the bill."""
     for name in ("utilityenkashid", "referenceid"):
         if _has(document, name):
             return document, {}
@@ -207,7 +207,7 @@ def _pairs(headers: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _forms(value: object) -> Iterator[bytes]:
-    """Yield the bytes that a header may have been: some frameworks decode them as UTF-8, others as Latin-1."""
+    """Yield the bytes that a header may have had: some frameworks decode headers as UTF-8, others as Latin-1."""
     if isinstance(value, bytes):
         yield value
     elif isinstance(value, str):
@@ -222,7 +222,7 @@ def _values(given: str | bytes | Collection[str | bytes]) -> list[bytes]:
 
 
 def _problem(headers: object, max_body: object, reshape: object) -> str | None:
-    """Return what is wrong with the arguments, without repeating a value."""
+    """Return what is wrong with the arguments, or None; the text shows no header value."""
     if not isinstance(headers, Mapping):
         return "headers must be a mapping such as {'X-Webhook-Key': ['new', 'old']}"
     if not headers:
