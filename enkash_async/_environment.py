@@ -1,4 +1,4 @@
-"""The ENKASH_ variables, and what they set up."""
+"""Credentials, logins and token providers from the environment variables ENKASH_…."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NEEDED = ("ENKASH_BASE_URL", "ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKAS
 
 
 class Environment:
-    """What environment variables say; it does not show their values.
+    """Reads the settings from environment variables; its `repr` does not show them.
 
     Args:
-        environ: The variables. Nothing is asked of them yet, so that no traceback of a complaint shows them.
+        environ: The variables; read only by the methods, so that an error of the caller's shows none in its traceback.
     """
 
     __slots__ = ("_environ",)
@@ -37,7 +37,7 @@ class Environment:
 
     @property
     def base_url(self) -> str:
-        """`ENKASH_BASE_URL`."""
+        """The base URL, from `ENKASH_BASE_URL`."""
         return self._environ["ENKASH_BASE_URL"]
 
     @property
@@ -46,10 +46,10 @@ class Environment:
         return bool(self._environ.get("ENKASH_REDIS_URL", "").strip())
 
     def credentials(self) -> Credentials:
-        """Return what EnKash gave for the login.
+        """Return the credentials for the login.
 
         Raises:
-            ConfigurationError: A variable is missing, the message names every missing one; or a value is unusable.
+            ConfigurationError: A value is unusable, or variables are missing, all of which the message names.
         """
         if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
             raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -69,11 +69,11 @@ class Environment:
         Raises:
             ConfigurationError: As for `credentials()`.
         """
-        credentials = self.credentials()  # first: it names what is missing
+        credentials = self.credentials()  # first, since it names all missing variables, the base URL included
         return PasswordGrant(self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure)
 
     def provider(self, grant: PasswordGrant) -> CachingTokenProvider:
-        """Return a provider that shares tokens through `ENKASH_REDIS_URL` where that is set.
+        """Return a provider that shares tokens through Redis if `ENKASH_REDIS_URL` is set, else one of this process.
 
         Raises:
             ConfigurationError: `ENKASH_REDIS_URL` or `ENKASH_TOKEN_KEYS` is unusable.
@@ -99,5 +99,6 @@ class Environment:
 
     def _sealer(self) -> TokenSealer | None:
         keys = self._environ.get("ENKASH_TOKEN_KEYS")
-        # Set but empty is a mistake, such as a secret that was not filled in; plain text must not be the answer.
+        # An empty variable is a mistake, such as a secret that was not filled in. `TokenSealer` refuses it; tokens must
+        # not be stored in plain text because of it.
         return None if keys is None else TokenSealer(keys)

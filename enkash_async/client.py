@@ -1,4 +1,4 @@
-"""The client: wires the parts together and closes only what it opened."""
+"""The client: connects the parts, and closes only what it opened."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
 
 
 class ClientOptions(TypedDict, total=False):
-    """What every way to make a client takes by keyword, with the defaults; `EnkashClient` says what each means.
+    """The keyword arguments of `EnkashClient`, `from_credentials` and `from_env`, with their defaults.
 
-    A further option is a line here, a line in the docstring there, and its use in `__init__`.
+    To add an option: a line here, a line in the docstring of `EnkashClient`, and its use in `__init__`.
     """
 
     session: Annotated[aiohttp.ClientSession | None, None]
@@ -55,7 +55,7 @@ _DEFAULTS = {name: hint.__metadata__[0] for name, hint in get_type_hints(ClientO
 
 @attrs.frozen(repr=False)
 class _Shown:
-    """A default value as `help()` shows it: `Routes()` rather than twelve paths."""
+    """A default value with a short `repr` for `help()`: `Routes()` instead of twelve paths."""
 
     value: object
 
@@ -64,7 +64,7 @@ class _Shown:
 
 
 def _spelt_out(call: F) -> F:
-    """Have `help()` and `inspect.signature()` show every option of a call in the place of its `**options`."""
+    """Make `help()` and `inspect.signature()` show each option of a call instead of `**options`."""
     *own, _ = (signature := inspect.signature(call, eval_str=True)).parameters.values()
     each = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_Shown(_DEFAULTS[name]), annotation=hint)
@@ -75,11 +75,11 @@ def _spelt_out(call: F) -> F:
 
 
 def _filled(given: ClientOptions) -> ClientOptions:
-    """Return every option, those that are not given with their defaults.
+    """Return every option, with the default where the caller gave none.
 
     Raises:
         TypeError: There is no such option.
-        ConfigurationError: `retry` or `routes` is of the wrong kind.
+        ConfigurationError: `retry` or `routes` has a wrong type.
     """
     if unknown := [name for name in given if name not in _DEFAULTS]:
         raise TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
@@ -99,24 +99,24 @@ class EnkashClient:
     `tokens`.
 
     Args:
-        base_url: Such as `https://host` or `https://host/prefix`. EnKash documents no single host for bill payment:
-            use the one that you were given.
-        tokens: Hands out tokens; it is yours to close.
-        session: Your own aiohttp session, which is never closed; None, the default, opens one.
-        retry: How often and how patiently to repeat calls that are safe to repeat, and to look for those that are not.
+        base_url: URL of EnKash's API, such as `https://host` or `https://host/prefix`. EnKash documents no single host
+            for bill payment: use the one that you were given.
+        tokens: Provides tokens; you close it yourself.
+        session: Your own aiohttp session, which the client never closes; None, the default, opens one.
+        retry: Repeats of calls that are safe to repeat, and the search for the effect of calls that are not.
             `RetryPolicy()`, the default, makes three attempts.
-        timeout: Bounds of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
-        limits: How many requests may be under way, and begin in a second. `Limits()`, the default, allows 100 under
-            way, and sets no rate.
+        timeout: Limits of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
+        limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in
+            flight, and sets no rate.
         routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
-        max_response_bytes: Largest reply that is read; 64 MiB by default.
-        allow_insecure: Take plain `http` for hosts other than this machine; False by default.
+        max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger one is raised as an error.
+        allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
     Attributes:
-        billers: Who can be paid.
-        bills: Fetch, create, look up, search, wait.
-        payments: Let the money go.
-        webhooks: Tell EnKash where to post.
+        billers: Lists the billers that can be paid.
+        bills: Fetches, creates, looks up, searches and waits for bills.
+        payments: Confirms debits and starts payments.
+        webhooks: Registers webhooks.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -127,7 +127,7 @@ class EnkashClient:
     def __init__(self, base_url: str, *, tokens: TokenProvider, **options: Unpack[ClientOptions]) -> None:
         if not isinstance(tokens, TokenProvider):
             kind = type(tokens).__name__
-            del tokens  # a rendered traceback shows the locals of this frame, and this may be a bare token
+            del tokens  # it may be a bare token, and a rendered traceback shows the locals of this frame
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
         filled = _filled(options)
         retry, timeout, routes = filled["retry"], filled["timeout"], filled["routes"]
@@ -153,12 +153,12 @@ class EnkashClient:
     def from_credentials(cls, base_url: str, credentials: Credentials, **options: Unpack[ClientOptions]) -> Self:
         """Return a client that logs in by itself and keeps its token in the memory of this process.
 
-        Each client made like this logs in for itself and guards its own attempts: make one, not one for each request.
-        Several clients share a login through one provider in `tokens`.
+        Each such client makes its own logins and counts only its own attempts: make one client, not one for each
+        request. To share a login, give several clients one provider as `tokens`.
 
         Args:
             base_url: As for the class.
-            credentials: What EnKash gave you.
+            credentials: Your credentials from EnKash.
             **options: As for the class.
 
         Raises:
@@ -178,16 +178,15 @@ class EnkashClient:
     @classmethod
     @_spelt_out
     def from_env(cls, environ: Mapping[str, str] | None = None, **options: Unpack[ClientOptions]) -> Self:
-        """Return a client that is set up by environment variables, and logs in by itself.
+        """Return a client that reads its settings from environment variables, and logs in by itself.
 
-        Needed: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
-        Optional: `ENKASH_FORM_CLIENT_ID`, where the form's `clientId` differs from the client id; `ENKASH_REDIS_URL`,
-        through which all workers share one token (`redis://`, `rediss://`, `unix://`,
-        `redis+sentinel://host,host/service`, `redis+cluster://host,host`); `ENKASH_TOKEN_KEYS`, which seals the token
-        there (see `TokenSealer`).
+        Required: `ENKASH_BASE_URL`, `ENKASH_CLIENT_ID`, `ENKASH_CLIENT_SECRET`, `ENKASH_USERNAME`, `ENKASH_PASSWORD`.
+        Optional: `ENKASH_FORM_CLIENT_ID`, if the form's `clientId` differs from the client id; `ENKASH_REDIS_URL`, with
+        which all workers share one token (`redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service`,
+        `redis+cluster://host,host`); `ENKASH_TOKEN_KEYS`, which encrypts that token (see `TokenSealer`).
 
         Args:
-            environ: Where to look; None looks into `os.environ`.
+            environ: The variables; None reads `os.environ`.
             **options: As for the class.
 
         Raises:
@@ -204,7 +203,7 @@ class EnkashClient:
 
     @classmethod
     def _owner(cls, base_url: str, tokens: TokenProvider, options: ClientOptions) -> Self:
-        """Return a client that closes its provider when it is closed."""
+        """Return a client that owns its token provider, and closes it when the client is closed."""
         client = cls(base_url, tokens=tokens, **options)
         client._own_tokens = tokens
         return client
@@ -212,19 +211,19 @@ class EnkashClient:
     async def request(
         self, method: str, *segments: str, params: Mapping[str, str | int] | None = None, json: Any = None
     ) -> Any:
-        """Call any other EnKash route, signed, and return its decoded payload.
+        """Call any other EnKash route with the client's token, and return the decoded payload.
 
-        `await client.request("GET", "api", "v0", "webhook-data")`. A GET or HEAD is repeated like every read; any other
-        method is never sent again once it may have arrived.
+        `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read; a call
+        with any other method is never repeated once EnKash may have received it.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
-            segments: The parts of the path, each percent-encoded, so that a `/` in an id stays part of it.
-            params: Query parameters.
-            json: The body; money as `Decimal`, never `float`.
+            segments: The parts of the path. Each is percent-encoded, so that a `/` in an id stays part of the id.
+            params: Query parameters; None sends none.
+            json: The body; None sends none. Money as `Decimal`, never `float`.
 
         Returns:
-            The envelope's payload, or the whole document where it has no envelope; None for an empty body. Numbers with
+            The envelope's payload, or the whole document if it has no envelope; None for an empty body. Numbers with
             a fraction are `Decimal`.
 
         Raises:
@@ -235,7 +234,7 @@ class EnkashClient:
         return await self._send(custom.request(method, segments, params=params, json=json))
 
     async def aclose(self) -> None:
-        """Close what this client opened, its session and its own provider; a second call does nothing."""
+        """Close the session and the token provider that this client opened itself; a second call does nothing."""
         await self._transport.aclose()
         if self._own_tokens is not None:
             await self._own_tokens.aclose()

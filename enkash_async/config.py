@@ -1,4 +1,4 @@
-"""How a client is set up: time-outs, repeating, looking again, limits, routes."""
+"""The settings of a client: time-outs, retries, polling, limits, routes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from enkash_async.errors import ConfigurationError
 
 __all__ = ["MAX_RESPONSE_BYTES", "Limits", "PollPolicy", "RetryPolicy", "Routes", "SettlePolicy", "Timeouts"]
 
-#: A page of 5,000 bills is a few megabytes; this is far above it, and far below what would hurt a worker.
+#: Bytes. Far above a page of 5,000 bills (a few megabytes), and far below the memory of a worker.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 
 Random = Callable[[], float]
 
-_SHORTEST_WINDOW = 120.0  # seconds; EnKash says two to three minutes
-_WINDOW_OF_TIMEOUT = 4.0
+_SHORTEST_WINDOW = 120.0  # seconds; EnKash's guidance is to enquire after two to three minutes
+_WINDOW_OF_TIMEOUT = 4.0  # times `Timeouts.total`: a request that EnKash still works on has ended by then
 
 
 def _number(**bounds: Unpack[checks.Bounds]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -48,13 +48,13 @@ def _true_or_false(policy: object, attribute: attrs.Attribute[Any], value: objec
 
 @attrs.frozen(kw_only=True)
 class PollPolicy:
-    """How often to look again at something that takes its time.
+    """The pauses between the looks of a poll.
 
     Args:
-        first: Pause before the second look in seconds.
-        factor: Each pause is so many times the one before.
+        first: Seconds between the first look and the second.
+        factor: Ratio of each pause to the one before.
         longest: Upper bound of a pause in seconds.
-        jitter: Share by which a pause is varied at random, so that many waiters do not ask at once.
+        jitter: Share, 0 to 1, by which each pause varies at random, so that many callers do not poll in step.
     """
 
     first: float = attrs.field(default=1.0, validator=_number(least=0.001, unit="seconds"))
@@ -63,7 +63,7 @@ class PollPolicy:
     jitter: float = attrs.field(default=0.2, validator=_number(least=0, most=1))
 
     def pause(self, look: int, random: Random) -> float:
-        """Return the seconds to wait after the given look, the first being 1."""
+        """Return the seconds to wait after a look; the first look is number 1."""
         try:
             plain = min(self.longest, self.first * self.factor ** min(look - 1, 60))
         except OverflowError:
@@ -73,13 +73,13 @@ class PollPolicy:
 
 @attrs.frozen(kw_only=True)
 class SettlePolicy:
-    """How long to look for what a call did whose end was unclear, before it is said to be unknown.
+    """How long to look for the effect of a call that ended unclearly, before its outcome counts as unknown.
 
-    EnKash's own guidance is to enquire two to three minutes after a 5xx or a time-out.
+    EnKash's guidance is to enquire two to three minutes after a 5xx or a time-out.
 
     Args:
-        window: Seconds from the unclear end to the last look; None means four times `Timeouts.total`, and 120 at
-            least, since the request may still be on its way for as long as EnKash works at it. 0 looks once.
+        window: Seconds from the unclear end to the last look; 0 looks once. None means four times `Timeouts.total`, but
+            at least 120, since EnKash may still work on the request.
         pauses: The pauses between the looks; the first look is made at once.
     """
 
@@ -92,15 +92,19 @@ class SettlePolicy:
 
     @classmethod
     def of(cls, value: SettlePolicy | float) -> SettlePolicy:
-        """Return a policy; a number is its window in seconds.
+        """Return a policy as it is, or make one from its window in seconds.
 
         Raises:
-            ConfigurationError: It is neither.
+            ConfigurationError: The value is neither a policy nor a number of seconds.
         """
         return value if isinstance(value, SettlePolicy) else cls(window=value)
 
     def within(self, timeout: float) -> SettlePolicy:
-        """Return the policy with a window, given the seconds that one attempt may take."""
+        """Return the policy with its window set.
+
+        Args:
+            timeout: Seconds that one attempt may take; a window of None is derived from it.
+        """
         if self.window is not None:
             return self
         return attrs.evolve(self, window=max(_SHORTEST_WINDOW, _WINDOW_OF_TIMEOUT * timeout))
@@ -112,17 +116,19 @@ def _settle(value: SettlePolicy | float) -> SettlePolicy:
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how patiently to repeat a call that is safe to repeat, and to look for one that is not.
+    """Repeats calls that are safe to repeat, and sets how long to look for the effect of calls that are not.
 
     Args:
         attempts: Attempts in all, the first included; 1 switches repeating off.
-        backoff: Upper bound of the first pause in seconds; it doubles each time, and each pause is a random part of it.
+        backoff: Upper bound of the first pause in seconds. The bound doubles with each attempt, and each pause is
+            drawn at random from 0 to the bound.
         max_backoff: Upper bound of any pause in seconds.
-        max_retry_after: Longest `Retry-After` in seconds that is waited for; a longer one is raised at once, with
-            `retry_after` on the error.
-        writes: Repeat also calls that create, confirm or change something after a 429, and after a 503 with
-            `Retry-After`. Off by default: EnKash documents neither answer, so that nothing was done is an assumption.
-        settle: How long to look for what such a call did after an unclear end; a number is the window in seconds.
+        max_retry_after: Longest `Retry-After` in seconds to wait for. A reply that asks for more is raised at once,
+            with `retry_after` on the error.
+        writes: Also repeat calls that create, confirm or change something, after a 429 or a 503 with `Retry-After`.
+            Off by default: EnKash documents neither reply, so it is only an assumption that it did nothing.
+        settle: How long to look for the effect of a write that ended unclearly: a `SettlePolicy`, or its window in
+            seconds.
     """
 
     attempts: int = attrs.field(default=3, validator=_number(least=1))
@@ -133,8 +139,8 @@ class RetryPolicy:
     settle: SettlePolicy = attrs.field(default=SettlePolicy(), converter=_settle)
 
     def pause(self, attempt: int, retry_after: float | None, random: Random) -> float:
-        """Return the seconds to wait after the given attempt, the first being 1 (full jitter)."""
-        # The exponent is capped since 2.0**1024 overflows, which a large `attempts` would reach.
+        """Return the seconds to wait after an attempt, with full jitter; the first attempt is number 1."""
+        # The exponent is capped: 2.0**1024 overflows, and `attempts` may be larger than that.
         ceiling = min(self.max_backoff, self.backoff * 2.0 ** min(attempt - 1, 60))
         return max(retry_after or 0.0, random() * ceiling)
 
@@ -154,16 +160,15 @@ class Timeouts:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """How many requests a client may have under way, and how many it may begin in a second.
+    """How many requests a client may have in flight, and how many it may begin in a second.
 
-    Requests that wait for a login have had their turn, and begin together once it is there.
+    A request gets its turn before its token: requests that wait for one login are sent together once it has succeeded.
 
     Args:
-        concurrency: Requests under way at once; the default is aiohttp's own number of connections.
-        rate: Requests that may begin per second, 0.5 being one in two seconds; None sets no limit. EnKash documents
-            none.
-        burst: Requests that may begin at once after a quiet time; it means nothing without a `rate`. In any t seconds
-            at most `burst + rate * t` begin.
+        concurrency: Requests in flight at once; the default of 100 is aiohttp's default number of connections.
+        rate: Requests that may begin per second; 0.5 is one in two seconds. None sets no limit; EnKash documents none.
+        burst: Requests that may begin at once after a pause; without a `rate` it has no effect. In any t seconds, at
+            most `burst + rate * t` requests begin.
     """
 
     concurrency: int = attrs.field(default=100, validator=_number(least=1, whole=True))
@@ -198,11 +203,11 @@ def _route(default: str, *, verified: bool = True) -> Any:
 class Routes:
     """The path of every operation, each with the version that EnKash documents for it.
 
-    EnKash versions its paths one by one, so there is no single version to set. Override what your account manager
-    tells you differently: `Routes(billers="/api/v3/billers")`.
+    EnKash versions each path separately, so there is no single version to set. If your account manager gives you
+    another path, override it: `Routes(billers="/api/v3/billers")`.
 
-    Three routes are not publicly documented; `Routes.unverified()` names them. Their defaults are educated guesses:
-    ask EnKash before you rely on them.
+    Three routes are not publicly documented; `Routes.unverified()` names them. Their defaults are guesses: ask EnKash
+    before you rely on them.
 
     Raises:
         ConfigurationError: A path does not begin with `/`, or lacks the placeholder of its default.
@@ -223,5 +228,5 @@ class Routes:
 
     @classmethod
     def unverified(cls) -> tuple[str, ...]:
-        """Return the names of the routes whose default path no EnKash page documents."""
+        """Return the names of the routes whose default path is a guess, on no public EnKash page."""
         return tuple(field.name for field in attrs.fields(cls) if not field.metadata["verified"])
