@@ -1,4 +1,4 @@
-"""Checks on arguments: what is wrong is said here, with what to write instead, before anything is sent."""
+"""Checks of arguments before anything is sent; each message says what is wrong and what to write instead."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: India Standard Time; EnKash names no zone, so this one is an assumption, made everywhere in the same way.
+#: India Standard Time. EnKash documents no time zone; the whole package assumes this one.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 
-# Copied as a rule from the page of Confirm Debit (api-10664802): note that it has no full stop and no slash.
+# The rule of EnKash's page Confirm Debit (api-10664802); it allows neither a full stop nor a slash.
 _REMARKS = re.compile(r"[A-Za-z0-9 ,@#$%^&*+:;?!()\-_\"'`]{1,255}")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]+")
 _INT32 = 2**31 - 1
-_DEEPEST = 50
-_SHOWN = 40  # characters of a wrong value that a message repeats
-_MAX_DIGITS = 30  # far above any bill, far below what would cost memory to write out
+_DEEPEST = 50  # levels of nesting; deeper than any request, and far from Python's recursion limit
+_SHOWN = 40  # characters of a wrong value that a message shows, so that it stays one line
+_MAX_DIGITS = 30  # more than any bill has, and few enough to write out
 
 
 def _wrong(message: str) -> NoReturn:
@@ -52,25 +52,25 @@ def _wrong(message: str) -> NoReturn:
 
 
 def optional(check: Callable[[object, str], T], value: object, where: str) -> T | None:
-    """Return an argument as its check returns it, or None where the caller left it out."""
+    """Return the checked argument, or None if the caller omitted it."""
     return None if value is None else check(value, where)
 
 
 def text(value: object, where: str) -> str:
-    """Return a plain string that has something in it and can be sent as UTF-8."""
+    """Return a string that is not blank and can be sent as UTF-8."""
     if not isinstance(value, str):
         _wrong(f"{where} must be a str, not {type(value).__name__}")
     if not value.strip():
         _wrong(f"{where} is empty; leave it out or give it a value")
     if not is_encodable(value):
         _wrong(f"{where} holds half of a surrogate pair, which cannot be sent as UTF-8")
-    return str.__str__(value)  # the word of an enum, for which `str()` may return `Kind.CN`
+    return str.__str__(value)  # the value of a str enum, for which `str()` may return `Kind.CN`
 
 
 def identifier(value: object, where: str) -> str:
     """Return an id that is safe to put into a path: not empty, not `.` or `..`, no control characters."""
     if type(value) is str and _PLAIN_ID.fullmatch(value):
-        return value  # what nearly every id is
+        return value  # the fast path, for nearly every id
     found = text(value, where)
     if found in {".", ".."}:
         _wrong(f"{where} must not be {found!r}: as part of a path it would mean another address")
@@ -80,16 +80,16 @@ def identifier(value: object, where: str) -> str:
 
 
 class Bounds(TypedDict, total=False):
-    """Which numbers an argument may be, and how a message says so; `least` or `above` is always given.
+    """The numbers that an argument may have, for the check and its message; `least` or `above` is always given.
 
     Attributes:
-        least: Smallest allowed.
+        least: Smallest number allowed.
         above: The number must be larger than this.
-        most: Largest allowed.
-        below: The number must be smaller than this; `math.inf` allows every finite one.
-        whole: Only an int will do.
-        unit: What is counted, such as `seconds`.
-        none: None will do as well, and means this, such as `for no limit`.
+        most: Largest number allowed.
+        below: The number must be smaller than this; `math.inf` allows every finite number.
+        whole: Allow only an int.
+        unit: Unit of the number, such as `seconds`.
+        none: Allow None too; the text says what it means, such as `for no limit`.
     """
 
     least: float
@@ -104,13 +104,13 @@ class Bounds(TypedDict, total=False):
 def number(
     value: T, name: str, *, error: Callable[[str], Exception] = InvalidRequestError, **bounds: Unpack[Bounds]
 ) -> T:
-    """Return a number that lies within bounds; True, False and `nan` are none.
+    """Return a number that lies within bounds; refuse True, False and `nan`.
 
     Args:
-        value: What was given.
-        name: Name of the argument.
-        error: Makes the error from a text.
-        **bounds: What is allowed.
+        value: The argument.
+        name: Name of the argument, for the message.
+        error: Class of the error.
+        **bounds: The numbers that are allowed; see `Bounds`.
     """
     if (flaw := number_flaw(value, name, **bounds)) is not None:
         raise error(flaw)
@@ -118,7 +118,7 @@ def number(
 
 
 def number_flaw(value: object, name: str, **bounds: Unpack[Bounds]) -> str | None:
-    """Return what is wrong with a number, and what to write instead; as `number`."""
+    """Return what is wrong with a number and what to write instead, or None; the arguments are those of `number`."""
     if _is_within(value, bounds) or (value is None and "none" in bounds):
         return None
     none = f", or None {bounds['none']}," if "none" in bounds else ","
@@ -148,7 +148,7 @@ def _range(bounds: Bounds) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a wrong number as a message shows it: a short plain value as it was written, all else by its type."""
+    """Return a wrong value for a message: a short plain value as it is, any other by its type."""
     if isinstance(value, int) and abs(value) >= 10**_SHOWN:  # Python refuses to write an int of 4,300 digits
         return f"an int of more than {_SHOWN} digits"
     is_plain = value is None or isinstance(value, (int, float, str, Decimal))
@@ -156,7 +156,7 @@ def _shown(value: object) -> str:
 
 
 def biller_id(value: object) -> int:
-    """Return EnKash's number of a biller, a positive int32."""
+    """Return a biller's number, checked to be a positive int32."""
     if isinstance(value, bool) or not isinstance(value, int):
         _wrong(f"biller_id must be an int such as 2001, not {type(value).__name__}")
     if not 0 < value <= _INT32:
@@ -165,12 +165,12 @@ def biller_id(value: object) -> int:
 
 
 def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
-    """Return money in rupees as it was given, exact.
+    """Return an exact amount in rupees.
 
     Args:
-        value: A `Decimal` or an `int`; a `float` is refused, since it has lost digits before it came here.
-        where: Name of the argument.
-        least: Smallest value allowed; None allows any.
+        value: A `Decimal` or an `int`; a `float` is refused, since it may have lost digits already.
+        where: Name of the argument, for the message.
+        least: Smallest amount allowed; None allows any.
     """
     if isinstance(value, float):
         _wrong(f"{where} must not be a float, floats lose paise: write Decimal({str(value)!r})")
@@ -188,7 +188,7 @@ def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
 
 
 def day(value: object, where: str) -> str:
-    """Return a date as `YYYY-MM-DD`; an aware date-time counts as its date in India."""
+    """Return a date as `YYYY-MM-DD`; a date-time with a zone becomes its date in India."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             shown = value.isoformat(sep=" ", timespec="seconds")
@@ -203,7 +203,7 @@ def day(value: object, where: str) -> str:
 
 
 def remarks(value: object, where: str = "remarks") -> str:
-    """Return remarks that the approval call accepts."""
+    """Return remarks, checked by the rule of EnKash's confirmation call."""
     found = text(value, where)
     if not _REMARKS.fullmatch(found):
         _wrong(
@@ -214,10 +214,9 @@ def remarks(value: object, where: str = "remarks") -> str:
 
 
 def bill_params(value: object) -> dict[str, str]:
-    """Return a biller's inputs as strings; `cn` must be among them.
+    """Return a biller's inputs as strings; `cn`, the consumer number, must be among them.
 
-    A whole number is written as its digits. Give numbers with leading zeros as strings, or the zeros are gone before
-    they come here.
+    An int becomes its digits. A number with leading zeros must be a string, since an int has lost them.
     """
     if not isinstance(value, Mapping):
         _wrong(f"params must be a mapping such as {{'cn': '123456789'}}, not {type(value).__name__}")
@@ -232,7 +231,7 @@ def bill_params(value: object) -> dict[str, str]:
 
 
 def texts(value: object, where: str) -> list[str]:
-    """Return a list of strings with at least one in it; one bare string is taken for a mistake."""
+    """Return a list of at least one string; refuse a bare string, which is most likely a mistake."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         _wrong(f"{where} must be a list of str, not one {type(value).__name__}: write ['…']")
     found = [text(item, f"{where}[{index}]") for index, item in enumerate(value)]
@@ -242,19 +241,19 @@ def texts(value: object, where: str) -> list[str]:
 
 
 def identifiers(value: object, where: str) -> list[str]:
-    """Return ids in their order, each once."""
+    """Return the ids in their order, each once."""
     return list(dict.fromkeys(identifier(item, f"an id in {where}") for item in texts(value, where)))
 
 
 def flag(value: object, where: str) -> bool:
-    """Return True or False, and take nothing else for them."""
+    """Return True or False; refuse every other value, also 0 and 1."""
     if not isinstance(value, bool):
         _wrong(f"{where} must be True or False, not {type(value).__name__}")
     return value
 
 
 def dropped_none(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that are set: EnKash is never sent a null."""
+    """Return the members that are not None, so that EnKash never gets a null."""
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -262,9 +261,9 @@ def wire(value: object, where: str, *, depth: int = 0) -> Any:
     """Return a value in its JSON form: exact numbers, `YYYY-MM-DD`, plain words, lists, objects.
 
     Args:
-        value: Anything that has such a form.
-        where: Its name, for the message when it has none.
-        depth: How deep inside the whole it is; one that holds itself would never end.
+        value: The value to convert.
+        where: Name of the value, for the message.
+        depth: Levels of nesting above this value; a limit stops at a container that holds itself.
 
     Raises:
         InvalidRequestError: A float, a date-time without a zone, or a type that JSON does not have.
@@ -292,7 +291,7 @@ def wire(value: object, where: str, *, depth: int = 0) -> Any:
 
 
 def _whole(value: int, where: str) -> int:
-    # Python refuses to write an int of more than 4,300 digits, with a ValueError of its own.
+    # Checked here, since Python raises its own ValueError for writing an int of more than 4,300 digits.
     if abs(value) >= 10 ** (_MAX_DIGITS + 1):
         _wrong(f"{where} has more digits than any number here")
     return int(value)

@@ -1,23 +1,22 @@
-"""The clocks of the package: one that waits follow, and one for instants and ages.
+"""The clocks of the package: one for waits, and one for instants and ages.
 
-*Waits* are pauses, windows, deadlines and time-outs. They follow the running event loop: `loop_now()` stands beside
-`asyncio.sleep` and `asyncio.timeout`, leaps where the loop's time leaps, and stands still while the machine sleeps.
+*Waits* are pauses, windows, deadlines and time-outs. They follow the running event loop: `loop_now()` reads the clock
+of `asyncio.sleep` and `asyncio.timeout`. Under virtual time it jumps with the loop; while the machine sleeps, it stops.
 
-*Instants and ages*, such as the age of a token, run on while the machine sleeps, as EnKash's own clock does:
-`instant()` reads CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS (which there counts sleep), and `time.monotonic`
-elsewhere. Under virtual time it reads the loop's time, so that a test that leaps an hour makes every token an hour
-older.
+*Instants and ages*, such as the age of a token, go on while the machine sleeps, as EnKash's clock does: `instant()`
+reads CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS (where it counts sleep), and `time.monotonic` elsewhere. Under
+virtual time it reads the loop's time, so that a test that jumps an hour makes every token an hour older.
 
-`instants()` decides. The running loop has virtual time where
+`instants()` decides which clock is read. The running loop has virtual time if
 
-- it is a loop of looptime that is switched on: `looptime_on` is true. Its pytest plugin switches a loop on for a test
-  and off for the fixtures around it, and off means real time;
+- it is a loop of looptime with `looptime_on` true. The pytest plugin of looptime turns this on for a test and off for
+  the fixtures around it; off means real time;
 - or it is derived from asyncio's own `BaseEventLoop`, and a subclass or an assignment has replaced its `time()`.
 
 Any other loop has real time, uvloop's included. A loop that replaces `time()` for another reason counts as virtual too:
-there, ages stand still while the machine sleeps, and EnKash's 401 renews the token.
+there, ages stop while the machine sleeps, and EnKash's 401 makes the client renew the token.
 
-An instant is compared only with instants of the same clock. Durations may go from one clock to the other.
+Compare an instant only with instants of the same clock. Durations may be used with either clock.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ from functools import partial
 __all__ = ["glance", "glance_until", "instant", "instants", "loop_now", "machine", "waits_beside"]
 
 _REAL_TIME = asyncio.BaseEventLoop.time
-# Seconds. Long enough that reading two clocks in a row costs nothing on average; short beside the 2 s that a token is
-# given up before its end.
+# Seconds. Long enough that the dearer clock is read rarely; short beside the 2 s by which a token is given up early.
 _GLANCE_LASTS = 0.01
 
 
@@ -45,15 +43,15 @@ def _that_counts_sleep() -> Callable[[], float]:
     return time.monotonic
 
 
-#: The clock of instants and ages in real time.
+#: The clock of instants and ages in real time; it counts the machine's sleep.
 machine: Callable[[], float] = _that_counts_sleep()
 
-#: The cheapest clock; it stands still while the machine sleeps. See `glance_until`.
+#: The cheapest clock to read; it stops while the machine sleeps. See `glance_until`.
 glance: Callable[[], float] = time.monotonic
 
 
 def loop_now() -> float:
-    """Return the seconds of the clock that waits follow; without a running loop, those of asyncio's own loops."""
+    """Return the seconds of the clock for waits; without a running loop, `time.monotonic()`."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -62,12 +60,12 @@ def loop_now() -> float:
 
 
 def instant() -> float:
-    """Return the seconds of the clock of instants and ages."""
+    """Return the seconds of the clock for instants and ages."""
     return instants()()
 
 
 def instants() -> Callable[[], float]:
-    """Return the clock of instants and ages: the running loop's under virtual time, otherwise the machine's."""
+    """Return the clock for instants and ages: the running loop's under virtual time, otherwise the machine's."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -76,19 +74,19 @@ def instants() -> Callable[[], float]:
 
 
 def waits_beside(clock: Callable[[], float]) -> Callable[[], float]:
-    """Return the clock of waits for an object that was given a clock of instants; a test that gives one means both."""
+    """Return the clock for waits of an object with this clock for instants; a test that passes a clock means both."""
     return loop_now if clock is instant else clock
 
 
 def glance_until(clock: Callable[[], float], end: float) -> float:
-    """Return the instant of `glance` before which `clock` cannot have come to `end`, unless the machine sleeps.
+    """Return the instant of `glance` before which `clock` cannot reach `end`, unless the machine sleeps.
 
-    `get_token` spares the dearer clock with it. After a sleep the answer is at most 10 ms late: as late as for a caller
-    whose machine fell asleep with the token in its hand.
+    Until then `get_token` need not read the dearer `clock`. If the machine sleeps meanwhile, a token is used for up to
+    10 ms too long: no worse than when the machine falls asleep just after `get_token` has returned.
 
     Args:
-        clock: Reads the clock of `end`. A clock that a test sets has no such instant, and virtual time neither.
-        end: An instant.
+        clock: The clock of `end`. For a test's own clock or virtual time, the answer is minus infinity: always read it.
+        end: An instant of `clock`.
     """
     if clock is not instant or instants() is not machine:
         return -math.inf

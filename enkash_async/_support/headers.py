@@ -1,4 +1,4 @@
-"""Rules of header lines, for those that the user gives; no message repeats a value, since it may be a secret."""
+"""Checks of HTTP headers that the user gives; no message shows a value, since it may be a secret."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 def is_visible(value: str) -> bool:
-    """Whether text is of printable ASCII without spaces; a line break in a token would make a header of its own."""
+    """Whether text is printable ASCII without spaces. A line break in a token would add a header to the request."""
     return _VISIBLE.fullmatch(value) is not None
 
 
 def names_flaw(headers: Mapping[object, object]) -> str | None:
-    """Return what is wrong with the names of headers, or None."""
+    """Return what is wrong with the header names, or None."""
     if len({str(name).lower() for name in headers}) < len(headers):
         return "headers names one header twice: upper and lower case are one"
     if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in headers):
@@ -29,10 +29,10 @@ def names_flaw(headers: Mapping[object, object]) -> str | None:
 
 
 def checked_headers(given: object) -> dict[str, str]:
-    """Return the headers that prove a post.
+    """Return the headers by which a receiver will recognise EnKash's posts.
 
     Raises:
-        InvalidRequestError: There is none, or a name or value is unusable.
+        InvalidRequestError: There is no header, or a name or value is unusable.
     """
     if not isinstance(given, Mapping) or not given:
         raise InvalidRequestError(

@@ -1,4 +1,4 @@
-"""Names that mean the same, however they are spelt."""
+"""Comparison of names that EnKash spells in several forms."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["fold"]
 
 
 def fold(name: str) -> str:
-    """Return a name without case and underscores, which EnKash's pages contradict each other in (`billdate`)."""
+    """Return a name in lower case without underscores; EnKash's pages spell one name as `billDate` and `billdate`."""
     return name.replace("_", "").lower()

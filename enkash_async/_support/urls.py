@@ -1,4 +1,4 @@
-"""Rules of URLs, for those that the user gives; no message repeats one, since it may hold a password."""
+"""Checks of URLs that the user gives; no message shows a URL, since it may hold a password."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from enkash_async.errors import ConfigurationError, InvalidRequestError
 
 __all__ = ["checked_base_url", "checked_url", "is_loopback"]
 
-_UNMEANT = re.compile(r"[\s\x00-\x1f\\]")  # white space, control characters, and `\`, which some take for `/`
+_UNMEANT = re.compile(r"[\s\x00-\x1f\\]")  # white space, control characters, and `\`, which some parsers read as `/`
 
 
 def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
     """Return a base URL without a trailing slash.
 
     Args:
-        base_url: Such as `https://host` or `https://host/prefix`; EnKash documents no single host for bill payment.
-        allow_insecure: Take plain `http` for hosts other than this machine.
+        base_url: URL of EnKash's API, such as `https://host` or `https://host/prefix`.
+        allow_insecure: Allow plain `http` to hosts other than this machine.
 
     Raises:
         ConfigurationError: Not an http(s) URL, or one with credentials, query or fragment, or plain `http`.
@@ -35,10 +35,10 @@ def checked_base_url(base_url: str, *, allow_insecure: bool = False) -> str:
 
 
 def checked_url(value: object) -> str:
-    """Return the URL of a webhook as it was given.
+    """Return the URL of a webhook unchanged.
 
     Raises:
-        InvalidRequestError: Not an http(s) URL, or one with credentials or fragment, or plain `http` to others.
+        InvalidRequestError: Not an http(s) URL, or one with credentials or a fragment, or plain `http` to another host.
     """
     given = checks.text(value, "url")
     url = _parsed(given, "url", "https://you.example/enkash", "put a secret into headers", InvalidRequestError)
@@ -60,14 +60,14 @@ def is_loopback(host: str) -> bool:
 
 
 def _parsed(value: str, name: str, example: str, advice: str, error: Callable[[str], Exception]) -> URL:
-    """Return an http(s) URL with a host, and without user and password.
+    """Return an http(s) URL that has a host, and neither user nor password.
 
     Args:
-        value: The URL.
-        name: Name of the argument.
-        example: What to write instead.
-        advice: Where a secret belongs instead.
-        error: Makes the error from a text.
+        value: The URL as text.
+        name: Name of the argument, for the message.
+        example: A correct URL, for the message.
+        advice: Where a secret belongs instead, for the message.
+        error: Class of the error.
     """
     try:
         url = URL("" if _UNMEANT.search(value) else value)
@@ -82,5 +82,5 @@ def _parsed(value: str, name: str, example: str, advice: str, error: Callable[[s
 
 
 def _is_readable(url: URL) -> bool:
-    """Whether others could read what is sent to a URL."""
+    """Whether others on the network could read a request to a URL."""
     return url.scheme == "http" and not is_loopback(url.host or "")
