@@ -100,11 +100,7 @@ class SettlePolicy:
         return value if isinstance(value, SettlePolicy) else cls(window=value)
 
     def within(self, timeout: float) -> SettlePolicy:
-        """Return the policy with its window set.
-
-        Args:
-            timeout: Seconds that one attempt may take; a window of None is derived from it.
-        """
+        """Return the policy; a window of None is derived from the seconds that one attempt may take."""
         if self.window is not None:
             return self
         return attrs.evolve(self, window=max(_SHORTEST_WINDOW, _WINDOW_OF_TIMEOUT * timeout))

@@ -11,11 +11,7 @@ __all__ = ["list_categories", "list_page"]
 
 
 def list_categories(routes: Routes) -> Operation[list[BillerCategory]]:
-    """Return the operation *Fetch Biller Categories*; only the title of its EnKash page is public.
-
-    Args:
-        routes: The path of every operation.
-    """
+    """Return the operation *Fetch Biller Categories*; only the title of its EnKash page is public."""
     return Operation(
         name="billers.list_categories",
         request=Request(method="GET", path=path(routes.biller_categories)),

@@ -45,20 +45,12 @@ _log = getLogger("enkash_async")
 
 
 def checked_concurrency(value: int) -> int:
-    """Return how many items may be in flight at once.
-
-    Raises:
-        InvalidRequestError: The value is not a whole number from 1 to 1,000.
-    """
+    """Return how many items may be in flight at once."""
     return checks.number(value, "concurrency", least=1, most=_MOST_CONCURRENCY, whole=True)
 
 
 def checked_source(source: object, where: str) -> None:
-    """Refuse a source that cannot be iterated over, and a bare string, which is most likely a mistake.
-
-    Raises:
-        InvalidRequestError: The source is one of these.
-    """
+    """Refuse a source that cannot be iterated over, and a bare string, which is most likely a mistake."""
     if isinstance(source, (str, bytes)) or not isinstance(source, (Iterable, AsyncIterable)):
         raise InvalidRequestError(f"{where} must be an iterable, not one {type(source).__name__}: write it in […]")
 
@@ -85,7 +77,7 @@ class Progress:
     An error of the user's callback is only logged: raised, it would cost the user the report of money that has moved.
 
     Args:
-        on_progress: The user's callback, called with (items done, items in all or None); None reports nothing.
+        on_progress: The user's callback, called with (items done, items in all or None).
         source: The items; where it has a length, that is the number in all.
     """
 
@@ -323,7 +315,7 @@ def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGen
     Args:
         job: The bulk call.
         source: The items.
-        concurrency: Items that are in flight or done and not yet taken by the caller, at most.
+        concurrency: The most items that are in flight, or done and not yet taken by the caller.
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.

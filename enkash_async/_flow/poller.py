@@ -22,12 +22,7 @@ _SHORTEST_LOOK = 1.0  # seconds a look gets at least; less would cut off the las
 
 
 async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:
-    """Return the result of one request, or its error.
-
-    Args:
-        call: The request.
-        patience: Seconds after which it is cancelled and a `RequestTimeoutError` is returned.
-    """
+    """Return the result of a request, or its error; after `patience` seconds, cancel it and return a time-out."""
     try:
         async with asyncio.timeout(patience):
             return await call

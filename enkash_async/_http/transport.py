@@ -249,11 +249,7 @@ class Transport:
         return self._opened
 
     def _enter_loop(self) -> None:
-        """Bind the transport to the running event loop; a new loop takes over once the old one is closed.
-
-        Raises:
-            ConfigurationError: The client is closed, or bound to another open loop.
-        """
+        """Bind the transport to the running event loop; a new loop takes over once the old one is closed."""
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()

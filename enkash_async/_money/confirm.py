@@ -64,12 +64,7 @@ class Chunk:
         self._refusals = 0
 
     async def confirm(self, ids: Sequence[str], *, check_first: bool) -> dict[str, ConfirmResult]:
-        """Confirm the bills and return the outcome of each.
-
-        Args:
-            ids: `utility_enkash_id` of each bill, each once.
-            check_first: False sends without reading the bills first.
-        """
+        """Confirm the bills and return the outcome of each."""
         left: Sequence[str] = ids
         while left:
             # This call holds no claims while it waits, so that two calls cannot wait for each other.

@@ -55,11 +55,6 @@ class Reads:
         """Return one page of the bills that match a filter; an empty list when EnKash says that none do.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799).
-
-        Args:
-            bill_filter: Conditions that a bill must match.
-            offset: How many bills to skip.
-            limit: The most bills to return.
         """
         operation = search_page(self._routes, bill_filter, offset=offset, limit=limit)
         try:
@@ -103,7 +98,7 @@ class Reads:
 
         Args:
             utility_enkash_ids: EnKash's ids of the bills, each once.
-            patience: As for `read`, but only 16 time-outs in a row end the requests.
+            patience: As for `read`, but requests end only after 16 time-outs in a row.
         """
         return await self._each(utility_enkash_ids, Deadline(patience, most_late=_CONCURRENCY))
 

@@ -28,11 +28,7 @@ _SHORT_WINDOW = 5.0  # seconds to look for a bill that EnKash says exists; enoug
 
 
 def checked_settle(settle: SettlePolicy | float | None) -> SettlePolicy | None:
-    """Return the argument `settle` of a public call as a policy; None stands for the policy of the client.
-
-    Raises:
-        InvalidRequestError: It is neither a policy nor a number of seconds.
-    """
+    """Return the argument `settle` of a public call as a policy; None stands for the policy of the client."""
     if settle is None or isinstance(settle, SettlePolicy):
         return settle
     return SettlePolicy(window=checks.number(settle, "settle", least=0, unit="seconds"))

@@ -20,11 +20,7 @@ __all__ = ["checked_timeout", "wait_for"]
 
 
 def checked_timeout(timeout: float) -> float:
-    """Return the seconds to wait.
-
-    Raises:
-        InvalidRequestError: The timeout is negative or not a number.
-    """
+    """Return the seconds to wait, checked."""
     return checks.number(timeout, "timeout", least=0, unit="seconds")
 
 

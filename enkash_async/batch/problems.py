@@ -39,11 +39,7 @@ class Problems:
         self._found.append(": ".join(filter(None, (place, clean(column or ""), text))))
 
     def raise_any(self) -> None:
-        """Raise the noted problems as one error, if there are any.
-
-        Raises:
-            InvalidRequestError: There are problems.
-        """
+        """Raise the noted problems as one error, if there are any."""
         if self._found:
             raise self._error()
 

@@ -140,9 +140,6 @@ class Payments:
             settle: How long to look until all of them are confirmed: seconds, or a `SettlePolicy`; 0 looks once. None
                 takes `RetryPolicy.settle` of the client. The last look may take `Timeouts.total` longer.
 
-        Returns:
-            The bills in three groups: confirmed, not confirmed, unknown.
-
         Raises:
             InvalidRequestError: No ids, or an empty id.
         """
@@ -183,7 +180,7 @@ class Payments:
 
         Args:
             ids: `utility_enkash_id` of each bill, one or more.
-            amount: Rupees to pay, at least 1; None sends none, as for every argument below.
+            amount: Rupees to pay, at least 1.
             remarks: Sent as `paymentRemarks`.
             payment_type: Kind of payment; `UTILITY` for bills.
             urn: Sent as `urn`, which EnKash does not explain.
@@ -193,9 +190,6 @@ class Payments:
             otp_reference_number: Reference of the one-time password.
             otp: The one-time password, six digits.
             partial_payment: Whether less than the whole amount may be paid.
-
-        Returns:
-            EnKash's answer to the request.
 
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
