@@ -1,1 +1,1 @@
-"""What the SDK costs beside what people would use instead, measured in one run: `python -m benchmarks`."""
+"""Benchmarks: the cost of the SDK beside its alternatives, measured in one run: `python -m benchmarks`."""

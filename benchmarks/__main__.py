@@ -1,4 +1,4 @@
-"""The benchmarks' command: `python -m benchmarks`."""
+"""The command `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks._server import Server, serving
 _Suite = Callable[[Settings, Server], Awaitable[Sequence[Result]]]
 
 SUITES = ("request", "tokens", "decode", "start", "fleet", "bulk")
-_ROUNDS, _SMOKE_ROUNDS = 9, 1
+_ROUNDS, _SMOKE_ROUNDS = 9, 1  # nine rounds give stable quartiles in about eleven minutes
 
 
 def _say(text: str) -> None:
@@ -50,12 +50,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _loaded(names: Sequence[str]) -> dict[str, _Suite]:
-    """Import the suites, all before the first one runs, so that what is missing is missed at once.
+    """Import all suites before the first one runs, so that a missing package is noticed at once.
 
     Raises:
         ModuleNotFoundError: A peer is not installed.
     """
-    if importlib.util.find_spec("matplotlib") is None:  # imported only at the end, for it is large
+    if importlib.util.find_spec("matplotlib") is None:  # imported only at the end, since it is large
         raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
     return {name: importlib.import_module(f"benchmarks.{name}").run for name in names}
 
@@ -65,7 +65,7 @@ async def _ran(suite: _Suite, settings: Settings, server: Server) -> Sequence[Re
 
 
 def _measured(suites: dict[str, _Suite], settings: Settings) -> tuple[list[Result], list[str]]:
-    """Return what was measured, and which suites failed: eleven minutes' work is not thrown away over the last one."""
+    """Return the results, and the names of suites that failed: one failure does not discard the other results."""
     results: list[Result] = []
     failed: list[str] = []
     with serving() as server:
@@ -73,8 +73,8 @@ def _measured(suites: dict[str, _Suite], settings: Settings) -> tuple[list[Resul
             _say(f"{name}: measuring")
             begun = time.monotonic()
             try:
-                results += asyncio.run(_ran(suite, settings, server))  # an event loop of its own for each
-            except Exception:  # noqa: BLE001 (whatever it is, it is shown)
+                results += asyncio.run(_ran(suite, settings, server))  # each suite has its own event loop
+            except Exception:  # noqa: BLE001 (a suite may raise anything; the traceback is printed)
                 traceback.print_exc()
                 failed.append(name)
             else:
@@ -83,7 +83,7 @@ def _measured(suites: dict[str, _Suite], settings: Settings) -> tuple[list[Resul
 
 
 def _command(given: argparse.Namespace) -> str:
-    """Return what was typed, without the folder, which is nobody else's business."""
+    """Return the command line without `--out`, whose path is private."""
     only = [f"--only {name}" for name in given.only or ()]
     rounds = [f"--rounds {given.rounds}"] if given.rounds else []
     flags = [f"--{flag}" for flag in ("smoke", "strict") if getattr(given, flag)]
@@ -93,21 +93,21 @@ def _command(given: argparse.Namespace) -> str:
 def _write(results: Sequence[Result], settings: Settings, command: str, folder: Path) -> None:
     if not folder.exists():
         folder.mkdir(parents=True)
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # figures of one machine, on one day
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # figures of one machine on one day
     text = json.dumps(document(results, settings, command), indent=2, ensure_ascii=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
     draw = importlib.import_module("benchmarks._plot").draw
     draw(results, folder / "results.svg")
-    # What was promised, and the shape of growth: enough for a page.
+    # The summary has the bounds and the growth curves, and fits on one page.
     draw([result for result in results if isinstance(result, Figure) or result.bound], folder / "summary.svg")
     _say(f"written to {folder}: results.json, results.svg, summary.svg")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the suites one after the other, show and write what they found, and return the exit code.
+    """Run the suites one after the other, print and write their results, and return the exit code.
 
     Args:
-        arguments: Of the command line; None for those that the process was given.
+        arguments: Arguments of the command line; None takes those of the process.
     """
     given = _parser().parse_args(arguments)
     try:
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"{missing.name} is not installed; this needs the extra `bench`: pip install -e '.[bench]'")
         return 2
     settings = Settings(rounds=given.rounds or (_SMOKE_ROUNDS if given.smoke else _ROUNDS), smoke=given.smoke)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C: whatever was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C: ends the started processes
     results, failed = _measured(suites, settings)
     print(table(results))
     held, of = bounds_held(results)

@@ -1,7 +1,7 @@
-"""One way to decode bills, in a process of its own: `python -m benchmarks._alone NAME`.
+"""One decoder of bills in a process of its own: `python -m benchmarks._alone NAME`.
 
-Garbage collection walks over whatever a process has imported, and memory is that of the whole process. So nobody shares
-one: each way has a process with nothing but what it needs itself, and answers one order a line, as JSON, on its
+Garbage collection walks over everything that a process has imported, and memory is measured for the whole process. So
+each decoder has its own process, with only its own imports. The process answers one order per line, as JSON, on its
 standard streams.
 """
 
@@ -26,19 +26,19 @@ __all__ = ["OURS", "PEERS"]
 Read = Callable[[], Awaitable[Sequence[Any]]]
 
 OURS = "enkash_async"
-#: The modules of `benchmarks.peers`, by the names of the peers.
+#: Name of each peer, and its module in `benchmarks.peers`.
 PEERS = {"pydantic v2": "pydantic_models", "msgspec": "msgspec_structs", "plain dicts": "plain_dicts"}
 _PROCESS = Path("/proc/self/status")
 
 
 @attrs.frozen
-class Way:
-    """How somebody decodes.
+class Decoder:
+    """One contender: the SDK or a peer.
 
     Attributes:
         decode: Returns the bills of a search's reply.
         amount: Returns the amount of a bill.
-        reading: Given a URL and a size, opens what reads a page of that many bills from the server.
+        reading: Given a URL and a number of bills, opens a function that reads a page of these from the server.
     """
 
     decode: Callable[[bytes], Awaitable[Sequence[Any]]]
@@ -46,13 +46,13 @@ class Way:
     reading: Callable[[str, int], contextlib.AbstractAsyncContextManager[Read]]
 
 
-def _ours() -> Way:
-    from benchmarks._ours import amount, decode, reading  # noqa: PLC0415 (a peer's process must not have it)
+def _ours() -> Decoder:
+    from benchmarks._ours import amount, decode, reading  # noqa: PLC0415 (a peer's process must not import it)
 
-    return Way(decode, amount, reading)
+    return Decoder(decode, amount, reading)
 
 
-def _peer(name: str) -> Way:
+def _peer(name: str) -> Decoder:
     module = importlib.import_module(f"benchmarks.peers.{PEERS[name]}")
     bare = importlib.import_module("benchmarks.peers.bare_aiohttp")
 
@@ -70,63 +70,63 @@ def _peer(name: str) -> Way:
 
             yield read
 
-    return Way(decode, module.amount, reading)
+    return Decoder(decode, module.amount, reading)
 
 
 def _body(file: str) -> bytes:
     return Path(file).read_bytes()
 
 
-async def _seconds(way: Way, order: dict[str, Any]) -> float:
-    """Return the seconds that a bill takes."""
+async def _seconds(decoder: Decoder, order: dict[str, Any]) -> float:
+    """Return the seconds to decode one bill."""
     body, times, size = _body(order["file"]), int(order["times"]), int(order["size"])
-    if len(await way.decode(body)) != size:
+    if len(await decoder.decode(body)) != size:
         raise RuntimeError("not all bills were decoded")
     gc.collect()
     begun = time.perf_counter()
     for _ in range(times):
-        await way.decode(body)
+        await decoder.decode(body)
     return (time.perf_counter() - begun) / (times * size)
 
 
-async def _peak(way: Way, order: dict[str, Any]) -> float:
-    """Return the bytes a bill by which the process is larger at its largest, with all bills in hand at the end."""
-    await way.decode(_body(order["small"]))  # what is built or imported at first use
+async def _peak(decoder: Decoder, order: dict[str, Any]) -> float:
+    """Return the bytes per bill by which the peak memory of the process grows while it decodes a page."""
+    await decoder.decode(_body(order["small"]))  # first use imports and builds things, which must not count
     body = _body(order["file"])
     gc.collect()
     before = _memory("VmRSS")
-    bills = await way.decode(body)
+    bills = await decoder.decode(body)
     return (_memory("VmHWM") - before) / len(bills)
 
 
 def _memory(name: str) -> int:
-    """Return bytes of memory: `VmRSS` is what is in use, `VmHWM` the most that ever was."""
+    """Return bytes of memory: `VmRSS` for the resident memory now, `VmHWM` for its peak."""
     if _PROCESS.exists():
-        # By the kernel's own count: `ru_maxrss` begins with that of the process that started this one.
+        # Not `ru_maxrss`, which starts with the peak of the parent process.
         found = next(line for line in _PROCESS.read_text().splitlines() if line.startswith(f"{name}:"))
         return int(found.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-async def _amounts(way: Way, order: dict[str, Any]) -> list[str]:
-    """Return the amounts as they print, which is kind to floats: `0.1` is not quite that."""
-    return [str(way.amount(bill)) for bill in await way.decode(_body(order["file"]))]
+async def _amounts(decoder: Decoder, order: dict[str, Any]) -> list[str]:
+    """Return the amounts as they print, which favours floats: 0.1 prints as `0.1` but is not exactly that."""
+    return [str(decoder.amount(bill)) for bill in await decoder.decode(_body(order["file"]))]
 
 
-async def _stall(way: Way, order: dict[str, Any]) -> dict[str, float]:
-    """Read a page from the server, and return how long at most nobody else had a turn."""
+async def _stall(decoder: Decoder, order: dict[str, Any]) -> dict[str, float]:
+    """Read a page from the server, and return the longest time for which other tasks could not run."""
     size = order["size"]
-    async with way.reading(order["url"], size) as read:
-        await read()  # the connection, and the server's page
-        await asyncio.sleep(0.01)  # a generator that was left early is closed later, and lets go of its bills then
+    async with decoder.reading(order["url"], size) as read:
+        await read()  # warms up: opens the connection, and makes the server build its page
+        await asyncio.sleep(0.01)  # asyncio closes the unfinished generator of that read, which frees its bills
         gc.collect()
         ticker = _Ticker()
         ticking = asyncio.create_task(ticker.tick())
         await asyncio.sleep(0)
         begun = time.perf_counter()
-        bills = await read()  # kept, since to let go of them takes its time as well
+        bills = await read()  # kept alive, since freeing them takes time too
         took = time.perf_counter() - begun
-        await asyncio.sleep(0)  # the last gap
+        await asyncio.sleep(0)  # lets the ticker measure the last gap
         ticking.cancel()
         if len(bills) != size:
             raise RuntimeError(f"{len(bills)} bills came, not {size}")
@@ -134,11 +134,11 @@ async def _stall(way: Way, order: dict[str, Any]) -> dict[str, float]:
 
 
 class _Ticker:
-    """Takes a turn whenever it can, and keeps the longest time between two of them.
+    """Runs on every turn of the event loop, and records the longest time between two turns.
 
     Attributes:
-        longest: In seconds.
-        busiest: In seconds of this thread's CPU time, which leaves out what other processes took.
+        longest: Longest time between two turns, in seconds.
+        busiest: The same in CPU seconds of this thread, without the time of other processes.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class _Ticker:
             wall, cpu = now, spent
 
 
-_ORDERS: dict[str, Callable[[Way, dict[str, Any]], Awaitable[object]]] = {
+_ORDERS: dict[str, Callable[[Decoder, dict[str, Any]], Awaitable[object]]] = {
     "seconds": _seconds,
     "peak": _peak,
     "amounts": _amounts,
@@ -163,11 +163,11 @@ _ORDERS: dict[str, Callable[[Way, dict[str, Any]], Awaitable[object]]] = {
 
 
 async def _obey(name: str) -> None:
-    way = _ours() if name == OURS else _peer(name)
-    print("null", flush=True)  # ready
+    decoder = _ours() if name == OURS else _peer(name)
+    print("null", flush=True)  # tells the parent that this process is ready
     while line := await asyncio.to_thread(sys.stdin.readline):
         order = json.loads(line)
-        print(json.dumps(await _ORDERS[order["do"]](way, order)), flush=True)
+        print(json.dumps(await _ORDERS[order["do"]](decoder, order)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """A program that logs in and gets one bill with the SDK.
 
-Run as a file, with the base URL; it prints the seconds taken.
+Run it as a file, with the base URL as its argument; it prints the seconds taken.
 """
 
 import time
 
-_BEGUN = time.perf_counter()  # before what is to be measured is imported
+_BEGUN = time.perf_counter()  # before the imports, which are measured too
 
 import asyncio
 import sys

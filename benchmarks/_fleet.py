@@ -1,4 +1,4 @@
-"""The processes of a fleet, and what each of them is told to do."""
+"""The processes of a fleet, and the orders that they carry out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Contender(Protocol):
     """Gets tokens, and calls the API with them."""
 
     async def get_token(self) -> object:
-        """Return a token that is good for a while."""
+        """Return a valid token."""
         ...
 
     async def call(self) -> object:
@@ -61,7 +61,7 @@ PEERS = tuple(_TOKENS)
 
 
 class _Ours:
-    """Our provider, and our client with it."""
+    """Our provider, and our client, which uses it."""
 
     def __init__(self, base_url: str, redis_url: str) -> None:
         self._tokens = RedisTokenProvider.from_url(PasswordGrant(base_url, CREDENTIALS), redis_url)
@@ -79,7 +79,7 @@ class _Ours:
 
 
 class _Peer:
-    """A peer's tokens, and a session of aiohttp that sends them."""
+    """A peer's provider, and an aiohttp session that sends its tokens."""
 
     def __init__(self, base_url: str, tokens: _Tokens, session: aiohttp.ClientSession) -> None:
         self._url = f"{base_url}{BILL_PATH}{_BILL}"
@@ -118,20 +118,20 @@ async def _contender(who: str, base_url: str, redis_url: str) -> _Contender:
 
 
 class _Worker:
-    """What a process has at hand."""
+    """The state of a process: its contender."""
 
     def __init__(self) -> None:
         self._made: _Contender | None = None
 
     @property
     def contender(self) -> _Contender:
-        """Whoever was made last."""
+        """The contender that was made last."""
         if self._made is None:
-            raise RuntimeError("nobody was made yet")
+            raise RuntimeError("no contender was made yet")
         return self._made
 
     async def make(self, who: str, base_url: str, redis_url: str) -> None:
-        """Put a new one in the place of the last."""
+        """Replace the contender by a new one."""
         self._made = await _contender(who, base_url, redis_url)
 
 
@@ -141,12 +141,12 @@ class _Order(Protocol):
 
 @attrs.frozen
 class Make:
-    """Begin with a new contender, which is not connected to anything yet.
+    """Make a new contender, without any connection yet.
 
     Args:
         who: `OURS`, or one of `PEERS`.
-        base_url: Where to log in and to call.
-        redis_url: Through which the processes share a token.
+        base_url: URL of the server for logins and calls.
+        redis_url: URL of the Redis through which the processes share a token.
     """
 
     who: str
@@ -160,10 +160,10 @@ class Make:
 
 @attrs.frozen
 class Ask:
-    """Ask for one token; the answer is how many seconds it took.
+    """Ask for one token; the answer is the seconds taken.
 
     Args:
-        at: When, on the monotonic clock, which the processes of one machine share.
+        at: Start, in monotonic seconds, which the processes of one machine share.
     """
 
     at: float
@@ -178,13 +178,13 @@ class Ask:
 
 @attrs.frozen
 class Load:
-    """Ask for tokens for a while; the answer is when each call began and how many seconds it took.
+    """Ask for tokens for a while; the answer is the start and the duration of each call, in seconds.
 
     Args:
         at: As for `Ask`.
-        seconds: For how long.
-        callers: How many at a time.
-        pause: Seconds between the calls of one of them.
+        seconds: Duration of the load.
+        callers: Concurrent callers of this process.
+        pause: Seconds between the calls of one caller.
     """
 
     at: float
@@ -210,10 +210,10 @@ class Load:
 
 @attrs.frozen
 class Call:
-    """Make API requests, one after another, on the token in hand.
+    """Make API requests, one after another, with the current token.
 
     Args:
-        times: How many.
+        times: Number of requests.
     """
 
     times: int
@@ -226,7 +226,7 @@ class Call:
 
 @attrs.frozen
 class Close:
-    """Close whoever was made last."""
+    """Close the contender that was made last."""
 
     async def carry_out(self, worker: _Worker) -> None:
         """Do it."""
@@ -242,7 +242,7 @@ async def _obey(orders: Connection) -> None:
     while True:
         try:
             order: _Order | None = await asyncio.to_thread(orders.recv)
-        except EOFError:  # whoever gave the orders is gone
+        except EOFError:  # the parent process is gone
             return
         if order is None:
             return
@@ -260,17 +260,17 @@ class Fleet:
     """Processes that wait for orders.
 
     Args:
-        orders: A pipe to each.
+        orders: A pipe to each process.
     """
 
     def __init__(self, orders: Sequence[Connection]) -> None:
         self._orders = orders
 
     def tell(self, number: int, order: _Order) -> list[Any]:
-        """Have the first so many carry out an order at the same time, and return their answers.
+        """Let the first `number` processes carry out an order at the same time, and return their answers.
 
         Raises:
-            EOFError: One of them failed, for the reason that it wrote to the standard error stream.
+            EOFError: A process failed; it wrote the reason to the standard error stream.
         """
         chosen = self._orders[:number]
         for each in chosen:
@@ -280,10 +280,10 @@ class Fleet:
 
 @contextlib.contextmanager
 def fleet(size: int) -> Iterator[Fleet]:
-    """Start so many processes, and end them at the end.
+    """Start processes, and end them when the `with` block ends.
 
     Args:
-        size: How many there may be at a time.
+        size: Number of processes.
     """
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
@@ -292,7 +292,7 @@ def fleet(size: int) -> Iterator[Fleet]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_process, args=(theirs,), daemon=True)
             process.start()
-            theirs.close()  # so that the end of the process shows as the end of the pipe
+            theirs.close()  # so that `recv` raises EOFError when the process ends
             stack.callback(process.join)
             stack.callback(ours.close)
             orders.append(ours)

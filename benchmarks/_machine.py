@@ -1,4 +1,4 @@
-"""What was measured, and where: without that, figures cannot be compared."""
+"""The machine and the package versions of a run: without them, figures cannot be compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PACKAGES = (
 
 
 def _cpu() -> str | None:
-    """Return the model of the processor, where it can be read."""
+    """Return the model of the processor, or None if the system does not tell."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -40,7 +40,7 @@ def _cpu() -> str | None:
 
 
 def machine() -> dict[str, str | int | None]:
-    """Return the facts about this machine that figures depend on."""
+    """Return the facts about this machine on which the figures depend."""
     return {
         "platform": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -50,7 +50,7 @@ def machine() -> dict[str, str | int | None]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is compared, as far as it is installed."""
+    """Return the versions of the compared packages that are installed."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Our own decoding for the benchmarks: the one place that knows how the SDK gets from a body to bills."""
+"""The SDK's decoding for the benchmarks; only this module uses the SDK's private functions for it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SEARCH = Operation(
 
 
 async def decode(body: bytes) -> list[Bill]:
-    """Return the bills of a search's reply: a long one in slices, with turns for others between.
+    """Return the bills of a search's reply; a long reply is decoded in slices, and other tasks run in between.
 
     Args:
-        body: The reply.
+        body: Body of the reply.
     """
     reply = Response(status=200, headers={"content-type": "application/json"}, body=body)
     found = await decoded(_SEARCH, reply, secrets=(_TOKEN,))
@@ -42,11 +42,11 @@ def amount(bill: Bill) -> Decimal | None:
 
 @contextlib.asynccontextmanager
 async def reading(base_url: str, size: int) -> AsyncIterator[Callable[[], Awaitable[list[Bill]]]]:
-    """Yield what reads a page from the server.
+    """Yield a function that reads a page from the server.
 
     Args:
-        base_url: Where the server is.
-        size: How many bills to ask for.
+        base_url: URL of the server.
+        size: Bills of the page.
     """
     async with EnkashClient(base_url, tokens=StaticTokenProvider(_TOKEN)) as client:
 
@@ -55,7 +55,7 @@ async def reading(base_url: str, size: int) -> AsyncIterator[Callable[[], Awaita
             async for bill in client.bills.search(BillFilter(), page_size=size):
                 found.append(bill)
                 if len(found) == size:
-                    break  # the server knows no end, and would send the same page again
+                    break  # the server has no last page, and would send the same page again
             return found
 
         yield read_page

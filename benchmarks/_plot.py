@@ -1,6 +1,6 @@
-"""What was measured, as a picture: the ratios, and how the cost of one item changes as the work grows.
+"""The results as a picture: the ratios, and the growth of the cost per item.
 
-The same results give the same file, byte for byte.
+Equal results give equal files, byte for byte.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ __all__ = ["draw"]
 _BLUE, _ORANGE, _RED, _GREY = "#1f5fa8", "#d9822b", "#b3261e", "#777777"
 _LINES = (_BLUE, _ORANGE, "#3a8a4d", "#8a4da8", "#555555", "#b3261e", "#2aa1a1", "#a88b1f")
 
-_BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # no grid lines through words
-_GROWING = ("decode", "bulk")  # the suites whose figures show a cost as the work grows
+_BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # hides grid lines behind words
+_GROWING = ("decode", "bulk")  # the suites with figures of growth
 
-# All in inches.
+# Sizes in inches.
 _WIDTH, _RIGHT, _TOP, _BOTTOM = 11.0, 2.2, 0.7, 0.35
-_LETTER = 0.075  # what a letter of a label takes at most, more or less
+_LETTER = 0.075  # width of a wide letter of a label
 _ROW, _SUITE_GAP, _AXIS = 0.22, 0.42, 0.55
 _PANEL, _PANEL_GAP, _PANEL_WIDTH, _PANEL_STEP, _PANEL_LEFT = 2.3, 0.95, 2.65, 5.35, 0.85
 
 
 @attrs.define
 class _Panel:
-    """How one cost changes with the number of items: a line for each case and contender."""
+    """A diagram of one cost by the number of items, with a line for each case and contender."""
 
     title: str
     unit: str
@@ -46,13 +46,13 @@ class _Panel:
     counted: str = ""
 
     def name(self, line: tuple[str, str]) -> str:
-        """Return as much of case and contender as tells a line from the others."""
+        """Return the label of a line: its case, its contender, or both, whichever differs between the lines."""
         telling = [part for place, part in enumerate(line) if len({other[place] for other in self.lines}) > 1]
         return ", ".join(telling) or line[1]
 
 
 def _split(figure: Figure) -> tuple[str, str]:
-    """Return the case without the number of items, which stands on the axis, and what was counted, such as `bills`."""
+    """Return the case without its number of items, which the axis shows, and the name of the items, such as `bills`."""
     found = re.search(rf"(?<!\w)({figure.items:,}|{figure.items})\b\s*(\w*)", figure.case)
     if found is None:
         return figure.case, ""
@@ -68,16 +68,16 @@ def _panels(figures: Sequence[Figure]) -> list[_Panel]:
         title = f"{figure.suite}: {figure.measure}"
         panel = panels.setdefault((title, figure.unit), _Panel(title, figure.unit, {}))
         panel.lines.setdefault((case, figure.who), []).append((figure.items, figure.value))
-        panel.counted = max(panel.counted, counted, key=len)  # the plural
+        panel.counted = max(panel.counted, counted, key=len)  # prefers `bills` to `bill`
     return [panel for panel in panels.values() if any(len(line) > 1 for line in panel.lines.values())]
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """Draw everything that can be drawn.
+    """Draw all comparisons and all growth curves.
 
     Args:
-        results: What was measured.
-        path: The file to write; its ending says the format.
+        results: The results to draw.
+        path: Path of the file to write; its suffix sets the format.
     """
     comparisons = [result for result in results if isinstance(result, Comparison)]
     suites = {suite: list(found) for suite, found in itertools.groupby(comparisons, key=lambda one: one.suite)}
@@ -120,7 +120,7 @@ def _rows(found: Sequence[Comparison]) -> int:
 
 
 def _draw_ratios(canvas: Canvas, height: float, suites: dict[str, list[Comparison]]) -> float:
-    """Draw one suite below the other, and return how high the next thing may begin, in inches."""
+    """Draw the suites one below the other, and return the height in inches at which free space begins."""
     top = height - _TOP
     if not suites:
         return top
@@ -208,7 +208,7 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     axes.set_xlim(counts[0] / 1.6, counts[-1] * 1.6)
     if min(values) > 0:
         axes.set_yscale("log", base=base)
-        # At least one whole step of the scale, or a flat line would look like a mountain range.
+        # Shows at least one whole step of the scale: otherwise the noise of a flat line would fill the panel.
         low, high = math.floor(math.log(min(values), base)), math.ceil(math.log(max(values), base))
         spare = 1 if base == 2.0 else 0
         axes.set_ylim(base ** (low - spare), base ** (max(high, low + 1) + spare))

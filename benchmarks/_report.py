@@ -1,4 +1,4 @@
-"""What was measured, as a table to read and as a JSON document to keep."""
+"""The results as a table for the terminal and as a JSON document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks._results import Comparison, Figure, Result, Settings
 
 __all__ = ["bounds_held", "document", "number", "quantity", "scaled", "table", "words"]
 
-WIDTH = 140
+WIDTH = 140  # characters of a line of the table
 _HEADS = ("suite", "case", "what", "peer", "ours ÷ peer", "in words", "bound", "holds")
 _WRAPPED = (1, 2, 3)  # columns that may take several lines: case, what, peer
 _GAP = "  "
@@ -25,14 +25,14 @@ _SCALES: Mapping[str, Sequence[tuple[float, str]]] = {
 
 
 def number(value: float) -> str:
-    """Return three digits of a number, or all of them if it is a whole one."""
+    """Return a number with three significant digits, or with all digits if it is an int or large."""
     if isinstance(value, int) or abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".")
 
 
 def scaled(value: float, unit: str) -> tuple[float, str]:
-    """Return a value in the multiple of its unit that reads best, for seconds and bytes."""
+    """Return a value of seconds or bytes in a readable multiple of its unit, such as ms or MiB."""
     scales = _SCALES.get(unit)
     if scales is None or not value:
         return value, unit
@@ -47,7 +47,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def words(comparison: Comparison) -> str:
-    """Return the ratio as one would say it."""
+    """Return the ratio in words, such as `2.5 x faster`."""
     if comparison.ratio.median >= 1:
         return f"{number(comparison.ratio.median)} x the cost"
     return f"{number(1 / comparison.ratio.median)} x {_better(comparison)}"
@@ -64,7 +64,7 @@ def _holds(result: Result) -> bool | None:
 
 
 def bounds_held(results: Iterable[Result]) -> tuple[int, int]:
-    """Return how many bounds hold, of how many."""
+    """Return how many bounds hold, and how many there are."""
     held = [_holds(result) for result in results if result.bound is not None]
     return sum(map(bool, held)), len(held)
 
@@ -101,7 +101,7 @@ def _cells(result: Result) -> tuple[str, ...]:
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return how wide the columns are; the widest that may be wrapped gives way until all fit."""
+    """Return the widths of the columns; the widest column that may be wrapped shrinks until all fit."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while sum(widths) + len(_GAP) * (len(widths) - 1) > WIDTH:
         widths[max(_WRAPPED, key=lambda column: widths[column])] -= 1
@@ -109,7 +109,7 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return everything as aligned text, at most 140 columns wide; a ratio stands with its quartiles."""
+    """Return the results as aligned text, at most 140 characters wide, each ratio with its quartiles."""
     rows = [_HEADS, *map(_cells, results)]
     widths = _widths(rows)
     lines = []
@@ -129,12 +129,12 @@ def _described(result: Result) -> dict[str, Any]:
 
 
 def document(results: Sequence[Result], settings: Settings, command: str) -> dict[str, Any]:
-    """Return everything, with what one needs to know to compare it with another run.
+    """Return the results with all facts that are needed to compare them with another run.
 
     Args:
-        results: What was measured.
-        settings: How much.
-        command: What was typed.
+        results: The results of all suites.
+        settings: Amount of work of the run.
+        command: Command line of the run.
     """
     held, of = bounds_held(results)
     return {

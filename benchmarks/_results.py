@@ -1,4 +1,4 @@
-"""What a measurement says, as values: ratios between ours and a peer's, and plain figures such as logins."""
+"""Results as values: ratios of our cost to a peer's, and plain figures such as numbers of logins."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ __all__ = ["Bound", "Comparison", "Figure", "Result", "Settings", "compared"]
 
 @attrs.frozen
 class Settings:
-    """How much to measure.
+    """The amount of work of a run.
 
     Attributes:
-        rounds: Rounds that count.
-        smoke: As little work as shows that everything runs; the figures then mean nothing.
+        rounds: Measured rounds, without the warm-up.
+        smoke: Whether to do only enough work to show that everything runs; the figures then mean nothing.
     """
 
     rounds: int = 9
     smoke: bool = False
 
     def work(self, full: int, smoke: int) -> int:
-        """Return how much work to do: so much, or so little in a smoke run."""
+        """Return the amount of work: `full`, or `smoke` in a smoke run."""
         return smoke if self.smoke else full
 
 
 @attrs.frozen
 class Bound:
-    """What a median must not exceed, or not fall below.
+    """A limit for a median.
 
     Attributes:
-        limit: The number.
-        least: Whether it is the least that will do, and not the most.
+        limit: The number that the median must not exceed, or must reach if `least`.
+        least: Whether the limit is a lower bound.
     """
 
     limit: float
     least: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether a value keeps within the bound."""
+        """Whether a value is within the bound."""
         return value >= self.limit if self.least else value <= self.limit
 
 
 @attrs.frozen
 class Comparison:
-    """The cost of ours beside that of a peer.
+    """Our cost beside a peer's.
 
     Attributes:
-        suite: Which part of the benchmarks, such as `request`.
-        case: What was done, such as `concurrency 16`.
-        peer: Who else did it.
-        cost: What was counted, such as `time a call`.
-        ratio: Ours ÷ the peer's, round by round; below 1, ours is cheaper.
+        suite: Name of the suite, such as `request`.
+        case: The measured work, such as `concurrency 16`.
+        peer: Name of the peer.
+        cost: The measured cost, such as `time a call`.
+        ratio: Our cost ÷ the peer's, round by round; below 1, ours is cheaper.
         ours: Our cost, in the unit.
-        theirs: The peer's.
-        unit: `s` or `bytes`, of one item.
-        bound: What the ratio has to keep to, if that was promised.
+        theirs: The peer's cost, in the unit.
+        unit: `s` or `bytes`, for one item.
+        bound: The promised bound of the ratio, or None.
     """
 
     suite: str
@@ -74,17 +74,17 @@ class Comparison:
 
 @attrs.frozen
 class Figure:
-    """A plain number, of ours or of a peer.
+    """A plain number, ours or a peer's.
 
     Attributes:
-        suite: Which part of the benchmarks.
-        case: What was done.
-        who: `enkash_async`, or a peer.
-        measure: What was counted, such as `logins a lifetime`.
+        suite: Name of the suite.
+        case: The measured work.
+        who: `enkash_async`, or the name of a peer.
+        measure: The measured quantity, such as `logins a lifetime`.
         value: The number.
-        unit: Of what, or empty.
-        bound: What the number has to keep to, if that was promised.
-        items: How much work it was, where the shape of growth is meant.
+        unit: Its unit, or an empty string.
+        bound: The promised bound of the number, or None.
+        items: Number of items, for a figure that shows growth; else None.
     """
 
     suite: str
@@ -109,15 +109,15 @@ def compared(
     unit: str = "s",
     bounds: Mapping[str, Bound] | None = None,
 ) -> list[Comparison]:
-    """Return ours beside each of the peers.
+    """Return our costs compared with each peer's.
 
     Args:
-        suite: As in `Comparison`, like `case`, `cost` and `unit`.
-        case: See there.
-        costs: What each contender's rounds cost, as `interleave` returns it.
-        cost: See there.
-        unit: See there.
-        bounds: What the ratio to a peer has to keep to.
+        suite: As in `Comparison`.
+        case: As in `Comparison`.
+        costs: Costs of each contender's rounds, as `interleave` returns them.
+        cost: As in `Comparison`.
+        unit: As in `Comparison`.
+        bounds: Bounds of the ratios, by peer; None means no bounds.
     """
     ours = costs["enkash_async"]
     return [

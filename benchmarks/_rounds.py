@@ -1,4 +1,4 @@
-"""Interleaved rounds: everybody runs in every round, so that what the machine does meanwhile happens to all of them."""
+"""Interleaved rounds: every contender runs in every round, so that other load on the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import attrs
 
 __all__ = ["Round", "Spread", "interleave", "ratios"]
 
-#: Does one round's worth of work and returns its cost, such as seconds a call.
+#: Does the work of one round and returns its cost, such as seconds per call.
 Round = Callable[[], Awaitable[float]]
 
 
 @attrs.frozen
 class Spread:
-    """The middle of what several rounds showed, and how far they lie apart.
+    """The median and the quartiles of several rounds.
 
     Attributes:
-        median: Half of the rounds were above.
+        median: The median.
         low: The first quartile.
         high: The third quartile.
-        rounds: How many there were.
+        rounds: Number of rounds.
     """
 
     median: float
@@ -41,14 +41,14 @@ class Spread:
 
 
 async def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, list[float]]:
-    """Return what each contender's rounds cost, in the order of the rounds.
+    """Return the costs of each contender's rounds, in the order of the rounds.
 
-    Each has one round to warm up. The order is drawn anew for each round, the same ones in each run, since everybody
-    finds caches, and a server's memory, as the one before left them.
+    Each contender has one warm-up round. In each round their order is drawn at random, since a contender finds caches
+    and the server's memory as the one before left them; the seed is fixed, so that every run has the same orders.
 
     Args:
-        contenders: What to compare, by name.
-        rounds: How many count.
+        contenders: The work of one round, by contender.
+        rounds: Measured rounds, without the warm-up.
     """
     names = list(contenders)
     costs: dict[str, list[float]] = {name: [] for name in names}
@@ -57,11 +57,11 @@ async def interleave(contenders: Mapping[str, Round], rounds: int) -> dict[str, 
     draw = random.Random(2026)  # noqa: S311 (no secret)
     for _ in range(rounds):
         for name in draw.sample(names, len(names)):
-            gc.collect()  # nobody pays for what another left behind
+            gc.collect()  # so that no contender pays for another's garbage
             costs[name].append(await contenders[name]())
     return costs
 
 
 def ratios(costs: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Return cost ÷ other cost, round by round."""
+    """Return cost ÷ other cost for each round."""
     return [cost / other for cost, other in zip(costs, others, strict=True)]

@@ -1,4 +1,4 @@
-"""The bills that are sent back and forth: forty members each, with nested objects, and no two alike."""
+"""The bills of the benchmarks: each has forty members and nested objects, and no two are equal."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 __all__ = ["BILL_PATH", "SEARCH_PATH", "TOKEN_PATH", "bill", "bill_reply", "page"]
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path)
-BILL_PATH = "/api/v2/utilityPayment/"  # and the id
+BILL_PATH = "/api/v2/utilityPayment/"  # the bill's id follows
 SEARCH_PATH = "/api/v1/utilityPayment/search"
 
 _STATES = ("SUCCESS", "PENDING", "IN_PROGRESS", "FAILED")
 
 
 def bill(number: int) -> dict[str, Any]:
-    """Return a bill as EnKash's pages show one, forty members at the top and three objects below."""
+    """Return a bill like the example on EnKash's pages: forty members, and three nested objects."""
     day = f"2026-{number % 12 + 1:02d}-{number % 28 + 1:02d}"
     clock = f"{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
     state = _STATES[number % 7 % 4]
@@ -59,7 +59,7 @@ def bill(number: int) -> dict[str, Any]:
         "validationId": f"V-{number:09d}",
         "billCopyStatus": "SUCCESS",
         "billCopyPdfUrl": None,
-        "makerUser": "maker@example.com",  # two members that no list of ours has
+        "makerUser": "maker@example.com",  # this member and the next are unknown to the SDK
         "retries": number % 3,
         "companyBiller": {
             "companyBillerId": f"CB-{number:09d}",

@@ -1,4 +1,4 @@
-"""The project's sandbox as a server: an EnKash that checks tokens and looks bills up, in a process of its own."""
+"""The project's sandbox as a server in a process of its own: an EnKash that checks tokens and looks bills up."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ async def _serve(bills: int) -> None:
         for number in range(bills):
             ledger.create(consumer, due, reference_id=f"inv-{number:08d}")
         print(sandbox.base_url, flush=True)
-        await asyncio.to_thread(sys.stdin.read)  # until whoever started it is gone
+        await asyncio.to_thread(sys.stdin.read)  # returns when the parent process is gone
 
 
 @contextlib.contextmanager
 def sandboxing(bills: int) -> Iterator[Server]:
-    """Run the sandbox with so many bills, `UTIL-00000000` and on.
+    """Run the sandbox with bills whose ids count up from `UTIL-00000000`.
 
     Args:
-        bills: How many.
+        bills: Number of bills.
     """
     command, top = [sys.executable, "-m", "benchmarks._sandbox", str(bills)], Path(__file__).parents[1]
     with subprocess.Popen(  # noqa: S603 (our own module)

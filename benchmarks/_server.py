@@ -1,8 +1,8 @@
-"""The server that every contender talks to: one process, and as little work a request as Python can do.
+"""The server of all contenders: one process that does as little work per request as Python can.
 
-It answers from bytes that were made before, so that what is measured is the client. `GET /counts` tells how many
-requests of each kind came, `GET /logins` when each login did, `POST /reset` begins anew; tokens can be made to live for
-a while only, and logins to take as long as they do over the internet.
+It answers with bytes prepared before, so that the benchmark measures the client. `GET /counts` returns the number of
+requests of each kind, `GET /logins` the time of each login, and `POST /reset` clears both. Tokens can expire soon, and
+logins can take as long as over the internet.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from enkash_async import Credentials, Routes
 
 __all__ = ["CREDENTIALS", "WAITING", "Server", "serving"]
 
-#: Made up; the server takes any.
+#: Made up; the server accepts any credentials.
 CREDENTIALS = Credentials("bench-client", "bench-secret", "bench@example.com", "bench-password")
-#: How the id of a bill begins whose debit nobody has confirmed yet.
+#: Prefix of the ids of bills whose debit is not confirmed yet.
 WAITING = "WAIT-"
-_DIFFERENT = 64  # bills that the server has; an id means one of them
+_DIFFERENT = 64  # bills that the server has; each id is mapped to one of them
 
 _FETCH_PATH = Routes().fetch_bill
 _WAITING_PATH = BILL_PATH + WAITING
-#: What a bill shows while its debit waits to be confirmed.
+#: Members of a bill whose debit waits to be confirmed.
 _UNCONFIRMED = {
     "approvalStatus": "MAKER_APPROVAL_PENDING",
     "paymentStatus": "INIT",
@@ -44,7 +44,7 @@ _UNCONFIRMED = {
     "billpayDate": None,
     "approvedDate": None,
 }
-#: What a biller says is due.
+#: The payload of every fetched bill.
 _DUE = {
     "companyBillerId": "CB-000000001",
     "billNumber": "B-000000001",
@@ -68,7 +68,7 @@ _DUE = {
 
 @attrs.frozen
 class Server:
-    """Where the server is; `Credentials` are not needed to ask for counts."""
+    """The address of a running server."""
 
     base_url: str
 
@@ -83,11 +83,11 @@ def _answer(body: bytes, kind: str = "application/json") -> bytes:
 
 
 class _Answers:
-    """What to answer, and the counts of what was asked."""
+    """The prepared replies, and the counts of requests."""
 
     def __init__(self, lifetime: float, login: float) -> None:
         self.counts: Counter[str] = Counter()
-        self.logins: list[float] = []  # instants of the monotonic clock, which all processes of a machine share
+        self.logins: list[float] = []  # monotonic seconds, which all processes of a machine share
         self.login = login
         self._lifetime = lifetime
         self._numbers = itertools.count(1)
@@ -98,7 +98,7 @@ class _Answers:
         self._pages: dict[int, bytes] = {}
 
     def to(self, target: str, body: bytes) -> bytes:
-        """Return the whole reply to a request."""
+        """Return the whole reply to a request, and count the request."""
         if target.startswith(BILL_PATH):
             self.counts["bill"] += 1
             bills = self._waiting if target.startswith(_WAITING_PATH) else self._bills
@@ -174,7 +174,7 @@ async def _serve(lifetime: float, login: float) -> None:
     answers = _Answers(lifetime, login)
     server = await asyncio.get_running_loop().create_server(lambda: _Connection(answers), "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)  # until whoever started it is gone
+    await asyncio.to_thread(sys.stdin.read)  # returns when the parent process is gone
 
 
 @contextlib.contextmanager
@@ -182,7 +182,7 @@ def serving(*, lifetime: float = 36_000, login: float = 0.0) -> Iterator[Server]
     """Run the server in a process of its own.
 
     Args:
-        lifetime: Seconds that a token is good for.
+        lifetime: Seconds for which a token is valid.
         login: Seconds that a login takes.
     """
     command = [sys.executable, "-m", "benchmarks._server", f"--lifetime={lifetime}", f"--login={login}"]

@@ -1,9 +1,9 @@
-"""Bulk work over a growing number of bills: what an item costs, in time and in memory, from 100 to 100,000 of them.
+"""Bulk calls over 100 to 100,000 bills: time and memory per item.
 
-The ids come from a generator, so what grows is what the SDK keeps. Each measurement has a process of its own, so that
-one peak of memory does not hide another. Memory is what the process has resident; growth of less than some 0.3 MiB
-cannot be told from none. What an item costs is the time of the processor in the client's process, which other work on
-the machine changes little; items a second are those of the clock on the wall, and wait for the server as well.
+The ids come from a generator, so that only the SDK's own memory grows. Each measurement has a process of its own, since
+one peak of memory would hide a later, lower one. Memory is the resident memory of the process; growth below about
+0.3 MiB is noise. The time per item is CPU time of the client's process, which other load on the machine changes little.
+Items per second are measured by wall time, and include waiting for the server.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["run"]
 
 _SUITE = "bulk"
 _SIZES = (100, 1_000, 10_000, 100_000)
-_SOME = 1_000  # up to so many items one run is over too soon to tell anything, so the middle of several counts
-_RUNS = 3
-_WARM = 200  # items that pay for connections, the token, and the first touch of everything
+_SOME = 1_000  # items up to which one run is too short to be exact, so that the median of several runs counts
+_RUNS = 3  # runs of a short measurement
+_WARM = 200  # items of the warm-up, which opens connections, gets the token and fills caches
 _STATUS, _FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-#: Does a call for so many items, whose names begin with a text of its own; returns how many of them succeeded.
+#: Makes a bulk call of the given size, with ids that contain the given text; returns how many items succeeded.
 _Mode = Callable[[EnkashClient, int, str], Awaitable[int]]
 
 
@@ -83,13 +83,13 @@ _MODES = {**_STREAMED, **_COLLECTED}
 
 @attrs.frozen
 class _Cost:
-    """What one run cost.
+    """The cost of one run.
 
     Attributes:
-        seconds: In all.
-        cpu: Seconds of the processor.
+        seconds: Wall time in seconds.
+        cpu: CPU time in seconds.
         grown: Bytes by which the peak of memory grew.
-        peak: Bytes that the process had at most.
+        peak: Peak memory of the process in bytes.
     """
 
     seconds: float
@@ -99,7 +99,7 @@ class _Cost:
 
 
 def _peak() -> int:
-    """Return the most bytes that this process has had resident, since `_forget_peak` where that works."""
+    """Return the peak of resident memory in bytes, since `_forget_peak` if that works here."""
     if _STATUS.exists():
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
@@ -107,7 +107,7 @@ def _peak() -> int:
 
 
 def _forget_peak() -> None:
-    with contextlib.suppress(OSError):  # where it cannot be forgotten, the peak so far is what growth counts from
+    with contextlib.suppress(OSError):  # if the system cannot reset the peak, growth counts from the old peak
         _FORGET.write_text("5")
 
 
@@ -130,7 +130,7 @@ def _process(base_url: str, mode: str, size: int, answer: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it ended."""
+    """End this process when its parent process is gone, for whatever reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
@@ -142,12 +142,12 @@ async def _cost(base_url: str, mode: str, size: int) -> _Cost:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_process, args=(base_url, mode, size, theirs), daemon=True)
     process.start()
-    theirs.close()  # so that the end of the process shows as the end of the pipe
+    theirs.close()  # so that `recv` raises EOFError when the process ends
     try:
         cost: _Cost = await asyncio.to_thread(ours.recv)
         await asyncio.to_thread(process.join)
     finally:
-        process.terminate()  # after Ctrl-C; the pipe ends with it, and so does the wait for it
+        process.terminate()  # for Ctrl-C: it closes the pipe, which ends the waiting `recv`
     return cost
 
 
@@ -174,19 +174,19 @@ def _flatness(mode: str, size: int, cost: _Cost, less: _Cost) -> Figure:
 
 
 async def run(settings: Settings, server: Server) -> list[Figure]:
-    """Measure each call at each size.
+    """Measure each bulk call at each size.
 
     Args:
-        settings: How much to measure.
-        server: Answers with bills whose debit waits to be confirmed.
+        settings: Amount of work.
+        server: Server with bills whose debit waits to be confirmed.
     """
     sizes, runs = ((10, 100), 1) if settings.smoke else (_SIZES, _RUNS)
-    # The short ones in turns: what the machine does meanwhile happens to all of them.
+    # Short measurements take turns, so that other load on the machine affects all of them alike.
     small, large = [size for size in sizes if size <= _SOME], [size for size in sizes if size > _SOME]
     jobs = [(mode, size) for size in small for mode in _MODES] * runs + [
         (mode, size) for size in large for mode in _MODES
     ]
-    places = asyncio.Semaphore(settings.work(1, 4))  # one after another, save where the figures mean nothing
+    places = asyncio.Semaphore(settings.work(1, 4))  # one at a time, except in a smoke run
 
     async def cost(job: tuple[str, int]) -> _Cost:
         async with places:

@@ -1,11 +1,9 @@
-"""A fleet of 1 to 32 processes that shares tokens through one real Redis: cold start, expiry, and the calls between.
+"""A fleet of 1 to 32 processes that share tokens through one real Redis: cold start, expiry, and calls in between.
 
-Each figure is of a whole fleet. A login takes 0.2 s, as it may over the internet. There are no figures where there is
-no Redis.
+Each figure is for a whole fleet. A login takes 0.2 s, as over the internet. Without a Redis there are no figures.
 
-A token of a few seconds is renewed by us when half of its life is over (one of 300 s, EnKash's shortest, after 80 %),
-by the peers once it has ended for them. So logins are counted for each renewal, and how far apart renewals are stands
-beside it.
+The SDK renews a token of a few seconds after half of its lifetime (a token of 300 s, EnKash's shortest, after 80 %);
+the peers renew it when it has expired. So logins are counted per renewal, beside the time between renewals.
 """
 
 from __future__ import annotations
@@ -36,21 +34,21 @@ from servers import Server as Redis
 __all__ = ["run"]
 
 _SUITE = "fleet"
-_CALLERS = 2  # in each process
-_PAUSE = 0.05  # seconds between the calls of one caller: 32 processes leave the machine some air
-_READING = {"info", "client|setinfo"}  # what asking Redis for its counts costs it
+_CALLERS = 2  # callers in each process
+_PAUSE = 0.05  # seconds between the calls of one caller; shorter, 32 processes would overload the machine
+_READING = {"info", "client|setinfo"}  # commands that the benchmark itself sends when it reads Redis's counts
 
 
 @attrs.frozen
 class _Terms:
-    """How long things take, in seconds, and how much is done.
+    """Durations in seconds, and the amount of work.
 
     Attributes:
-        login: What a login takes.
-        lifetime: How long a token is good for, where it is to run out.
-        load: How long it is asked for on and on.
-        calls: API requests of a whole fleet on a token in hand.
-        sizes: How many processes there are.
+        login: Duration of a login.
+        lifetime: Lifetime of a token in the expiry test.
+        load: Duration of the load in the expiry test.
+        calls: API requests of a whole fleet with a valid token.
+        sizes: Numbers of processes of the fleets.
     """
 
     login: float = 0.2
@@ -72,21 +70,21 @@ class _Place:
     server: Server
 
     async def begin(self, who: str, number: int) -> None:
-        """Let so many processes begin with nothing at hand."""
+        """Give each of the first `number` processes a new contender, and empty Redis and the server's counts."""
         self.redis.ask("FLUSHALL")
         await self._http("POST", "/reset")
         self.fleet.tell(number, Make(who, self.server.base_url, self.redis.url))
 
     def ask(self, number: int) -> list[float]:
-        """Have all of them ask for a token at the same instant, and return how long each waited."""
+        """Let the first `number` processes ask for a token at the same time; return the seconds that each waited."""
         return self.fleet.tell(number, Ask(_soon(number)))
 
     async def logins(self) -> list[float]:
-        """Return when logins began since `begin`."""
+        """Return the start of each login since `begin`, in monotonic seconds."""
         return [float(instant) for instant in await self._http("GET", "/logins")]
 
     def commands(self) -> int:
-        """Return how many commands Redis has carried out, save for this question."""
+        """Return the number of commands that Redis has carried out, without those of this question."""
         return sum(times for name, times in self.redis.commandstats().items() if name not in _READING)
 
     async def _http(self, method: str, path: str) -> list[float]:
@@ -98,7 +96,7 @@ class _Place:
 
 
 def _soon(number: int) -> float:
-    return time.monotonic() + 0.02 + 0.002 * number  # by when the last process has its order
+    return time.monotonic() + 0.02 + 0.002 * number  # late enough for the last process to have its order
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
@@ -111,7 +109,7 @@ def _quantile(values: Sequence[float], share: float) -> float:
 
 
 async def _cold_start(place: _Place, number: int, rounds: int) -> list[Comparison | Figure]:
-    """Let all processes ask for a token at once when there is none."""
+    """Let all processes ask for a token at the same time when there is none."""
     waits: dict[str, list[list[float]]] = {who: [] for who in (OURS, *PEERS)}
     logins: dict[str, list[int]] = {who: [] for who in waits}
 
@@ -147,18 +145,18 @@ async def _cold_start(place: _Place, number: int, rounds: int) -> list[Compariso
 
 @attrs.frozen
 class _Worked:
-    """What came of a time under load.
+    """The observations of a time under load.
 
     Attributes:
-        calls: When each call of `get_token` began, and how long it took.
-        renewals: The logins of each renewal, by when they began; the first is the cold start.
+        calls: Start and duration of each call of `get_token`, in seconds.
+        renewals: The starts of the logins of each renewal; the first renewal is the cold start.
     """
 
     calls: list[tuple[float, float]]
     renewals: list[list[float]]
 
     def during(self, login: float) -> list[float]:
-        """Return how long the calls took that were made, or still waited, while somebody logged in."""
+        """Return the durations of the calls that overlapped a login."""
         spans = [(logins[0], logins[-1] + login) for logins in self.renewals[1:]]
         return [
             took for begun, took in self.calls if any(begun <= end and begun + took >= start for start, end in spans)
@@ -169,12 +167,12 @@ class _Worked:
         return (self.renewals[-1][0] - self.renewals[0][0]) / (len(self.renewals) - 1)
 
     def logins_a_renewal(self) -> float:
-        """Return how many logins one renewal cost the whole fleet."""
+        """Return the number of logins of the whole fleet per renewal."""
         return sum(map(len, self.renewals[1:])) / (len(self.renewals) - 1)
 
 
 def _renewals(logins: Sequence[float], apart: float) -> list[list[float]]:
-    """Return the logins in groups: one belongs to the renewal of the one before if it began soon after that."""
+    """Return the logins in groups; a login belongs to the renewal of the login before if it began soon after it."""
     groups: list[list[float]] = []
     for before, instant in zip([float("-inf"), *logins], logins, strict=False):
         if instant - before < apart:
@@ -189,7 +187,7 @@ async def _work(place: _Place, who: str, number: int, terms: _Terms) -> _Worked:
     place.ask(number)
     answers = place.fleet.tell(number, Load(_soon(number), terms.load, _CALLERS, _PAUSE))
     place.fleet.tell(number, Close())
-    # Nobody renews before half of a life is over.
+    # No contender renews before half of the lifetime is over.
     renewals = _renewals(await place.logins(), terms.lifetime / 4)
     if len(renewals) < 2:
         raise RuntimeError(f"no token of {who} ran out within {terms.load} s")
@@ -202,17 +200,17 @@ def _of_expiry(who: str, number: int, terms: _Terms, worked: _Worked) -> Iterato
 
     every, during = [took for _, took in worked.calls], worked.during(terms.login)
     yield figure("logins a renewal", worked.logins_a_renewal(), bound=Bound(1) if who == OURS else None)
-    # What the one before cannot see: a fleet that renews far too often, each time with one login.
+    # Shows what the figure above cannot: a fleet that renews far too often, with one login each time.
     often = Bound(0.45, least=True) if who == OURS and terms is not _SMOKE else None
     yield figure("time between renewals ÷ lifetime of a token", worked.period() / terms.lifetime, bound=often)
-    # No p99 of all calls: how many of them meet a login is a matter of the short life that tokens have here.
+    # No p99 of all calls: it depends on how many meet a login, and here tokens live unusually short.
     yield figure("get_token, p50", _quantile(every, 0.5), "s")
     yield figure("get_token during a login, p50", _quantile(during, 0.5), "s")
     yield figure("get_token during a login, p99", _quantile(during, 0.99), "s")
 
 
 async def _expiry(place: _Place, number: int, terms: _Terms) -> list[Figure]:
-    """Let all processes ask for tokens on and on, while these run out."""
+    """Let all processes ask for tokens again and again while tokens expire."""
     figures: list[Figure] = []
     for who in (OURS, *PEERS):
         figures += _of_expiry(who, number, terms, await _work(place, who, number, terms))
@@ -223,7 +221,7 @@ async def _expiry(place: _Place, number: int, terms: _Terms) -> list[Figure]:
 
 
 async def _steady(place: _Place, number: int, terms: _Terms) -> list[Figure]:
-    """Let all processes call the API on a token that is good for long, and count what Redis is asked meanwhile."""
+    """Let all processes call the API with a long-lived token, and count the Redis commands meanwhile."""
     figures: list[Figure] = []
     times = max(1, terms.calls // number)
     for who in (OURS, *PEERS):
@@ -261,8 +259,8 @@ async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
     """Measure fleets of several sizes.
 
     Args:
-        settings: How much to measure.
-        server: Answers the API requests; logins that take time are made at servers of their own.
+        settings: Amount of work.
+        server: Server for API requests; slow logins go to servers of their own.
     """
     if not FLAVOURS:
         print(f"{_SUITE}: {MISSING}", file=sys.stderr)

@@ -1,9 +1,9 @@
-"""One bill read over HTTP, at several concurrencies: ours beside aiohttp alone, httpx with Authlib, a generated client.
+"""Reading one bill over HTTP at several concurrencies: the SDK, aiohttp alone, httpx with Authlib, a generated client.
 
-All share one event loop and one server, keep their connections, hold a token, and ask for another bill each time. Wall
-time is what a caller waits for; the client's CPU time and its share of the wall time show whether it was the client
-that was measured, or the server behind it. There are two servers: one whose replies were made before, so that the
-client has nothing to wait for, and the sandbox, which does what a server has to do.
+All share one event loop and one server, keep their connections, hold a token, and ask for a different bill each time.
+A caller waits for the wall time. The client's CPU time, and its share of the wall time, show whether the client or the
+server was measured. There are two servers: one with prepared replies, so that the client hardly waits, and the
+sandbox, which works like a real server.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ CONTENDERS: dict[str, Connect] = {
 
 
 class _Batch:
-    """So many calls of one contender, as many at a time as are allowed."""
+    """A number of calls of one contender, at a fixed concurrency."""
 
     def __init__(self, get: Get, concurrency: int, calls: int) -> None:
         self.cpu: list[float] = []
         self._get = get
         self._concurrency = concurrency
         self._calls = calls
-        # Never the same id twice within a case, or a cache of URLs would be measured.
+        # No id occurs twice within a case: otherwise a cache of URLs would be measured.
         self._ids = (f"UTIL-{number:08d}" for number in itertools.count())
 
     async def run(self) -> float:
-        """Return the seconds that a call took, and note the CPU time of this process."""
+        """Return the seconds per call, and record the CPU time of this process."""
         ids = itertools.islice(self._ids, self._calls)
 
         async def caller() -> None:
@@ -88,8 +88,8 @@ async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
     """Return the comparisons.
 
     Args:
-        settings: How much to measure.
-        server: Whom to ask.
+        settings: Amount of work.
+        server: Server with prepared replies.
     """
     results: list[Comparison | Figure] = []
     calls = settings.work(full=1000, smoke=32)
@@ -111,7 +111,7 @@ async def run(settings: Settings, server: Server) -> list[Comparison | Figure]:
 
 @contextlib.asynccontextmanager
 async def _connected(server: Server) -> AsyncIterator[dict[str, Get]]:
-    """Yield everybody's way to read a bill, connected and logged in."""
+    """Yield each contender's function that reads a bill, connected and logged in."""
     async with contextlib.AsyncExitStack() as stack:
         gets: dict[str, Get] = {}
         for name, connect in CONTENDERS.items():
@@ -125,7 +125,7 @@ async def _measured(
 ) -> list[Comparison | Figure]:
     batches = {name: _Batch(get, concurrency, calls) for name, get in gets.items()}
     wall = await interleave({name: batch.run for name, batch in batches.items()}, rounds)
-    cpu = {name: batch.cpu[-rounds:] for name, batch in batches.items()}  # without the round that warmed up
+    cpu = {name: batch.cpu[-rounds:] for name, batch in batches.items()}  # without the warm-up round
     bounds = BOUNDS if concurrency == BOUNDS_AT else None
     return [
         *compared(SUITE, case, wall, cost="time a call", bounds=bounds),
@@ -139,13 +139,13 @@ def _share(cpu: list[float], wall: list[float]) -> float:
 
 
 async def _agree(gets: Mapping[str, Get]) -> None:
-    """Check that all of them read the same bill."""
+    """Check that all contenders read the same bill."""
     read = {name: await get("UTIL-00000001") for name, get in gets.items()}
     if len(set(read.values())) != 1 or "" in read.values():
         raise RuntimeError(f"the contenders disagree: {read}")
 
 
 async def _answered(server: Server) -> int:
-    """Return how many bills the server has sent so far."""
+    """Return the number of bills that the server has sent so far."""
     async with aiohttp.ClientSession() as session, session.get(f"{server.base_url}/counts") as reply:
         return int(json.loads(await reply.read()).get("bill", 0))

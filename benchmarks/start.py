@@ -1,8 +1,7 @@
-"""What the SDK adds to the start of a program: imports, and the time to the first bill, each in a fresh interpreter.
+"""The time that the SDK adds to a program's start: its imports, and the first bill, each in a fresh interpreter.
 
-The clock is read inside, just before the import. So the interpreter's own start, which is the same for everybody, adds
-neither weight nor noise. What else the machine does can only make a run longer; therefore the fastest of a few fresh
-interpreters stands for a round.
+The interpreter reads the clock just before the import, so that its own start, equal for all contenders, is not
+measured. Other load on the machine can only slow a run down, so that the fastest of a few interpreters counts.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _HERE = Path(__file__).parent
 _TIMED = "import time; begun = time.perf_counter(); {}; print(time.perf_counter() - begun)"
 _COUNTED = "import sys; {}; print(sum(name.split('.')[0] in {!r} for name in sys.modules))"
 _AIOHTTP = "import aiohttp"
-#: The package alone imports next to nothing, since each name is loaded on first use; so two names are imported as well.
+#: The package itself imports almost nothing, since it loads each name on first use; so two names are measured too.
 _OURS = {
     "import enkash_async": "import enkash_async",
     "import EnkashClient": "from enkash_async import EnkashClient",
@@ -30,13 +29,13 @@ _OURS = {
 }
 _BOUNDED = ("import enkash_async", "import EnkashClient")
 _ABSENT = {
-    "import EnkashClient": ("redis", "click", "rich"),  # no Redis, no command line
+    "import EnkashClient": ("redis", "click", "rich"),  # neither Redis nor the command line may be imported
     "import Bill": ("aiohttp",),
 }
 
 
 async def _fresh(*arguments: str) -> float:
-    """Return the number that a fresh interpreter prints; -I keeps the environment and the folder out of it."""
+    """Return the number that a fresh interpreter prints; `-I` isolates it from the environment and the folder."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-I", *arguments, stdout=asyncio.subprocess.PIPE)
     printed, _ = await process.communicate()
     if process.returncode:
@@ -55,8 +54,8 @@ async def run(settings: Settings, server: Server) -> list[Result]:
     """Compare the start with that of aiohttp alone.
 
     Args:
-        settings: How much to measure.
-        server: Where the first call goes.
+        settings: Amount of work.
+        server: Server of the first call.
     """
     runs = settings.work(3, 1)
     lines = {_AIOHTTP: _AIOHTTP, **_OURS}

@@ -1,8 +1,8 @@
-"""A fresh token in hand: what it costs to be given it, and to have it in a header.
+"""The cost of getting a fresh token from a provider, and of putting it into a header.
 
-One process, nobody to wait for, nothing to send. `RedisTokenProvider` is left out: with a fresh token in hand it runs
-the same lines as `InMemoryTokenProvider`. What else the machine does can only make a batch of calls longer, so the
-fastest of a few stands for a round.
+One process that neither waits nor sends. `RedisTokenProvider` is not measured: with a fresh token it runs the same
+lines as `InMemoryTokenProvider`. Other load on the machine can only slow a batch of calls down, so that the fastest of
+a few counts.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ __all__ = ["run"]
 _OURS = "enkash_async"
 _CLOCK = "one clock read"
 _FIFTEEN_TIMES = Bound(1 / 15)
-_BATCHES = 5
+_BATCHES = 5  # batches of a round, of which the fastest counts
 
-#: Does it so many times. Each has its loop in its own file: one loop for all would see several kinds of callee, which
-#: the interpreter is slower at.
+#: Repeats the measured call the given number of times. Each contender has its own loop: the interpreter runs one shared
+#: loop slower, since it calls several kinds of functions there.
 _Work = Callable[[int], Awaitable[None]]
 
 
 @attrs.frozen
 class _Ours:
-    """A provider with a token in hand."""
+    """Our provider, which holds a fresh token."""
 
     provider: InMemoryTokenProvider
 
@@ -74,8 +74,8 @@ async def run(settings: Settings, server: Server) -> list[Result]:
     """Compare providers that have a fresh token.
 
     Args:
-        settings: How much to measure.
-        server: Where everybody logs in, once.
+        settings: Amount of work.
+        server: Server at which each contender logs in once.
     """
     times = settings.work(10_000, 100)
     locked = LockedCache(server.base_url)
