@@ -33,7 +33,7 @@ class Bound:
     """A limit for a median.
 
     Attributes:
-        limit: The number that the median must not exceed, or must reach if `least`.
+        limit: The number that the median must not exceed, or if `least` not fall below.
         least: Whether the limit is a lower bound.
     """
 

@@ -105,7 +105,7 @@ async def run(settings: Settings, server: Server) -> list[Result]:
         asked = await interleave({who: _round(work, times) for who, work in asking.items()}, settings.rounds)
         signed = await interleave({who: _round(work, times) for who, work in signing.items()}, settings.rounds)
         if await _logins(server) != before:
-            raise RuntimeError("somebody logged in while it was measured, so that its token was not in hand")
+            raise RuntimeError("a contender logged in during the measurement, so that it had no fresh token")
     bounds = {_CLOCK: Bound(2.0), "azure-identity": _FIFTEEN_TIMES, "authlib": _FIFTEEN_TIMES}
     return [
         *compared("tokens", "token in hand", asked, cost="time a call", bounds=bounds),

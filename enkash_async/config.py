@@ -158,7 +158,7 @@ class Timeouts:
 class Limits:
     """How many requests a client may have in flight, and how many it may begin in a second.
 
-    A request gets its turn before its token: requests that wait for one login are sent together once it has succeeded.
+    A request takes its turn before it gets its token: requests that wait for one login begin together after it.
 
     Args:
         concurrency: Requests in flight at once; the default of 100 is aiohttp's default number of connections.

@@ -34,8 +34,6 @@ class Wanted:
 
     Args:
         reference_id: The caller's id of the bill.
-        biller_id: EnKash's number of the biller.
-        consumer_number: The consumer's number at the biller.
         company_biller_id: EnKash's id of this consumer at this biller, from the fetch.
         amount: Rupees to pay.
     """

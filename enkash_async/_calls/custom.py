@@ -1,4 +1,4 @@
-"""A call to any route, also one that this SDK does not know, as a value; sends nothing."""
+"""A call to any route of EnKash as a value; sends nothing."""
 
 from __future__ import annotations
 

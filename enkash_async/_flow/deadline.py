@@ -21,8 +21,7 @@ class Deadline:
 
     Args:
         patience: Seconds for all requests together; each request gets at least the smaller of one second and this.
-        most_late: Time-outs in a row after which no more requests are made. With several, one bill on which EnKash
-            hangs does not stop the others.
+        most_late: Time-outs in a row after which no more requests are made; above 1, one slow bill stops no other.
     """
 
     def __init__(self, patience: float, most_late: int = 1) -> None:

@@ -79,8 +79,8 @@ class Gate:
         """Close the gate for a while; callers that already wait in `turn` wait too.
 
         Args:
-            seconds: Seconds from now. It can postpone the reopening, never bring it forward. A value that is not
-                finite and above zero is ignored: a gate that never reopens would stop the client for good.
+            seconds: Seconds from now; never shortens an earlier pause. A value that is not finite and above zero is
+                ignored: a gate that never reopens would stop the client for good.
         """
         if 0 < seconds < math.inf:
             self._reopens = max(self._reopens, self._clock() + seconds)

@@ -74,7 +74,7 @@ async def items_of(source: Source[S]) -> AsyncIterator[S]:
 class Progress:
     """Counts the items that are done and reports them to the user.
 
-    An error of the user's callback is only logged: raised, it would cost the user the report of money that has moved.
+    An error of the callback is only logged: raised, it would discard the report of money that has moved.
 
     Args:
         on_progress: The user's callback, called with (items done, items in all or None).
@@ -100,13 +100,8 @@ class Progress:
 async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]], concurrency: int) -> None:
     """Handle every item of a feed, several at once; the next item is read only when a slot is free.
 
-    Args:
-        feed: Yields the items. Its exception is raised again here once the items in flight are done.
-        handle: Handles one item. It should raise nothing: an exception cancels the other items.
-        concurrency: Items in flight at once.
-
-    Raises:
-        RuntimeError: The feed cancelled itself.
+    An exception of the feed is raised once the items in flight are done. `handle` should raise nothing: that would
+    cancel the other items.
     """
     free = asyncio.Semaphore(concurrency)
 
@@ -312,10 +307,7 @@ def broken_off(problem: Exception, result: BulkResult[Any]) -> Exception:
 def stream(job: Job[S, T], source: Source[Any], *, concurrency: int) -> AsyncGenerator[BulkItem[T], None]:
     """Run a job and yield each item as soon as it is done.
 
-    Args:
-        job: The bulk call.
-        source: The items.
-        concurrency: The most items that are in flight, or done and not yet taken by the caller.
+    At most `concurrency` items are in flight, or done and not yet taken by the caller.
 
     Raises:
         InvalidRequestError: The arguments are wrong; nothing was sent.

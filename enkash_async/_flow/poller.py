@@ -22,7 +22,7 @@ _SHORTEST_LOOK = 1.0  # seconds a look gets at least; less would cut off the las
 
 
 async def peek(call: Awaitable[T], patience: float) -> T | EnkashError:
-    """Return the result of a request, or its error; after `patience` seconds, cancel it and return a time-out."""
+    """Return the result of a request, or its error; after `patience` seconds, return a `RequestTimeoutError`."""
     try:
         async with asyncio.timeout(patience):
             return await call

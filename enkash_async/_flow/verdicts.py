@@ -112,7 +112,7 @@ def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Nex
     """Return what may follow one failed attempt.
 
     Args:
-        effect: Whether the call reads, creates, confirms or changes something else.
+        effect: What the call changes.
         failure: The error of the attempt.
         writes: Value of `RetryPolicy.writes`.
     """

@@ -158,8 +158,7 @@ async def decoded(
         operation: The call that was made.
         response: The reply.
         secrets: Strings that an error must not show.
-        decode_lock: Held while a large reply is decoded. Decoded side by side, all large replies would be half-built
-            in memory at once, and none would be ready early.
+        decode_lock: Held while a large reply is decoded: side by side, all would fill memory and none be ready early.
     """
     if len(response.body) < SLICED_FROM:
         return read(operation, response, secrets=secrets)

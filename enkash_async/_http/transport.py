@@ -123,7 +123,7 @@ class Transport:
         self._closed = False
 
     def gate(self) -> Gate:
-        """Return the gate that limits requests; the pipeline passes it before it signs and sends.
+        """Return the gate at which the pipeline waits before it signs and sends a request.
 
         Raises:
             ConfigurationError: The client is closed, or belongs to another event loop.
@@ -217,8 +217,8 @@ class Transport:
     def _failure(self, problem: Exception, body: _OneShot | None) -> TransportError:
         """Return the error for a failure of aiohttp's, and whether the request may have been sent.
 
-        It was certainly not sent when there was no connection or aiohttp never began to write the body. Once the body
-        was begun, a failed connection proves nothing: it may be the connection of aiohttp's second attempt.
+        Without a connection, or before aiohttp began to write the body, nothing was sent. Once the body was begun, a
+        failed connection proves nothing: it may be that of aiohttp's second attempt.
         """
         begun = body is None or body.begun
         never_begun = body is None or not body.begun

@@ -11,7 +11,7 @@ __all__ = ["InFlight"]
 class InFlight:
     """Remembers bills for as long as their confirmation may be in flight.
 
-    Prevents a double debit: of two calls at the same time, or a call that is cancelled and repeated, both could read
+    Prevents a double debit: two concurrent calls, or a cancelled call and its repetition, could both read
     `debit_confirmed=False` before EnKash catches up, and both would confirm.
 
     Args:

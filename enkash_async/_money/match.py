@@ -64,7 +64,7 @@ def described(wanted: Wanted, bill: Bill, match: Match) -> str:
 
 
 def refusal(wanted: Wanted, bill: Bill, match: Match) -> DuplicateReferenceError:
-    """Return the error for a reference that belongs to another bill, or to one that cannot be recognised."""
+    """Return the error for a reference whose bill is another one or cannot be recognised."""
     error = DuplicateReferenceError(
         f"the reference {wanted.reference_id!r} was used before, and the bill of it {described(wanted, bill, match)}; "
         "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "

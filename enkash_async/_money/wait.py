@@ -25,11 +25,11 @@ def checked_timeout(timeout: float) -> float:
 
 
 class _Wait:
-    """The bills that one call waits for, and what EnKash last said about each.
+    """The bills that one call waits for, and their last states.
 
     Args:
         reads: Reads bills.
-        ids: EnKash's ids of the bills, each once.
+        ids: EnKash's ids of the bills.
         progress: Is told of each bill that needs no more waiting.
     """
 

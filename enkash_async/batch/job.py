@@ -1,8 +1,7 @@
 """Pays a batch: looks up each row, fetches it, checks the ceiling, creates the bill, confirms it and waits for it.
 
 Each row is looked up by its reference first, so that a second run goes on where the first one ended. Before each step
-that may change something, the row gets the outcome that it has if the run is stopped there: so the results of a stopped
-run are right too.
+that may change something, the row gets the outcome for a run that is stopped there, so that its results are right too.
 """
 
 from __future__ import annotations
@@ -300,8 +299,8 @@ class PayJob:
     async def _after_earlier(self, portion: Sequence[_Case], journal: Journal) -> list[_Case]:
         """Return the rows that may be confirmed now, after waiting for confirmations of an earlier run.
 
-        A confirmation of a killed run may still be in flight. Its bills are read until EnKash shows them as confirmed;
-        bills that stay unconfirmed until no request can be in flight any more are confirmed again.
+        A confirmation of a killed run may still be in flight: its bills are read until EnKash shows them as confirmed,
+        or until no request can be in flight any more; then they are confirmed again.
         """
         sent = [case.bill_id for case in portion if _may_be_sent(case, journal)]
         if not sent:

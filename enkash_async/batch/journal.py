@@ -81,7 +81,6 @@ class Journal:
 
         Raises:
             ConfigurationError: The note cannot be written; the caller must not send the confirmation.
-            InvalidRequestError: `at` has no time zone.
         """
         if at.tzinfo is None:
             raise InvalidRequestError("at is a date-time without a zone: pass datetime.now(UTC)")

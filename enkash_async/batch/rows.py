@@ -133,7 +133,7 @@ def _records(text: str, delimiter: str, problems: Problems) -> Iterator[tuple[in
         try:
             cells = next(reader, None)
         except csv.Error as problem:
-            # After a syntax error, nobody can tell where the next record begins.
+            # After a syntax error, the start of the next record is unknown.
             problems.add(_syntax(problem), line)
             return
         if cells is None:

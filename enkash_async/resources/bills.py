@@ -132,7 +132,7 @@ class SingleBills:
         Raises:
             InvalidRequestError: The arguments are wrong, or the fetched bill has nothing to pay; nothing was sent.
             DuplicateReferenceError: The `reference_id` was used before, for another bill.
-            VelocityLimitError: The account's limit is reached.
+            VelocityLimitError: The account's limit is exceeded.
             OutcomeUnknownError: EnKash may or may not have created the bill, and does not show it. Call `reconcile`
                 later.
         """
@@ -180,7 +180,7 @@ class SingleBills:
             BillerInactiveError: The biller is not active.
             BadRequestError: EnKash does not know the biller, or requires another input.
             DuplicateReferenceError: The `reference_id` was used before, for another bill.
-            VelocityLimitError: The account's limit is reached.
+            VelocityLimitError: The account's limit is exceeded.
             OutcomeUnknownError: EnKash may or may not have created the bill, and does not show it. Call `reconcile`
                 later.
         """

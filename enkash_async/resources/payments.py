@@ -107,7 +107,7 @@ class Payments:
         """
         note = checks.optional(checks.remarks, remarks, "remarks")
         checks.flag(check_first, "check_first")
-        hands = checked_concurrency(concurrency)
+        calls_at_once = checked_concurrency(concurrency)
         checked_source(ids, "ids")
         if isinstance(ids, Collection):
             checks.identifiers(ids, "ids")
@@ -119,7 +119,7 @@ class Payments:
 
         run = Confirming(confirm, Progress(on_progress, ids))
         try:
-            await drive(run.portions(ids), run.confirm, hands)
+            await drive(run.portions(ids), run.confirm, calls_at_once)
         except Exception as problem:
             told = broken_off(problem, run.collected.result())
             if told is problem:

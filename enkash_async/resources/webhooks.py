@@ -53,9 +53,6 @@ class Webhooks:
             ssl_certificate: Sent as `sslCertificate`, which EnKash does not explain.
             company_id: `CEK` and seven capital letters or digits, if you act for several companies.
 
-        Returns:
-            The URL and events as registered, and EnKash's answer.
-
         Raises:
             InvalidRequestError: The arguments are wrong; nothing was sent.
             OutcomeUnknownError: The registration may or may not have arrived.

@@ -41,7 +41,7 @@ async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
     try:
         return await receiver.receive(request.headers, request.content.iter_any())
     except ConnectionError:
-        return 400  # the sender has disconnected, and nobody reads it
+        return 400  # the sender has disconnected and gets no answer
     except web.RequestPayloadError:
         _log.warning("HTTP 400: the body is not encoded as its headers say")
         return 400

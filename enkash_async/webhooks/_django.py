@@ -59,7 +59,7 @@ async def _status(receiver: WebhookReceiver, request: HttpRequest) -> int:
     try:
         return await receiver.receive(headers, _chunks(request))
     except UnreadablePostError:
-        return 400  # the sender has disconnected, and nobody reads it
+        return 400  # the sender has disconnected and gets no answer
 
 
 async def _chunks(request: Any) -> AsyncIterator[bytes]:

@@ -62,7 +62,7 @@ class BillEvent:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the post shows the bill further on than the API does: the API lags behind, or the post is forged."""
+        """Whether the post shows more progress than the API: the API lags behind, or the post is forged."""
         return self.confirmed is not None and _progress(self.posted) > _progress(self.confirmed)
 
 

@@ -26,8 +26,7 @@ class RedisDedupe:
     """Keeps the record in Redis or Valkey, for all workers that receive the same posts.
 
     Every step is one Lua script on one key, `<prefix>:v1:{<key of the event>}`; the key is a hash and tells nothing
-    about the bill. If several services must each handle every event, give each its own prefix: with a shared prefix,
-    only one of them handles an event.
+    about the bill. Services that must each handle every event need different prefixes.
 
     Args:
         redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or the result of `Sentinel.master_for`), which
