@@ -140,7 +140,7 @@ class Collected(Generic[T]):
         self._repeated: dict[str, None] = {}
 
     def add(self, index: int, item: BulkItem[T]) -> None:
-        """Add an item to its group; the index is its place in the caller's order."""
+        """Add an item at its place in the caller's order."""
         self._groups[item.group].append((index, item))
 
     def repeat(self, key: str) -> None:
@@ -168,10 +168,10 @@ class Job(Generic[S, T]):
     """A bulk call: one function, applied to many items.
 
     Args:
-        where: Name of the argument that holds the items, for messages.
-        check: Returns the item when it is valid, and raises `InvalidRequestError` otherwise.
+        where: Name of the argument with the items, for messages.
+        check: Returns a valid item, or raises `InvalidRequestError`.
         key: Returns the item's name in the result.
-        digest: Returns a value that differs for two different items of one key.
+        digest: Differs for two different items of one key.
         work: Makes the call for one item.
     """
 

@@ -132,8 +132,7 @@ class Pipeline:
                 raise
             raise TokenError("the token provider was cancelled; nothing was sent") from None
         except Exception as problem:
-            # The provider may be the user's own. As an `EnkashError`, its failure stays in a bulk call's result; any
-            # other exception would cost the user the report of what was done before.
+            # The provider may be the user's own. Only an `EnkashError` keeps a bulk call's report of what was done.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:

@@ -50,7 +50,7 @@ class Chunk:
         put: Sends one confirmation, and returns its failure, or None for success.
         reads: Reads bills.
         settling: Reads bills back after an unclear end.
-        in_flight: The confirmations that this client sent recently.
+        in_flight: This client's recent confirmations.
         patience: Seconds for reading one bill.
     """
 
@@ -85,8 +85,7 @@ class Chunk:
         full; a search may lag behind.
         """
         seen = await self._read(ids)
-        # Noted before the wait below: the in-flight memory forgets an acceptance when its window ends, and so may the
-        # wait.
+        # Noted before the wait below, which lasts as long as the in-flight memory remembers an acceptance.
         accepted = {one for one in ids if self._in_flight.is_accepted(one)}
         self._file(accepted, _DONE)
         ids = [one for one in ids if one not in accepted]

@@ -116,8 +116,8 @@ class Reads:
         if not isinstance(page, EnkashError):
             wanted = frozenset(batch)
             return {bill.utility_enkash_id: bill for bill in page if bill.utility_enkash_id in wanted and _tells(bill)}
-        # After a transient or permanent failure the bills are not read one by one: 99 more calls would only burden an
-        # EnKash in trouble. A plain 500, or a reply that cannot be decoded, concerns this search only.
+        # After a transient or permanent failure the bills are not read one by one: 99 more calls would burden EnKash. A
+        # plain 500, or a reply that cannot be decoded, concerns this search only.
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}

@@ -289,8 +289,8 @@ class PayJob:
         try:
             result = await self._client.payments.confirm_debit(ids, remarks=self._remarks)
         except EnkashError as failure:
-            # A confirmation with an unclear end raises OutcomeUnknownError. Any other error that needs reconciling
-            # came from the reading before, so that nothing was sent.
+            # A confirmation that ends unclearly raises OutcomeUnknownError; any other error to reconcile came from the
+            # reading before it.
             verdict = judge(failure)
             group = BulkGroup.NOT_SENT if verdict.write is Next.RECONCILE else verdict.group
             return {one: BulkItem(one, error=failure, group=group) for one in ids}
@@ -305,8 +305,7 @@ class PayJob:
         sent = [case.bill_id for case in portion if _may_be_sent(case, journal)]
         if not sent:
             return list(portion)
-        # Counted from this run's start, not from the time in the journal: the earlier run may have sent the request
-        # long after its note, and the machine's clock may have been changed.
+        # Counted from this run's start: the earlier run may have sent long after its note, and clocks can be changed.
         left = max(self._settle - (self._clock() - self._began), 0)
         self._say(
             f"an earlier run was stopped while it confirmed {len(sent)} bills: waiting up to {left:.0f} s to see "

@@ -92,8 +92,7 @@ class Journal:
         """Note that EnKash has answered for these bills, so that no confirmation of them is in flight any more."""
         known = [one for one in dict.fromkeys(ids) if one in self._sent]
         with suppress(ConfigurationError):
-            # An error is ignored, since this run must still report its results. Without the line, the next run waits
-            # for nothing, which does no harm.
+            # An error is ignored: this run must report its results, and without the line the next run only waits.
             self._append({"answered": known}, durable=False)
         for one in known:
             del self._sent[one]

@@ -29,7 +29,7 @@ _COLUMNS = (
     "result_error",
 )
 _LONGEST = 40  # digits written out; more than any amount has
-_NAME = 40  # characters of the file's name in the name of its temporary file; keeps that below 255 bytes
+_NAME = 40  # characters of the file's name in that of its temporary file, which stays below 255 bytes
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # a cell that begins with one is a formula to a spreadsheet
 _STEERING = ("\t", "\r", "\n")
 

@@ -46,7 +46,7 @@ _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
 _DELIMITERS = (",", ";", "\t")
 # How a spreadsheet rewrites a long number (1.23E+11), and a number in a cell with fixed decimals (123.00).
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,]0+")
-_NAME = 40  # characters of a batch's or a column's name that are shown, so that a message stays one line
+_NAME = 40  # characters of a name that are shown, so that a message stays one line
 
 
 def read_rows(path: Path, *, batch: str | None = None) -> list[Row]:
@@ -114,9 +114,9 @@ def _text(path: Path, problems: Problems) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        # The error's data begins after the byte order mark, which has no line break: the line number is right.
+        # The error's data lacks the byte order mark, which has no line break: the line number is right.
         line = _line_at(problem.object, problem.start)
-    # Raised outside the `except` block, since the UnicodeDecodeError would be its context and holds the whole file.
+    # Raised outside the `except` block: as its context, the UnicodeDecodeError would keep the whole file.
     raise problems.fatal(f"the file is not UTF-8: {_AS_UTF8}", line)
 
 
@@ -199,7 +199,7 @@ def _columns(header: Sequence[str], line: int, problems: Problems) -> list[_Colu
     """Return the columns to read, also those without a header."""
     meanings = [_meaning(cell) for cell in header]
     if not any(meaning not in {None, "", _ADDED} for meaning in meanings):
-        # The file most likely has no header. The message does not show the line, which may hold consumer numbers.
+        # Most likely there is no header, and the line is a row: not shown, since it may hold consumer numbers.
         raise problems.fatal(
             f"this line is no header, no column of it is known: write one such as {_HEADER} above it", line
         )

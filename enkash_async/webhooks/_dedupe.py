@@ -46,12 +46,7 @@ class Dedupe(Protocol):
         ...
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; the same owner may ask again and gets the same answer.
-
-        Args:
-            key: Key of the event.
-            owner: Name of this attempt to handle it, unique among all workers.
-        """
+        """Ask for the right to handle an event; `owner` names this attempt, and gets the same answer if it asks again."""
         ...
 
     async def extend(self, key: str, owner: str) -> bool:

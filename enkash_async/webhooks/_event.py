@@ -70,8 +70,7 @@ def _progress(bill: Bill) -> int:
     """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
     if bill.payment_status == PaymentStatus.REFUNDED or bill.refund_date is not None:
         return 2
-    # EnKash's example has COMPLETED, which its lists of statuses lack. So it does not count as paid elsewhere, but here
-    # it makes the receiver ask the API again.
+    # EnKash's example has COMPLETED, which its lists lack: it does not count as paid, but makes the receiver ask again.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
 
 

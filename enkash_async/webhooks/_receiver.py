@@ -1,8 +1,7 @@
 """From a post to your handler: verify it, ask EnKash about the bill, hand each event over once; no web framework.
 
 The receiver claims a post by its content, asks EnKash, claims what EnKash says, calls the handler, and commits. If it
-stops before the commit, it releases the claims, so that the next post of the event starts anew. If the release fails,
-the leases end.
+stops before the commit, it releases the claims (or their leases end), so that the next post of the event starts anew.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ OnBill: TypeAlias = Callable[[BillEvent], Awaitable[object] | None]
 _log = getLogger("enkash_async.webhooks")
 
 _OK, _BAD, _REFUSED, _SLOW, _LARGE, _FAILED, _AGAIN = 200, 400, 401, 408, 413, 500, 503
-_BODY_TIMEOUT = 20.0  # seconds for a whole body; far above what a few kilobytes take, so that only an attack is cut off
+_BODY_TIMEOUT = 20.0  # seconds for a whole body, which has a few kilobytes
 _HELD_FIRST, _HELD_LONGEST = 0.05, 1.0  # seconds: first and longest pause before claiming a held event again
 _LOOK_TIMEOUT = 5.0  # seconds for one look at a bill; the sender of the post waits meanwhile
 _LOOK_PAUSES = (0.5, 1.5)  # seconds between looks at a bill while the API lags behind the post
@@ -178,8 +177,7 @@ class WebhookReceiver:
         try:
             claimed = await self._claim(key, owner)
         except asyncio.CancelledError:
-            # The claim may have been granted after the cancellation. Without a release, no worker would handle the
-            # event until the lease ends.
+            # The claim may have been granted all the same; without a release, the event waits until the lease ends.
             await _undisturbed(self._conclude(key, owner, is_done=False))
             raise
         except Exception as problem:  # noqa: BLE001 (the record may be the user's own)
