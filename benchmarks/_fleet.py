@@ -154,7 +154,7 @@ class Make:
     redis_url: str
 
     async def carry_out(self, worker: _Worker) -> None:
-        """Do it."""
+        """Carry out the order."""
         await worker.make(self.who, self.base_url, self.redis_url)
 
 
@@ -169,7 +169,7 @@ class Ask:
     at: float
 
     async def carry_out(self, worker: _Worker) -> float:
-        """Do it."""
+        """Carry out the order."""
         await _until(self.at)
         begun = time.monotonic()
         await worker.contender.get_token()
@@ -193,7 +193,7 @@ class Load:
     pause: float
 
     async def carry_out(self, worker: _Worker) -> list[tuple[float, float]]:
-        """Do it."""
+        """Carry out the order."""
         get_token, end = worker.contender.get_token, self.at + self.seconds
         calls: list[tuple[float, float]] = []
 
@@ -219,7 +219,7 @@ class Call:
     times: int
 
     async def carry_out(self, worker: _Worker) -> None:
-        """Do it."""
+        """Carry out the order."""
         for _ in range(self.times):
             await worker.contender.call()
 
@@ -229,7 +229,7 @@ class Close:
     """Close the contender that was made last."""
 
     async def carry_out(self, worker: _Worker) -> None:
-        """Do it."""
+        """Carry out the order."""
         await worker.contender.aclose()
 
 

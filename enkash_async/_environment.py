@@ -49,7 +49,7 @@ class Environment:
         """Return the credentials for the login.
 
         Raises:
-            ConfigurationError: A value is unusable, or variables are missing, all of which the message names.
+            ConfigurationError: A value is unusable, or variables are missing; the message names all that are missing.
         """
         if missing := [name for name in _NEEDED if not self._environ.get(name, "").strip()]:
             raise ConfigurationError(f"set the environment variable{'s' * (len(missing) > 1)} {', '.join(missing)}")

@@ -103,7 +103,7 @@ class EnkashClient:
             for bill payment: use the one that you were given.
         tokens: Provides tokens; you close it yourself.
         session: Your own aiohttp session, which the client never closes; None, the default, opens one.
-        retry: Repeats of calls that are safe to repeat, and the search for the effect of calls that are not.
+        retry: How often to repeat calls that are safe to repeat, and how long to look for the effect of other calls.
             `RetryPolicy()`, the default, makes three attempts.
         timeout: Limits of each attempt in seconds. `Timeouts()`, the default, allows 30, and 5 for the connection.
         limits: How many requests may be in flight, and begin in a second. `Limits()`, the default, allows 100 in

@@ -178,8 +178,8 @@ def _not_found(answer: errors.NotFoundError) -> Verdict:
 
 
 def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
-    # EnKash's code counts, not the HTTP status. If the bill of the reference could not be compared with this one, an
-    # earlier run may have created it: the outcome is unknown.
+    # The `response_code` decides, not the HTTP status. If the bill of the reference could not be compared with this
+    # one, an earlier run may have created it: the outcome is unknown.
     group = BulkGroup.FAILED if answer.differences else BulkGroup.UNKNOWN
     return Verdict(group=group, one_item=True)
 
@@ -212,7 +212,7 @@ TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
     errors.RateLimitError: _rate_limit,
     errors.ServerError: _server,
     errors.BillerInactiveError: _answer,
-    errors.VelocityLimitError: _OF_THE_CALL,  # EnKash's code counts, not the HTTP status
+    errors.VelocityLimitError: _OF_THE_CALL,  # the `response_code` decides, not the HTTP status
     errors.DuplicateReferenceError: _duplicate,
     errors.OutcomeUnknownError: Verdict(group=BulkGroup.UNKNOWN),
     bulk.BulkError: _OF_THE_CALL,

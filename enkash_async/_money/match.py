@@ -34,7 +34,7 @@ def compare(wanted: Wanted, bill: Bill) -> Match:
     same_biller = _same(wanted.biller_id, biller)
     same_consumer = _same(_folded(wanted.consumer_number), _folded(_consumer(bill)))
     if same_biller is None or same_consumer is None:
-        # The company_biller_id stands for both. It is compared last: EnKash may give the same consumer a new one.
+        # One company_biller_id stands for biller and consumer. Compared last: EnKash may give a consumer a new one.
         same = _same(wanted.company_biller_id, None if company is None else company.company_biller_id)
         same_consumer = same if same_consumer is None else same_consumer
         same_biller = True if same and same_biller is None else same_biller

@@ -69,7 +69,7 @@ class Journal:
         self._lock.release()
 
     def sent_at(self, utility_enkash_id: str) -> datetime | None:
-        """Return when a confirmation of a bill was last noted, or None if there is none without an answer."""
+        """Return when the latest confirmation of a bill was noted, or None if it was answered or never noted."""
         return self._sent.get(utility_enkash_id)
 
     def confirming(self, ids: Sequence[str], at: datetime) -> None:

@@ -199,7 +199,7 @@ def _columns(header: Sequence[str], line: int, problems: Problems) -> list[_Colu
     """Return the columns to read, also those without a header."""
     meanings = [_meaning(cell) for cell in header]
     if not any(meaning not in {None, "", _ADDED} for meaning in meanings):
-        # Most likely there is no header, and the line is a row: not shown, since it may hold consumer numbers.
+        # The file most likely has no header. This line may hold consumer numbers, so the message does not show it.
         raise problems.fatal(
             f"this line is no header, no column of it is known: write one such as {_HEADER} above it", line
         )

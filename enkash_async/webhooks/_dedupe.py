@@ -46,7 +46,7 @@ class Dedupe(Protocol):
         ...
 
     async def claim(self, key: str, owner: str) -> Claimed:
-        """Ask for the right to handle an event; `owner` names this attempt, and gets the same answer if it asks again."""
+        """Ask for the right to handle an event; `owner` names this attempt, and may ask again for the same answer."""
         ...
 
     async def extend(self, key: str, owner: str) -> bool:
