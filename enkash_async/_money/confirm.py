@@ -246,7 +246,7 @@ class Confirming:
         self.collected: Collected[None] = Collected()
 
     async def portions(self, ids: Source[str]) -> AsyncIterator[_Portion]:
-        """Yield the ids in portions of one call each; if the source fails, yield the ids before the failure first."""
+        """Yield the ids in portions of one call each; raise a failure of the source after the ids before it."""
         portion = _Portion()
         index = -1
         try:

@@ -289,8 +289,8 @@ class PayJob:
         try:
             result = await self._client.payments.confirm_debit(ids, remarks=self._remarks)
         except EnkashError as failure:
-            # A confirmation that ends unclearly raises OutcomeUnknownError; any other error to reconcile came from the
-            # reading before it.
+            # A confirmation that ends unclearly raises OutcomeUnknownError. So an error with the verdict RECONCILE came
+            # from the reading before it, and nothing was sent.
             verdict = judge(failure)
             group = BulkGroup.NOT_SENT if verdict.write is Next.RECONCILE else verdict.group
             return {one: BulkItem(one, error=failure, group=group) for one in ids}
