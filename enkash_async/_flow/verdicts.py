@@ -132,7 +132,7 @@ def _transport(problem: errors.TransportError) -> Verdict:
 
 
 def _answer(answer: ApiError) -> Verdict:
-    """Return the row of an error reply of EnKash's; its status and code decide, not its class."""
+    """Return the row of an error reply; its status and code decide, not its class."""
     is_overload = answer.status in _TRANSIENT
     write = Next.RECONCILE if is_overload or not _is_plain(answer) else Next.RAISE
     return Verdict(read=Next.AGAIN if is_overload else Next.RAISE, write=write, asked=write, one_item=True)

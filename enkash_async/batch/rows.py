@@ -114,7 +114,7 @@ def _text(path: Path, problems: Problems) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        # The error's data lacks the byte order mark, which has no line break: the line number is right.
+        # The error counts bytes after the byte order mark. The mark has no line break, so the line number is right.
         line = _line_at(problem.object, problem.start)
     # Raised outside the `except` block: as its context, the UnicodeDecodeError would keep the whole file.
     raise problems.fatal(f"the file is not UTF-8: {_AS_UTF8}", line)
