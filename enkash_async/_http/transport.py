@@ -19,7 +19,7 @@ from yarl import URL
 
 from enkash_async._flow.gate import Gate
 from enkash_async._support import checks
-from enkash_async._support.clock import glance
+from enkash_async._support.clock import fast_clock
 from enkash_async._support.secret import Secret
 from enkash_async._version import __version__
 from enkash_async._wire.operation import Request, Response
@@ -144,9 +144,9 @@ class Transport:
         """
         bare = request.method in _BARE and request.body is None
         body = None if bare else _OneShot(request.body or b"", content_type=request.content_type)
-        started = glance()
+        started = fast_clock()
         result = await self._exchange(request, body, authorization)
-        spent = (glance() - started) * 1000
+        spent = (fast_clock() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
             # Raised outside the `except` block, where Python would attach aiohttp's exception as the context.

@@ -28,11 +28,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-__all__ = ["glance", "glance_until", "instant", "instants", "loop_now", "machine", "waits_beside"]
+__all__ = ["fast_clock", "fast_clock_until", "instant", "instants", "loop_now", "machine", "waits_beside"]
 
 _REAL_TIME = asyncio.BaseEventLoop.time
 # Seconds. Long enough that the dearer clock is read rarely; short beside the 2 s by which a token is given up early.
-_GLANCE_LASTS = 0.01
+_TRUSTED_FOR = 0.01
 
 
 def _that_counts_sleep() -> Callable[[], float]:
@@ -46,8 +46,8 @@ def _that_counts_sleep() -> Callable[[], float]:
 #: The clock of instants and ages in real time; it counts the machine's sleep.
 machine: Callable[[], float] = _that_counts_sleep()
 
-#: The cheapest clock to read; it stops while the machine sleeps. See `glance_until`.
-glance: Callable[[], float] = time.monotonic
+#: The cheapest clock to read; it stops while the machine sleeps. See `fast_clock_until`.
+fast_clock: Callable[[], float] = time.monotonic
 
 
 def loop_now() -> float:
@@ -78,8 +78,8 @@ def waits_beside(clock: Callable[[], float]) -> Callable[[], float]:
     return loop_now if clock is instant else clock
 
 
-def glance_until(clock: Callable[[], float], end: float) -> float:
-    """Return the instant of `glance` before which `clock` cannot reach `end`, unless the machine sleeps.
+def fast_clock_until(clock: Callable[[], float], end: float) -> float:
+    """Return the instant of `fast_clock` before which `clock` cannot reach `end`, unless the machine sleeps.
 
     Until then `get_token` need not read the dearer `clock`. If the machine sleeps meanwhile, a token is used for up to
     10 ms too long: no worse than when the machine falls asleep just after `get_token` has returned.
@@ -90,8 +90,8 @@ def glance_until(clock: Callable[[], float], end: float) -> float:
     """
     if clock is not instant or instants() is not machine:
         return -math.inf
-    seen = glance()
-    return seen + min(end - machine(), _GLANCE_LASTS)
+    seen = fast_clock()
+    return seen + min(end - machine(), _TRUSTED_FOR)
 
 
 def _has_virtual_time(loop: asyncio.AbstractEventLoop) -> bool:
