@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from logging import getLogger
 
-from enkash_async._support.clock import glance, glance_until, instant, waits_beside
+from enkash_async._support.clock import fast_clock, fast_clock_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, LoginGuardError, TokenError
 from enkash_async.tokens._flight import Flight, wake
@@ -95,7 +95,7 @@ class CachingTokenProvider:
             TokenStoreError: The shared store cannot be reached.
         """
         held = self._held
-        if rejected is None and held is not None and (glance() < held.fresh_until or self._is_fresh(held)):
+        if rejected is None and held is not None and (fast_clock() < held.fresh_until or self._is_fresh(held)):
             return held.token
         return await self._get_slowly(-1 if rejected is None else self._note_rejection(rejected))
 
@@ -200,7 +200,7 @@ class CachingTokenProvider:
 
     def _is_fresh(self, held: Held) -> bool:
         """Whether a token need not be renewed yet, by the clock of its age."""
-        held.fresh_until = glance_until(self._clock, held.ahead_at)
+        held.fresh_until = fast_clock_until(self._clock, held.ahead_at)
         return self._clock() < held.ahead_at
 
     def _usable(self, floor: int) -> Held | None:

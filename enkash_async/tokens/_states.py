@@ -86,7 +86,7 @@ class Held:
     Attributes:
         renewable_at: Until then, on the clock of waits, a refusal of it brings no other login.
         unshared: As in `RefreshResult`.
-        fresh_until: Until then, on the clock `glance`, `ahead_at` has not come, as was last looked.
+        fresh_until: Until then, on the clock `fast_clock`, `ahead_at` has not come, as was last looked.
     """
 
     token: Token
