@@ -3,7 +3,16 @@
 Unofficial; not affiliated with EnKash.
 """
 
+import ast
+import os
+from typing import Any
+
 import lazy_loader
 
-# The public names stand in `__init__.pyi`, and are loaded on first use: values and errors do not pay for aiohttp.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# The public names stand in `__init__.pyi`, and are loaded on first use: values and errors do not pay for aiohttp. It is
+# read through the loader of the package, which may be that of a zip file.
+_loader: Any = __spec__.loader
+_stub = ast.parse(_loader.get_data(os.path.join(__path__[0], "__init__.pyi")))  # noqa: PTH118 (a loader takes text)
+_names = {node.module: [alias.name for alias in node.names] for node in _stub.body if isinstance(node, ast.ImportFrom)}
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs=_names)
+del _loader, _stub, _names

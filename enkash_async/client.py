@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Annotated, Any, Self, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import Annotated, Any, Self, TypedDict, TypeVar, Unpack, cast, get_type_hints
 
 import aiohttp
 import attrs
@@ -81,15 +81,25 @@ def _filled(given: ClientOptions) -> ClientOptions:
         TypeError: There is no such option.
         ConfigurationError: `retry` or `routes` has a wrong type.
     """
+    if (wrong := _flaw(given)) is not None:
+        cast(
+            "dict[str, object]", given
+        ).clear()  # a rendered traceback shows the locals of these frames, and a misspelt option may be a secret
+        raise wrong
+    return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
+
+
+def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
+    """Return what is wrong with options, without a value of theirs."""
     if unknown := [name for name in given if name not in _DEFAULTS]:
-        raise TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
-    filled: ClientOptions = {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
-    retry, routes = filled["retry"], filled["routes"]
-    if not isinstance(retry, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy(…), not {type(retry).__name__}")
-    if not isinstance(routes, Routes):
-        raise ConfigurationError(f"routes must be Routes(…), not {type(routes).__name__}")
-    return filled
+        return TypeError(f"unexpected keyword argument {unknown[0]!r}: a client's options are {', '.join(_DEFAULTS)}")
+    for name, kind, example in (("retry", RetryPolicy, "a RetryPolicy(…)"), ("routes", Routes, "Routes(…)")):
+        value = given.get(name, _DEFAULTS[name])
+        if isinstance(value, _Shown):  # out of `inspect.signature`
+            given[name] = value = value.value  # type: ignore[literal-required]
+        if not isinstance(value, kind):
+            return ConfigurationError(f"{name} must be {example}, not {type(value).__name__}")
+    return None
 
 
 class EnkashClient:

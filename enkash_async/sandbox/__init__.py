@@ -45,7 +45,6 @@ with it proves nothing about EnKash.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -54,6 +53,7 @@ from typing import Self
 from aiohttp import web
 from yarl import URL
 
+from enkash_async._support.clock import loop_now
 from enkash_async.config import Routes
 from enkash_async.sandbox._app import create_app, late_work, webhooks_delivered
 from enkash_async.sandbox._courier import Resends
@@ -129,7 +129,7 @@ class Sandbox:
         repeat_debits: bool = False,
         routes: Routes = _DOCUMENTED,
         credentials: Credentials | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_now,
         webhook_attempts: int = 3,
         webhook_pause: float = 0.2,
     ) -> None:

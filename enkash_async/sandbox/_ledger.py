@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import math
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import attrs
 
+from enkash_async._support.clock import loop_now
 from enkash_async.sandbox._accounts import Accounts
 from enkash_async.sandbox._catalogue import BILLERS, Biller
 from enkash_async.sandbox._payment import IST, Bill, CompanyBiller, Debit, Stage, UtilityPayment, due_bill
@@ -111,7 +111,7 @@ class Ledger:
     max_creates: int | None = None
     repeat_debits: bool = False
     billers: Sequence[Biller] = BILLERS
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = loop_now
     opened_at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     new_id: Callable[[], str] = _random_id
     on_change: Callable[[UtilityPayment], None] | None = attrs.field(default=None, repr=False)

@@ -195,7 +195,9 @@ def test_an_event_is_a_value() -> None:
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
 WORDS = (
-    st.none() | st.text(LETTERS, min_size=1, max_size=100) | st.sampled_from(["SUCCESS", "FAILED", "PENDING", "COMPLETED", "INIT"])
+    st.none()
+    | st.text(LETTERS, min_size=1, max_size=100)
+    | st.sampled_from(["SUCCESS", "FAILED", "PENDING", "COMPLETED", "INIT"])
 )
 DATES = ("approvedDate", "paymentDate", "billpayDate", "refundDate")
 STATUSES = ("approvalStatus", "paymentStatus", "billpayStatus")
