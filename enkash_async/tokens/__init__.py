@@ -3,10 +3,11 @@
 from enkash_async.tokens._credentials import Credentials, Identity
 from enkash_async.tokens._memory import MemoryTokenStore
 from enkash_async.tokens._provider import CachingTokenProvider, InMemoryTokenProvider, ProviderState
-from enkash_async.tokens._redis import RedisTokenProvider, RedisTokenStore, StoreStatus
+from enkash_async.tokens._redis import RedisTokenProvider, RedisTokenStore
 from enkash_async.tokens._renewal import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
 from enkash_async.tokens._static import StaticTokenProvider
+from enkash_async.tokens._status import StoreStatus
 from enkash_async.tokens._types import (
     Claim,
     Cooling,

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-import attrs
-
 from enkash_async._support.clock import instant, waits_beside
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, TokenStoreError
@@ -28,6 +26,7 @@ from enkash_async.tokens._limits import (
 from enkash_async.tokens._provider import CachingTokenProvider
 from enkash_async.tokens._renewal import OnStoreDown
 from enkash_async.tokens._sealer import TokenSealer
+from enkash_async.tokens._status import StoreStatus
 from enkash_async.tokens._types import Claim, Cooling, Failure, Found, Lead, Refused, Token, TokenSource, Wait
 from enkash_async.tokens._windows import LONGEST_LIFETIME, hold_back
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from enkash_async.stores.redis_link import Argument
     from enkash_async.stores.redis_url import Client
 
-__all__ = ["RedisTokenProvider", "RedisTokenStore", "StoreStatus"]
+__all__ = ["RedisTokenProvider", "RedisTokenStore"]
 
 _Reply: TypeAlias = Sequence[Any]
 
@@ -47,43 +46,6 @@ _KEYS = ("tok", "lease", "meta", "guard", "cool")
 _NAME = re.compile(r"[\w.-]{1,64}")
 _PLAIN = "p1:"  # how a token is written that is not sealed
 _KEEP = LONGEST_LIFETIME + 24 * 3600  # seconds that watermark and fence outlive their last use: longer than any token
-
-
-@attrs.frozen(kw_only=True)
-class StoreStatus:
-    """How an account stands in the store; without secrets.
-
-    Attributes:
-        generation: Of the stored token, or None.
-        remaining: Its seconds left to live, or None.
-        sealed_with: Id of the key that it is sealed with; "" for a token in plain text, None without a token.
-        readable: Whether this process can read it; None without a token.
-        refused_up_to: The highest generation that EnKash refused, or None.
-        attempts: Logins that may have counted at EnKash since the last one that worked.
-        budget: How many of these are allowed before logins stop.
-        locked: Whether EnKash said that the account is locked.
-        barred: Whether these credentials were refused.
-        barred_in_all: How many credentials of the account were refused.
-        proven: Whether these credentials have worked.
-        cooling: Seconds until the next login may be tried; 0 for at once.
-        logging_in: Whether a login is under way.
-        failures: Passing failures in a row.
-    """
-
-    generation: int | None
-    remaining: float | None
-    sealed_with: str | None
-    readable: bool | None
-    refused_up_to: int | None
-    attempts: int
-    budget: int
-    locked: bool
-    barred: bool
-    barred_in_all: int
-    proven: bool
-    cooling: float
-    logging_in: bool
-    failures: int
 
 
 class RedisTokenStore:
