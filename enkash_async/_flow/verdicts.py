@@ -127,7 +127,8 @@ def decide(effect: Effect, failure: EnkashError, *, writes: bool = False) -> Nex
 
 def _transport(problem: errors.TransportError) -> Verdict:
     unclear = Next.RECONCILE if problem.sent else Next.AGAIN
-    group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT  # a sent write is raised as OutcomeUnknownError
+    # Only a read is told as sent: the pipeline raises OutcomeUnknownError for a write that EnKash may have received.
+    group = BulkGroup.FAILED if problem.sent else BulkGroup.NOT_SENT
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=unclear, asked=unclear, group=group)
 
 

@@ -115,7 +115,7 @@ class PasswordGrant:
 
     @property
     def identity(self) -> Identity:
-        """Whose token this is, without saying who."""
+        """Names the account and the credentials by hashes, which reveal neither."""
         return self._identity
 
     async def fetch_token(self) -> Token:

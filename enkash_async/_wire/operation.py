@@ -23,9 +23,9 @@ class Effect(enum.Enum):
     """What a call changes; decides what the pipeline may do when the call ends unclearly."""
 
     READ = "read"  # safe to repeat
-    CREATES = "creates"  # has a reference_id to look it up by after an unclear end; never resent
-    CONFIRMS = "confirms"  # names bills that can be read back after an unclear end; never resent
-    WRITES = "writes"  # may change anything and cannot be looked up; never resent
+    CREATES = "creates"  # has a reference_id to look it up by; not resent after an unclear end
+    CONFIRMS = "confirms"  # names bills that can be read back; not resent after an unclear end
+    WRITES = "writes"  # may change anything and cannot be looked up; not resent after an unclear end
 
 
 @attrs.frozen(kw_only=True)

@@ -242,8 +242,8 @@ def _batch(name: str, problems: Problems) -> str:
 def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str, str]) -> str:
     """Return a reference that is the same for the same bill in the same batch.
 
-    The hash covers the batch's whole name. The readable part may be equal for two batches (`2026` for `नवंबर-2026`):
-    without the hash, the next month's bills would be taken for paid.
+    The readable part keeps ASCII alone, so two batches can share it: `नवंबर-2026` and `दिसंबर-2026` both give `2026`.
+    The hash covers the whole name; without it the next month's bills would be taken for paid.
     """
     facts = json.dumps([batch, biller_id, circle, sorted(params.items())])
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", batch)[:_NAME].strip("._-") or "batch"

@@ -241,7 +241,7 @@ def _progress() -> Iterator[Callable[[Stage, int, int], None]]:
         yield tell
 
 
-# --- telling ----------------------------------------------------------------------------------------------------------
+# --- printing the report ----------------------------------------------------------------------------------------------
 
 
 def _report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: Path | None) -> Exit:

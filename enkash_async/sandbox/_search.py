@@ -14,7 +14,7 @@ __all__ = ["DAYS", "EQUAL", "MAX_RECORDS", "ONE_OF", "Query"]
 
 MAX_RECORDS = 5_000
 
-# Filter words with one text, which must be equal, case included.
+# Filter members with one text: a payment matches if its value is equal, case included.
 EQUAL: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "utilityEnkashId": lambda payment: payment.utility_enkash_id,
     "consumerNumber": lambda payment: payment.company_biller.consumer_number,

@@ -38,7 +38,7 @@ class Flight:
         self._waiters: list[asyncio.Future[None]] = []
 
     def is_adrift(self, here: asyncio.AbstractEventLoop) -> bool:
-        """Whether it will not go on by itself: its loop stands still, and is not the one that the caller runs in."""
+        """Whether the flight is stuck: its event loop is not the caller's, and is not running."""
         return self.loop is not here and not self.loop.is_running()
 
     def join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:

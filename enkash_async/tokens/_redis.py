@@ -44,7 +44,7 @@ _TIMEOUT = 0.25  # seconds for one reply
 _SCRIPTS = ("claim", "beat", "publish", "fail", "reject", "reset", "read")
 _KEYS = ("tok", "lease", "meta", "guard", "cool")
 _NAME = re.compile(r"[\w.-]{1,64}")
-_PLAIN = "p1:"  # how a token is written that is not sealed
+_PLAIN = "p1:"  # prefix of a token that is stored unsealed
 _KEEP = LONGEST_LIFETIME + 24 * 3600  # seconds that watermark and fence outlive their last use: longer than any token
 
 
@@ -137,7 +137,7 @@ class RedisTokenStore:
             above = max(above, answer)
 
     def _answer(self, reply: _Reply, identity: Identity, asked_at: float) -> Claim | int:
-        """Return what a claim was answered, or the generation of a token that cannot be read."""
+        """Return the store's answer to a claim; if its token cannot be read, return that token's generation instead."""
         word, found = _text(reply[0]), reply[1:]
         if word != "TOKEN":
             return _answer(word, found)

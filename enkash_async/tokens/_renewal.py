@@ -1,4 +1,4 @@
-"""How a new token is brought: out of the store, by a login, or alone while the store is away."""
+"""Obtains a token: from the store, by logging in, or by logging in locally while the store is unreachable."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Renewals:
         self.logins = 0
         self.is_away = False
         self._reported = -1  # the highest refused generation that the store knows of
-        self._answered = -1  # the highest that a newer token was brought for
+        self._answered = -1  # the highest refused generation that a newer token has replaced
         self._warned = False
         # The owner of a claim without an answer. The store may have carried it out, and would let a stranger wait.
         self._unanswered: str | None = None
@@ -245,7 +245,7 @@ class Renewals:
             _log.info("the token store is back")
 
     def _hold(self, seconds: float, failure: TokenError, *, due: float = 0.0) -> TokenError:
-        """Answer callers with a failure from memory for so many seconds, and return it."""
+        """Give a failure to every caller for the next seconds without asking the store, and return it."""
         now = self._waits()
         self.pause = Pause(now + seconds, now + max(seconds, due), failure)
         return failure
@@ -327,7 +327,7 @@ class Renewals:
         """Tell of a failure, and return the seconds of cooldown; the guard of this process hears of each."""
         if report.failure in {Failure.REJECTED, Failure.LOCKED}:
             self._proven = False
-        elif self._proven:  # also where the store has been emptied and does not know: no answer is no wrong password
+        elif self._proven:  # they have worked: a missing answer is no wrong password
             report = attrs.evolve(report, failure=Failure.TRANSIENT)
         pause = await report.to(self._alone, self._source.identity)
         if store is self._alone:

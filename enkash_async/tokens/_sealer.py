@@ -155,5 +155,5 @@ def _key_id(key: bytes) -> str:
 
 
 def _context(account: str, generation: int) -> bytes:
-    """Return what is authenticated along with a token: it must not pass for another account's, nor for a newer one."""
+    """Return what binds a sealed token to its account and generation, so that it passes for no other token."""
     return f"enkash-async {_FORM} {len(account)} {account} {generation}".encode("utf-8", "surrogatepass")

@@ -129,7 +129,7 @@ def guard_view(failure: TokenError) -> Failure:
 
 
 def cooling(seconds: float) -> TokenEndpointError:
-    """Return the error of a pause of so many seconds after a passing failure."""
+    """Return the error of a pause, in seconds, after a transient failure."""
     return TokenEndpointError(
         f"the last login failed for a passing reason; the next attempt is due in {seconds:.1f} s", retry_after=seconds
     )

@@ -168,14 +168,14 @@ class Lead:
 
 @attrs.frozen
 class Wait:
-    """A claim's answer: somebody else is logging in; ask again within so many seconds."""
+    """A claim's answer: another worker is logging in; ask again within `seconds`."""
 
     seconds: float
 
 
 @attrs.frozen
 class Cooling:
-    """A claim's answer: the last login failed for a passing reason; nobody tries for so many seconds."""
+    """A claim's answer: the last login failed for a transient reason; nobody logs in for `seconds` more."""
 
     seconds: float
 

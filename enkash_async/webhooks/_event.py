@@ -70,7 +70,8 @@ def _progress(bill: Bill) -> int:
     """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
     if bill.payment_status == PaymentStatus.REFUNDED or bill.refund_date is not None:
         return 2
-    # EnKash's example has COMPLETED, which its lists lack: it does not count as paid, but makes the receiver ask again.
+    # EnKash's example shows COMPLETED, which its lists of statuses lack. It does not count as paid; the receiver reads
+    # the bill from EnKash once more.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
 
 
