@@ -114,7 +114,7 @@ class Reading(Generic[T]):
         self._count = 0
         self._delivered = 0
         self._nameless = False  # a row without an id came
-        self._calm = True  # no page has begun with another row than expected, so that no row can come twice
+        self._calm = True  # every page began with the expected row, in the first pass: no row can have come twice
         self._stuck = False  # the second page of a pass did not overlap with the first page
         self._by_page = False  # `offset` counts pages
         self._stated: int | None = None  # total that the current reply states

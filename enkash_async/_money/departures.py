@@ -71,7 +71,8 @@ class DebitDeparture:
     def is_timely(self) -> bool:
         """Whether *sent* was written recently enough to send; if so, note that the call may have been sent."""
         timely = may_begin(self._before, self.clock(), self.records.durations)
-        self.begun = self.begun or timely  # an HTTP library may ask twice; it may send after the first True
+        # Stays True: an HTTP library may call this twice, and may have sent after the first True.
+        self.begun = self.begun or timely
         return timely
 
     async def _act(self) -> None:

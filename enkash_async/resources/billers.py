@@ -46,7 +46,7 @@ class Billers:
 
         Raises:
             InvalidRequestError: The category is empty.
-            ResponseDecodeError: While iterating, after the billers that came: billers may be missing.
+            ResponseDecodeError: The list may be incomplete. Raised while iterating, after the billers that were read.
             EnkashError: While iterating; see the tree in `enkash_async.errors`.
         """
         calls.list_page(self._routes, category, offset=0, limit=PAGE_SIZE)  # checks the category before iteration

@@ -64,8 +64,8 @@ class Fault:
 
     Args:
         kind: The kind of failure.
-        delay: Seconds that SLOW waits, that LATE postpones the work, or that STRAY and REORDERED hold something back at
-            most.
+        delay: Seconds that SLOW waits, or by which LATE postpones the work; or the longest time for which STRAY holds
+            back the second reply, or REORDERED a post.
         retry_after: Text of the Retry-After header, or None for no header.
         status: HTTP status of the reply of LATE and REFUSED_AFTER; None closes the connection.
     """
@@ -124,8 +124,8 @@ class Faults:
                 `SLOW` and `DROP_BEFORE`.
             times: Number of requests or posts to hit; None hits all until `clear()`.
             after: Number of requests or posts to let through first, not counting those that an earlier fault hit.
-            delay: Seconds that `SLOW` waits, that `LATE` postpones the work, or that `STRAY` holds the second reply and
-                `REORDERED` a post back at most; the other kinds ignore it.
+            delay: Seconds that `SLOW` waits, or by which `LATE` postpones the work; or the longest time for which
+                `STRAY` holds back the second reply, or `REORDERED` a post. The other kinds ignore it.
             retry_after: Seconds, or a text such as an HTTP date, for the Retry-After header of `RATE_LIMITED` (None: 1)
                 and of `UNAVAILABLE` (None: no header); the other kinds ignore it.
             status: HTTP status, 200 or 400 to 599, that `LATE` answers at once (200: success without a payload; None:

@@ -39,7 +39,8 @@ _NOT_RUN = (
     redis_errors.TryAgainError,
     redis_errors.AskError,
 )
-# redis-py 5, which raises a plain ConnectionError for it; and a BlockingConnectionPool whose patience is shorter.
+# Texts of errors that mean that all connections are in use. redis-py 5 raises the first as a plain ConnectionError. A
+# BlockingConnectionPool raises the second if its timeout is shorter than ours.
 _IN_USE = {"Too many connections", "No connection available."}
 
 
@@ -89,7 +90,10 @@ def trouble_of(problem: Exception) -> Trouble:
 
 
 async def attempt(send: Callable[[], Awaitable[Any]], seconds: float) -> tuple[Any, Trouble | None]:
-    """Make one attempt; what goes wrong is returned, without the frames in which the arguments lie.
+    """Send a command once, and return its reply and None, or None and the trouble.
+
+    An error is returned, not raised, since the frames of its traceback would hold the command's arguments. A
+    cancellation is raised.
 
     Args:
         send: Sends a script and waits for its reply.
@@ -106,7 +110,7 @@ async def attempt(send: Callable[[], Awaitable[Any]], seconds: float) -> tuple[A
     except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
         outcome = None, trouble_of(problem)
     # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just as it
-    # ends. A new exception has no frames in which the arguments lie.
+    # ends. The traceback of a new exception has no frames that hold the arguments.
     if is_cancelled or _cancellations() > before:
         raise asyncio.CancelledError
     return outcome

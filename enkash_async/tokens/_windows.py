@@ -1,4 +1,4 @@
-"""How long before its expiry a token is renewed in the background, waited for, and no longer used.
+"""When, before a token expires, its successor is fetched, callers wait for that, and the token is no longer used.
 
 ======  ====================================  ======================  ======  =======  =========  ==========
 window  meaning                               formula                 L=60 s  L=300 s  L=3,600 s  L=86,400 s
