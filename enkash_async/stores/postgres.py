@@ -34,6 +34,7 @@ _TABLE = """\
 CREATE TABLE IF NOT EXISTS {table} (key text COLLATE "C" PRIMARY KEY, value bytea NOT NULL, expires timestamptz);
 CREATE INDEX IF NOT EXISTS {name}_expires ON {table} (expires) WHERE expires IS NOT NULL;
 """
+_MADE_MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject)
 _READ = """
 SELECT asked.key, held.value, extract(epoch FROM clock_timestamp())::float8 FROM unnest(%s::text[]) AS asked (key)
 LEFT JOIN {table} AS held ON held.key = asked.key AND (held.expires IS NULL OR held.expires > clock_timestamp())"""
@@ -196,8 +197,8 @@ class PostgresStore:
         return {key for key, value, _ in self._rows(connection, _READ, keys) if value is None} if keys else set()
 
     def _make(self, connection: Connection) -> None:
-        # Another process may make the table at the same time.
-        with contextlib.suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        # Another process may make the table at the same time, which PostgreSQL says in three ways.
+        with contextlib.suppress(*_MADE_MEANWHILE):
             connection.execute(cast("Any", table_statement(self._table)))
 
 
