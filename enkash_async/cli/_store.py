@@ -12,7 +12,7 @@ from enkash_async._money.debit_keys import Keys
 from enkash_async._money.debit_records import DebitRecords
 from enkash_async.cli._output import print_line
 from enkash_async.cli._run import finish, warn_of_fallback
-from enkash_async.stores import PostgresStore, Store
+from enkash_async.stores import Store
 
 __all__ = ["store"]
 
@@ -45,8 +45,9 @@ async def _init(nothing_pending: bool) -> str:
     async with aclosing(opened):
         warn_of_fallback(opened)
         said = f"Nothing to prepare, and the store answers: {opened!r}"
-        if isinstance(opened, PostgresStore):
-            await opened.init()
+        # Only a PostgresStore has it. Importing that class here would make every command need psycopg.
+        if (make_table := getattr(opened, "init", None)) is not None:
+            await make_table()
             said = f"The table is there: {opened!r}"
         await opened.read(["enkash:none"])
         if nothing_pending:
