@@ -253,7 +253,7 @@ class Reading(Generic[T]):
             return self._end()
         if names == first[:-1]:
             self._fail(_NO_OFFSET)
-        self._disturb()  # rows were added, just so many that the second page equalled the first page
+        self._disturb()  # rows were added: exactly one page of them, so that the second page equals the first
         self._go(0, self._start)
         return []
 
