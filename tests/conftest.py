@@ -37,9 +37,9 @@ os.environ |= {"HOME": _HOME.name, "USERPROFILE": _HOME.name, "XDG_STATE_HOME": 
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_shared(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test a home of its own, and an empty memory of the process."""
-    home = str(tmp_path_factory.mktemp("home"))
+    home = tempfile.mkdtemp(dir=_HOME.name)  # pytest's own looks through all earlier ones for a free number
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, home)
     monkeypatch.setenv("XDG_STATE_HOME", f"{home}/state")
