@@ -293,7 +293,7 @@ class EnkashClient:
             TypeError: An option does not exist.
         """
         environment = Environment(os.environ if environ is None else environ)
-        del environ  # a rendered traceback shows the locals of this frame
+        del environ  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         filled = _filled(options)
         options.setdefault("debit_on_create", environment.debit_on_create())
         grant = environment.grant(

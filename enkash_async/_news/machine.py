@@ -29,8 +29,8 @@ __all__ = [
     "decide",
 ]
 
-_REMEMBERED = 32  # posts of one bill; a bill has a handful of states, each posted a few times
-_BLOCK = 2**20  # numbers for one period; more states than a bill has in a week
+_REMEMBERED = 32  # posts to remember of one bill; a bill has a handful of states, each posted a few times
+_BLOCK = 2**20  # event numbers in one period of `DURATIONS.keep`; a bill has far fewer events in a week
 
 
 @attrs.frozen
@@ -53,7 +53,7 @@ class Hand:
 
     Attributes:
         state: Hash of the state that is handed over.
-        ever: Whether the state is old if its hash was ever handed over; False compares with the last hash only.
+        ever: Whether to compare the state with all remembered states; False compares it with the last one only.
     """
 
     by: str
@@ -66,7 +66,8 @@ class Done:
     """Writes down that the handler took a state, and ends the claim.
 
     Attributes:
-        number: What `Go` said.
+        number: The number in the `Go` that allowed the call of the handler.
+        ever: As in `Hand`.
     """
 
     by: str
@@ -108,7 +109,8 @@ class Go:
     """The state is news: call the handler, and then send `Done`.
 
     Attributes:
-        number: Is equal for each attempt to hand over this state, and differs if the state comes back later.
+        number: Number of the event. Every attempt to hand over this state gets the same number; if the bill returns to
+            this state later, the number is another.
     """
 
     number: int
@@ -186,12 +188,12 @@ def _handed(news: News, hand: Hand, now: float) -> tuple[News, Answer]:
 
 def _done(news: News, done: Done, is_mine: bool, now: float) -> tuple[News, Answer]:
     if not is_mine and not news.is_open and news.number == done.number and news.last == done.state:
-        return news, Noted(True)  # by an earlier swap, whose reply was lost, or by an attempt at the same state
+        return news, Noted(True)  # an earlier swap, whose reply was lost, or another attempt recorded the same state
     told = _with(tuple(one for one in _taken(news) if one != done.state), done)
     if is_mine and news.number == done.number:
         return attrs.evolve(news, told=told, is_open=False, hold=None), Noted(True)
     # Two attempts overlapped, and the handler may have heard of their states in either order. So the next look at the
-    # bill is news, whatever it shows. Posts without a client have no order.
+    # bill is news, whatever it shows. Without a client there is no such look: posts have no order.
     is_unsure = not done.ever and bool(news.told)
     hold = None if is_mine else news.hold
     return attrs.evolve(news, told=told, is_open=is_unsure, hold=hold, number=_next(news, now)), Noted(False)
@@ -209,7 +211,7 @@ def _with(taken: tuple[str, ...], command: Hand | Done) -> tuple[str, ...]:
 def _next(news: News, now: float) -> int:
     """Return the number of the next state.
 
-    Numbers stay unique after a record has expired: a record expires only after a whole period, and each period begins
-    with a higher block of numbers. So a state that comes back later is a new event too.
+    Numbers stay unique even after a record has expired: a record expires only after `DURATIONS.keep` seconds, and after
+    each such period the numbers go on in a higher block. So a state that comes back later is a new event too.
     """
     return max(news.number, int(now // DURATIONS.keep) * _BLOCK) + 1

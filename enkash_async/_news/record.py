@@ -56,9 +56,10 @@ class News:
 
     Attributes:
         now: Time of the last change on the store's clock.
-        told: Hashes of states that were handed over, the latest last. With a client, only the latest state; without a
-            client, the latest 32 posts.
-        number: Counts the states that were handed over, so that a state that comes back is a new event.
+        told: Hashes of states that were handed over, the latest last. With a client, it holds only the latest state;
+            without a client, the latest 32 posts.
+        number: Number of the latest event. It grows with each state that is handed over, so that a state that comes
+            back is a new event.
         is_open: Whether the handler was given the latest state and has not returned successfully yet.
         hold: The current claim, or None.
         revision: Number of changes; makes every version of the record unique.
@@ -81,7 +82,7 @@ class News:
         return 0.0 if self.hold is None else max(0.0, self.hold.at + self.hold.lease - now)
 
     def moved_back(self, now: float) -> News:
-        """If the store's clock was set back, move the instants back too, so that every age is kept."""
+        """If the store's clock was set back, move the instants back too, so that every age stays the same."""
         back = self.now - now
         if back <= 0:
             return self

@@ -1,4 +1,4 @@
-"""The records of news in the store."""
+"""Reads and changes the records of bills' news in the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enkash_async.stores import Cell, FallbackStore, Store, act, record_key, ref
 
 __all__ = ["NewsRecords", "Shown"]
 
-_AT_A_TIME = 1_000  # records in one call; a store accepts 1,000
+_AT_A_TIME = 1_000  # records to read in one call; the most that a store accepts
 
 
 @attrs.frozen
@@ -39,7 +39,8 @@ class NewsRecords:
 
     Raises from every method:
         StoreUnavailableError: The store cannot be reached, or could lose events.
-        StoreError: This version cannot read a record, or other workers changed the record before every try to write.
+        StoreError: This version cannot read a record, or other workers changed the record before each attempt to
+            write it.
 
     Args:
         open_store: Returns the store, shared by all workers that receive posts. It is called on first use.

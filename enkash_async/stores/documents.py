@@ -62,7 +62,7 @@ class DocumentCodec(Generic[_R]):
                 the document.
         """
         records, trouble = self._read(value)
-        del value  # a rendered traceback shows the locals of this frame
+        del value  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if trouble:
             raise StoreError(f"a record in the store cannot be read, and is left as it is: {trouble}")
         return records[0]

@@ -54,7 +54,7 @@ class Credentials:
         self, client_id: str, client_secret: str, username: str, password: str, form_client_id: str | None = None
     ) -> None:
         self.__attrs_init__(client_id, client_secret, username, password, form_client_id)
-        del client_secret, password  # a rendered traceback shows the locals of this frame
+        del client_secret, password  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if (problem := self._problem()) is not None:
             raise ConfigurationError(f"Credentials.{problem}")
 
@@ -72,7 +72,7 @@ class Credentials:
             ConfigurationError: A value is unusable, or variables are missing; the message names every missing one.
         """
         found = _from_env(cls, os.environ if environ is None else environ)
-        del environ  # a rendered traceback shows the locals of this frame
+        del environ  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if isinstance(found, ConfigurationError):
             raise found
         return found
@@ -175,5 +175,5 @@ def seal_key(credentials: Credentials, account: str) -> bytes:
     """
     secret = joined(credentials.client_secret, credentials.password)
     pseudorandom = hmac.new(joined("enkash-async seal", account), secret, "sha256").digest()
-    del secret  # a rendered traceback shows the locals of this frame
+    del secret  # keeps secrets out of rendered tracebacks, which show the locals of this frame
     return hmac.new(pseudorandom, b"enkash-async token\x01", "sha256").digest()

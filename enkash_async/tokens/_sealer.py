@@ -49,7 +49,7 @@ class TokenSealer:
         flaws = [number for number, key in enumerate(parsed) if key is None]
         ciphers = {} if crypto is None else {_key_id(key): crypto.cipher(key) for key in parsed if key is not None}
         is_list = listed is not None
-        del keys, listed, parsed  # a rendered traceback shows the locals of this frame
+        del keys, listed, parsed  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if not is_list:
             raise ConfigurationError(f"keys must be a list of keys, not {kind}; each {_WHAT}")
         if flaws:

@@ -42,7 +42,7 @@ class Token:
     ) -> None:
         secret = access_token if isinstance(access_token, Secret) else Secret(str(access_token))
         is_text = isinstance(access_token, (Secret, str))
-        del access_token  # a rendered traceback shows the locals of this frame
+        del access_token  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         self.__attrs_init__(secret, expires_in, instant() if requested_at is None else requested_at, generation)
         if not is_text or not is_visible(secret.reveal()):
             raise ConfigurationError("access_token must be a non-empty str of printable ASCII without spaces")

@@ -50,7 +50,7 @@ async def _status(receiver: WebhookReceiver, request: web.Request) -> int:
 
 
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    if request.content.at_eof():  # there is no body, or aiohttp has kept the body that a middleware has read
+    if request.content.at_eof():  # there is no body, or a middleware has read it and aiohttp has kept it
         yield await request.read()
         return
     async for chunk in request.content.iter_any():

@@ -39,9 +39,10 @@ class asgi_app:  # noqa: N801 (called like a function; must be a class, since St
     @overload
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send, /) -> None: ...
     async def __call__(self, scope: Any, receive: Receive | None = None, send: Send | None = None, /) -> Any:
-        """Answer one request or lifespan as the ASGI specification requires; for a request alone, return a response.
+        """Answer one ASGI request or lifespan.
 
-        This application itself is the response: Starlette calls a response like an application.
+        Starlette may call this with nothing but a request object. Then this returns the application itself as the
+        response, and Starlette calls it again as ASGI requires.
         """
         if receive is None or send is None:
             return self

@@ -31,7 +31,7 @@ __all__ = ["AGAIN", "FAILED", "OK", "Delivery"]
 
 OK, FAILED, AGAIN = 200, 500, 503
 _ROUNDS = 3  # attempts; more are not needed, since a worker loses its lease only while its process is suspended
-_LOOK_TIMEOUT = 5.0  # seconds to read a bill; the sender of the post waits meanwhile
+_LOOK_TIMEOUT = 5.0  # seconds to read a bill from EnKash; the sender of the post waits meanwhile
 
 _log = getLogger("enkash_async.webhooks")
 
@@ -97,7 +97,7 @@ class Delivery:
         return AGAIN
 
     async def _bill_of(self, posted: Bill) -> tuple[str | None, str]:
-        """Return why the bill is not known, or None, and the key of the bill's record."""
+        """Return two values: the reason why the bill is not known, or None; and the key of the bill's record."""
         if posted.utility_enkash_id or self._client is None:
             return None, posted.utility_enkash_id or f"reference {posted.reference_id}"
         seen = await peek(self._client.bills.get_by_reference(posted.reference_id or ""), _LOOK_TIMEOUT)
@@ -181,7 +181,7 @@ class Delivery:
         return OK
 
     async def _hand_over(self, event: BillEvent, attempt: _Attempt) -> tuple[bool, bool]:
-        """Return whether the handler took the event, and whether the request was cancelled meanwhile."""
+        """Call the handler; return whether it succeeded, and whether the request was cancelled meanwhile."""
         was_cancelled = False
         try:
             problem, was_cancelled = await call_handler(self._on_bill, event, self._in_thread)
@@ -200,10 +200,13 @@ class Delivery:
     async def _ask(
         self, client: EnkashClient, bill: str, event: BillEvent, last: str
     ) -> tuple[str | None, BillEvent, str]:
-        """Return why EnKash does not confirm the bill, or None; the event with EnKash's bill; and the bill's state.
+        """Read the bill from EnKash, again and again while the API may lag behind the post.
 
-        Reads the bill again while the API may lag behind the post: while the post shows more progress than the API, or
-        while the API shows the state that the handler already knows, and the post may tell of a later state.
+        The API may lag in two cases: the post shows more progress than the API; or the API shows the state that the
+        handler already knows, while the post may tell of a later state.
+
+        Returns:
+            The reason why EnKash does not confirm the bill, or None; the event with EnKash's bill; the bill's state.
         """
         why, state = None, ""
         for pause in (*self._looks, None):

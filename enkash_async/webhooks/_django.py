@@ -67,7 +67,7 @@ async def _in_thread(on_bill: Callable[[BillEvent], Any], event: BillEvent) -> A
 
 
 async def _chunks(request: Any) -> AsyncIterator[bytes]:
-    if (read := getattr(request, "_body", None)) is not None:  # Django has kept the body that a middleware has read
+    if (read := getattr(request, "_body", None)) is not None:  # a middleware has read the body, and Django has kept it
         yield read
         return
     while chunk := request.read(_CHUNK):

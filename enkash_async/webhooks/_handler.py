@@ -20,7 +20,7 @@ InThread: TypeAlias = Callable[[Callable[[BillEvent], Any], BillEvent], Coroutin
 
 
 async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -> tuple[BaseException | None, bool]:
-    """Call the handler; return what a function raised in its thread, and whether the task was cancelled meanwhile.
+    """Call the handler; return the exception from its thread, or None, and whether the task was cancelled meanwhile.
 
     Prevents two handlers for one bill at once: a function in a thread cannot be stopped, so a cancelled task waits
     until the function ends. If the claim on the bill were released earlier, another worker could call its handler.
@@ -39,7 +39,7 @@ async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -
 
 
 async def to_its_end(work: Coroutine[Any, Any, _T]) -> tuple[_T, bool]:
-    """Finish work even if the current task is cancelled meanwhile; return the result, and whether it was cancelled."""
+    """Finish work even if the current task is cancelled; return the result, and whether the task was cancelled."""
     task, is_cancelled = asyncio.create_task(work), False
     while not task.done():
         try:
@@ -54,7 +54,10 @@ def _is_async(on_bill: OnBill) -> bool:
 
 
 def _outcome(on_bill: OnBill, event: BillEvent) -> tuple[Any, BaseException | None]:
-    """Return the handler's result and its exception: a `StopIteration` cannot be raised out of a thread."""
+    """Return the handler's result, and its exception or None.
+
+    The exception is returned, not raised, since `asyncio` cannot raise a `StopIteration` out of a thread.
+    """
     try:
         return on_bill(event), None
     except BaseException as problem:  # noqa: BLE001 (the caller raises it)

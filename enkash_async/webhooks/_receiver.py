@@ -96,14 +96,14 @@ class WebhookReceiver:
 
         200: the news was handled, now or before. 401: the post does not prove that EnKash sent it. 400, 408, 413, 415:
         the body is unreadable, slow, too long or in an unknown encoding. 500: the handler failed, or a middleware has
-        taken the body. 503: EnKash's API does not show the bill, or not the state in the post; or another worker
-        handles the bill; or the store is unavailable. After a 5xx, the same event can be posted again.
+        read the body before. 503: EnKash's API does not show the bill, or shows an earlier state than the post; or
+        another worker handles the bill; or the store is unavailable. After a 5xx, the same event can be posted again.
 
         Args:
             headers: Headers of the request; see `WebhookVerifier.verify`.
             body: Body of the request, plain or gzip: bytes, or an async iterable of chunks. Chunks are read only if the
                 headers are right, and only up to `max_body`.
-            in_thread: Runs a handler that is not async, given the handler and the event.
+            in_thread: Called with the handler and the event if the handler is not async; runs the handler in a thread.
         """
         # Turns an iterator into a list, since the headers are read twice: before and after the body.
         seen: Any = list(headers) if isinstance(headers, Iterator) else headers
@@ -116,13 +116,13 @@ class WebhookReceiver:
         return await self._deliver(found, in_thread, self._records.durations.looks)
 
     async def handle(self, utility_enkash_id: str, *, in_thread: InThread = asyncio.to_thread) -> int:
-        """Read a bill from EnKash as after a post, hand over its news, and return the HTTP status for such a post.
+        """Handle a bill as if EnKash had posted about it, and return the HTTP status that the post would have got.
 
-        For bills whose posts did not come: see `client.webhooks.missed`.
+        Use this for bills whose posts did not come: see `client.webhooks.missed`.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.
-            in_thread: Runs a handler that is not async, given the handler and the event.
+            in_thread: Called with the handler and the event if the handler is not async; runs the handler in a thread.
 
         Raises:
             InvalidRequestError: The id is empty, `.` or `..`.
@@ -135,7 +135,7 @@ class WebhookReceiver:
             self._notifier.notify(wanted)
         asked = BillEvent(
             posted=Bill(utility_enkash_id=wanted), key=post_key(wanted)
-        )  # the log shows a part of the key
+        )  # the key is for the log alone: `deliver` derives the event's key from EnKash's state
         return await self._deliver(asked, in_thread, ())
 
     async def aclose(self) -> None:

@@ -67,7 +67,7 @@ class WebhookVerifier:
                 name.lower(): (name, tuple(self._hash(value) for value in _values(values)))
                 for name, values in headers.items()
             }
-        del headers  # a rendered traceback shows the locals of this frame
+        del headers  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if problem is not None:
             raise ConfigurationError(problem)
         self.max_body: int = max_body
@@ -90,7 +90,7 @@ class WebhookVerifier:
             InvalidRequestError: `headers` is neither a mapping nor pairs, or `body` is not bytes.
         """
         found = self._refusal(headers) or self._read(body)
-        del headers, body  # a rendered traceback shows the locals of this frame
+        del headers, body  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         if isinstance(found, BillEvent):
             return found
         raise found
