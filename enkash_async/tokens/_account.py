@@ -35,11 +35,11 @@ from enkash_async.tokens._windows import hold_back
 
 __all__ = ["LONGEST_LOGIN", "SEND_WITHIN", "decide", "lease_for", "view"]
 
-SEND_WITHIN = 5.0  # seconds from the start of the store read that permits a login; after that the login is not sent
+SEND_WITHIN = 5.0  # seconds after the start of the store read that permits a login; a later login is not sent
 LONGEST_LOGIN = 110.0  # seconds; the largest `login_timeout`
 _BUDGET = 2  # charged attempts; other EnKash products lock an account after three wrong logins in a row
 _TEN_MINUTES = 600.0
-_SETTLED = 16  # ids of reports to keep, so that a report that is repeated after a lost reply has no second effect
+_SETTLED = 16  # ids of reports to remember, so that a report that is sent again has no second effect
 _LONGEST_RETRY_AFTER = 300.0  # seconds; EnKash may ask for a pause of at most this length
 _COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds
 _RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds
@@ -87,7 +87,7 @@ def _decide(account: Account, command: Command, now: float) -> tuple[Account, An
 
 def _claim(account: Account, claim: Claim, now: float) -> tuple[Account, Answer]:
     mine = next((attempt for attempt in account.attempts if attempt.id == claim.id), None)
-    if mine is not None and mine.state == "open":  # an earlier swap began it, but the reply was lost
+    if mine is not None and mine.state == "open":  # an earlier swap began this attempt, but the reply was lost
         return account, Lead(mine.fence, _was_cut_off(account, claim.who))
     if mine is not None or claim.id in account.settled:
         return account, TooLate()
@@ -224,7 +224,7 @@ def _worked(account: Account, report: Settle, is_known: bool, now: float) -> tup
 
 
 def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: bool, now: float) -> tuple[Client, bool]:
-    """Return the client, and whether the token was added: not if its secret was refused or a newer token is there."""
+    """Return the client, and whether the token was added. It is not if EnKash refused it, or a newer token is there."""
     living = [token for token in client.tokens if left(token.at, token.life, now) > 0]
     if any(token.refused and token.mark == fresh.mark for token in client.tokens):
         return _paused(client, now), False

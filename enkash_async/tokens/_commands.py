@@ -70,9 +70,9 @@ class Claim:
         lease: Seconds in which the attempt must be reported, from `lease_for`; until then no other caller logs in.
         share: Random number in [0, 1), which spreads the cooldowns of several callers.
         above: The token must have a higher fence than this; 0 accepts any token.
-        rejected: Mark of a secret that the token must not have, since EnKash refused it; empty for none.
+        rejected: Mark of a secret that EnKash refused, so that the token must not have it; empty if there is none.
         seen: Highest fence that the caller has seen; the attempt gets a higher one.
-        begins: Whether an attempt may begin; False only asks.
+        begins: Whether an attempt may begin; False only asks for a token.
     """
 
     id: str
@@ -109,7 +109,7 @@ class Settle:
     """Reports the result of an attempt, however late. The login may have been made while the store was unavailable.
 
     Attributes:
-        fence: Fence of the attempt; 0 if it never got one.
+        fence: Fence of the attempt; 0 if the attempt never got a fence.
         share: Random number in [0, 1), which spreads the cooldowns of several callers.
         retry_after: Seconds that EnKash asked the caller to wait; 0 if it did not ask.
         token: The new token; None if there is none, or if it must not be shared.
@@ -176,7 +176,7 @@ class Cooling:
     """The caller must wait `seconds` before it tries again.
 
     Attributes:
-        is_renewal: Whether it waits because EnKash refused a new token at once, or gives out the same token repeatedly.
+        is_renewal: True if the reason is that EnKash refused a new token at once, or gave out the same token again.
     """
 
     seconds: float

@@ -42,7 +42,7 @@ class Credentials:
     EnKash page: Generate Authentication Token (api-12704314).
     """
 
-    _holds_secrets: ClassVar[bool] = True  # `to_dict` and `to_json` refuse it
+    _holds_secrets: ClassVar[bool] = True  # so `to_dict` and `to_json` refuse to convert credentials
 
     client_id: str
     client_secret: str = attrs.field(repr=False)
@@ -81,7 +81,7 @@ class Credentials:
         raise TypeError("Credentials are not pickled; read them again where they are needed")
 
     def doubts(self) -> str:
-        """Return which values begin or end with a blank or a quotation mark, for an error; empty if none does."""
+        """Return an error's text about values with a blank or quotation mark at an end; empty if there are none."""
         found = [
             f"{field.name} {flaw}"
             for field in attrs.fields(Credentials)
@@ -101,7 +101,7 @@ class Credentials:
 
 
 def missing(environ: Mapping[str, str], names: Sequence[str]) -> ConfigurationError | None:
-    """Return the error that names the variables that are not set, or blank; None if there are none."""
+    """Return the error that names the variables that are unset or blank; None if every variable has a value."""
     absent = [name for name in names if not environ.get(name, "").strip()]
     if not absent:
         return None
@@ -109,7 +109,7 @@ def missing(environ: Mapping[str, str], names: Sequence[str]) -> ConfigurationEr
 
 
 def _from_env(cls: type[C], environ: Mapping[str, str]) -> C | ConfigurationError:
-    """Return the credentials or the error; raises nothing, since a traceback from here would show the variables."""
+    """Return the credentials or the error. Raises nothing, since the traceback would show the variables."""
     if (error := missing(environ, NEEDED)) is not None:
         return error
     try:
@@ -129,7 +129,7 @@ def _flaw(value: object) -> str | None:
 
 
 def _outer_flaw(value: str) -> str | None:
-    """Return what surrounds a value without belonging to it, most likely, and without showing the value."""
+    """Return which blank or quotation mark at an end of a value is probably a mistake; never shows the value."""
     for what, characters in (("a quotation mark", _QUOTES), ("a blank", None)):
         begins, ends = value.lstrip(characters) != value, value.rstrip(characters) != value
         if begins or ends:

@@ -52,7 +52,7 @@ class Flight:
         self.alive_until = math.inf  # instant on the clock of the tokens; each step of the refresh extends it
         self.task: asyncio.Task[None] | None = None
         self.done = False
-        self.outcome: Token | EnkashError | None = None  # None when `done`: there is no new token and no error
+        self.outcome: Token | EnkashError | None = None  # None after `done`: neither a new token nor an error
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
@@ -61,7 +61,7 @@ class Flight:
         return bool(self._waiters)
 
     def refuses(self, token: Token) -> bool:
-        """Whether a token has the secret that EnKash refused, whatever its generation."""
+        """Whether a token, of any generation, has the secret that EnKash refused."""
         return self.refused is not None and self.refused.mark == mark_of(token)
 
     def is_adrift(self, here: asyncio.AbstractEventLoop, now: float) -> bool:
@@ -74,13 +74,13 @@ class Flight:
         return self.loop is not here and (not self.loop.is_running() or now >= self.alive_until)
 
     def join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a future that is done when the refresh is. Call it with the provider's lock held, before `land`."""
+        """Return a future that is done when the refresh ends. Hold the provider's lock, and call this before `land`."""
         waiter = loop.create_future()
         self._waiters.append(waiter)
         return waiter
 
     def land(self, outcome: Token | EnkashError | None) -> list[asyncio.Future[None]]:
-        """Set the outcome, and return the futures to wake. Call it with the provider's lock held."""
+        """Set the outcome, and return the futures to wake. Hold the provider's lock."""
         self.done, self.outcome = True, outcome
         waiters, self._waiters = self._waiters, []
         return waiters

@@ -24,7 +24,7 @@ class InMemoryTokenProvider(StoreTokenProvider):
     or Redis.
 
     Args:
-        source: Logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
+        source: Object that logs in, such as a `PasswordGrant`. The other arguments are those of `StoreTokenProvider`.
     """
 
     def __init__(self, source: TokenSource, **options: Unpack[ProviderOptions]) -> None:
@@ -35,13 +35,13 @@ class RedisTokenProvider(StoreTokenProvider):
     """Hands out tokens of a source, shared by all processes that use the same Redis.
 
     Args:
-        source: Logs in, such as a `PasswordGrant`.
+        source: Object that logs in, such as a `PasswordGrant`.
         redis: Your asyncio client of redis-py (`Redis`, `RedisCluster`, or what `Sentinel.master_for` returns), or a
             `RedisStore`. The provider never closes it. The other arguments are those of `StoreTokenProvider`.
     """
 
     def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
-        # Imported here, so that only programs with Redis load redis-py, which takes longer than this whole package.
+        # Imported here, so that only programs with Redis load redis-py: loading takes longer than for all this package.
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         store = redis if isinstance(redis, RedisStore) else RedisStore(redis)
@@ -53,7 +53,7 @@ class RedisTokenProvider(StoreTokenProvider):
         """Return a provider that opens its own connections; `aclose()` closes them.
 
         Args:
-            source: Logs in, such as a `PasswordGrant`.
+            source: Object that logs in, such as a `PasswordGrant`.
             url: As in `ENKASH_REDIS_URL`: `redis://`, `rediss://`, `unix://`, `redis+sentinel://host,host/service` or
                 `redis+cluster://host,host`. The other arguments are those of `StoreTokenProvider`.
 

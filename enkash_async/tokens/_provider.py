@@ -29,10 +29,10 @@ __all__ = ["LOGIN_TIMEOUT", "ProviderOptions", "StoreTokenProvider"]
 
 _log = getLogger("enkash_async.tokens")
 
-_HIGHEST = 2**52  # above every generation: generations are milliseconds since 1970, and reach it in the year 144,000
+_HIGHEST = 2**52  # above every generation: generations are milliseconds since 1970, far below this number
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one is still valid
 _GRACE = 2.0  # seconds that `aclose` waits for a login under way; most logins take less than one
-_ROUNDS = 16  # refreshes that one caller waits for; it needs more than two only if several are cut off in a row
+_ROUNDS = 16  # refreshes that one caller waits for; more than two are needed only if several are cut off in a row
 LOGIN_TIMEOUT = 15.0  # seconds, the default of `login_timeout`
 
 
@@ -66,13 +66,13 @@ class StoreTokenProvider:
     - `"login"`: this process logs in with any credentials, and its guard sees only its own attempts.
 
     Args:
-        source: Logs in, such as a `PasswordGrant`.
+        source: Object that logs in, such as a `PasswordGrant`.
         store: Store that the processes of the account share; the provider never closes it.
         sealer: Encrypts tokens before they are stored; None uses a key that is derived from the credentials.
         on_store_down: See above.
         login_timeout: Seconds after which a login times out; above 0 and up to 110.
         allow_plain: Store tokens in plain text if they cannot be sealed. A file never holds plain tokens.
-        clock: Returns seconds, including those in which the machine sleeps. The source must use it for its tokens too.
+        clock: Returns seconds, including those in which the machine sleeps. The source's tokens must use this clock.
         sleep: Waits for a number of seconds.
         random: Returns a number in [0, 1), which spreads the refreshes of several processes.
 
@@ -113,7 +113,7 @@ class StoreTokenProvider:
         self._held: Held | None = None
         self._flight: Flight | None = None
         self._refused: Reject | None = None  # the newest token that EnKash refused to a caller
-        self._reports = True  # whether to report `_refused` to the store
+        self._reports = True  # whether the next refresh reports the refusal in `_refused` to the store
         self._failures = 0
         self._complained: type[EnkashError] | None = None  # type of the failure that was logged last
         self._closed = False
@@ -154,7 +154,7 @@ class StoreTokenProvider:
         if flight is None or flight.task is None:
             return
         if flight.loop is asyncio.get_running_loop():
-            if flight.logs_in:  # EnKash may count a login that is cut off, so that it stays charged
+            if flight.logs_in:  # a login that is cut off stays charged, since EnKash may count it
                 await asyncio.wait([flight.task], timeout=_GRACE)
             flight.task.cancel()
             await asyncio.wait([flight.task])
@@ -228,7 +228,7 @@ class StoreTokenProvider:
         with self._lock:
             held = self._held
             is_held = held is not None and mark_of(held.token) == mark
-            # The token in hand has the refused secret, perhaps under another generation: refuse up to the higher one.
+            # The token in hand may have the refused secret and another generation: refuse up to the higher generation.
             fence = (
                 max(rejected.generation, held.token.generation) if held is not None and is_held else rejected.generation
             )
@@ -286,7 +286,7 @@ class StoreTokenProvider:
         return self._clock() < held.ahead_at
 
     def _is_postponed(self) -> bool:
-        """Whether to begin no refresh for now, while the token in hand is usable."""
+        """Whether the next refresh is put off while the token in hand is usable."""
         pause, now = self._refresher.pause, self._waits()
         return (pause is not None and now < pause.until) or now < self._refresher.postponed_until
 
@@ -299,7 +299,8 @@ class StoreTokenProvider:
     def _patience(self, held: Held, now: float) -> float:
         """Return the seconds that a caller waits for a new token before it gets the token in hand."""
         lives = held.hold_at - now
-        # The last refresh was cut off when its event loop ended. If this caller left, the next could be cut off too.
+        # The last refresh was cut off when its event loop ended. This caller waits, since the end of its own event loop
+        # could cut off the next refresh too.
         return lives if self._refresher.was_cut_off else min(_PATIENCE, lives)
 
     def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
@@ -331,7 +332,7 @@ class StoreTokenProvider:
         """Start a refresh. Do not hold the lock: an eager task factory runs the first part of the task at once."""
         # An empty context: a task that serves all callers must not carry the context variables of one caller.
         flight.task = flight.loop.create_task(self._fly(flight), context=contextvars.Context())
-        # Ends the refresh also if its task is cancelled before it runs: then not even the `finally` of `_fly` runs.
+        # Ends the refresh even if its task is cancelled before its first step: `_fly` and its `finally` never run then.
         flight.task.add_done_callback(lambda _: self._end(flight, None))
 
     # --- the refresh --------------------------------------------------------------------------------------------------
@@ -366,7 +367,7 @@ class StoreTokenProvider:
             self._adopt(outcome)
         elif outcome is not None:
             self._failures += 1
-            if type(outcome) is not self._complained:  # log once: a closed guard fails every second
+            if type(outcome) is not self._complained:  # log only a new kind: a closed guard fails every second
                 self._complained = type(outcome)
                 _log.warning("no new token: %s", type(outcome).__name__)
 
@@ -388,7 +389,7 @@ def _fence(refusal: Reject | None) -> int:
 def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
     token = result.token
     end = token.requested_at + token.expires_in
-    # If EnKash gives out the same secret again, ask later for a new one: from `wait` on, next time from `hold` on.
+    # If EnKash gives out the same secret again, renew later: after one repeat from `wait` on, after two from `hold` on.
     ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
     if result.is_unshared:
         ahead_at = min(ahead_at, now + RETRY_STORE)

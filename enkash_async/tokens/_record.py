@@ -1,7 +1,8 @@
 """The record of an account that processes share, and its document in a store.
 
-Instants are seconds on the store's clock. None is later than `Account.now`, the time of the last change. Beside each
-instant stands the duration that begins at it. A fingerprint is a hash of a password and a client secret.
+Instants are seconds on the store's clock. No instant is later than `Account.now`, the time of the last change. The
+field after an instant is the duration that begins at this instant. A fingerprint is a hash of a password and a client
+secret.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ __all__ = [
 ]
 
 FORMAT = 2
-KEPT = 32  # largest number of fingerprints, and of charged attempts; more than a fleet has wrong passwords
+KEPT = 32  # largest number of fingerprints, and of charged attempts; a fleet has fewer wrong passwords
 
 
 def left(since: float, lasts: float, now: float) -> float:
-    """Return the seconds left of a duration; a start in the future counts as now."""
+    """Return the seconds left of a duration; if the start is in the future, the duration begins now."""
     return lasts - max(0.0, now - since)
 
 
@@ -60,7 +61,7 @@ class Fingerprint:
     Attributes:
         proven: Whether the credentials are known to work.
         fence: Fence of the newest attempt that EnKash accepted or refused.
-        worked: Whether EnKash accepted that attempt.
+        worked: Whether EnKash accepted the attempt with this fence.
         barred: Id of the worker that may not log in with these credentials; `*` for all workers, empty for none.
         barred_for: Seconds from `barred_at` for which that worker is barred; a bar of all workers does not expire.
     """
@@ -186,7 +187,7 @@ class Account:
         return next((known for known in self.clients if known.id == client), None) or Client(client)
 
     def with_fingerprint(self, fingerprint: Fingerprint) -> Account:
-        """Return the account with a fingerprint added or replaced; if there are too many, unproven ones go first."""
+        """Return the account with a fingerprint added or replaced; if there are too many, drop unproven ones first."""
         others = [other for other in self.fingerprints if other.id != fingerprint.id]
         kept = sorted([*others, fingerprint], key=lambda each: (each.proven, each.fence))
         return attrs.evolve(self, fingerprints=tuple(kept[-KEPT:]))

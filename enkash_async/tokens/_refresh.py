@@ -56,7 +56,7 @@ _CLAIMS = 8  # attempts in one refresh; limits the number of logins if the store
 #: Seconds between attempts to reach an unavailable store while the token in hand is usable.
 RETRY_STORE = 1.0
 _UNSENT_PAUSE = 0.5  # seconds of pause after a login that could not be sent; jitter changes it by up to half
-_LONGEST_UNSENT_PAUSE = 300.0  # seconds of pause that a token source may ask for after a login that was not sent
+_LONGEST_UNSENT_PAUSE = 300.0  # seconds; a token source may ask for a pause up to this after a login that was not sent
 _REPEATED_PAUSE = 30.0  # seconds of pause after a login that brought an unusable token
 
 
@@ -64,7 +64,7 @@ class Refresher:
     """Obtains tokens for one provider, one refresh at a time.
 
     Args:
-        source: Logs in.
+        source: Object that logs in.
         store: Store that the processes of the account share.
         vault: Seals the tokens for the store.
         on_store_down: See `StoreTokenProvider`.
@@ -109,7 +109,7 @@ class Refresher:
         self.postponed_until = -math.inf
         self.logins = 0
         self._seen = 0  # the highest fence that this process has seen
-        self._logged_in_alone = False  # during the current outage of the store
+        self._logged_in_alone = False  # whether this process logged in during the current outage of the store
         self._warned = False
 
     @property
@@ -128,7 +128,7 @@ class Refresher:
         return self._shared.known is not None and self._shared.known.cut_off
 
     def after_fork(self) -> None:
-        """Become a worker of its own, and leave the parent's attempts for the parent to report."""
+        """Make the forked child a worker of its own; the parent process reports the parent's attempts."""
         self.who = attrs.evolve(self.who, worker=uuid.uuid4().hex)
         self._shared.after_fork()
         self._local.after_fork()
@@ -232,7 +232,7 @@ class Refresher:
                     return self._hold(min(seconds, _BELIEVED), failure, due=seconds)
                 case Closed(reason):
                     return self._hold(_BELIEVED, guard_closed(reason))
-                case _:  # too late: this login is not sent, and an attempt with a new id follows
+                case _:  # too late: this login is not sent, and the loop begins an attempt with a new id
                     claims += 1
                     late = LoginAttempt(claim.id, 0, asked_at)
                     await self._report(account, late, LoginResult(Outcome.NOT_COUNTED))
@@ -262,7 +262,8 @@ class Refresher:
     ) -> RefreshResult | TokenError | None:
         """Make the login of an attempt that has begun; None if the account has to be asked again."""
         if flight.proof and account.known is not None and not account.known.proven:
-            # The store lost the record: tell it that these credentials work, or two cut-off logins close the guard.
+            # The store lost the record. Report again that these credentials work: two cut-off logins would otherwise
+            # close the guard.
             await account.report(Settle(_nonce(), self.who, flight.proof, Outcome.WORKED, 0.0), self.who)
         if self._clock() - attempt.asked_at >= SEND_WITHIN:
             await self._report(account, attempt, LoginResult(Outcome.NOT_COUNTED))
@@ -293,13 +294,13 @@ class Refresher:
         self.logins += 1
         self._seen = max(self._seen, token.generation)
         if told is not None and told.kept is not None and flight.refuses(token):
-            # The store lost the record, and with it the fact that EnKash has refused this secret: report it again.
+            # The store lost the record with EnKash's refusal of this secret: report the refusal again.
             await account.report(Reject(self.who.client, token.generation, mark_of(token)), self.who)
             return None
         if told is not None and told.kept is not None:
             return self._as_kept(token, told.kept, told)
         if told is not None and self._vault.stores:
-            return None  # the account has a newer token, or knows this secret as refused: ask it again
+            return None  # the account has a newer token, or knows that this secret is refused: ask the account again
         if flight.refuses(token):
             return self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE, is_renewal=True))
         return RefreshResult(token, is_unshared=told is None)
@@ -316,7 +317,7 @@ class Refresher:
         return token.remaining(self._clock()) > hold_back(token.expires_in)
 
     async def _log_in(self, fence: int) -> LoginResult:
-        """Make one login attempt and return its result; raises nothing but a cancellation."""
+        """Make one login attempt and return its result; only a cancellation is raised."""
         limit = asyncio.timeout(self._login_timeout)
         try:
             async with limit:
@@ -353,7 +354,7 @@ class Refresher:
             pause = failure.retry_after
             if login.outcome is Outcome.WORKED:
                 self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
-            elif login.outcome is Outcome.NOT_COUNTED:  # the account starts no cooldown after these
+            elif login.outcome is Outcome.NOT_COUNTED:  # for this outcome, the account starts no cooldown
                 pause = _UNSENT_PAUSE * (0.5 + self._random()) if pause is None else min(pause, _LONGEST_UNSENT_PAUSE)
                 self._hold(pause, cooling(pause))
             elif pause is not None:

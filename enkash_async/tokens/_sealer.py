@@ -92,7 +92,7 @@ class TokenSealer:
         return f"{_FORM}:{self._writing}:{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def unseal(self, value: str, *, account: str, generation: int) -> str | None:
-        """Return the token; None if its key, account or generation is another, or if `value` is no sealed token."""
+        """Return the token; None if `value` is not a token that was sealed with these keys, account and generation."""
         found = _SEALED.fullmatch(value)
         cipher = None if found is None else self._ciphers.get(found[1])
         if found is None or cipher is None:
@@ -137,7 +137,8 @@ def _listed(keys: object) -> list[object] | None:
         return [keys]
     if not isinstance(keys, Sequence):
         return None
-    # `[os.environ["ENKASH_TOKEN_KEYS"]]` must also split at commas: it works while the variable holds one key.
+    # A list such as `[os.environ["ENKASH_TOKEN_KEYS"]]` must also split at commas. Otherwise, it would fail once the
+    # variable holds a second key.
     return [part for key in keys for part in (_listed(key) or [key] if isinstance(key, str) else [key])]
 
 

@@ -34,7 +34,7 @@ class Told:
     Attributes:
         answer: The state machine's answer.
         now: Time of the answer in seconds, on the store's clock.
-        kept: The reported token as the record holds it; None if the record does not hold it.
+        kept: The reported token as the record holds it; None if the record does not hold this token.
     """
 
     answer: Answer
@@ -132,7 +132,7 @@ class SharedAccount:
         try:
             return await to_its_end(self._deliver(command, who, is_noted))
         except asyncio.CancelledError:
-            if not is_noted:  # an event loop that closes cancels the delivery's task too: deliver again
+            if not is_noted:  # the event loop is closing and has cancelled the delivery too: deliver again
                 await to_its_end(self._deliver(command, who, is_noted))
             raise
 
@@ -205,7 +205,7 @@ class SharedAccount:
 
 
 def _aged(command: Command, seconds: float) -> Command:
-    """Return a report whose token is older by the seconds since the report was made."""
+    """Return a report with its token's age increased by the seconds since the report was made."""
     if not isinstance(command, Settle) or command.token is None:
         return command
     return attrs.evolve(command, token=attrs.evolve(command.token, age=command.token.age + seconds))

@@ -87,7 +87,7 @@ class Pause:
 
 
 def cooling(seconds: float, *, is_renewal: bool = False) -> TokenEndpointError:
-    """Return the error for a pause, in seconds, in which no login is made."""
+    """Return the error for a pause of some seconds, in which no login is made."""
     why = (
         "EnKash refused a token right after its login, or gives out the same token again"
         if is_renewal

@@ -23,10 +23,10 @@ class Token:
 
     Args:
         access_token: The secret. Only `reveal()` and `authorization` return it.
-        expires_in: Lifetime in seconds, counted from `requested_at`.
+        expires_in: Lifetime of the token in seconds, counted from `requested_at`.
         requested_at: Monotonic instant just *before* the login was sent; the default is now.
-        generation: Number of the token; a newer token of the same account has a higher one. A `TokenSource` leaves it
-            at 0, and the provider sets it.
+        generation: Number of the token; a newer token of the same account has a higher number. A `TokenSource` leaves
+            the number at 0, and the provider sets it.
 
     Raises:
         ConfigurationError: The access token cannot be sent in a header.

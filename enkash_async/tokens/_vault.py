@@ -43,7 +43,7 @@ class Vault:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Ids of the keys with which this vault can read stored tokens; empty if it stores none."""
+        """Ids of the keys with which this vault can read stored tokens; empty if it stores no secrets."""
         if not self.stores:
             return ()
         return (_PLAIN,) if self.sealer is None else self.sealer.key_ids

@@ -1,4 +1,4 @@
-"""When, before a token expires, its successor is fetched, callers wait for that, and the token is no longer used.
+"""The windows before a token expires: for fetching a new token, for waiting for it, and for not using the old one.
 
 ======  ====================================  ======================  ======  =======  =========  ==========
 window  meaning                               formula                 L=60 s  L=300 s  L=3,600 s  L=86,400 s
@@ -23,9 +23,10 @@ import attrs
 
 __all__ = ["DEFAULT_LIFETIME", "LONGEST_LIFETIME", "Windows", "hold_back", "usable_lifetime"]
 
-#: Seconds, assumed if EnKash gives no lifetime, or 0 as on its own page. Its shortest documented lifetime is 300 s.
+#: Seconds. Assumed if EnKash gives no lifetime, or gives 0 as in the example on its own page. EnKash's shortest
+#: documented lifetime is 300 s.
 DEFAULT_LIFETIME = 60.0
-#: Seconds. A longer lifetime is cut to this: EnKash documents none nearly as long, so it must be a mistake.
+#: Seconds. A longer lifetime is cut to this length: EnKash documents no lifetime nearly as long, so it is a mistake.
 LONGEST_LIFETIME = 7 * 24 * 3600.0
 
 _SPREAD = 0.25  # share of the time between `ahead` and `wait` over which processes spread their refreshes
