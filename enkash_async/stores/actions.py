@@ -23,8 +23,8 @@ _T = TypeVar("_T")
 _TRIES = 50  # two tries are enough for 64 processes that change one record at the same time
 _FIRST_PAUSE = 0.002  # seconds before the second try, doubled for each further try; jitter shortens the pause
 _LONGEST_PAUSE = 0.2  # seconds; all pauses together take less than ten seconds
-# Seconds of unanswered swaps in a row after which a store counts as unavailable although it can be read, as with a full
-# disk or a missing right. Longer than one lost reply, which takes about one second.
+# Seconds. A store that can be read, but answers no swap for this long, counts as unavailable, for example because its
+# disk is full or a right is missing. One lost reply takes about one second, so it does not reach this limit.
 _UNANSWERED = 2.0
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -134,12 +134,12 @@ async def act_on_each_beside(
     sleep: Sleep = asyncio.sleep,
     random: Random = _random.random,
 ) -> dict[str, _A]:
-    """Carry out a command on each of several records, each time seeing others that are read in the same call.
+    """Carry out one command on each of several records, by transitions that also see other records.
 
     Args:
-        commands: The command for each key; with `beside` up to 1,024 keys.
-        beside: Keys that are read too, and not changed.
-        given: Returns the transition of a key, given all cells of a read.
+        commands: The command for each key; `commands` and `beside` together have up to 1,024 keys.
+        beside: Keys of the other records, which are read in the same call as the records to change.
+        given: Returns the transition for a key. It is called with the key and with all cells of one read.
     """
     answers: dict[str, _A] = {}
     unanswered: StoreUnavailableError | None = None
@@ -163,7 +163,7 @@ async def act_on_each_beside(
 
 @attrs.frozen
 class _Decision(Generic[_A]):
-    """The answer to a command, and the change that must be made before the answer holds; None for no change."""
+    """The answer to a command, and the change without which the answer does not hold; None if nothing changes."""
 
     answer: _A
     change: Change | None
@@ -181,7 +181,7 @@ def _decision(
 
 
 async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], StoreUnavailableError | None]:
-    """Return which changes were made, or the error that leaves this unknown."""
+    """Return whether each change was made, by key; and None, or the error because of which this is unknown."""
     try:
         made = await to_its_end(store.swap(changes))
     except StoreUnavailableError as error:

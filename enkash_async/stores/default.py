@@ -19,7 +19,7 @@ _log = getLogger("enkash_async")
 
 
 class FallbackStore(MemoryStore):
-    """A memory store that replaces a file which cannot be made; it is used for tokens, and never for debits."""
+    """The memory store that replaces a file that cannot be made; it is used for tokens, never for debits."""
 
 
 _fallback = FallbackStore()

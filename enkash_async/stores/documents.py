@@ -23,7 +23,8 @@ def record_key(kind: str, *parts: str) -> str:
         parts: Strings that together identify the record among its kind, such as a host and an id. They are hashed, so
             that no user name is readable in the keys of a shared server.
     """
-    text = b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts)  # «ab»,«c» differs from «a»,«bc»
+    # The lengths make the parts `ab` and `c` differ from `a` and `bc`.
+    text = b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts)
     return f"enkash:{kind}:v2:{hashlib.sha256(text).hexdigest()[:40]}"
 
 
@@ -68,7 +69,7 @@ class DocumentCodec(Generic[_R]):
         return records[0]
 
     def _read(self, value: bytes) -> tuple[list[_R], str]:
-        """Return a list of the one record and an empty text, or an empty list and the reason."""
+        """Return a list with the record, and an empty text; for an unusable document an empty list, and the reason."""
         try:
             document = self._document.decode(value)
             if document.format == self._format:

@@ -18,12 +18,12 @@ _log = logging.getLogger("enkash_async.stores")
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
-# Several machines may share these, and their processes do not see each other's locks and shared memory.
+# File systems that several machines may share. A process does not see the locks and shared memory of other machines.
 _NETWORK = {
     *("afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.cephfs", "fuse.glusterfs", "fuse.s3fs"),
     *("fuse.sshfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb2", "smb3", "smbfs"),
 }
-# A host shares these folders with a virtual machine, and may share them with other machines too.
+# File systems with which a host shares a folder with a virtual machine; the host may share it with other machines too.
 _DOUBTFUL = {"9p", "fuse.grpcfuse", "fuse.osxfs", "fuseblk", "virtiofs"}
 
 
@@ -60,7 +60,7 @@ def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str:
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
-    """Return the device and the inode, which differ once a file is replaced; None if there is no file."""
+    """Return the device and the inode, which change when the file is replaced; None if there is no file."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -69,13 +69,14 @@ def identity_of(path: Path) -> tuple[int, int] | None:
 
 
 def make_file(path: Path) -> None:
-    """Make the file, for its owner alone, if it is not there; an existing one is neither opened nor changed.
+    """Make an empty file that only its owner can read. An existing file is neither opened nor changed.
 
-    Closing any descriptor of a file drops the locks that SQLite holds on it for this process. Another process then
-    takes the file for unused and deletes the log of its writes, and what this process writes from then on is lost.
+    Prevents lost writes: if a process closes any descriptor of a file, it drops the locks that SQLite holds on the file
+    for this process. Another process then takes the file for unused and deletes its write-ahead log. What this process
+    writes afterwards is lost.
 
     Raises:
-        OSError: It cannot be made, or what is there is no regular file.
+        OSError: The file cannot be made, or the path exists and is no regular file.
     """
     with _maker.lock:
         try:
@@ -86,19 +87,25 @@ def make_file(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Keep others out of a file that is known to be a store, and out of the two that SQLite makes beside it.
+    """Make a store's file, and the two files that SQLite makes beside it, accessible for their owner only.
+
+    Call this only for a file that is known to be a store.
 
     Raises:
         OSError: The file belongs to another user.
     """
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        with contextlib.suppress(FileNotFoundError):  # SQLite removes the two when nobody uses the file
+        with contextlib.suppress(FileNotFoundError):  # SQLite removes the two files when no process uses the store
             if os.name == "posix" and file.stat().st_mode & 0o077:
                 file.chmod(0o600)
 
 
 class _Maker:
-    """Lets one thread at a time make a file: another one would open it with SQLite before it is closed here."""
+    """Lets only one thread at a time make a file.
+
+    Otherwise, a second thread could open the new file with SQLite before the first thread closes its descriptor, and
+    this close would drop SQLite's locks.
+    """
 
     def __init__(self) -> None:
         self.after_fork()

@@ -18,7 +18,7 @@ class MemoryStore:
     """Shares records within one process, between all its event loops and threads.
 
     A child process made by `fork` begins with a copy of the records, and then neither process sees the changes of the
-    other. The child knows of the calls that its parent sent before the fork, but does not report their results.
+    other. The child's copy shows the calls that the parent had sent before the fork, but never gets their results.
 
     Args:
         nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.
@@ -74,7 +74,7 @@ class MemoryStore:
 
 
 class _DeclaredStore(MemoryStore):
-    """The memory of this process, for a caller who declares that nothing is pending; the others declare nothing."""
+    """The process's memory store with `nothing_pending` set, for the callers who declare that nothing is pending."""
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key."""
@@ -90,10 +90,10 @@ _declared_store = _DeclaredStore(nothing_pending=True)
 
 
 def process_store(*, nothing_pending: bool = False) -> MemoryStore:
-    """Return the one memory store of this process, by which its clients share login, guard and debits.
+    """Return the one memory store of this process, through which its clients share login, guard and debits.
 
     Args:
-        nothing_pending: Return a store with the same records that declares that no confirmation of a debit is under
-            way anywhere.
+        nothing_pending: Declare that no confirmation of a debit is under way anywhere. The returned store has the same
+            records; only the declaration differs.
     """
     return _declared_store if nothing_pending else _process_store

@@ -95,7 +95,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        dsn = HiddenStr(dsn)  # a rendered traceback would show a plain one
+        dsn = HiddenStr(dsn)  # it may hold a password, and a rendered traceback would show a plain `str`
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?", table):
             raise ConfigurationError(
                 "table must be a name in small letters, such as enkash_store or schema.enkash_store"
@@ -197,7 +197,7 @@ class PostgresStore:
         return {key for key, value, _ in self._rows(connection, _READ, keys) if value is None} if keys else set()
 
     def _make(self, connection: Connection) -> None:
-        # Another process may make the table at the same time, which PostgreSQL says in three ways.
+        # Another process may make the table at the same time; PostgreSQL then raises one of three errors.
         with contextlib.suppress(*_MADE_MEANWHILE):
             connection.execute(cast("Any", table_statement(self._table)))
 

@@ -25,8 +25,8 @@ _T = TypeVar("_T")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CONNECT_TIMEOUT = 2  # seconds, the smallest value that libpq accepts
-# SQLSTATEs, or their beginnings: the server stops, starts, fails over, or is short of connections; or a transaction
-# lost to another one.
+# SQLSTATEs, or their first characters: the server stops, starts, fails over, or is short of connections; or the
+# transaction conflicted with another transaction.
 _TRANSIENT = ("08", "57P", "53300", "40001", "40P01")
 _REASONS = {
     "25006": "it is read-only (a standby, or a failover is under way)",
@@ -42,7 +42,7 @@ class PostgresTrouble:
     """Why a statement failed, or got no answer.
 
     Attributes:
-        text: Message for people. It holds none of the server's own words, which may repeat the values of a statement.
+        text: Message for people. It does not quote the server, which may repeat the values of a statement.
         is_transient: Whether a retry may help.
     """
 
@@ -64,17 +64,17 @@ class PostgresTrouble:
 
 
 class _Link:
-    """A connection, and a duplicate of its socket, which another thread may shut down."""
+    """A connection, and a duplicate of its socket, through which another thread may shut the connection down."""
 
     def __init__(self, dsn: str) -> None:
-        # No state outlives a transaction, since PgBouncer may run each transaction on another server connection.
+        # Keeps no state between transactions, since PgBouncer may run each transaction on another server connection.
         self.connection: Connection = psycopg.connect(
             dsn, autocommit=True, prepare_threshold=None, connect_timeout=_CONNECT_TIMEOUT
         )
         self.socket: socket.socket = socket.fromfd(self.connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
 
     def is_usable(self) -> bool:
-        """Whether the server has neither closed the connection nor sent anything unasked."""
+        """Whether the server has neither closed the idle connection nor sent anything on it."""
         try:
             self.socket.setblocking(False)
             self.socket.recv(1, socket.MSG_PEEK)
@@ -144,7 +144,7 @@ class Links:
         self._lock = threading.Lock()
 
     def work(self, call: Call, job: Callable[[Connection], _T]) -> tuple[list[_T], PostgresTrouble | None]:
-        """Run a job on a connection. An error is returned and not raised, since its frames would hold records."""
+        """Run a job on a connection. An error is returned, not raised, since its traceback would hold records."""
         try:
             link = self._take()
         except (psycopg.Error, OSError) as problem:

@@ -38,8 +38,8 @@ __all__ = ["RedisStore"]
 _TIMEOUT = 1.0  # seconds for an answer; a healthy Redis takes one millisecond
 _FIRST_PAUSE = 0.02  # seconds before a script is sent again, doubled each time
 _POOL_PAUSE = 0.02  # seconds before a client whose connections are all in use is asked again
-_WAITS = 3  # attempts that may be made in the time for which a connection is waited for
-_FSYNC = 2.0  # seconds for WAITAOF: with `appendfsync everysec` it takes up to one
+_WAITS = 3  # a task waits for a free connection for this many times the time-out of an attempt
+_FSYNC = 2.0  # seconds for WAITAOF, which takes up to one second with `appendfsync everysec`
 
 
 class RedisStore:
@@ -97,7 +97,7 @@ class RedisStore:
         Raises:
             ConfigurationError: The URL is unusable; the message does not repeat it.
         """
-        url = HiddenStr(url)  # a rendered traceback would show a plain one
+        url = HiddenStr(url)  # it may hold a password, and a rendered traceback would show a plain `str`
         return cls(cast("Client", url), **options)
 
     def after_fork(self) -> None:
@@ -148,7 +148,7 @@ class RedisStore:
         await self._clients.aclose()
 
     async def _grouped(self, keys: Sequence[str]) -> list[list[str]]:
-        """Group the keys that one script may change: in a cluster those of one slot, otherwise all keys."""
+        """Group the keys so that one script may change each group: in a cluster one group per slot, otherwise one."""
         client, _ = await self._clients.get()
         groups: dict[int, list[str]] = {}
         for key in keys:
@@ -157,7 +157,7 @@ class RedisStore:
         return list(groups.values())
 
     async def _run(self, what: Script, keys: list[str], arguments: Arguments, *, may_repeat: bool) -> Any:
-        """Run a script and return its reply; it is sent again only if that cannot change the answer."""
+        """Run a script and return its reply. After a failure, retry only if the retry cannot change the answer."""
         pause, end = _FIRST_PAUSE, self._clock() + _WAITS * self._limit
         while True:
             reply, trouble = await self._try(what, keys, arguments, end)
@@ -172,7 +172,7 @@ class RedisStore:
             pause *= 2
 
     async def _try(self, what: Script, keys: list[str], arguments: Arguments, end: float) -> tuple[Any, Trouble | None]:
-        """Make one attempt, for which a connection is waited for until `end` if all are in use."""
+        """Make one attempt; if all connections are in use, wait for a free one until `end`."""
         client, gate = await self._clients.get()
         async with gate:
             self._breaker.enter()
@@ -196,7 +196,7 @@ class RedisStore:
 
 
 def _checked_durability(durability: str, redis: Client | str) -> bool:
-    """Return whether a change has to be on disk before it counts as made."""
+    """Return whether a change must be on the server's disk before it counts as made."""
     if durability not in {"server", "waitaof"}:
         raise ConfigurationError('durability must be "server" or "waitaof"')
     is_cluster = isinstance(redis, RedisCluster) or (isinstance(redis, str) and "+cluster:" in redis)

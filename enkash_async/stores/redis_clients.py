@@ -1,4 +1,4 @@
-"""Clients of a Redis: one for each event loop, or the user's; and how many tasks may use one at a time."""
+"""Opens a Redis client for each event loop, or hands out the user's client; limits how many tasks use a client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_targ
 __all__ = ["Clients", "is_in_use", "size_of"]
 
 _AT_ONCE = 4  # connections of our own in one event loop
-_NO_TIMEOUT = 60.0  # seconds; the store itself does not wait as long
+_NO_TIMEOUT = 60.0  # seconds; in effect no time-out, since the store itself stops waiting earlier
 
 
 class Clients:
@@ -127,8 +127,8 @@ class _Own:
 async def _keep(client: Client) -> AsyncGenerator[None, None]:
     """Close a client when this generator is closed, at the latest when its event loop ends.
 
-    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A store may outlive the loop, as
-    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A store may outlive the loop, for
+    example in a worker that calls `asyncio.run` for each job. Nothing else tells the store that the loop ends.
     """
     try:
         yield
@@ -144,9 +144,9 @@ def size_of(client: Client) -> int:
 
 
 def is_in_use(client: Client) -> bool:
-    """Whether a client that lets its callers wait for a connection has none to spare.
+    """Whether a client with a blocking pool has no free connection.
 
-    How long it lets them wait cannot be told from how long the server takes to answer, so the store does not ask it.
+    The store does not call such a client: the wait for a connection would look like a server that answers slowly.
     """
     pool = client.connection_pool if isinstance(client, Redis) and client.connection is None else None
     return isinstance(pool, BlockingConnectionPool) and not pool.can_get_connection()

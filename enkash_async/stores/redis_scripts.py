@@ -68,7 +68,8 @@ async def evaluate(client: Client, what: Script, keys: Sequence[str], arguments:
     try:
         return await run("EVALSHA", what.sha, len(keys), *keys, *arguments, **options)
     except redis_errors.NoScriptError:
-        # The server was restarted, or the slot has moved to another node. EVAL runs the script and makes it known.
+        # The server was restarted, or the slot has moved to another node. EVAL runs the script and loads it for the
+        # next call.
         return await run("EVAL", what.text, len(keys), *keys, *arguments, **options)
 
 

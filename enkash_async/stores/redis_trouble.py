@@ -1,4 +1,4 @@
-"""One attempt to have a script run, and what the exceptions of redis-py mean."""
+"""Sends one command to Redis within a time-out, and says what the exceptions of redis-py mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["IN_USE", "Trouble", "attempt", "trouble_of"]
 
 _ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
 
-# What Redis means to get over by itself: starting, failing over, moving slots, being short of connections.
+# Errors after which a retry may help: Redis starts, fails over, moves slots, or is short of connections.
 _TRANSIENT = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
@@ -27,11 +27,11 @@ _TRANSIENT = (
     redis_errors.TryAgainError,
     OSError,
     TimeoutError,
-    # A cluster client that learns its nodes anew closes connections that other tasks are just writing to.
+    # redis-py raises this if a cluster client reloads its list of nodes, and closes a connection that a task writes to.
     AttributeError,
 )
 _PERMANENT = (redis_errors.AuthenticationError, redis_errors.AuthorizationError)
-# The server's own words that it has not run the script.
+# Errors with which the server says that it has not run the script.
 _NOT_RUN = (
     redis_errors.BusyLoadingError,
     redis_errors.ReadOnlyError,
@@ -39,8 +39,8 @@ _NOT_RUN = (
     redis_errors.TryAgainError,
     redis_errors.AskError,
 )
-# Texts of errors that mean that all connections are in use. redis-py 5 raises the first as a plain ConnectionError. A
-# BlockingConnectionPool raises the second if its timeout is shorter than ours.
+# Texts of errors if all connections are in use. redis-py 5 raises the first text as a plain ConnectionError. A
+# BlockingConnectionPool raises the second text if its time-out is shorter than the store's.
 _IN_USE = {"Too many connections", "No connection available."}
 
 
@@ -49,9 +49,9 @@ class Trouble:
     """Why Redis has not answered.
 
     Attributes:
-        text: For people; names no argument of a command and no password.
-        is_transient: Whether trying again may help.
-        was_run: Whether the script may have been run all the same.
+        text: Message for people; it shows no argument of a command and no password.
+        is_transient: Whether a retry may help.
+        was_run: Whether Redis may have run the script.
     """
 
     text: str
@@ -59,7 +59,7 @@ class Trouble:
     was_run: bool
 
 
-# Nothing was sent, and Redis is not away.
+# All connections are in use: nothing was sent, and Redis itself may work.
 IN_USE = Trouble(
     "all connections of the Redis client are in use: let it open more (max_connections), or use RedisStore.from_url",
     is_transient=True,
@@ -83,7 +83,7 @@ def trouble_of(problem: Exception) -> Trouble:
         return Trouble(f"Redis{at} does not answer ({kind})", is_transient=True, was_run=was_run)
     if isinstance(problem, redis_errors.OutOfMemoryError):
         return Trouble("Redis is out of memory (OOM): raise maxmemory", is_transient=False, was_run=True)
-    # The first word is Redis's own code, such as NOPERM; the others may repeat what it was sent.
+    # The first word is Redis's own code, such as NOPERM; the other words may repeat the arguments of the command.
     code = words.partition(" ")[0]
     said = f" {code}" if code.isupper() else ""
     return Trouble(f"Redis refuses to work as a store ({kind}{said})", is_transient=False, was_run=True)
@@ -97,26 +97,27 @@ async def attempt(send: Callable[[], Awaitable[Any]], seconds: float) -> tuple[A
 
     Args:
         send: Sends a script and waits for its reply.
-        seconds: How long it may take.
+        seconds: Seconds until the attempt times out.
     """
     outcome: tuple[Any, Trouble | None] = None, None
     before, is_cancelled = _cancellations(), False
     try:
-        # redis-py closes a connection whose reply was not waited for, so no other task reads that reply.
+        # After a time-out, redis-py closes the connection, so that no other task reads the late reply.
         async with loop_timeout(seconds):
             outcome = await send(), None
     except asyncio.CancelledError:
         is_cancelled = True
     except Exception as problem:  # noqa: BLE001 (redis-py raises errors of several families)
         outcome = None, trouble_of(problem)
-    # redis-py writes under `asyncio.wait_for`, which up to Python 3.11 forgets a cancellation that comes just as it
-    # ends. The traceback of a new exception has no frames that hold the arguments.
+    # The second condition finds a lost cancellation: redis-py writes under `asyncio.wait_for`, which up to Python 3.11
+    # swallows a cancellation that comes just as the write ends. A new exception is raised, since the traceback of the
+    # old one has frames that hold the arguments.
     if is_cancelled or _cancellations() > before:
         raise asyncio.CancelledError
     return outcome
 
 
 def _cancellations() -> int:
-    """Return how often the running task was asked to end."""
+    """Return how many times the running task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

@@ -20,7 +20,7 @@ from enkash_async.errors import ConfigurationError
 try:
     from redis.maint_notifications import MaintNotificationsConfig
 
-    # Off: with maintenance notifications, redis-py 8 uses a connection without checking whether it was closed.
+    # Turns maintenance notifications off: with them, redis-py 8 does not check whether a connection was closed.
     _NO_NOTICES: dict[str, Any] = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
 except ImportError:  # redis-py 5
     _NO_NOTICES = {}
@@ -92,7 +92,7 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
 
 
 def _try_out(client: Client) -> None:
-    """Check the options of a client: redis-py checks them only when it makes a connection, which is not opened here."""
+    """Check the options of a client by making a connection object, without connecting; redis-py checks them then."""
     if isinstance(client, Redis):
         pool: Any = client.connection_pool  # redis-py has no type hints for this method
         pool.make_connection()
@@ -102,7 +102,7 @@ async def close(client: Client) -> None:
     """Close a client that was opened here, and its connections to Sentinels or cluster nodes."""
     await client.aclose()
     if isinstance(client, RedisCluster):
-        # A cluster client that is about to reload its list of nodes counts itself as closed, and closes nothing.
+        # `aclose` closes nothing if the cluster client is about to reload its list of nodes: it then counts as closed.
         for known in ("nodes_cache", "startup_nodes"):
             await client.nodes_manager.aclose(known)
     pool = client.connection_pool if isinstance(client, Redis) else None

@@ -30,14 +30,14 @@ _LIVES = "(expires IS NULL OR expires > ?)"
 
 
 def user_store_path() -> Path:
-    """Return where the store of this user is by default, such as `~/.local/state/enkash-async/store.sqlite3`.
+    """Return the default path of this user's store, such as `~/.local/state/enkash-async/store.sqlite3`.
 
     Raises:
-        ConfigurationError: The user has no home directory, as a user id without a name in a container.
+        ConfigurationError: The user has no home directory, such as a bare user id in a container.
     """
     try:
         folder = Path(platformdirs.user_state_dir("enkash-async", appauthor=False))
-    except RuntimeError:  # what newer versions of platformdirs raise; older ones return a relative path
+    except RuntimeError:  # newer versions of platformdirs raise this without a home; older ones return a relative path
         folder = Path()
     # With HOME='' the folder would be made in the root folder.
     is_homeless = os.environ.get("HOME") == "" and not os.environ.get("XDG_STATE_HOME", "").strip()
@@ -86,7 +86,7 @@ class SQLiteStore:
         self._swaps = 0
 
     def __repr__(self) -> str:
-        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # in a traceback it may have no path yet
+        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # if `__init__` fails, a traceback may show no path
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key."""
@@ -108,14 +108,15 @@ def _checked(path: str | Path) -> Path:
     """Return an absolute path.
 
     Raises:
-        ConfigurationError: It is none, or leads through a home that is not there.
+        ConfigurationError: The value is not a path, or its `~` leads to no home directory.
     """
     text = HiddenStr(path) if isinstance(path, (str, Path)) else ""
     if text in {"", ".", ":memory:"} or "://" in text or "\0" in text:
         raise ConfigurationError("path must be that of a file; for a URL there is open_store, for memory MemoryStore")
     if not text.startswith("~"):
         return Path(text).absolute()
-    # Not with HOME='', where it would be made in the root folder, nor where HOME is relative to where the process is.
+    # Refuses HOME='', since the file would be made in the root folder, and a relative HOME, since the path would depend
+    # on the working directory.
     homeless = text.startswith("~/") and os.environ.get("HOME") == ""
     expanded = Path(os.path.expanduser(text))  # noqa: PTH111 (Path.expanduser raises what is hard to tell apart)
     if homeless or not expanded.is_absolute():

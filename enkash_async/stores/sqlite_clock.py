@@ -13,8 +13,8 @@ OTHER_MACHINE = (
     "another machine has written to it within the last minute: SQLite cannot share a file between machines; where only "
     "one of them uses it at a time, it can be used again in a minute"
 )
-_RECENT = 60.0  # seconds since the other machine's last write; a volume takes about as long to move
-_BOOTS_KEPT = 64  # names of earlier boots; a machine that comes back after as many is taken for a new one
+_RECENT = 60.0  # seconds after a write in which its machine may still use the file; moving a volume takes about as long
+_BOOTS_KEPT = 64  # ids of earlier boots to keep; a machine whose id was dropped counts as a new machine
 
 TABLE = (
     "CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 0), boot TEXT NOT NULL, offset REAL NOT NULL,"
@@ -23,16 +23,16 @@ TABLE = (
 
 
 class OtherMachineError(Exception):
-    """The file has gone from this machine to another one and back, and the other one may still use it."""
+    """Another machine used the file after this machine did, and may still use it."""
 
 
 @attrs.frozen
 class StoreClock:
     """Reads and writes the one row of the table `clock`.
 
-    The time is the machine's clock plus an offset. A new offset is chosen after a reboot, and if the time would be
-    earlier than the last time that was written. The time is then that of the wall clock, or the last written time if
-    that is later.
+    The time is the machine's clock plus an offset. A new offset is chosen in two cases: after a reboot, and if the time
+    would be earlier than the last written time. The time then goes on from the wall clock, or from the last written
+    time if that is later.
 
     Attributes:
         clock: Returns the seconds since the machine was started, including those in which it slept.
@@ -54,7 +54,7 @@ class StoreClock:
         """Return the time, within the caller's transaction; None if the row must be set first but `writes` is False.
 
         Raises:
-            OtherMachineError: Two machines use the file by turns, less than a minute apart.
+            OtherMachineError: Two machines use the file in turn, less than a minute apart.
         """
         boot, offset, last, earlier = connection.execute("SELECT boot, offset, last, earlier FROM clock").fetchone()
         mine, here = self.boot(), self.clock()
@@ -65,7 +65,7 @@ class StoreClock:
             raise OtherMachineError
         if not writes:
             return None
-        # The machine was rebooted, or its clock went back, as in a machine that was restored from a snapshot.
+        # The machine was rebooted, or its clock went back, for example because it was restored from a snapshot.
         now = max(self.wall(), last)
         kept = " ".join([one for one in [*boots, boot] if one != mine][-_BOOTS_KEPT:])
         connection.execute(

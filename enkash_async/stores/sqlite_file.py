@@ -22,7 +22,7 @@ __all__ = ["SQLiteFile"]
 
 _T = TypeVar("_T")
 
-_APPLICATION = 0x656E6B61  # PRAGMA application_id: «enka», by which a store is told from other programs' databases
+_APPLICATION = 0x656E6B61  # PRAGMA application_id: «enka», which marks a store, unlike the databases of other programs
 _FORMAT = 1  # PRAGMA user_version
 _BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, with pauses of fixed lengths
 _LONGEST_PAUSE = 0.05  # seconds before the next try, multiplied by a random number, so that no process always loses
@@ -64,7 +64,7 @@ class SQLiteFile:
         _forks.alive.add(self)
 
     def transact(self, job: Job[_T], *, writes: bool) -> _T:
-        """Run a job in one transaction and return its result; its changes are then on disk.
+        """Run a job in one transaction and return its result; when this returns, the job's changes are on disk.
 
         Args:
             job: Function of the connection and the time.
@@ -89,18 +89,19 @@ class SQLiteFile:
             self.forget()
 
     def forget(self) -> None:
-        """Close the connection. Call it with the lock held."""
+        """Close the connection. Hold the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def after_fork(self, *, is_closed: bool) -> None:
-        """Take leave of the parent process: close the connection that the child has a copy of.
+        """Close the child's copy of the parent's connection, and replace the lock.
 
-        That clears SQLite's notes on the parent's locks, and leaves the locks to the parent.
+        SQLite then forgets the locks that the parent holds, and the parent keeps them. If the parent was forked in the
+        middle of a job, the copy cannot be closed, and this process can no longer use the file.
 
         Args:
-            is_closed: Whether it was closed before the fork; if not, and in the midst of a job, it cannot be.
+            is_closed: Whether the parent closed the connection before the fork.
         """
         is_idle = is_closed or self.lock.acquire(blocking=False)
         self.lock = threading.Lock()
@@ -111,8 +112,8 @@ class SQLiteFile:
             _forks.torn.add(self._path)
 
     def _try(self, job: Job[_T], writes: bool) -> tuple[list[_T], Exception | None]:
-        """Return the result, or what went wrong: raised elsewhere, it holds no frame in which records lie."""
-        if self._process != os.getpid():  # forked by C code that calls no hook at all
+        """Return the result or the error. The caller raises the error, so that its traceback holds no records."""
+        if self._process != os.getpid():  # C code forked this process without calling Python's fork hooks
             self.after_fork(is_closed=False)
         with self.lock:
             try:
@@ -145,7 +146,7 @@ class SQLiteFile:
         return result
 
     def _check_still_there(self, writes: bool) -> None:
-        """Raise if the file was removed meanwhile: then no other process sees the file that holds the changes."""
+        """Raise if the file was removed or replaced during the job: no other process could see the job's changes."""
         if writes and identity_of(self._path) != self._identity:
             raise FileNotFoundError("it was removed while it was in use")
 
@@ -163,7 +164,7 @@ class SQLiteFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_local(self._path)
         make_file(self._path)
-        # isolation_level None: transactions begin where this module says so.
+        # isolation_level=None: a transaction begins only where this module begins one.
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
         )
@@ -183,7 +184,7 @@ class SQLiteFile:
         connection.execute("PRAGMA fullfsync = ON")  # macOS: after fsync alone, data may still be in the disk's cache
         if _format_of(connection) == 0:
             connection.execute("BEGIN IMMEDIATE")
-            if _format_of(connection) == 0:  # no other process was faster
+            if _format_of(connection) == 0:  # no other process has made the tables meanwhile
                 marks = (f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_FORMAT}")
                 for statement in (_TABLE, _INDEX, *marks):
                     connection.execute(statement)
@@ -200,8 +201,8 @@ class SQLiteFile:
 
 
 def _check_ours(connection: sqlite3.Connection) -> None:
-    """Refuse the database of another program, before anything in it or of it is changed."""
-    connection.execute("BEGIN")  # so that a store that another process makes just now is seen whole or not at all
+    """Refuse another program's database before anything in it is changed."""
+    connection.execute("BEGIN")  # if another process is making the store now, this sees all of the store or nothing
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     connection.execute("COMMIT")
@@ -214,20 +215,21 @@ def _format_of(connection: sqlite3.Connection) -> int:
 
 
 class _Forks:
-    """What is done with the files when the process forks.
+    """Closes the SQLite files before the process forks.
 
-    A child inherits SQLite's notes on its locks, but not the locks: it would write without any, and two debits could be
-    sent for one record. So no file may be open when a child begins to work.
+    Prevents a double debit: a child inherits SQLite's notes of the locks that it holds, but not the locks themselves.
+    The child would write without a lock, and two processes could send a debit for one record. So no file may be open
+    when a child begins to work.
     """
 
     def __init__(self) -> None:
         self.alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
-        self.torn: set[Path] = set()  # SQLite's notes on these are unknown in this process, for whatever object
+        self.torn: set[Path] = set()  # files that no object in this process may use: SQLite's notes of locks are stale
         self._lock = threading.Lock()
         self._held: list[SQLiteFile] = []
 
     def before(self) -> None:
-        """Close every file, when its job has ended."""
+        """Wait until the job of each file has ended, and close the file."""
         self._lock.acquire()
         self._held.extend(self.alive)
         for file in self._held:
@@ -235,13 +237,13 @@ class _Forks:
             file.forget()
 
     def in_parent(self) -> None:
-        """Let the jobs go on, which open the files again."""
+        """Let jobs run again; a job opens its file again."""
         while self._held:
             self._held.pop().lock.release()
         self._lock.release()
 
     def in_child(self) -> None:
-        """Begin anew, also where a fork by C code, such as uWSGI's, has not called `before`."""
+        """Replace the locks, and close what is open: C code, such as uWSGI's, may fork without calling `before`."""
         closed, self._held = self._held, []
         self._lock = threading.Lock()
         for file in list(self.alive):

@@ -30,7 +30,7 @@ class Workers:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Forget the parent's threads, which a child does not have."""
+        """Forget the parent's threads, which do not exist in a child process."""
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
 
