@@ -17,7 +17,7 @@ _F = TypeVar("_F", bound=Callable[..., None])
 
 
 def only_if(flag: str) -> Callable[[_F], _F]:
-    """Mark a test that is dropped from classes whose attribute `flag` is False."""
+    """Return a decorator that marks a test; a class whose attribute `flag` is False drops the test."""
 
     def mark(test: _F) -> _F:
         vars(test)["only_if"] = flag
@@ -62,7 +62,7 @@ async def swap_one(store: Store, key: str, old: bytes | None, new: bytes | None)
 
 
 async def turns(number: int) -> None:
-    """Let the event loop run a number of times; from the eleventh on, each time for a fraction of a millisecond."""
+    """Yield to the event loop `number` times; from the eleventh time on, sleep 0.3 ms each time."""
     for turn in range(number):
         await asyncio.sleep(0 if turn < 10 else 0.0003)
 

@@ -76,7 +76,7 @@ class StoreContract(Races, Machines):
         """Return a function that opens the same records in another process."""
         raise NotImplementedError("give a fixture `opener`")
 
-    # One record.
+    # Tests of one record.
 
     def test_a_key_that_was_never_set_holds_nothing(self, store: Store) -> None:
         """The cell has no value, and has the time."""
@@ -85,7 +85,7 @@ class StoreContract(Races, Machines):
         assert isinstance(cell.now, float)
 
     def test_a_value_is_set_where_there_is_none(self, store: Store) -> None:
-        """It is set only once: the second swap finds the first value."""
+        """The key is set only once: the second swap finds the first value."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -125,7 +125,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_an_empty_value_is_a_value(self, store: Store) -> None:
-        """It differs from a key that holds nothing."""
+        """A key with an empty value differs from a key that holds nothing."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -183,10 +183,10 @@ class StoreContract(Races, Machines):
 
         run(store, body)
 
-    # Several records in one call.
+    # Tests of several records in one call.
 
     def test_a_read_answers_for_every_key(self, store: Store) -> None:
-        """All that one call may name, of which every third holds something; and for none."""
+        """A read returns a cell for each of 1,024 keys, of which every third holds a value. No keys give no cells."""
 
         async def body(store: Store) -> None:
             keys = [new_key() for _ in range(1024)]
@@ -222,7 +222,7 @@ class StoreContract(Races, Machines):
 
         run(store, body)
 
-    # Time.
+    # Tests of time.
 
     def test_a_record_is_kept_for_its_time_and_no_longer(self, store: Store) -> None:
         """After that, the key holds nothing: a swap with the expired value fails, and a swap with None sets the key."""

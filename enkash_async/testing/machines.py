@@ -1,6 +1,7 @@
 """Tests that run the token provider and the records of webhooks on a store.
 
-Callers share one login, a wrong password is tried once, a piece of news is handed over once, and waits end.
+The tests check that callers share one login, that a wrong password is tried once, that a piece of news is handed over
+once, and that every wait ends.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Machines:
         run(store, body)
 
     def test_a_swap_whose_answer_is_lost_begins_no_second_login(self, store: Store) -> None:
-        """The same command is decided again on the new record, which shows the attempt."""
+        """The state machine gets the same command again, with the record that shows the attempt."""
 
         async def body(store: Store) -> None:
             source = _source()
@@ -126,7 +127,7 @@ class Machines:
         run(store, body)
 
     def test_a_piece_of_news_is_handed_over_once(self, store: Store) -> None:
-        """Of twenty workers that receive a post about it, one is told to call its handler."""
+        """Twenty workers receive a post about the same news, and only one of them is told to call its handler."""
 
         async def body(store: Store) -> None:
             assert sum(await asyncio.gather(*_deliveries(store))) == 1
@@ -134,7 +135,7 @@ class Machines:
         run(store, body)
 
     def test_news_is_handed_over_once_where_answers_are_lost(self, store: Store) -> None:
-        """The same commands are decided again on the new record, which shows the claim and the state."""
+        """The state machine gets the same commands again, with the record that shows the claim and the state."""
 
         async def body(store: Store) -> None:
             assert sum(await asyncio.gather(*_deliveries(_Shaken(store, loses=True)))) == 1
@@ -162,13 +163,13 @@ def _news(store: Store, durations: Durations | None = None) -> NewsRecords:
 
 
 def _deliveries(store: Store) -> list[Coroutine[Any, Any, bool]]:
-    """Deliver one piece of news from several processes; to the store, each set of records is a process."""
+    """Deliver one piece of news as several processes would; each `NewsRecords` object stands for a process."""
     bill = uuid.uuid4().hex
     return [_delivers(records, bill) for records in map(_news, [store] * _PROCESSES) for _ in range(_CALLERS)]
 
 
 async def _delivers(records: NewsRecords, bill: str) -> bool:
-    """Return whether the news was handed over by this delivery."""
+    """Return whether this delivery handed over the news."""
     by = uuid.uuid4().hex
     claimed = await records.act(bill, ClaimBill(by))
     while isinstance(claimed, Held):
@@ -185,7 +186,7 @@ def _source(*, refuses: bool = False) -> _Source:
 
 
 def _calls(source: _Source, store: Store) -> list[asyncio.Task[Token]]:
-    """Ask for a token as several callers of several processes; to the store, each provider is a process."""
+    """Ask for a token as several callers in several processes would; each provider stands for a process."""
     providers = [StoreTokenProvider(source, store, allow_plain=True) for _ in range(_PROCESSES)]
     return [asyncio.ensure_future(provider.get_token()) for provider in providers for _ in range(_CALLERS)]
 

@@ -23,8 +23,8 @@ _END = struct.Struct("<d")  # written before each value: the time at which the r
 class VirtualClock:
     """Runs event loops whose time leaps to the next timer when every task waits.
 
-    `asyncio.sleep`, time-outs, token lifetimes and `MemoryStore` follow this clock. The store of a server follows the
-    server's clock, unless the method `store` wraps it::
+    `asyncio.sleep`, time-outs, token lifetimes and `MemoryStore` follow this clock. A store on a server follows the
+    server's clock, unless you wrap the store with the method `store`::
 
         clock = VirtualClock()
         clock.run(test())  # `await asyncio.sleep(3600)` in it takes no time
@@ -84,7 +84,7 @@ class VirtualClock:
 
 
 class _Selector(selectors.DefaultSelector):
-    """A selector that lets the virtual clock do the waiting."""
+    """A selector that waits as the virtual clock decides."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on a virtual clock. It replaces `time`, so the package reads instants from it too."""
+    """An event loop whose `time` is virtual; the package's own clock then follows this time too."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock
