@@ -29,8 +29,8 @@ _SLICE = 100
 #: Members that may hold the list of a payload. EnKash does not document the reply of the search.
 _LIST_NAMES = ("list", "records", "content", "data", "items", "results", "utilityPayments", "bills", "billers")
 
-#: Members, without case and underscores, under which an object around a list may state how many rows the whole list
-#: has. Neither `count` nor `size` is among them, which elsewhere mean the rows of one page, nor `totalPages`.
+#: Names, in lower case without underscores, of the member that states the number of rows of the whole list. The member
+#: stands in an object around the list. `count` and `size` are left out, since they often mean the rows of one page.
 _TOTAL_NAMES = frozenset(
     ("total", "totalcount", "totalrecords", "totalelements", "totalitems", "totalresults", "totalrows", "totalsize")
 )
@@ -41,17 +41,17 @@ def structure(payload: Any, result: type[T]) -> T:
 
     Args:
         payload: Decoded JSON.
-        result: The type; `object` returns the payload unchanged, `NoneType` takes only one that says nothing, and a
-            `Page` has the total that the payload states beside its list.
+        result: The type; `object` returns the payload unchanged, `NoneType` accepts only an empty payload, and a `Page`
+            gets the total that the payload states beside its list.
 
     Raises:
-        UnreadableError: The payload does not fit the type, or is one value of which a strict member cannot be read.
-            An item of a list is never refused: it says in `unreadable` what it lacks.
+        UnreadableError: The payload does not fit the type; or the payload is a single value, and a strict member of it
+            cannot be read. An item of a list is never refused: its `unreadable` names what cannot be read.
     """
     if result is object:
         return payload  # type: ignore[no-any-return]  # T is object here
     if result is type(None):
-        if not _says_nothing(payload):  # such as a list of the bills that failed
+        if not _says_nothing(payload):  # the payload may be a list of the bills that failed
             raise UnreadableError("empty")
         return None
     if get_origin(result) is Page:
@@ -64,7 +64,7 @@ def structure(payload: Any, result: type[T]) -> T:
 
 
 def _refuse_strictly(found: Reply, payload: Any) -> None:
-    """Raise if more cannot be read of a value than a sign of a debit."""
+    """Raise if a strict member of a value cannot be read; a member that only shows a debit may be unreadable."""
     kind = type(found)
     careful_reader(kind, _members(kind), strict=True)(payload, kind)
 
@@ -104,7 +104,7 @@ def _list_of(result: Any) -> Any:
 def _stated_total(payload: Any) -> int | None:
     """Return the number of rows that an object around a list states for the whole list, or None.
 
-    EnKash does not document such replies, so a total that cannot be read is none, and the list is read without it.
+    EnKash does not document such replies, so a total that cannot be read counts as missing.
     """
     if not isinstance(payload, dict):
         return None
@@ -214,9 +214,9 @@ def _own_names(kind: Any) -> Container[str]:
 
 
 def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> None:
-    """Read the items and append one value for each to `built`, so that no item takes the others with it.
+    """Read the items and append one value for each to `built`, even for a null or an unreadable item.
 
-    Without a value for a null or an unreadable item, the page would be short, and the pager would stop.
+    Without a value for such an item, the page would look short, and the pager would stop.
     """
     for item in items:
         try:
@@ -241,7 +241,8 @@ def _build() -> Converter:
     converter.register_structure_hook(str, string)
     converter.register_structure_hook(datetime, moment)
     converter.register_structure_hook(date, day)
-    # Each enum gets its own hook: the enums are subclasses of `str`, whose hook would win over one rule for all enums.
+    # Each enum gets its own hook. One rule for all enums would have no effect: they are subclasses of `str`, and the
+    # hook of `str` would be used first.
     for kind in OpenEnum.__subclasses__():
         converter.register_structure_hook(kind, word(kind))
     converter.register_structure_hook_factory(_is_reply, _reply)

@@ -162,7 +162,7 @@ def _payload(
     """Return the payload of a successful reply, or the error that the reply means."""
     if operation.effect is Effect.READ and response.is_success and type(document) is dict:
         code = document.get("response_code")
-        if code == 0 and type(code) is int:  # the fast path, for nearly every reply: its message changes nothing
+        if code == 0 and type(code) is int:  # the fast path, for nearly every reply: the message does not matter here
             return _Payload(document.get("payload"))
     return _looked_into(operation, response, document, _words_to_redact(operation, secrets))
 

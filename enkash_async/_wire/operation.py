@@ -24,7 +24,7 @@ class Effect(enum.Enum):
     """What a call changes; decides what the pipeline may do when the outcome of the call is unclear."""
 
     READ = "read"  # changes nothing; safe to repeat
-    CREATES = "creates"  # creates a bill that its reference_id finds again; not resent if the outcome is unclear
+    CREATES = "creates"  # creates a bill that can be found by its reference_id; not resent if the outcome is unclear
     CONFIRMS = "confirms"  # moves money for bills that can be read back; not resent if the outcome is unclear
     WRITES = "writes"  # may change anything, and cannot be looked up; not resent if the outcome is unclear
 
@@ -45,7 +45,7 @@ class Response:
     """One complete HTTP reply; `headers` finds names in lower case.
 
     Attributes:
-        abandon: Closes the connection it came on, so that no later request gets what else arrives there.
+        abandon: Closes the reply's connection, so that no later request reads what still arrives on this connection.
     """
 
     status: int
@@ -65,14 +65,14 @@ class Response:
 
 
 class Departure(Protocol):
-    """What is done each time before a request leaves that must not be sent twice."""
+    """Writes down, each time before it is sent, a request that must not be sent twice."""
 
     async def note(self) -> None:
-        """Write down that the request leaves next; an `EnkashError` keeps it from being sent."""
+        """Write down that the request is sent next; if this raises an `EnkashError`, the request is not sent."""
         ...
 
     def is_timely(self) -> bool:
-        """Whether the body may still be begun, so soon after it was written down."""
+        """Whether so little time has passed since `note` that the sending of the body may still begin."""
         ...
 
 
@@ -88,9 +88,10 @@ class Operation(Generic[T]):
         reference_id: The caller's id of the bill, for a look-up if the outcome is unclear; None for other calls.
         utility_enkash_ids: EnKash's ids of the bills that the call names, to read them back if the outcome is unclear.
         sensitive: Values of the request to redact from errors.
-        departure: What is done each time before the request leaves; the request then has a connection of its own.
-        contradiction: Returns what in the result, or in the error that EnKash answered with, shows that it answers
-            another question; None where nothing does.
+        departure: Writes down the request each time before it is sent; such a request gets a connection of its own.
+            None for a request that is not written down.
+        contradiction: Called with the result or EnKash's error; returns what shows that the reply belongs to another
+            call, or None if nothing does.
     """
 
     name: str

@@ -24,8 +24,9 @@ class Member:
         kind: Type of the field, without `| None`.
         hook: Reads a value other than null.
         default: Value of the field if EnKash leaves the member out or sends null.
-        is_strict: Whether a payment depends on it, so that a single reply in which it cannot be read is an error.
-        is_told: Whether a value in which it cannot be read says so in `unreadable`.
+        is_strict: Whether a payment depends on the member. If it cannot be read in a reply with a single value, the
+            reply is an error.
+        is_told: Whether `unreadable` names the member if it cannot be read.
     """
 
     attribute: str
@@ -46,7 +47,7 @@ class Member:
         return not isinstance(self.kind, type) or issubclass(self.kind, Reply)
 
     def flaw(self, problem: UnreadableError) -> tuple[str, ...]:
-        """Return what `unreadable` says of the member: EnKash's name of it and what it is not, never its value."""
+        """Return the entry of the member in `unreadable`: EnKash's name and the expected kind, never the value."""
         return (f"{camel(self.attribute)} is not {problem.expected}",) if self.is_told else ()
 
 
@@ -74,12 +75,12 @@ def members(cls: type[Reply], kinds: dict[str, Any], hook: Callable[[Any], Hook]
 def careful_reader(cls: type[Reply], known: dict[str, Member], *, strict: bool = False) -> Hook:
     """Return the careful reader: accepts every spelling of a name and every form of a value.
 
-    What cannot be read goes into `extra`. Where a payment depends on it, it is named in `unreadable` as well.
+    A member that cannot be read goes into `extra`. If a payment depends on the member, `unreadable` names it too.
 
     Args:
         cls: The reply class.
         known: Its members.
-        strict: Whether a member that cannot be read and that is strict is an error, which names its place.
+        strict: Whether to raise an error, which names the member's place, if a strict member cannot be read.
     """
 
     def read(raw: Any, _: Any) -> Reply:

@@ -1,4 +1,4 @@
-"""Readers of single values in a reply: numbers, dates, words and strings; what is none of its kind is refused."""
+"""Readers of single values in a reply: numbers, dates, words and strings. A value of another kind is refused."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def moment(raw: Any, _: Any = None) -> datetime:
     A value without a zone counts as India time, and a plain date as midnight in India.
     """
     try:
-        # The fast path, for nearly every date-time. Python alone would also take `1768010100000`, for the year 1768.
+        # The fast path, for nearly every date-time. The conditions refuse `1768010100000`, which Python alone would
+        # read as a date in the year 1768.
         found = _iso(raw) if raw[7] == "-" and raw[10] in _SEPARATORS else _stripped(raw)
     except (TypeError, ValueError, LookupError):
         found = _stripped(raw)
