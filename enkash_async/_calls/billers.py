@@ -1,4 +1,4 @@
-"""The calls about billers as values: each function checks its arguments and returns an `Operation`; none sends it."""
+"""The calls about billers as values: each function checks its arguments and returns an `Operation`, unsent."""
 
 from __future__ import annotations
 

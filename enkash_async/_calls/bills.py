@@ -1,4 +1,4 @@
-"""The calls about one bill as values: each function checks its arguments and returns an `Operation`; none sends it."""
+"""The calls about one bill as values: each function checks its arguments and returns an `Operation`, unsent."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def due_amount(fetched: FetchedBill) -> Decimal | None:
 
 
 def biller_words(fetched: FetchedBill) -> str:
-    """Return the biller's message with the consumer number masked, since the biller may have repeated it."""
+    """Return the biller's message with the consumer number masked, since the message may repeat the number."""
     words = fetched.status_message or ""
     return words.replace(fetched.consumer_number, "***") if fetched.consumer_number else words
 

@@ -41,8 +41,8 @@ def asked(request: BillRequest, reference_id: str) -> Wanted:
 def fingerprint(request: BillRequest) -> str:
     """Return two hashes with a colon between them: a hash of the bill, and a hash of all fields but the ceiling.
 
-    The hashes tell requests under one reference apart. The hash of the bill is equal for spellings that EnKash treats
-    as equal.
+    The hashes show whether two requests with the same reference are the same. Spellings that EnKash treats as equal
+    give the same hash of the bill.
     """
     params = sorted((name, value.strip().casefold()) for name, value in request.params.items())
     bill = exact_json.dumps([request.biller_id, params, str(request.circle or "").strip().upper()])

@@ -20,7 +20,7 @@ from enkash_async.models.base import Travels, hidden, shown_short
 __all__ = ["BillRequest"]
 
 _UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # only for a create without a fetch
-_SALT = secrets.token_bytes(16)  # without it, a reader of `key` could guess the hidden digits by hashing candidates
+_SALT = secrets.token_bytes(16)  # without a salt, a reader of `key` could find the hidden digits by hashing guesses
 
 
 # Type checkers take the argument types of `BillRequest` from these annotations. At run time, the checks refuse values
@@ -70,8 +70,8 @@ class BillRequest(Travels):
         params: The biller's inputs, including `cn`, the consumer number. A number with leading zeros must be a string.
         reference_id: Your id of the bill, never used before. `create_many` needs it, so that the job can be run again.
         bill_amount: Rupees to pay, at least 1; None lets EnKash set the amount.
-        max_amount: The most that `payments.pay` and its like may debit, in rupees; None sets no ceiling. Other calls do
-            not heed it.
+        max_amount: The most that `payments.pay`, `pay_many` and `pay_each` may debit, in rupees; None sets no ceiling.
+            Other calls ignore it.
         circle: Telecom circle, for billers that differ by circle.
         bill_date: Date of the bill.
         bill_due_date: Last day to pay the bill.
