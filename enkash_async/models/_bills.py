@@ -165,8 +165,8 @@ class Bill(Reply):
 
         EnKash documents no member for this, so the SDK infers it from others. True: the bill has an approval, a date or
         a status that only a confirmed debit can have. False: the approval is pending, or the payment is in `INIT`, and
-        the bill shows no sign of progress. None: every other case, such as a bill without any status. None also for a
-        bill with an `unreadable` member, which may be the sign of a first debit: prevents a double debit.
+        the bill shows no sign of progress. None: every other case, such as a bill without any status. A bill with an
+        `unreadable` member gives None too. This prevents a double debit: the member may show an earlier debit.
         """
         if self.unreadable:
             return None

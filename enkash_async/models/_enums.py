@@ -114,8 +114,8 @@ class Circle(OpenEnum):
     AHM = "AHM"
     BHIWANDI = "BHIWANDI"
     SURAT = "SURAT"
-    # EnKash's page prints its words without separators. This is most likely one Torrent Power area. If EnKash means
-    # three words, the enum also accepts each of the three, since it is open.
+    # EnKash's page prints its words without separators, so this may be three words. It is most likely one Torrent Power
+    # area. The enum is open, so it accepts the three words too.
     SHILMUMBRAKALWA = "SHILMUMBRAKALWA"
 
 

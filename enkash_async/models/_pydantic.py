@@ -28,7 +28,7 @@ def _exact(value: object) -> object:
     return repr(value)
 
 
-_LAST = {"unreadable": 1, "extra": 2}  # fields that matter least
+_LAST = {"unreadable": 1, "extra": 2}  # fields to write last, since they matter least
 
 #: Replacements for types of fields that pydantic alone would read too leniently: floats as amounts, times without zone.
 _STRICTER: Mapping[Any, Any] = {
@@ -51,7 +51,7 @@ def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> 
     parameters: tuple[TypeVar, ...] = getattr(cls, "__parameters__", ())
     chosen = get_args(source) or (Any,) * len(parameters)
     hints = get_type_hints(cls)
-    fields = [field for field in attrs.fields(cls) if field.eq]  # as in `to_dict`
+    fields = [field for field in attrs.fields(cls) if field.eq]  # the same fields as in `to_dict`
     fields.sort(key=lambda field: _LAST.get(field.name, 0))
     schemas = {field.name: _field_schema(_filled(hints[field.name], parameters, chosen), handler) for field in fields}
 
@@ -66,7 +66,7 @@ def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> 
         for field in fields
     }
     members = dict(schemas)
-    if isinstance(getattr(cls, "outcome", None), property):  # as in `to_dict`
+    if isinstance(getattr(cls, "outcome", None), property):  # `to_dict` writes the property `outcome` too
         members["outcome"] = handler.generate_schema(str)
     given = {name: core_schema.typed_dict_field(schema) for name, schema in members.items()}
     config = core_schema.CoreConfig(title=cls.__name__)
@@ -95,7 +95,7 @@ def _field_schema(hint: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 
 def _error_schema(kind: type[Exception]) -> CoreSchema:
-    """Return the schema for an optional error, which is written as in `to_dict`."""
+    """Return the schema for an optional error; the schema writes the error as `to_dict` does."""
 
     def written(value: Exception | None) -> dict[str, str] | None:
         return None if value is None else {"error": type(value).__name__, "message": str(value)}
