@@ -18,7 +18,7 @@ __all__ = ["Body", "invalid", "required", "whole_number"]
 T = TypeVar("T")
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MAX_DIGITS = 15  # orders of magnitude of a number
+_MAX_DIGITS = 15  # largest exponent of a number, up or down: from 1E-15 to below 1E+16
 
 
 def invalid(text: str) -> RefusedError:

@@ -23,7 +23,7 @@ from enkash_async.sandbox._tasks import Sleep, Tasks
 
 __all__ = ["Courier", "Resends"]
 
-_AT_ONCE = 16  # attempts in progress at most
+_AT_ONCE = 16  # largest number of attempts in progress at the same time
 # Seconds that an idle connection is kept: few, since a post fails if the receiver has closed the connection meanwhile.
 _KEPT = 2.0
 
@@ -210,7 +210,7 @@ class Courier:
             ) as reply:
                 return 200 <= reply.status < 300
         except (aiohttp.ClientError, OSError, ValueError):
-            # ValueError: a host name that no resolver accepts.
+            # aiohttp raises ValueError for a host name that no resolver accepts.
             return False
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -13,7 +13,7 @@ __all__ = ["Display"]
 
 @attrs.frozen
 class _Version:
-    """A payment as it was from an instant on; None before it was created."""
+    """A state of a payment, which look-ups show `lag` seconds after `since`; None stands for no payment."""
 
     payment: UtilityPayment | None
     since: datetime

@@ -16,7 +16,7 @@ from enkash_async.sandbox._tasks import Sleep, Tasks
 
 __all__ = ["Deed", "Failing", "Work", "failure", "hang_up", "response"]
 
-# The work of a request that was read and authenticated; the work no longer needs the connection.
+# A `Deed` does the work of a request that was read and authenticated, and returns the reply. It needs no connection.
 Deed: TypeAlias = Callable[[], Reply]
 Work: TypeAlias = Callable[[web.Request], Awaitable[Deed]]
 
@@ -80,7 +80,7 @@ class Failing:
         self._send_stray(request.transport)
 
     async def close(self) -> None:
-        """Drop the work and the replies that are still to come."""
+        """Drop the work and the replies that are still postponed."""
         await self.late.cancel()
         await self._held.cancel()
 

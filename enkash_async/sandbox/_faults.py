@@ -18,24 +18,23 @@ _ROUTES = (*(field.name for field in attrs.fields(Routes)), _WEBHOOK, "*")
 class FaultKind(enum.StrEnum):
     """A kind of failure; its name is accepted in upper and lower case.
 
-    «Before»: the request has no effect. «After»: the work of the request is done, but the reply does not say so. For
-    requests, every kind but the last two is allowed; for the posts of `webhook`, the last two, SLOW and DROP_BEFORE.
+    Requests take every kind but the last two. The posts of `webhook` take the last two, SLOW and DROP_BEFORE.
     """
 
-    UNAUTHORIZED = enum.auto()  # before: 401
-    RATE_LIMITED = enum.auto()  # before: 429 with Retry-After
-    BAD_GATEWAY = enum.auto()  # before: 502 with an HTML body
-    UNAVAILABLE = enum.auto()  # before: 503, with Retry-After when one is given
-    SERVER_ERROR = enum.auto()  # before: 500 in the envelope
-    SLOW = enum.auto()  # a wait, then the usual work and reply; a late post holds up later ones of its bill
-    DROP_BEFORE = enum.auto()  # before: the connection is closed; a post is never sent
-    DROP_AFTER = enum.auto()  # after: the connection is closed
-    TRUNCATED = enum.auto()  # after: half of the announced body, then the connection is closed
-    SERVER_ERROR_AFTER = enum.auto()  # after: 502 with an HTML body
-    NOT_JSON = enum.auto()  # after: 200 with an HTML body
-    NULL_PAYLOAD = enum.auto()  # after: success without the payload
-    REFUSED_AFTER = enum.auto()  # after: `status`, 409 unless given, in the envelope, as if nothing were done
-    STRAY = enum.auto()  # after: the usual reply, sent again before the next reply on the connection, or after `delay`
+    UNAUTHORIZED = enum.auto()  # does nothing, and answers 401
+    RATE_LIMITED = enum.auto()  # does nothing, and answers 429 with Retry-After
+    BAD_GATEWAY = enum.auto()  # does nothing, and answers 502 with an HTML body
+    UNAVAILABLE = enum.auto()  # does nothing, and answers 503; with Retry-After if `retry_after` is given
+    SERVER_ERROR = enum.auto()  # does nothing, and answers 500 in the envelope
+    SLOW = enum.auto()  # waits, then works and answers as usual; a slow post delays later posts about the same bill
+    DROP_BEFORE = enum.auto()  # does nothing, and closes the connection; a post is never sent
+    DROP_AFTER = enum.auto()  # does the work, then closes the connection
+    TRUNCATED = enum.auto()  # does the work, then sends half of the announced body and closes the connection
+    SERVER_ERROR_AFTER = enum.auto()  # does the work, then answers 502 with an HTML body
+    NOT_JSON = enum.auto()  # does the work, then answers 200 with an HTML body
+    NULL_PAYLOAD = enum.auto()  # does the work, then answers success without the payload
+    REFUSED_AFTER = enum.auto()  # does the work, then answers `status` (None: 409) in the envelope, as for a refusal
+    STRAY = enum.auto()  # does the work and answers; sends this reply again before the next reply, or after `delay`
     LATE = enum.auto()  # answers `status` or closes the connection at once; does the work `delay` seconds later
     DUPLICATED = enum.auto()  # a post is sent twice at the same moment
     REORDERED = enum.auto()  # a post waits until a later post about the same bill is answered, at most `delay` seconds

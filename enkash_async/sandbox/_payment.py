@@ -262,7 +262,7 @@ class Confirmed:
 
     Args:
         payments: The payments of the bills that can be confirmed.
-        refused: The reason for each id that cannot be.
+        refused: The reason for each id that cannot be confirmed.
     """
 
     payments: list[UtilityPayment]

@@ -39,7 +39,7 @@ _REGULAR_NAMES = {
 }
 
 # fmt: off
-# The members of the documented post, in its order; the reply to a look-up has two more.
+# The members of a post to a webhook, in the order of EnKash's page; the reply to a look-up has two more members.
 _POSTED = (
     "utilityEnkashId", "amount", "consumerNumber", "consumerName", "billDate", "billDueDate", "createdDate",
     "billNumber", "billerBillNumber", "numberOfUnits", "approvalStatus", "approvalRemarks", "paymentStatus",

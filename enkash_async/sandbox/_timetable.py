@@ -12,7 +12,7 @@ from enkash_async.sandbox._payment import WAITING, Stage, UtilityPayment
 
 __all__ = ["Timetable"]
 
-# When the payment began to wait, the number of the entry, and the payment's id.
+# An entry: when the payment began to wait, the number of the entry, and the payment's id.
 _Entry: TypeAlias = tuple[datetime, int, str]
 
 

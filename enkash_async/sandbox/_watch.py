@@ -9,7 +9,7 @@ from enkash_async.sandbox._tasks import TICK, Tasks
 
 __all__ = ["Watch"]
 
-# Bills read before other tasks get a turn.
+# Number of bills to read before other tasks can run.
 _AT_ONCE = 100
 
 
