@@ -62,7 +62,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("enkash_async").addHandler(logging.NullHandler())
     try:
         code = enkash.main(argv, prog_name="enkash", standalone_mode=False)
-    # Comes first: some errors of this package are an `OSError` as well, because they are a `TimeoutError`.
+    # This clause must come first: some errors of this package are a `TimeoutError`, and so an `OSError` too.
     except (click.Abort, click.ClickException, EnkashError, RecursionError) as problem:
         complain(explain(problem))
         return Exit.of(problem)

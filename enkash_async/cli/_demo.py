@@ -23,7 +23,7 @@ __all__ = ["demo"]
 
 _SETTLE_AFTER = 0.9  # seconds; long enough to see the bill pending
 _POLL = PollPolicy(first=0.2, factor=1.2, longest=0.5)
-_PATIENCE = 8.0  # seconds for the bill to settle
+_PATIENCE = 8.0  # seconds to wait until the bill is settled
 _CATEGORY = "ELECTRICITY"
 _CONSUMER = "123456789"
 _REFERENCE = "demo-2026-000001"

@@ -31,7 +31,7 @@ __all__ = [
 
 _WIDEST = 100_000  # columns; more than any table has
 
-#: How printing fails: a closed pipe, a full disk.
+#: Error numbers of a failed print, such as for a closed pipe or a full disk.
 PRINTING = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG})
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, with exact numbers.")

@@ -172,7 +172,7 @@ def _reported(results: Sequence[Result], as_json: bool, *, dry_run: bool, result
 
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
-    """If nothing was sent, for one reason that all rows share, such as a refused password, report the reason once."""
+    """If nothing was sent, and all rows share the reason, such as a refused password, report the reason once."""
     reasons = {one.payment.reason for one in results}
     if any(_was_sent(one.payment) for one in results) or len(reasons) != 1:
         return None

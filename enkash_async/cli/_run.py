@@ -22,7 +22,7 @@ def finish(work: Coroutine[Any, Any, T]) -> T:
 
 
 def warn_of_fallback(store: Store) -> None:
-    """Warn the user if the file for the tokens could not be created; the command line hides the warning in the log."""
+    """Warn the user if the file for the tokens could not be created; the command hides the library's own warning."""
     if isinstance(store, FallbackStore):
         note("no file can be made to share tokens in: this command logs in for itself; set ENKASH_STORE_URL")
 

@@ -74,7 +74,7 @@ def reset_guard() -> None:
 
 
 def _looked_at() -> str:
-    """Return a line that names the account, so that users notice a mistyped user name, which is another account."""
+    """Return a line that names the account, so that users notice a mistyped user name."""
     environment = Environment(os.environ)
     account = environment.grant().identity.account
     return f"{environment.base_url}, {environment.store()!r}, {record_key('token', account)}"

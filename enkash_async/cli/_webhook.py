@@ -234,7 +234,7 @@ async def _post(url: HiddenStr, headers: Mapping[str, HiddenStr], body: bytes, *
             ) as reply,
         ):
             return reply.status
-    except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: a host name that no resolver accepts
+    except (aiohttp.ClientError, OSError, ValueError) as problem:  # ValueError: no resolver accepts the host name
         raise click.ClickException(_no_answer(problem, patience)) from None
 
 

@@ -117,7 +117,7 @@ async def _serving(app: web.Application, place: Place) -> AsyncIterator[str]:
         await runner.setup()
         try:
             await web.TCPSite(runner, place.host, place.port).start()
-        except (OSError, ValueError) as problem:  # ValueError: a host name that no resolver accepts
+        except (OSError, ValueError) as problem:  # ValueError: no resolver accepts the host name
             raise click.ClickException(f"cannot listen: {problem}") from None
         yield str(URL.build(scheme="http", host=place.host, port=runner.addresses[0][1], path=place.path))
     finally:

@@ -21,21 +21,21 @@ _WORDS = frozenset({
 _WORDS_FOR_NO_ID = frozenset({"na", "n/a", "n.a.", "nil", "-", "--", "?", "tbd", "missing"})
 _FORMULA = re.compile(r"=.+|[+@-][A-Za-z$].*[(:!+*/].*", re.DOTALL)
 
-_SHORTENED = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\s?[eE][+-]?[0-9]{1,3}")  # 1.23E+11
-_DECIMALS = re.compile(r"[0-9]+[.,]0+")  # 123.00, the number of a cell with fixed decimals
-_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}")  # 123,456,789
+_SHORTENED = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\s?[eE][+-]?[0-9]{1,3}")  # a rounded number, such as 1.23E+11
+_DECIMALS = re.compile(r"[0-9]+[.,]0+")  # the number of a cell with fixed decimals, such as 123.00
+_GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}")  # a number in groups of digits, such as 123,456,789
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)"
 )
 _DATE = re.compile(
-    r"(0?[1-9]|[12][0-9]|3[01])(?P<one>[/.-])(0?[1-9]|[12][0-9]|3[01])(?P=one)(19|20)[0-9]{2}"  # 05-12-2026
-    r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}"  # 5/12/26
-    r"|(19|20)[0-9]{2}(?P<two>[/-])(0?[1-9]|1[0-2])(?P=two)(0?[1-9]|[12][0-9]|3[01])"  # 2026-12-05,
+    r"(0?[1-9]|[12][0-9]|3[01])(?P<one>[/.-])(0?[1-9]|[12][0-9]|3[01])(?P=one)(19|20)[0-9]{2}"  # such as 05-12-2026
+    r"|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}"  # such as 5/12/26
+    r"|(19|20)[0-9]{2}(?P<two>[/-])(0?[1-9]|1[0-2])(?P=two)(0?[1-9]|[12][0-9]|3[01])"  # such as 2026-12-05
 )
 _DATE_IN_WORDS = re.compile(
-    rf"[0-9]{{1,2}}[ -]{_MONTH}([ ,-]+(20|19)?[0-9]{{2}})?"  # 5-Dec, 05 December 2026
-    rf"|{_MONTH}[ -]([0-9]{{1,2}}|(19|20)[0-9]{{2}})(,? (19|20)[0-9]{{2}})?",  # Dec-26, December 5, 2026
+    rf"[0-9]{{1,2}}[ -]{_MONTH}([ ,-]+(20|19)?[0-9]{{2}})?"  # such as 5-Dec or 05 December 2026
+    rf"|{_MONTH}[ -]([0-9]{{1,2}}|(19|20)[0-9]{{2}})(,? (19|20)[0-9]{{2}})?",  # such as Dec-26 or December 5, 2026
     re.IGNORECASE,
 )
 _TIME = re.compile(r"[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[AP]M)?(Z|[+-][0-9:]+)?$", re.IGNORECASE)

@@ -90,7 +90,7 @@ class Names:
         return None if meaning in {one for one, _ in self.mapped.values()} else meaning
 
     def found(self, cells: Sequence[str]) -> set[str]:
-        """Return what is read from the columns of a header."""
+        """Return the meanings of the header's columns whose cells are read."""
         return {meaning for cell in cells if (meaning := self.meaning(cell)) and meaning != ADDED}
 
 
@@ -183,7 +183,7 @@ def _distinct(header: Sequence[str]) -> list[str]:
 
 
 def _doubt(header: str) -> str | None:
-    """Return why an unknown header must not be ignored, or None: a misspelt `max_amount` would set no limit."""
+    """Return why an unknown header must not be ignored, or None. A misspelt `max_amount`, if ignored, sets no limit."""
     name = header_name(header)
     if header.lower() == PARAM:
         return f"column {name} names no input: write param.NAME with the name that the biller gives it"

@@ -31,7 +31,7 @@ def unclear(rows: Iterable[Row], target: Path, columns: Mapping[str, str] | None
 
 
 def kept(payment: Payment, earlier: Collection[str]) -> Payment:
-    """Return a payment, but UNKNOWN instead of NOT_SENT if an earlier run left it UNKNOWN: it may have been paid."""
+    """Return a payment. If this run did not send a payment that an earlier run left UNKNOWN, it stays UNKNOWN."""
     if payment.state is not PaymentState.NOT_SENT or payment.reference_id not in earlier:
         return payment
     reason = f"an earlier run left it open, and this one found out nothing: {payment.reason}"

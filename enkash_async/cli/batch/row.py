@@ -27,7 +27,7 @@ class Row:
         given: The cells as read, by header, without the columns that a result file adds.
         derived: Whether the reference was derived, because the file has none for this row.
         unclear: Whether the file is a result file in which this row's outcome is UNKNOWN.
-        copies: Later rows for the same bill: all their values that are read are equal, `max_amount` included.
+        copies: Later rows for the same bill, with equal values in every column that is read, `max_amount` included.
         unread: Headers of the columns that are only copied into the result file.
     """
 

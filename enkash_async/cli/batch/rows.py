@@ -216,7 +216,7 @@ class _Reader:
         is_id = meaning in {heads.CONSUMER, heads.REFERENCE}
         wrong = stray(text, is_id=is_id) or altered(text, is_id=is_id, is_number=meaning == heads.CONSUMER)
         if wrong is None and meaning == heads.CONSUMER:
-            # other inputs may be names with invisible joiners, or addresses with line breaks
+            # Only for consumer numbers: other inputs may be names with invisible joiners, or addresses on many lines.
             wrong = odd(text)
         if wrong is not None:
             self._note(line, meaning, wrong)
