@@ -211,7 +211,7 @@ class SingleBills:
         return bill
 
     async def _births(self) -> Mapping[str, str] | None:
-        """Return the births of the store before a create. None if the store is away: only a debit needs the store."""
+        """Return the ids of the store's birth records; None if the store is unavailable, which stops only debits."""
         try:
             return await self._debits.births()
         except StoreError as problem:

@@ -101,7 +101,7 @@ class Webhooks:
         raise wrong
 
     def missed(self, since: date, *, store: Store | None = None, name: str = "") -> AsyncIterator[Bill]:
-        """Yield the bills that changed at EnKash, but whose change your handler was not told; for an hourly job.
+        """Yield the bills that changed at EnKash without your handler being told. Call this in an hourly job.
 
         EnKash promises no resends, so a post can be lost. Hand each bill to the receiver::
 
@@ -110,8 +110,8 @@ class Webhooks:
 
         Searches for bills that were created, paid, settled or refunded since that day. Also searches for all unpaid
         bills of the last six days, since EnKash may give a failure no date. Compares each bill with the receiver's
-        records, and reads a bill that differs once more. Leaves out bills that a worker is handling now, and bills
-        without a confirmed debit if the receiver has no record of them.
+        records; if they differ, reads the bill again. Leaves out bills that a worker is handling now. Also leaves out
+        bills without a confirmed debit if the receiver has no record of them.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
