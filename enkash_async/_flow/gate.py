@@ -62,7 +62,7 @@ class Gate:
         A caller that is cancelled while waiting uses up no turn and does not delay the others.
         """
         if self._interval == 0 and not self._in_line and self._reopens <= self._clock():
-            return  # there is no rate to keep and no waiting caller to overtake
+            return  # no rate limits this request, and no other caller waits
         self._in_line += 1
         try:
             async with self._queue:

@@ -174,10 +174,10 @@ class Job(Generic[S, T]):
         where: Name of the argument with the items, for messages.
         check: Returns a valid item, or raises `InvalidRequestError`.
         key: Returns the item's name in the result.
-        digest: Differs for two different items of one key.
+        digest: Returns a value that differs for two different items with the same key.
         work: Makes the call for one item, and returns its value.
-        report: Returns the item of the result, given its name, what `work` returned, and the item as given; by default
-            one that succeeded.
+        report: Makes the item of the result from three arguments: the name, the value from `work`, and the item as the
+            caller gave it. By default, the item has succeeded.
     """
 
     where: str
@@ -333,8 +333,8 @@ async def _streamed(job: Job[S, T], source: Source[Any], concurrency: int) -> As
         try:
             await _Run(job, emit, _ignore)(source, concurrency)
         except asyncio.CancelledError:
-            raise  # nobody takes items any more
-        except BaseException:  # also what no job should catch, such as SystemExit of the source: or the caller hangs
+            raise  # the caller takes no more items
+        except BaseException:  # even SystemExit from the source: without the None, the caller would wait for ever
             await done.put(None)
             raise
         await done.put(None)

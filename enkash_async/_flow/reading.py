@@ -28,7 +28,7 @@ __all__ = ["Reading"]
 
 T = TypeVar("T")
 
-_MOST_PASSES = 4  # only the first pass waits for the caller to use its rows; the others run at full speed
+_MOST_PASSES = 4  # only the first pass is slowed by the caller, who uses its rows; later passes run at full speed
 _SPARE = 8  # requests without new rows that even the shortest list may take
 _SPARE_PER_PAGE = 5  # further such requests for each page with new rows: for the other passes, and for going back
 
@@ -52,9 +52,9 @@ class _Pass:
         moved: Whether a page did not begin with the last row of the previous page.
         disordered: Whether a row came again, or rows came in another order than before.
         apart: Whether pages did not overlap, so that this pass alone proves nothing.
-        known: Whether a row came that an earlier pass had met.
-        gap: Whether, after such a row, a row came that no earlier pass had met.
-        late: Whether, after such a new row, a row came again that an earlier pass had met.
+        known: Whether an old row came: a row that an earlier pass had met.
+        gap: Whether a new row came after an old row.
+        late: Whether another old row came after that new row.
     """
 
     base: int
@@ -114,7 +114,7 @@ class Reading(Generic[T]):
         self._count = 0
         self._delivered = 0
         self._nameless = False  # a row without an id came
-        self._calm = True  # every page began with the expected row, in the first pass: no row can have come twice
+        self._calm = True  # every page of the first pass began with the expected row, so no row can have come twice
         self._stuck = False  # the second page of a pass did not overlap with the first page
         self._by_page = False  # `offset` counts pages
         self._stated: int | None = None  # total that the current reply states
@@ -123,7 +123,7 @@ class Reading(Generic[T]):
         self._passes = 1
         self._useful = 0
         self._spent = 0
-        self._stride = 0  # rows by which the last step went back; each further step doubles it, from a quarter page
+        self._stride = 0  # rows by which the last step went back: a quarter page at first, doubled by each step
         self._step: Callable[[Sequence[T]], list[T]] = self._start
         self._ask: tuple[int, int] | None = (0, page_size)
 
@@ -131,7 +131,7 @@ class Reading(Generic[T]):
         """Return the (offset, limit) of the next request, or None when the list is complete.
 
         Raises:
-            ResponseDecodeError: Too many requests brought no new rows, or too few.
+            ResponseDecodeError: Too many requests brought few new rows or none.
         """
         if self._ask is not None and self._spent > _SPARE + _SPARE_PER_PAGE * self._useful:
             self._fail("the pages do not fit together, or the list changes faster than it can be read")
@@ -146,7 +146,7 @@ class Reading(Generic[T]):
         self._stated = page.total
         fresh = self._step(page.items)
         self._delivered += len(fresh)
-        # Prevents reading for ever a list that changes with every request: `ask` compares these two counts.
+        # `ask` compares these two counts. Otherwise, a list that changes with every request would be read for ever.
         if fresh and 4 * len(fresh) >= len(page.items):
             self._useful += 1
         else:

@@ -49,9 +49,9 @@ __all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 
 #: The documented values of `response_code` with which EnKash says that it did nothing.
 _REFUSALS = frozenset({1, 36, 37, 38})
-#: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer; a retry would get it again.
+#: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer, and a retry would get it again.
 _TRANSIENT = frozenset({408, 502, 503, 504})
-_CONFLICT = 409  # EnKash documents none; a server may answer so because the work is done
+_CONFLICT = 409  # EnKash does not document this status; a server may answer 409 because the work is done
 
 
 class Next(enum.Enum):
@@ -81,9 +81,9 @@ class Verdict:
         asked: What follows instead of `write` if `RetryPolicy.writes` is on: a write is then repeated after an answer
             that asks the client to retry later. The column `writes` of the table.
         group: The group of the item in a bulk result.
-        one_item: Whether one item may be to blame when a call for many fails; the caller then reads them one by one.
+        one_item: Whether one item may be the reason why a call for many fails; the caller then reads items one by one.
         ends_job: Whether every other item of a bulk job would fail too. False for a wrong argument of one item.
-        says_absent: Whether EnKash said that there is no such bill. A bare 404 does not say that.
+        says_absent: Whether EnKash said that the bill does not exist. A bare 404 does not say this.
     """
 
     lasts: Lasts = Lasts.CALL
