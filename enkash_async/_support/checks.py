@@ -45,7 +45,7 @@ _INT32 = 2**31 - 1
 _DEEPEST = 50  # levels of nesting: more than any request needs, and far below Python's recursion limit
 _SHOWN = 40  # characters; a message shows only the type of a longer wrong value, to stay on one line
 _MAX_DIGITS = 30  # digits: more than any amount has, and few enough to write out in full
-_PAISE = 2  # decimals of a rupee
+_PAISE = 2  # decimals of an amount in rupees
 _PAISA = Decimal("0.01")
 _WIDE = Context(prec=2 * _MAX_DIGITS + _PAISE)  # digits, so that no amount within bounds is rounded by accident
 

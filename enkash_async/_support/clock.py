@@ -32,8 +32,8 @@ from functools import partial
 __all__ = ["fast_clock", "fast_clock_until", "instant", "instants", "loop_now", "machine", "waits_beside", "wall"]
 
 _REAL_TIME = asyncio.BaseEventLoop.time
-# Seconds. Long enough that the slower clock is read rarely; short compared with the 2 s before its end at which a
-# token is no longer used.
+# Seconds. Long enough that the slower clock is read rarely. Short compared with the last 2 s of a token's lifetime, in
+# which the token is no longer used.
 _TRUSTED_FOR = 0.01
 
 

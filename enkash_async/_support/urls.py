@@ -53,9 +53,10 @@ def checked_url(value: object) -> str:
 
 
 def folded_host(base_url: str) -> str:
-    """Return host and port of a base URL as EnKash tells its servers apart.
+    """Return host and port of a base URL in one spelling, so that all spellings of a host are equal.
 
-    Case, a default port, a trailing dot and the names of this machine make no other host.
+    Host names are equal if they differ only in case, in a default port or in a trailing dot. All names of this machine
+    are equal.
     """
     url = URL(base_url)
     host = (url.raw_host or "").lower().rstrip(".")
