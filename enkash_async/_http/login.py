@@ -268,7 +268,7 @@ def _refusal(response: Response, status: int, error: str | None, doubts: str) ->
 
     Args:
         response: The reply.
-        status: What the reply means, which may differ from its HTTP status.
+        status: Status by which the reply is judged; it may differ from the reply's HTTP status.
         error: The OAuth error of the reply, or None.
         doubts: What looks wrong with the credentials, as `Credentials.doubts` tells it.
     """

@@ -49,7 +49,7 @@ _BETWEEN_CHECKS = 0.02  # seconds
 
 @attrs.frozen
 class _Astray:
-    """A reply that answers another question, as after a stray one on a connection that was kept open."""
+    """A reply that belongs to another call, for example after a stray reply on a kept-alive connection."""
 
     error: ResponseDecodeError
 
@@ -167,11 +167,11 @@ class Pipeline:
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
         if operation.departure is not None:
-            await operation.departure.note()  # last of all: whatever waits, waits before it is written down
+            await operation.departure.note()  # last, so that no wait comes between this note and the request
         result = await self._answer(operation, token, gate)
         if isinstance(result, _Astray):
             if operation.effect is not Effect.READ:
-                return result.error  # whether it did something is found out by looking
+                return result.error  # the resource looks up whether the call did something
             await gate.turn()
             result = await self._answer(operation, token, gate, alone=True)
             if isinstance(result, _Astray):
@@ -184,7 +184,7 @@ class Pipeline:
     async def _answer(
         self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool = False
     ) -> T | EnkashError | _Astray:
-        # A refused create names nothing, so the late reply to another call could not be told from its own.
+        # A refusal of a create names no bill. On a shared connection, a late reply to another call could pass for one.
         is_create = operation.reference_id is not None
         response = await self._transport.send(
             operation.request, Secret(token.authorization), operation.departure, alone=alone or is_create
@@ -218,7 +218,7 @@ async def decoded(
     if len(response.body) < SLICED_FROM:
         return read(operation, response, secrets=secrets)
     steps = read_in_slices(operation, response, secrets=secrets)
-    del secrets  # the traceback of a cancellation shows the locals of this frame
+    del secrets  # keeps secrets out of the traceback of a cancellation, which shows the locals of this frame
     async with decode_lock:
         with closing(steps):  # frees the document, which a traceback of a cancelled caller could keep alive
             while True:

@@ -42,8 +42,8 @@ _log = getLogger("enkash_async")
 
 _BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
-_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
-_UNHEARD = 30  # seconds after which the system gives up bytes that the other side does not acknowledge
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
+_UNHEARD = 30  # seconds without an acknowledgement of sent bytes, after which the system closes the connection
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
@@ -58,7 +58,7 @@ class _OneShot(BytesPayload):
     This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
     have been sent.
 
-    Nor is it begun on a connection on which bytes wait that no request asked for: they would pass for its reply.
+    The body also refuses a connection on which unrequested bytes wait, since they could pass for the reply.
     """
 
     begun = False
@@ -66,7 +66,7 @@ class _OneShot(BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
             raise ConnectionAbortedError("the request is not sent a second time")
-        line = writer.transport  # None where the connection was lost meanwhile, which aiohttp tells by itself
+        line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and _has_stray_bytes(line.get_protocol()):
             line.abort()
             raise ConnectionAbortedError("bytes of another reply were on the connection")
@@ -75,15 +75,16 @@ class _OneShot(BytesPayload):
 
 
 class _LoneShot(_OneShot):
-    """The body of a request on a connection of its own, which is not begun too late.
+    """The body of a request that has a connection of its own, and that must not be sent late.
 
-    Prevents a double debit: the reply of a confirmation names no bill, so that on a shared connection a stray reply
-    would pass for its own; and a process that was stopped before the first byte would send when another may have sent.
+    Prevents a double debit in two ways. The reply to a confirmation names no bill, so on a shared connection a stray
+    reply could pass for it. And a process that is suspended before the first byte must not send after it wakes up,
+    since another process may have sent the confirmation by then.
 
     Args:
         value: The body.
-        content_type: Its type.
-        is_timely: Whether it may still be begun.
+        content_type: Media type of the body.
+        is_timely: Returns whether the sending of the body may still begin.
     """
 
     def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
@@ -95,7 +96,7 @@ class _LoneShot(_OneShot):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         self._transport = writer.transport
         self._protocol = self._transport.get_protocol()
-        self._protocol.force_close()  # or aiohttp would keep the connection for others, if the server lets it
+        self._protocol.force_close()  # otherwise aiohttp could keep the connection open for other requests
         _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
         if not self.begun and not self._is_timely():
             raise ConnectionAbortedError("the request was held up for too long, and is not begun")
@@ -103,18 +104,18 @@ class _LoneShot(_OneShot):
 
     @property
     def has_stray_bytes(self) -> bool:
-        """Whether more came than the one reply."""
+        """Whether more bytes have arrived than those of the reply."""
         return _has_stray_bytes(self._protocol)
 
     def reset(self) -> None:
-        """Break the connection off at once, so that no byte that is still buffered leaves later."""
+        """Reset the connection at once, so that no buffered byte is sent later."""
         if self._transport is not None:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
 
 def _has_stray_bytes(protocol: object) -> bool:
-    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+    # aiohttp has no public API for this: `_buffer` holds a second reply, and `_tail` holds bytes that are no reply.
     return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
 
 
@@ -225,7 +226,7 @@ class Transport:
         Args:
             request: The request.
             authorization: Value of the `Authorization` header; None sends none.
-            departure: Says whether the body may be begun; the request then has a connection of its own.
+            departure: Says whether the sending of the body may begin; the request then has a connection of its own.
             alone: Whether to open a connection for this request, and close it after the reply.
 
         Raises:
@@ -275,7 +276,7 @@ class Transport:
                 self._url(request),
                 data=body,
                 headers=self._headers(authorization, alone=alone),
-                # aiohttp keeps connections by a key of which this name is a part: no kept one has it.
+                # Forces a new connection: aiohttp reuses a connection only if this name is equal, and no other has it.
                 server_hostname=self._host.host if alone else None,
                 proxy=self._proxy,
                 timeout=self._timeout,
@@ -296,7 +297,7 @@ class Transport:
             return self._failure(problem, body, status)
 
     def _whole(self, reply: aiohttp.ClientResponse, body: bytes) -> Response | TransportError:
-        # aiohttp has given the connection back by now, and does not say in public which one it was.
+        # aiohttp has released the connection by now, and has no public API for the connection of a reply.
         protocol = getattr(reply, "_protocol", None)
         abandon = getattr(protocol, "close", lambda: None)
         if _has_stray_bytes(protocol):
