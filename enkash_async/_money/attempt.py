@@ -43,7 +43,7 @@ from enkash_async._money.debit_record import Debit
 
 __all__ = ["Attempt", "Do", "End"]
 
-_SENDINGS = 2  # the first one, and one after a 401 and a new login
+_SENDINGS = 2  # the first sending, and a second one after a 401 and a new login
 
 
 class Do(enum.Enum):

@@ -93,7 +93,7 @@ class Creation:
 
 @attrs.frozen
 class Look:
-    """Asks what is known."""
+    """Asks what is known of the reference, and changes nothing."""
 
 
 @attrs.frozen
@@ -150,7 +150,7 @@ class Found:
 #: No process that shares the store has used the reference.
 NOTHING = Found()
 
-#: Kept as long as debits.
+#: How the store keeps a note: as long as the record of a debit.
 CREATION = RecordKind(DocumentCodec(Creation), keep=DURATIONS.keep)
 
 
@@ -171,7 +171,7 @@ def found_in(creation: Creation | None, command: Command, now: Instant, duration
     """Return what a step learns from the note that it found."""
     if creation is None:
         return NOTHING
-    is_own = not isinstance(command, Look) and creation.by == command.by  # by a swap whose reply was lost
+    is_own = not isinstance(command, Look) and creation.by == command.by  # an earlier swap, whose reply was lost
     seconds = 0.0 if is_own else creation.seconds_under_way(now, durations)
     return Found(creation.utility_enkash_id, seconds, creation.receipt, creation.digest)
 

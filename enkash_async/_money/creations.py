@@ -1,4 +1,4 @@
-"""The notes of payments under their references, in the shared store."""
+"""Reads and writes the notes of payments in the shared store; each note belongs to one reference."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _claim(debit: Debit | None, claim: Claim, here: Here, durations: Durations) 
         return _first_claim(debit, claim, here, durations)
     if debit.state == "accepted":
         return debit, Accepted(debit, is_settled=_is_settled(debit, here, durations))
-    if debit.state == "claimed" and debit.by == claim.by:  # this claim was written before, and the reply was lost
+    if debit.state == "claimed" and debit.by == claim.by:  # an earlier swap wrote this claim, but its reply was lost
         return debit, _mine(debit)
     if not _is_settled(debit, here, durations):
         return debit, Wait(debit.at.left(durations.settled_after, here.now), debit.state)
@@ -148,7 +148,7 @@ def _is_settled(debit: Debit, here: Here, durations: Durations) -> bool:
 
 
 def _looked(debit: Debit | None, look: Looked, here: Here, durations: Durations) -> _Step:
-    # The claim was written before, and the reply was lost.
+    # An earlier swap wrote this claim, but its reply was lost.
     if debit is not None and debit.state == "claimed" and debit.by == look.by:
         return debit, _mine(debit)
     if debit is None or debit != look.seen or not _is_settled(debit, here, durations):
@@ -188,7 +188,7 @@ def _mark_sent(debit: Debit | None, mark: MarkSent, here: Here, durations: Durat
     """
     if debit is None or not _is_own(debit, mark.by):
         return debit, Gone()
-    if debit.state == "sent" and debit.sending >= mark.sending:  # *sent* was written before, and the reply was lost
+    if debit.state == "sent" and debit.sending >= mark.sending:  # an earlier swap wrote *sent*, but its reply was lost
         return debit, Go(debit.store)
     if debit.at.greater_age(here.now) >= durations.begin_within:
         return debit, Stale()

@@ -65,7 +65,7 @@ class Reading(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """How a sending ended, or what a read shows of it."""
+    """How a sending ended, or what a read shows of the debit."""
 
     ACCEPTED = "EnKash said yes, or a read shows the debit"
     REFUSED = "a clear refusal of a call with one id"

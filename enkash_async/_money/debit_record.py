@@ -26,10 +26,11 @@ class Debit:
         at: When the state was written or renewed.
         writer: The process that last changed the record.
         store: Id of the store's birth when the bill was created, or when the debit was claimed.
-        sending: Number of the sending, from 1; 0 before it. A repeat, as after a 401, is written before it is sent.
+        sending: Number of the latest sending, from 1; 0 before the first. A repeated sending, for example after a 401,
+            is written before it is sent.
         is_new: Whether the bill was created under the same birth, and no confirmation of it was sent.
-        again: Whether an earlier attempt may have sent a confirmation. Then a search is not reliable for this bill: it
-            is read by a call of its own.
+        again: Whether an earlier attempt may have sent a confirmation. A search is then not reliable for this bill, so
+            the bill is read by a call of its own.
         alone: Whether EnKash refused a call with this bill and others. The next confirmation is then a call of its own.
         revision: Number of changes; makes every version of the record unique.
     """

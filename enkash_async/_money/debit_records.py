@@ -36,7 +36,7 @@ from enkash_async.stores.actions import Transition
 __all__ = ["DebitRecords", "Shown"]
 
 _AT_A_TIME = 1_000  # records in one call; a store accepts 1,000 records and their birth records
-_TRIES = 5  # before each further try, the birth record was written again
+_TRIES = 5  # tries of a command; before each further try, the missing birth record is written
 
 
 @attrs.frozen
@@ -127,7 +127,7 @@ class DebitRecords:
         return transition
 
     async def births(self) -> dict[str, str]:
-        """Write the missing birth records, and return the ids of all by key; to be called before a create is sent."""
+        """Write missing birth records, and return the id of each by its key. Call this before a create is sent."""
         await self._check()
         return {key: birth.id for key, birth in (await self._see(BIRTHS)).items()}
 

@@ -265,7 +265,7 @@ class _Run:
             return
         except EnkashError as failure:
             problem = failure
-        except BaseException:  # cancelled
+        except BaseException:  # for example, the task was cancelled
             self._came_to(group, Outcome.UNCLEAR if departure.begun else Outcome.NEVER_SENT, None)
             raise
         self._came_to(group, outcome_of(problem, len(group), begun=departure.begun), problem)
@@ -309,7 +309,7 @@ class _Run:
         for one, attempt in self.attempts.items():
             if attempt.do is Do.ACT and isinstance(attempt.command, Settle):
                 left[one] = attempt.command
-            elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # an attempt that has sent has a `Settle`
+            elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # nothing was sent yet
                 left[one] = Settle(attempt.by, Outcome.NEVER_SENT)
         if left:
             with contextlib.suppress(EnkashError):  # then the records stay, and other processes wait for their window

@@ -38,7 +38,7 @@ class Portions:
     """Confirms bills in portions; an async context manager that cancels unfinished portions on exit.
 
     Args:
-        confirm: Confirms bills, given all their ids and the ids of those whose debit certainly waits.
+        confirm: Confirms bills. It is called with the ids of all bills, and the ids of bills whose debit surely waits.
         within: Seconds from the first bill of a portion until the portion is sent; a full portion is sent at once.
         sleep: Waits for the given seconds.
     """

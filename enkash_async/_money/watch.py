@@ -35,7 +35,7 @@ class Watch:
         reads: Reads bills.
         poller: Its clock, its sleep and its random numbers are used.
         policy: Pauses between the looks.
-        shortest: The least number of seconds that a look may take.
+        shortest: Seconds that each look gets at least.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Watch:
 
         Args:
             utility_enkash_id: EnKash's id of the bill.
-            seconds: Seconds to wait; the last look begins after them, so the call may take longer.
+            seconds: Seconds to wait. The last look begins after this time, so the call may take longer.
         """
         deadline = self._poller.clock() + seconds
         watched = self._watched.get(utility_enkash_id)
