@@ -87,7 +87,7 @@ class RequestTimeoutError(TransportError, TimeoutError):
 class ResponseDecodeError(EnkashError):
     """A reply came back that cannot be read: not JSON, not an envelope, or a member of the wrong kind.
 
-    A search raises it too, after the rows that came, where the pages do not show whether all rows came.
+    A search also raises this error after the rows that it has read, if the pages do not show whether all rows came.
 
     Attributes:
         status: HTTP status of the reply.
@@ -95,7 +95,7 @@ class ResponseDecodeError(EnkashError):
         where: Place of the unreadable value in the body, such as `payload.amount`; None for the whole body.
     """
 
-    _advice = RetryAdvice.LATER  # the call was a read; one that changes something raises `OutcomeUnknownError`
+    _advice = RetryAdvice.LATER  # the call was a read; a call that changes something raises `OutcomeUnknownError`
 
     def __init__(
         self, message: str = "", *, status: int = 0, content_type: str | None = None, where: str | None = None
@@ -142,7 +142,7 @@ class ApiError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER for HTTP 408, a time-out at EnKash; LOOK for 409, maybe after its work; otherwise as the class says."""
+        """LATER for HTTP 408; LOOK for 409, since EnKash may have done the work; otherwise the advice of the class."""
         return {408: RetryAdvice.LATER, 409: RetryAdvice.LOOK}.get(self.status, self._advice)
 
 
@@ -151,7 +151,7 @@ class BadRequestError(ApiError):
 
 
 class AuthenticationError(ApiError):
-    """HTTP 401, again after the SDK renewed the token: check that the account may use this API."""
+    """HTTP 401, even after the SDK has renewed the token: check that the account may use this API."""
 
 
 class PermissionDeniedError(ApiError):
@@ -196,10 +196,10 @@ class VelocityLimitError(ApiError):
 class DuplicateReferenceError(ApiError):
     """`response_code` 38: this `reference_id` was used before, for another bill or a bill that cannot be looked up.
 
-    If the reference was used for the same bill, the create returns that one instead.
+    If the reference was used for the same bill, the create returns this bill and raises no error.
 
     Attributes:
-        differences: Names of what differs, such as `ad1` or `amount`; empty where the bill could not be compared.
+        differences: Names of the facts that differ, such as `ad1` or `amount`; empty if they could not be compared.
     """
 
     differences: tuple[str, ...] = ()
@@ -213,13 +213,13 @@ class DuplicateReferenceError(ApiError):
 class OutcomeUnknownError(EnkashError):
     """A call that changes something may or may not have had its effect. Look up the result; never resend the call.
 
-    Where a look-up is possible, the SDK has made it without a clear result.
+    If a look-up is possible, the SDK has already made it, without a clear result.
 
     Attributes:
         operation: Name of the call, such as `bills.create`.
         reference_id: Reference to pass to `bills.reconcile` later, or None.
         utility_enkash_ids: Ids of the bills; empty for a call that names none.
-        retry_after: Seconds after which the same call finds out by itself what happened; None where a person has to.
+        retry_after: Seconds after which a repetition of the call finds out what happened; None if a person has to.
     """
 
     _advice = RetryAdvice.LOOK  # repeating the call without a look-up could pay twice
@@ -241,7 +241,7 @@ class OutcomeUnknownError(EnkashError):
 
     @property
     def retry(self) -> RetryAdvice:
-        """LATER where the same call finds out by itself; otherwise LOOK, since sending it again could pay twice."""
+        """LATER if a repetition of the call finds out what happened; else LOOK, since a repetition could pay twice."""
         return self._advice if self.retry_after is None else RetryAdvice.LATER
 
 
@@ -342,10 +342,10 @@ class TokenReplyError(TokenEndpointError):
 
 
 class StoreError(EnkashError):
-    """The shared store answers, but its record cannot be used: it has a newer format, or others keep changing it.
+    """The shared store answers, but a record cannot be used: its format is newer, or other processes keep changing it.
 
-    Or the Redis client that the store was given has no connection to spare. Nothing was overwritten. Only a
-    `StoreUnavailableError` means that the store is away.
+    Also raised if the Redis client that the user passed in has no free connection. Nothing was overwritten. Only a
+    `StoreUnavailableError` means that the store is unavailable.
     """
 
     _advice = RetryAdvice.LATER  # by then, other processes may be done, or this package may be upgraded
@@ -354,7 +354,7 @@ class StoreError(EnkashError):
 class StoreUnavailableError(TokenError, StoreError):
     """The shared store is unavailable: it does not answer in time, is full or read-only, or denies this user access.
 
-    A change that was in flight may have been made or not. `retry_after` is set where the store is too new to debit.
+    A change that was in flight may or may not have been made. `retry_after` is set if the store is too new for debits.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None) -> None:
