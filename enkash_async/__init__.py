@@ -10,7 +10,7 @@ from typing import Any
 import lazy_loader
 
 # `__init__.pyi` lists the public names. Each name is loaded on first use, so that values and errors do not import
-# aiohttp. The package's loader reads the stub, since the package may be in a zip file.
+# aiohttp. The list is read through the package's loader, which works even if the package is in a zip file.
 _loader: Any = __spec__.loader
 _stub = ast.parse(_loader.get_data(os.path.join(__path__[0], "__init__.pyi")))  # noqa: PTH118 (a loader takes text)
 _names = {node.module: [alias.name for alias in node.names] for node in _stub.body if isinstance(node, ast.ImportFrom)}

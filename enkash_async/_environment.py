@@ -76,7 +76,7 @@ class Environment:
     def store(self) -> Store:
         """Return the store that the variables name, or the default store.
 
-        `ENKASH_STORE_URL` comes before `ENKASH_REDIS_URL`. Without both it is the SQLite file of this user.
+        `ENKASH_STORE_URL` comes before `ENKASH_REDIS_URL`. The default store is the SQLite file of this user.
         `ENKASH_NOTHING_PENDING=1` declares that no confirmation of a debit is under way anywhere.
 
         Raises:
@@ -117,7 +117,7 @@ class Environment:
         """Return whether `ENKASH_DEBIT_ON_CREATE` is 1.
 
         Raises:
-            ConfigurationError: It is neither 1 nor 0: whether debits are confirmed is not guessed.
+            ConfigurationError: The variable is neither 1 nor 0; the SDK does not guess whether to confirm debits.
         """
         text = self._environ.get("ENKASH_DEBIT_ON_CREATE", "").strip()
         if text not in {"", "0", "1"}:

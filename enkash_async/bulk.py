@@ -31,8 +31,8 @@ class BulkItem(Travels, Generic[T]):
 
     Attributes:
         key: Name of the item: its `utility_enkash_id`, or `BillRequest.key`.
-        value: Result of the item; None for a call that returns no data, and in every group but `succeeded`. A `Payment`
-            stands in every group, where there is one.
+        value: Result of the item; None for a call that returns no data, and in every group but `succeeded`. For a
+            payment, it is the `Payment` in every group.
         error: Why the item did not succeed; None in `succeeded`.
         group: What became of the item.
         request: The item as the caller gave it.

@@ -39,7 +39,7 @@ from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["ClientOptions", "EnkashClient"]
 
-_LET_END = 10.0  # seconds
+_LET_END = 10.0  # seconds that calls under way get to end when the client is closed
 
 S = TypeVar("S", bound="TokenProvider | Store")
 F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
@@ -126,7 +126,7 @@ def _flaw(given: ClientOptions) -> TypeError | ConfigurationError | None:
 
 
 def _client_of(tokens: TokenProvider) -> str:
-    """Return what tells the companies of one host apart, as far as the provider knows: a hash of the client id."""
+    """Return a hash of the client id, which tells the companies of one host apart; empty if it is not known."""
     return tokens.client if isinstance(tokens, StoreTokenProvider) else ""
 
 
@@ -156,20 +156,20 @@ class EnkashClient:
             flight, and sets no rate.
         routes: The path of every operation. `Routes()`, the default, has those that EnKash documents.
         proxy: URL of the HTTP proxy for the session that the client opens, such as `http://user:password@host:3128`.
-            None, the default, follows `HTTPS_PROXY` and `NO_PROXY`. The store is never reached through it.
+            None, the default, follows `HTTPS_PROXY` and `NO_PROXY`. The store is never reached through the proxy.
         debit_on_create: Whether EnKash debits your account as soon as a bill is created, as it does for accounts that
             are set up so; False by default. Then `payments.pay` confirms nothing.
-        max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger one is raised as an error.
+        max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger reply raises an error.
         allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 
     Attributes:
-        base_url: As given.
+        base_url: The base URL, as it was given.
         tokens: The `TokenProvider` of the client.
         store: The `Store` of the client.
         billers: Calls about billers, the companies that can be paid.
         bills: Calls that fetch, create, look up, search and wait for bills.
         payments: Calls that move money.
-        webhooks: Calls that register a webhook with EnKash, and find changes of which no post came.
+        webhooks: Calls that register a webhook with EnKash, and find changes whose posts did not arrive.
 
     Raises:
         ConfigurationError: An argument is unusable.
@@ -280,7 +280,7 @@ class EnkashClient:
         nothing); `ENKASH_REDIS_URL`, the same for a Redis; `ENKASH_TOKEN_KEYS`, which seals the token with keys of your
         own (see `TokenSealer`); `ENKASH_LOGIN_TIMEOUT`, in seconds; `ENKASH_DEBIT_ON_CREATE`, 1 for `debit_on_create`;
         `ENKASH_NOTHING_PENDING=1`, which declares that no confirmation of a debit is under way anywhere, so that a new
-        store confirms at once. Without a URL it is the SQLite file of this user.
+        store confirms at once. If no variable names a store, the store is the SQLite file of this user.
 
         Args:
             environ: The variables; None takes `os.environ`.
@@ -362,8 +362,8 @@ class EnkashClient:
     async def aclose(self) -> None:
         """Close what this client opened: its session, its provider and its store; a second call does nothing.
 
-        Calls under way that change something get up to 10 seconds to end; one that has not ended by then is raised as
-        unclear where it was made.
+        Calls under way that change something get up to 10 seconds to end. A call that has not ended by then fails with
+        an unclear outcome.
         """
         await self._send.writes_ended(_LET_END)
         await self._transport.aclose()

@@ -52,7 +52,7 @@ class PollPolicy:
 
     Args:
         first: Seconds between the first look and the second.
-        factor: Ratio of each pause to the one before.
+        factor: Ratio of each pause to the pause before it.
         longest: Upper bound of a pause in seconds.
         jitter: Share, 0 to 1, by which each pause varies at random, so that many callers do not poll all at once.
     """
@@ -122,7 +122,7 @@ class RetryPolicy:
         max_retry_after: Longest `Retry-After` in seconds to wait for. A reply that asks for more is raised at once,
             with `retry_after` on the error.
         writes: Also repeat calls that create or change something, after a 429 or a 503 with `Retry-After`; never a
-            confirmation. Off by default: EnKash documents neither reply, so it is only an assumption that it did
+            confirmation. Off by default: EnKash documents neither reply, so it is only an assumption that EnKash did
             nothing.
         settle: How long to look for the effect of a write that ended unclearly: a `SettlePolicy`, or its window in
             seconds.
