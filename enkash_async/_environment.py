@@ -66,7 +66,7 @@ class Environment:
         Raises:
             ConfigurationError: As for `credentials()`.
         """
-        credentials = self.credentials()  # first, since its error names all missing variables, including the base URL
+        credentials = self.credentials()  # first: an error here names all missing variables, including the base URL
         if (flaw := control_flaw(self.base_url)) is not None:
             raise ConfigurationError(f"ENKASH_BASE_URL {flaw}")
         return PasswordGrant(

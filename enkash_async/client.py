@@ -95,11 +95,11 @@ def _filled(given: ClientOptions) -> ClientOptions:
         ConfigurationError: `retry`, `routes`, `store` or `debit_on_create` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
-        # Keeps a secret out of rendered tracebacks, which show the locals of these frames: a wrong option may be one.
+        # A wrong option may be a secret. This keeps it out of rendered tracebacks, which show the locals of frames.
         cast("dict[str, object]", given).clear()
         raise wrong
     if given.get("proxy") is not None:
-        given["proxy"] = HiddenStr(given["proxy"])  # it may hold a password, and rendered tracebacks show these frames
+        given["proxy"] = HiddenStr(given["proxy"])  # may hold a password, which a traceback would show
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
 
 
@@ -180,7 +180,7 @@ class EnkashClient:
     def __init__(self, base_url: str, *, tokens: TokenProvider, **options: Unpack[ClientOptions]) -> None:
         if not isinstance(tokens, TokenProvider):
             kind = type(tokens).__name__
-            del tokens  # may be a bare token, and a rendered traceback shows the locals of this frame
+            del tokens  # the argument may be a bare token, and a rendered traceback shows this frame
             raise ConfigurationError(f"tokens must be a TokenProvider, not {kind}: wrap a token in StaticTokenProvider")
         filled = _filled(options)
         retry, timeout, routes = filled["retry"], filled["timeout"], filled["routes"]
@@ -314,7 +314,7 @@ class EnkashClient:
 
     @classmethod
     def _owner(cls, base_url: str, tokens: TokenProvider, store: Store, options: ClientOptions) -> Self:
-        """Return a client that closes its provider, and the store unless the caller gave it."""
+        """Return a client that closes its provider, and its store too unless the caller gave the store."""
         shared: ClientOptions = {**options, "store": store}
         client = cls(base_url, tokens=tokens, **shared)
         client._own(tokens)

@@ -19,7 +19,7 @@ from enkash_async.models.base import Travels, hidden, shown_short
 
 __all__ = ["BillRequest"]
 
-_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # only for a create without a fetch
+_UNFETCHED = ("bill_date", "bill_due_date", "name", "email", "extra")  # fields that only a create without a fetch takes
 _SALT = secrets.token_bytes(16)  # without a salt, a reader of `key` could find the hidden digits by hashing guesses
 
 

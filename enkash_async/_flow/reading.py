@@ -28,9 +28,9 @@ __all__ = ["Reading"]
 
 T = TypeVar("T")
 
-_MOST_PASSES = 4  # only the first pass is slowed by the caller, who uses its rows; later passes run at full speed
+_MOST_PASSES = 4  # later passes cost little time: only the first pass waits while the caller uses its rows
 _SPARE = 8  # requests without new rows that even the shortest list may take
-_SPARE_PER_PAGE = 5  # further such requests for each page with new rows: for the other passes, and for going back
+_SPARE_PER_PAGE = 5  # as many more for each page with new rows, since later passes and going back need them
 
 _NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
 
@@ -110,13 +110,13 @@ class Reading(Generic[T]):
         self._name = name
         self._limit = page_size
         self._key = key
-        self._numbers: dict[Hashable, int] = {}  # id of a row -> its place in the order of meeting
+        self._numbers: dict[Hashable, int] = {}  # by id: the number of a row, in the order in which rows came
         self._count = 0
         self._delivered = 0
-        self._nameless = False  # a row without an id came
-        self._calm = True  # every page of the first pass began with the expected row, so no row can have come twice
-        self._stuck = False  # the second page of a pass did not overlap with the first page
-        self._by_page = False  # `offset` counts pages
+        self._nameless = False  # whether a row without an id came
+        self._calm = True  # whether no row can have come twice: every page of the first pass began as expected
+        self._stuck = False  # whether the second page of a pass did not overlap with the first page
+        self._by_page = False  # whether `offset` counts pages
         self._stated: int | None = None  # total that the current reply states
         self._pass = _Pass(0, [])
         self._before: _Pass | None = None  # the previous completed pass
@@ -138,7 +138,7 @@ class Reading(Generic[T]):
         return self._ask
 
     def take(self, page: Page[T]) -> list[T]:
-        """Return the rows of a reply that no earlier reply had.
+        """Return the new rows of a page, which no earlier page had.
 
         Raises:
             ResponseDecodeError: It cannot be known whether all rows came.
@@ -227,7 +227,7 @@ class Reading(Generic[T]):
         return []
 
     def _alone_again(self, rows: Sequence[T]) -> list[T]:
-        """Take the reply to a second look at the end, which begins one row earlier."""
+        """Take the reply to a second look at the end of the list; this look begins one row earlier."""
         reading, names = self._pass, self._names(rows)
         expected, reading.before_last = [reading.before_last, reading.last], None
         if names[:2] != expected:
@@ -253,7 +253,7 @@ class Reading(Generic[T]):
             return self._end()
         if names == first[:-1]:
             self._fail(_NO_OFFSET)
-        self._disturb()  # rows were added: exactly one page of them, so that the second page equals the first
+        self._disturb()  # exactly one page of rows was added, so that the second page equals the first
         self._go(0, self._start)
         return []
 
@@ -378,7 +378,7 @@ class Reading(Generic[T]):
 
 @attrs.frozen
 class _Id:
-    """The id of a row as an identifier; the class tells an id from a row that is its own identifier."""
+    """The identifier of a row that has an id. A row without an id is its own identifier."""
 
     key: Hashable
 

@@ -203,7 +203,7 @@ _NOT_SENT: Final = Verdict(group=BulkGroup.NOT_SENT)
 _NO_LOGIN: Final = Verdict(lasts=Lasts.PERMANENT, group=BulkGroup.NOT_SENT, ends_job=True)
 _OF_THE_CALL: Final = Verdict()
 
-#: A row for every error class: a verdict, or a function that derives one from the error's evidence.
+#: A row for every error class: a verdict, or a function that derives the verdict from the error's evidence.
 TABLE: Final[Mapping[type[Any], Verdict | Callable[[Any], Verdict]]] = {
     EnkashError: _OF_THE_CALL,
     errors.ConfigurationError: _NO_LOGIN,

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 _log = getLogger("enkash_async")
 
-_BETWEEN_CHECKS = 0.02  # seconds
+_BETWEEN_CHECKS = 0.02  # seconds between two checks whether a call is still under way
 
 
 @attrs.frozen
@@ -97,7 +97,7 @@ class Pipeline:
             self._writes -= 1
 
     async def writes_ended(self, seconds: float) -> None:
-        """Wait until no call that changes something is under way, for a number of seconds at most."""
+        """Wait, for at most `seconds`, until no call that changes something is under way."""
         end = loop_now() + seconds
         while self._writes and loop_now() < end:
             await self._sleep(_BETWEEN_CHECKS)
@@ -162,7 +162,7 @@ class Pipeline:
                 raise
             raise TokenError("the token provider was cancelled; nothing was sent") from None
         except Exception as problem:
-            # The provider may be the user's own. A bulk call reports its finished parts only for an `EnkashError`.
+            # A user's provider may raise anything. A bulk call reports its finished parts only after an `EnkashError`.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:

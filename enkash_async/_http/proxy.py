@@ -95,14 +95,14 @@ def _parsed(value: str) -> URL | None:
 
 
 def netrc_flaw(session: aiohttp.ClientSession, host: str) -> str | None:
-    """Return what is wrong if a session would send a login from a netrc file in place of the token, or None."""
+    """Return what is wrong if a session would send a login from a netrc file, not the token; otherwise None."""
     if not session.trust_env:
         return None
     named = os.environ.get("NETRC")
     try:
         path = Path(named) if named else Path.home() / ("_netrc" if sys.platform == "win32" else ".netrc")
         found = netrc.netrc(str(path)).authenticators(host) is not None
-    except (OSError, RuntimeError, netrc.NetrcParseError):  # aiohttp ignores an unreadable file, too
+    except (OSError, RuntimeError, netrc.NetrcParseError):  # aiohttp ignores an unreadable netrc file, too
         return None
     if not found:
         return None

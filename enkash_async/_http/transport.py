@@ -239,7 +239,7 @@ class Transport:
         spent = (fast_clock() - started) * 1000
         if isinstance(result, EnkashError):
             _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
-            # Not raised inside an `except` block, where Python would attach aiohttp's exception as the context.
+            # Raised here, because inside an `except` block Python would attach aiohttp's exception as the context.
             raise result
         _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
@@ -276,7 +276,7 @@ class Transport:
                 self._url(request),
                 data=body,
                 headers=self._headers(authorization, alone=alone),
-                # Forces a new connection: aiohttp reuses a connection only if this name is equal, and no other has it.
+                # Forces a new connection: aiohttp reuses a connection only for the same name, and no open one has it.
                 server_hostname=self._host.host if alone else None,
                 proxy=self._proxy,
                 timeout=self._timeout,
@@ -320,7 +320,7 @@ class Transport:
         return self._whole(reply, bytes(body))
 
     def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
-        headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds them by itself
+        headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds the default headers
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
         if alone:
@@ -334,7 +334,7 @@ class Transport:
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
     def _failure(self, problem: Exception, body: _OneShot | None, status: int) -> TransportError:
-        """Return the error for an exception of aiohttp; it says whether the request may have been sent.
+        """Return the error for an exception of aiohttp; the error says whether the request may have been sent.
 
         Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
         begun, a failed connection proves nothing, since it may be the connection of aiohttp's second attempt.
@@ -370,7 +370,7 @@ class Transport:
         return self._opened
 
     def _enter_loop(self) -> None:
-        """Bind the transport to the running event loop. It can move to another loop once its loop is closed."""
+        """Bind the transport to the running event loop; a transport whose loop is closed moves to another loop."""
         if self._closed:
             raise ConfigurationError("the client is closed; make a new one")
         loop = asyncio.get_running_loop()

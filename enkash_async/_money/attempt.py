@@ -47,7 +47,7 @@ _SENDINGS = 2  # the first sending, and a second one after a 401 and a new login
 
 
 class Do(enum.Enum):
-    """What an attempt needs next."""
+    """The next action of an attempt."""
 
     ACT = "act"
     SEARCH = "search"
@@ -71,7 +71,7 @@ class End(enum.Enum):
 
 @attrs.frozen
 class Attempt:
-    """An attempt.
+    """One attempt to confirm the debit of one bill.
 
     Each new attempt takes a new `by`. Prevents a double debit: if the store loses a write, the record of an attempt
     that has sent may still say *claimed*, and a second attempt with the same `by` would send again.
@@ -101,7 +101,7 @@ class Attempt:
     end: End | None = None
 
     def answered(self, answer: Answer) -> Attempt:
-        """Go on after the answer to `command`."""
+        """Return the attempt after the answer to `command`."""
         match answer:
             case Mine():
                 return self._claimed(answer)
@@ -128,7 +128,7 @@ class Attempt:
         return attrs.evolve(self, do=Do.SEARCH, alone=mine.alone)
 
     def showed(self, reading: Reading) -> Attempt:
-        """Go on after what a read shows."""
+        """Return the attempt after a read."""
         if self.seen is not None:
             return self._act(Looked(self.by, self.seen, reading))
         if reading is Reading.CONFIRMED:
@@ -140,17 +140,17 @@ class Attempt:
         return self._settled(Outcome.NEVER_SENT, End.UNREADABLE)
 
     def checked(self, birth: str | None) -> Attempt:
-        """Go on after reading the id of the store's birth; a changed id means that the store was emptied."""
+        """Return the attempt after a read of the store's birth; a changed id means that the store was emptied."""
         if birth == self.store:
             return attrs.evolve(self, do=Do.SEND)
         return self._settled(Outcome.NEVER_SENT, End.NOT_SENT)
 
     def returned(self, outcome: Outcome) -> Attempt:
-        """Go on after a sending."""
+        """Return the attempt after a sending."""
         return self._settled(outcome, _AFTER[outcome])
 
     def unauthorized(self) -> Attempt:
-        """Go on after a 401, which debits nothing: write *sent* again, and send once more with a new token."""
+        """Return the attempt after a 401, which debits nothing: it writes *sent* again, and sends with a new token."""
         if self.sending == _SENDINGS:
             return self._settled(Outcome.REFUSED, End.REFUSED)
         return self._act(MarkSent(self.by, self.sending + 1), sending=self.sending + 1)

@@ -1,7 +1,7 @@
 """The note of a payment under one reference: its create is in flight, its create is answered, or its bill is paid.
 
 EnKash accepts each reference once, so repeating a create is safe. The note tells a later step whether an earlier create
-may still be carried out. Only a paid bill need not be read again.
+may still be carried out. A later step need not read a bill again if the note says that it is paid.
 """
 
 from __future__ import annotations
@@ -171,7 +171,8 @@ def found_in(creation: Creation | None, command: Command, now: Instant, duration
     """Return what a step learns from the note that it found."""
     if creation is None:
         return NOTHING
-    is_own = not isinstance(command, Look) and creation.by == command.by  # an earlier swap, whose reply was lost
+    # This step may have written the note itself, by a swap whose reply was lost.
+    is_own = not isinstance(command, Look) and creation.by == command.by
     seconds = 0.0 if is_own else creation.seconds_under_way(now, durations)
     return Found(creation.utility_enkash_id, seconds, creation.receipt, creation.digest)
 

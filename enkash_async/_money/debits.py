@@ -35,7 +35,7 @@ from enkash_async.stores.actions import to_its_end
 __all__ = ["Debits"]
 
 _SINGLE_CALLS = 16  # calls in flight that confirm one bill each
-_VAIN = 10  # failed departures of a bill before it is given up, such as with a store that takes 20 s for each answer
+_VAIN = 10  # failed departures after which a bill is given up, for example if each answer of the store takes 20 s
 
 
 class Debits:
@@ -134,7 +134,7 @@ class _Run:
         self._looks.wait(window)
         try:
             await self._debits.poller.until(self._look, seconds=window, pauses=pauses)
-        except EnkashError as problem:  # a failure of the store: other failures are in the outcomes of their bills
+        except EnkashError as problem:  # the store failed; other failures are in the outcomes of their bills
             failure = problem
         finally:
             await self._give_back()
@@ -196,7 +196,7 @@ class _Run:
         self.attempts[one] = attrs.evolve(self.attempts[one], do=Do.END, end=self.attempts[one].end or End.NOT_SENT)
 
     def _note(self, one: str, answer: Answer) -> None:
-        """Pass an answer to the bill's attempt, and make a new attempt if it sent nothing or ended unclearly."""
+        """Pass an answer to the bill's attempt; if that attempt sent nothing or ended unclearly, make a new one."""
         if isinstance(answer, Mine):
             self._under_way.pop(one, None)  # nothing was sent before, or a single read after the window shows no debit
             self._new_bills |= {one} if answer.is_new else set()
@@ -312,7 +312,7 @@ class _Run:
             elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # nothing was sent yet
                 left[one] = Settle(attempt.by, Outcome.NEVER_SENT)
         if left:
-            with contextlib.suppress(EnkashError):  # then the records stay, and other processes wait for their window
+            with contextlib.suppress(EnkashError):  # if this fails, other processes wait for the window
                 await to_its_end(self._debits.records.act(left))
 
     def _evidence(self, one: str) -> Evidence:

@@ -15,7 +15,7 @@ from enkash_async.errors import EnkashError
 
 __all__ = ["DebitDeparture", "NotTogetherError"]
 
-_STEPS = 4  # enough to try *sent*, renew a claim that is too old, write *sent* again, and one spare
+_STEPS = 4  # try *sent*, renew a claim that is too old, write *sent* again, and one step to spare
 
 
 class NotTogetherError(EnkashError):

@@ -41,7 +41,7 @@ DURATIONS = Durations()
 
 @attrs.frozen
 class Instant:
-    """One instant, or now, in seconds.
+    """One instant, in seconds on two clocks.
 
     Attributes:
         store: On the clock of the server that holds the record.
@@ -60,7 +60,7 @@ class Instant:
         return max(0.0, now.store - self.store, now.wall - self.wall)
 
     def left(self, lasts: float, now: Instant) -> float:
-        """Return how many of the `lasts` seconds since this instant are left; 0 at the end."""
+        """Return the seconds left of a duration of `lasts` seconds that began at this instant; 0 at its end."""
         return max(0.0, lasts - self.age(now))
 
     def is_ahead(self, now: Instant) -> bool:

@@ -22,7 +22,7 @@ __all__ = ["Do", "Options", "Step"]
 
 
 class Do(enum.Enum):
-    """What a step needs next."""
+    """The next action of a step."""
 
     FIND = "find"
     LOOK = "look"

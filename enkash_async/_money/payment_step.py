@@ -55,7 +55,7 @@ _LAG = "EnKash has the bill and does not show it yet"
 
 
 def found(step: Step, known: Found) -> Step:
-    """Go on after the store has told what it knows of the reference."""
+    """Return the step after the store has told what it knows of the reference."""
     step = attrs.evolve(step, known=known)
     receipt = known.paid
     if receipt is not None and known.digest == step.digest:
@@ -94,7 +94,7 @@ def _fetch_or_create(step: Step) -> Step:
 
 
 def looked(step: Step, seen: Bill | EnkashError) -> Step:
-    """Go on after a look-up by reference or by id."""
+    """Return the step after a look-up by reference or by id."""
     if isinstance(seen, Bill):
         return _seen(step, seen)
     if judge(seen).says_absent:
@@ -155,7 +155,7 @@ def _flaw(step: Step, bill: Bill, match: Match) -> EnkashError | None:
 
 
 def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
-    """Go on after a fetch."""
+    """Return the step after a fetch."""
     if isinstance(seen, EnkashError):
         return _refused(step, seen)
     amount = due_amount(seen) if step.request.bill_amount is None else step.request.bill_amount
@@ -168,7 +168,7 @@ def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
 
 
 def _priced(step: Step, amount: Decimal | None) -> Step:
-    """Go on with the amount that the create will name; None leaves the amount to EnKash."""
+    """Return the step with the amount that the create will name; None leaves the amount to EnKash."""
     step = attrs.evolve(step, amount=amount)
     if step.is_over(amount) and (amount is not None or step.options.debit_on_create):
         return _blocked(step, step.ended(PaymentState.OVER_CEILING, step.too_dear(amount)))
@@ -178,7 +178,7 @@ def _priced(step: Step, amount: Decimal | None) -> Step:
 
 
 def created(step: Step, answer: Bill | EnkashError) -> Step:
-    """Go on after the create."""
+    """Return the step after the create."""
     if isinstance(answer, EnkashError):
         return _not_created(step, answer)
     sent = step.amount
@@ -210,7 +210,7 @@ def _not_created(step: Step, failure: EnkashError) -> Step:
 
 
 def _charged(step: Step) -> Step:
-    """Go on after a create that has also debited the bill."""
+    """Return the step after a create that has also debited the bill."""
     if not step.is_over(step.amount):
         return _debited(step)
     return _debited(attrs.evolve(step, remark=f"{step.too_dear(step.amount)}, and its create has debited it"))
@@ -228,7 +228,7 @@ def _debits_on_creation(step: Step) -> Step:
 
 
 def _unconfirmed(step: Step) -> Step:
-    """Go on with a bill whose debit is not known to be confirmed."""
+    """Return the next step for a bill whose debit is not known to be confirmed."""
     if step.options.debit_on_create:
         return _debited(step)
     asked = step.request.bill_amount
@@ -244,7 +244,7 @@ def _unconfirmed(step: Step) -> Step:
 
 
 def confirmed(step: Step, group: BulkGroup, error: EnkashError | None) -> Step:
-    """Go on after the confirmation of the debit."""
+    """Return the step after the confirmation of the debit."""
     if group is BulkGroup.SUCCEEDED or error is None:
         return _debited(step)
     if group is BulkGroup.UNKNOWN or isinstance(error, NotFoundError):
@@ -261,7 +261,7 @@ def _debited(step: Step) -> Step:
 
 
 def waited(step: Step, seen: Bill | EnkashError | None) -> Step:
-    """Go on after the wait; `seen` is None if EnKash never showed the bill."""
+    """Return the step after the wait; `seen` is None if EnKash never showed the bill."""
     if not isinstance(seen, Bill):
         return step.pending(seen)
     match = matching.compare(step.asked, seen)

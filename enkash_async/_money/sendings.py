@@ -36,7 +36,7 @@ def outcome_of(problem: EnkashError | None, count: int, *, begun: bool) -> Outco
         return Outcome.ACCEPTED
     if isinstance(problem, OutcomeUnknownError):
         return Outcome.UNCLEAR
-    # A 401 debits nothing, and the second sending after it may fail before the body begins.
+    # Nothing was debited, even if this is the second sending: the first one ended with a 401, which debits nothing.
     if not begun or isinstance(problem, _BEFORE_SENDING) or (isinstance(problem, TransportError) and not problem.sent):
         return Outcome.NEVER_SENT
     if isinstance(problem, AuthenticationError):

@@ -59,7 +59,7 @@ class Watch:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def settled(self, utility_enkash_id: str, seconds: float) -> Bill | EnkashError | None:
-        """Wait until a bill is settled or the time is up; return its last state or error, or None without either.
+        """Wait until a bill is settled or the time is up; return its last state or error, or None if there is neither.
 
         Args:
             utility_enkash_id: EnKash's id of the bill.

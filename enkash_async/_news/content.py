@@ -1,4 +1,4 @@
-"""What about a bill is news, as a hash."""
+"""Hashes of a bill's progress, by which a new state is told from a known one."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def number(
 
 
 def number_flaw(value: object, name: str, **bounds: Unpack[Bounds]) -> str | None:
-    """Return the error message for a number that is out of bounds, or None; takes the arguments of `number`."""
+    """Return the error message if a number is out of bounds, otherwise None; takes the arguments of `number`."""
     if _is_within(value, bounds) or (value is None and "none" in bounds):
         return None
     none = f", or None {bounds['none']}," if "none" in bounds else ","

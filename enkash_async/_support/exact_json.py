@@ -65,7 +65,7 @@ def loads(body: bytes) -> Any:
     try:
         return _quick(body)
     except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError):
-        pass  # the standard library decides
+        pass  # the standard library decodes or refuses the body
     return _decoded(_decoder, body)
 
 
@@ -196,7 +196,7 @@ def _skipped(text: str, at: int) -> int:
 
 
 def _closed(mark: str, expected: str, at: int) -> int:
-    """Return the position after a mark, or raise if it is not the expected one."""
+    """Return the position after a mark, or raise if the mark is not the expected one."""
     if mark != expected:
         raise ValueError(f"{expected} is expected")
     return at + 1

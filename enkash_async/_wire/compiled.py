@@ -70,7 +70,7 @@ def compiled_reader(cls: type[Reply], known: dict[str, Member], careful: Hook) -
         for name in rest:
             if name not in strange:
                 if fold(name) in known:
-                    raise _OddError  # another spelling of a member
+                    raise _OddError  # the name is another spelling of a member's name
                 if len(strange) < _MOST_STRANGE and len(name) <= _LONGEST_STRANGE:
                     strange[name] = name
         # A new dict saves memory: `rest` still has room for all members, and does not share its names with other bills.
@@ -81,7 +81,7 @@ def compiled_reader(cls: type[Reply], known: dict[str, Member], careful: Hook) -
         "Decimal": Decimal,
         "Draft": type(f"_{cls.__name__}Draft", cls.__bases__, {**thawed, "__init__": object.__init__}),
         "Value": cls,
-        # TypeError: a word or a date is not a string, so a look-up in a dictionary, or `len`, failed.
+        # TypeError: the value of a word or date is no string, so that a look-up in a dictionary or `len` failed.
         "Odd": (UnreadableError, _OddError, TypeError),
         "careful": careful,
         "further": further,
@@ -118,7 +118,7 @@ def read(raw, kind=None):
     return careful(raw, kind)
 """
     place = f"<enkash_async reader of {cls.__name__}>"
-    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for debuggers
+    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # debuggers look here
     exec(compile(source, place, "exec"), scope)  # noqa: S102 (the source holds only names of our own classes)
     quick: Hook = scope["read"]
     return quick

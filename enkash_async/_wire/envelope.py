@@ -198,7 +198,7 @@ def _why_not_json(response: Response) -> str:
     try:
         in_utf8(response.body, response.content_type).decode()
     except UnknownCharsetError:
-        return "the body is not text of the charset that it declares"  # which stands before it
+        return "the body is not text of the charset that it declares"  # the error also shows this charset
     except UnicodeDecodeError:
         return "the body is not UTF-8, and declares no other charset"
     return "the body is not JSON"
@@ -310,7 +310,7 @@ def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
     said = (payload, envelope.message, envelope.reason, _message(payload) if isinstance(payload, dict) else None)
     yield from (word for word in said if isinstance(word, str))
     if payload is None and response.body.lstrip()[:1] not in {b"<", b"{"}:
-        yield response.body[:_LONGEST].decode("ascii", "replace")  # plain text
+        yield response.body[:_LONGEST].decode("ascii", "replace")  # the body is plain text
 
 
 def _kind(status: int, code: int | None, absent: bool) -> type[ApiError]:

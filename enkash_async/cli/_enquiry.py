@@ -81,7 +81,7 @@ def search(
         created_date_from=first and first.date(),
         created_date_to=last and last.date(),
     )
-    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more than is shown: are there more?
+    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more shows whether there are more
     if len(found) > limit:
         note(f"there are more than these {limit}; see --limit")
     _show(found[:limit], as_json)

@@ -307,7 +307,7 @@ def _end_on_sigterm() -> None:
 
 @contextmanager
 def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on standard error, if that is a terminal."""
+    """Show a progress bar on standard error, if standard error is a terminal."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         yield lambda _done: None  # `Progress(disable=True)` prints an empty line before rich 14.3

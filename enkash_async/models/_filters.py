@@ -16,7 +16,7 @@ __all__ = ["BillFilter"]
 
 
 def _sent(form: Literal["text", "texts", "amount", "day"], *, repr: bool = True) -> Any:  # noqa: A002 (as in attrs)
-    """Return a field that is sent only if it is set; `form` names its JSON form, which `_calls/search.py` makes."""
+    """Return a field that is sent only if it is set; `form` names the JSON form that `_calls/search.py` makes."""
     return attrs.field(default=None, repr=repr, metadata={"form": form})
 
 

@@ -72,7 +72,7 @@ class Body:
         try:
             members = json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
         except (ValueError, ArithmeticError, RecursionError):
-            # ArithmeticError: an exponent that no Decimal can hold.
+            # `Decimal` raises ArithmeticError for an exponent that is too large.
             raise invalid("the body is not JSON") from None
         if not isinstance(members, dict):
             raise invalid("the body must be a JSON object")

@@ -1,4 +1,4 @@
-"""The state of the bills that look-ups show: the state of some seconds ago."""
+"""Delays what look-ups show: they see a bill as it was some seconds ago."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Display:
             versions.append(_Version(after, after.since, lag))
 
     def shown(self, payment: UtilityPayment, now: datetime) -> UtilityPayment | None:
-        """Return what a look-up shows of a payment now; None shows no such payment.
+        """Return a payment as a look-up shows it now; None if the look-up does not show the payment yet.
 
         Args:
             payment: The payment as it really is.

@@ -151,7 +151,7 @@ class Faults:
         self._rules.clear()
 
     def take(self, route: str) -> Fault | None:
-        """Return the fault for a request to a route, or None; call it once for each request or post."""
+        """Return the fault that applies to a request or post, or None. Call this once for each request or post."""
         return next((rule.fault for rule in self._rules if rule.hit(route)), None)
 
 

@@ -40,7 +40,7 @@ class Timetable:
             )
 
     def first(self) -> Iterator[tuple[str, UtilityPayment]]:
-        """Yield the id and the payment that has waited longest, for each stage where a payment waits."""
+        """Yield, for each stage with waiting payments, the payment that has waited longest, after its id."""
         for stage, waiting in self._waiting.items():
             # Drops the entries of payments that are no longer in this stage.
             while waiting and self._payments[waiting[0][-1]].stage is not stage:

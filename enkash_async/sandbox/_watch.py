@@ -39,7 +39,7 @@ class Watch:
             self._tasks.start(self._run())
 
     def look(self) -> bool:
-        """Read up to 100 due bills, if an enabled webhook is registered; return whether there were any."""
+        """Read up to 100 due bills, if an enabled webhook is registered; return whether bills were due."""
         return self._wanted() and self._ledger.read_due(_AT_ONCE) > 0
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The id of the machine's current boot, at which its clock starts."""
+"""The id of the machine's current boot; the machine's clock starts at each boot."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        dsn = HiddenStr(dsn)  # it may hold a password, and a rendered traceback would show a plain `str`
+        dsn = HiddenStr(dsn)  # the DSN may hold a password, and a rendered traceback would show a plain `str`
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?", table):
             raise ConfigurationError(
                 "table must be a name in small letters, such as enkash_store or schema.enkash_store"

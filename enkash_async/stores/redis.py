@@ -97,7 +97,7 @@ class RedisStore:
         Raises:
             ConfigurationError: The URL is unusable; the message does not repeat it.
         """
-        url = HiddenStr(url)  # it may hold a password, and a rendered traceback would show a plain `str`
+        url = HiddenStr(url)  # the URL may hold a password, and a rendered traceback would show a plain `str`
         return cls(cast("Client", url), **options)
 
     def after_fork(self) -> None:

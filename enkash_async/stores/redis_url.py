@@ -22,7 +22,7 @@ try:
 
     # Turns maintenance notifications off: with them, redis-py 8 does not check whether a connection was closed.
     _NO_NOTICES: dict[str, Any] = {"maint_notifications_config": MaintNotificationsConfig(enabled=False)}
-except ImportError:  # redis-py 5
+except ImportError:  # redis-py 5 has no maintenance notifications
     _NO_NOTICES = {}
 
 __all__ = ["Client", "RedisTarget", "close", "redis_target"]
@@ -150,7 +150,7 @@ def _cluster(url: str, options: dict[str, Any]) -> RedisTarget:
 
 @attrs.frozen
 class _Parts:
-    """The parts of a URL with several hosts; `urlsplit` of older Pythons refuses an IPv6 address after the first."""
+    """The parts of a URL with several hosts; older versions of `urlsplit` refuse an IPv6 address after a comma."""
 
     scheme: str
     netloc: str

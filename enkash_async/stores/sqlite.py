@@ -77,7 +77,7 @@ class SQLiteStore:
         random: Callable[[], float] = _random.random,
     ) -> None:
         if isinstance(path, str):
-            path = HiddenStr(path)  # it may be a URL with a password, and a rendered traceback would show it
+            path = HiddenStr(path)  # a URL given by mistake may hold a password, and a rendered traceback would show it
         self.path: Path = _checked(path)
         self.nothing_pending = nothing_pending
         store_clock = StoreClock(clock=clock, boot=boot, wall=wall)

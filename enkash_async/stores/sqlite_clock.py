@@ -13,7 +13,7 @@ OTHER_MACHINE = (
     "another machine has written to it within the last minute: SQLite cannot share a file between machines; where only "
     "one of them uses it at a time, it can be used again in a minute"
 )
-_RECENT = 60.0  # seconds after a write in which its machine may still use the file; moving a volume takes about as long
+_RECENT = 60.0  # seconds after its last write in which a machine may still use the file; moving a volume takes as long
 _BOOTS_KEPT = 64  # ids of earlier boots to keep; a machine whose id was dropped counts as a new machine
 
 TABLE = (

@@ -23,7 +23,7 @@ __all__ = ["SQLiteFile"]
 _T = TypeVar("_T")
 
 _APPLICATION = 0x656E6B61  # PRAGMA application_id: «enka», which marks a store, unlike the databases of other programs
-_FORMAT = 1  # PRAGMA user_version
+_FORMAT = 1  # PRAGMA user_version: the format of the tables
 _BUSY_TIMEOUT = 0.25  # seconds for which SQLite itself waits for a lock, with pauses of fixed lengths
 _LONGEST_PAUSE = 0.05  # seconds before the next try, multiplied by a random number, so that no process always loses
 _TABLE = "CREATE TABLE records (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID"
@@ -89,7 +89,7 @@ class SQLiteFile:
             self.forget()
 
     def forget(self) -> None:
-        """Close the connection. Hold the lock."""
+        """Close the connection. The caller must hold the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

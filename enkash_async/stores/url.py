@@ -37,7 +37,7 @@ def open_store(url: str, *, nothing_pending: bool = False) -> Store:
         ConfigurationError: The URL names no known store, or the store's library is not installed. The message does not
             repeat the URL, since it may hold a password.
     """
-    url = HiddenStr(url)  # it may hold a password, and a rendered traceback would show a plain `str`
+    url = HiddenStr(url)  # the URL may hold a password, and a rendered traceback would show a plain `str`
     scheme = url.partition(":")[0].lower()
     make = _MAKERS.get(scheme)
     if make is None or ("://" not in url and scheme != "memory"):

@@ -32,7 +32,7 @@ from enkash_async.tokens._record import CODEC, Account
 __all__ = ["Machines"]
 
 _PROCESSES, _CALLERS = 4, 5
-_LEASE = 0.3  # seconds
+_LEASE = 0.3  # seconds that a claim holds in these tests
 _HOUR = 3600.0
 
 

@@ -22,7 +22,7 @@ _CHANCE = random.Random(7)  # noqa: S311 (the same for every run)
 class Races:
     """The part of `StoreContract` with several callers at the same time."""
 
-    # Races.
+    # Tests of races.
 
     def test_of_many_tasks_one_sets_a_key(self, store: Store) -> None:
         """The swaps of the other tasks return False."""
@@ -116,7 +116,7 @@ class Races:
                 assert said <= held <= said + 3
         run(store, nothing)
 
-    # Cancellation.
+    # Tests of cancellation.
 
     def test_a_cancelled_swap_is_made_or_not(self, store: Store) -> None:
         """The value is the old or the new one, wherever the swap is cancelled, and the next swap works as usual."""

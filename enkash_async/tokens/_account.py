@@ -41,8 +41,8 @@ _BUDGET = 2  # charged attempts; other EnKash products lock an account after thr
 _TEN_MINUTES = 600.0
 _SETTLED = 16  # ids of reports to remember, so that a report that is sent again has no second effect
 _LONGEST_RETRY_AFTER = 300.0  # seconds; EnKash may ask for a pause of at most this length
-_COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds
-_RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds
+_COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds after a failed login
+_RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds after EnKash refused a new token
 _FLEET = "*"  # value of `Fingerprint.barred` that bars all workers
 _REFUSALS = (Outcome.INVALID, Outcome.UNCLEAR, Outcome.LOCKED)
 
@@ -171,7 +171,7 @@ def _was_cut_off(account: Account, who: Who) -> bool:
 
 
 def _lapsed(account: Account, share: float, now: float) -> Account:
-    """Return the account after marking each open attempt whose lease has expired as unknown."""
+    """Return the account, with every open attempt marked as unknown if its lease has expired."""
     for attempt in account.attempts:
         if attempt.state == "open" and left(attempt.at, attempt.lease, now) <= 0:
             grant = None if account.grant is not None and account.grant.attempt == attempt.id else account.grant
@@ -224,7 +224,7 @@ def _worked(account: Account, report: Settle, is_known: bool, now: float) -> tup
 
 
 def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: bool, now: float) -> tuple[Client, bool]:
-    """Return the client, and whether the token was added. It is not if EnKash refused it, or a newer token is there."""
+    """Return the client with the token, unless it was refused or is not the newest; and whether it was added."""
     living = [token for token in client.tokens if left(token.at, token.life, now) > 0]
     if any(token.refused and token.mark == fresh.mark for token in client.tokens):
         return _paused(client, now), False

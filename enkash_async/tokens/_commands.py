@@ -35,13 +35,13 @@ class Outcome(enum.Enum):
     """The result of a login attempt."""
 
     WORKED = "worked"
-    INVALID = "invalid"  # 400 or 401 with `invalid_*`
+    INVALID = "invalid"  # 400 or 401 with an error word `invalid_*`
     UNCLEAR = "unclear"  # any other answer that may be a refusal, such as 403
     LOCKED = "locked"  # EnKash says that the account is locked
-    NOT_COUNTED = "not counted"  # provably never sent
+    NOT_COUNTED = "not counted"  # the login was provably never sent
     PASSING = "passing"  # 429: too many requests
     UNREADABLE = "unreadable"  # 200 without a readable token
-    UNKNOWN = "unknown"  # everything else
+    UNKNOWN = "unknown"  # every other ending, such as a time-out
 
 
 @attrs.frozen

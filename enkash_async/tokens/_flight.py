@@ -74,13 +74,13 @@ class Flight:
         return self.loop is not here and (not self.loop.is_running() or now >= self.alive_until)
 
     def join(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
-        """Return a future that is done when the refresh ends. Hold the provider's lock, and call this before `land`."""
+        """Return a future that is done when the refresh ends. The caller must hold the provider's lock."""
         waiter = loop.create_future()
         self._waiters.append(waiter)
         return waiter
 
     def land(self, outcome: Token | EnkashError | None) -> list[asyncio.Future[None]]:
-        """Set the outcome, and return the futures to wake. Hold the provider's lock."""
+        """Set the outcome, and return the futures to wake. The caller must hold the provider's lock."""
         self.done, self.outcome = True, outcome
         waiters, self._waiters = self._waiters, []
         return waiters

@@ -304,7 +304,7 @@ class StoreTokenProvider:
         return lives if self._refresher.was_cut_off else min(_PATIENCE, lives)
 
     def _join_or_start(self, loop: asyncio.AbstractEventLoop, floor: int) -> tuple[Flight, bool]:
-        """Return the refresh under way, or a new one to launch, and whether it is new. Call it with the lock held."""
+        """Return the refresh under way or a new one, and whether it is new. The caller must hold the lock."""
         if self._closed:
             raise closed()
         flight = self._flight

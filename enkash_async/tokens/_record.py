@@ -38,7 +38,7 @@ def left(since: float, lasts: float, now: float) -> float:
 
 @attrs.frozen
 class Attempt:
-    """A login attempt, charged from before its login is sent until a later login works.
+    """A login attempt. It is charged before its login is sent, and stays charged until a later login works.
 
     Attributes:
         fence: Number of the attempt; a later attempt has a higher one.
@@ -197,7 +197,7 @@ class Account:
         return attrs.evolve(self, clients=(*(other for other in self.clients if other.id != client.id), client))
 
     def moved_back(self, now: float) -> Account:
-        """If the store's clock was set back, move all instants of the account back too, so that every age is kept."""
+        """If the store's clock was set back, move all instants back too, so that every age stays the same."""
         back = self.now - now
         if back <= 0 or self.revision == 0:
             return self

@@ -56,7 +56,7 @@ _CLAIMS = 8  # attempts in one refresh; limits the number of logins if the store
 #: Seconds between attempts to reach an unavailable store while the token in hand is usable.
 RETRY_STORE = 1.0
 _UNSENT_PAUSE = 0.5  # seconds of pause after a login that could not be sent; jitter changes it by up to half
-_LONGEST_UNSENT_PAUSE = 300.0  # seconds; a token source may ask for a pause up to this after a login that was not sent
+_LONGEST_UNSENT_PAUSE = 300.0  # longest pause in seconds that a token source may ask for if a login was not sent
 _REPEATED_PAUSE = 30.0  # seconds of pause after a login that brought an unusable token
 
 
@@ -208,7 +208,7 @@ class Refresher:
     async def _pursue(self, account: SharedAccount, flight: Flight) -> RefreshResult | TokenError:
         look, claims = _FIRST_LOOK, 0
         while claims < _CLAIMS:
-            asked_at = self._clock()  # before the store read: a login is sent within `SEND_WITHIN` of it, or never
+            asked_at = self._clock()  # a login is sent within `SEND_WITHIN` seconds of this instant, or never
             flight.alive_until = asked_at + lease_for(self._login_timeout)
             claim = self._claim(flight)
             told = await account.claim(claim)

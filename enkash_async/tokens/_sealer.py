@@ -102,7 +102,7 @@ class TokenSealer:
             if base64.urlsafe_b64encode(raw).decode() != found[2]:
                 return None  # Python decodes several spellings of the same bytes; take only ours
             opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, found[1], generation))
-        except (self._unfit, ValueError):  # ValueError: not base64, or too short to hold a nonce
+        except (self._unfit, ValueError):  # ValueError: the text is not base64, or too short for a nonce
             return None
         return opened.decode()
 

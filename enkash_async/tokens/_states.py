@@ -67,7 +67,7 @@ class Held:
 
 @attrs.frozen
 class Pause:
-    """A cached failure, which callers get until an instant without a store call.
+    """A cached failure: until an instant, callers get this failure without a store call.
 
     Attributes:
         until: The end of the pause, on the clock of waits.

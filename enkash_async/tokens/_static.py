@@ -23,7 +23,7 @@ class StaticTokenProvider:
     def __init__(self, token: Token | str, *, clock: Callable[[], float] = instant) -> None:
         self._token = token if isinstance(token, Token) else Token(token, math.inf, clock())
         self._clock = clock
-        self._ends = self._token.expires_in < math.inf  # False for a string, which never expires
+        self._ends = self._token.expires_in < math.inf  # a token given as a string never expires
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
         """Return the token.

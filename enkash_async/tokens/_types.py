@@ -127,7 +127,7 @@ class TokenProvider(Protocol):
 
 @runtime_checkable
 class TokenSource(Protocol):
-    """Logs in: a `PasswordGrant`, or a class of your own.
+    """An object that logs in: a `PasswordGrant`, or an object of your own.
 
     A source may have an attribute `seal_key`: the 32 secret bytes of the key that seals its tokens in a store. Every
     process that logs in to the account must have the same key.

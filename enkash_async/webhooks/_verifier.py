@@ -172,7 +172,7 @@ class WebhookVerifier:
 
 
 def _unnamed(bill: Bill) -> WebhookPayloadError | None:
-    """Return the error for a bill without an id or reference that is safe to put into a path, or None."""
+    """Return an error if a bill has neither an id nor a reference that is safe to put into a path; otherwise None."""
     named = "utilityEnkashId" if bill.utility_enkash_id else "referenceId"
     with suppress(InvalidRequestError):
         if len(checks.identifier(bill.utility_enkash_id or bill.reference_id, named)) <= _LONGEST_ID:

@@ -49,7 +49,7 @@ _LIKE_AMOUNT = re.compile(rf"(?=.*[^0-9])(?:{_CURRENCY})?[0-9.,'/()=+\s-]{{1,30}
 
 
 def stray(text: str, *, is_id: bool) -> str | None:
-    """Return what is wrong with a cell that holds a placeholder or an error instead of a value, or None.
+    """Return what is wrong if a cell holds a placeholder or an error instead of a value; otherwise None.
 
     Args:
         text: The cell, stripped.
@@ -67,7 +67,7 @@ def stray(text: str, *, is_id: bool) -> str | None:
 
 
 def altered(text: str, *, is_id: bool, is_number: bool) -> str | None:
-    """Return what is wrong with a cell in which a spreadsheet has changed what the user typed, or None.
+    """Return what is wrong if a spreadsheet has changed what the user typed into a cell; otherwise None.
 
     Args:
         text: The cell, stripped.

@@ -23,7 +23,7 @@ class _Equal:
     """Problems of one kind in one column: the texts of the first few, and the line numbers of all."""
 
     column: str
-    first: list[tuple[int, int | None, str]] = attrs.Factory(list)  # number of the problem, line, text
+    first: list[tuple[int, int | None, str]] = attrs.Factory(list)  # for each problem: its number, its line, its text
     lines: list[int] = attrs.Factory(list)
 
 

@@ -25,7 +25,7 @@ from enkash_async.errors import InvalidRequestError
 __all__ = ["read_rows"]
 
 _EXAMPLE = "'nov-2026-1,2001,123456789,5000'"
-_NAME = 40  # characters of a batch's name in a reference
+_NAME = 40  # characters of the batch's name that a reference contains
 _TOP = 20  # records at the top of the file that may be the header
 
 
@@ -92,7 +92,7 @@ def _delimiter(text: str, names: Names) -> str:
 
 
 def _batch(path: Path, name: str | None, problems: Problems) -> str | None:
-    """Return the batch's name, or None for a pipe; in Unicode form NFC, since file systems differ in the form."""
+    """Return the batch's name in Unicode form NFC, since file systems differ in the form; None for a pipe."""
     if name is None and is_stream(path):
         return None
     name = path.stem.removesuffix(".result") if name is None else name

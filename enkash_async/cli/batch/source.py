@@ -78,7 +78,7 @@ def _line_at(data: bytes, position: int) -> int:
 
 
 def without_preamble(text: str) -> tuple[str, str | None]:
-    """Return a text without the first line that is meant for a program, and the delimiter that the line names.
+    """Return a text without a first line that is meant for a program, and the delimiter that this line names.
 
     This line becomes blank, so that the other lines keep their numbers.
     """
