@@ -32,7 +32,7 @@ class Deadline:
         self._late: RequestTimeoutError | None = None
 
     async def peek(self, call: Callable[[], Awaitable[T]]) -> T | EnkashError:
-        """Make a request and return its result or error; after too many time-outs, return the last time-out only."""
+        """Make a request and return its result or error; after too many time-outs, only return the last time-out."""
         if self._late is not None:
             return self._late
         answer = await peek(call(), max(self._end - loop_now(), self._shortest))

@@ -29,7 +29,7 @@ class Gate:
     """
 
     # asyncio's Semaphore and Lock serve as queues here. Since Python 3.11.0 (gh-90155) both are first come, first
-    # served: a new task lines up behind a task that was woken but has not run yet, and if that task is cancelled, it
+    # served: a new task lines up behind a task that was woken but has not run yet; if the woken task is cancelled, it
     # wakes the next task. So no task overtakes another, and no slot is lost or granted twice.
 
     def __init__(

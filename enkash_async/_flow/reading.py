@@ -89,7 +89,7 @@ class _Pass:
             return False
         if not self.moved and not before.moved and self.digest == before.digest:
             return True  # the list did not change; it only repeats rows, or its pages cannot overlap
-        # The order of rows stayed the same. A row that the previous pass missed would lie between rows that it met.
+        # The order of rows stayed the same. A row that the previous pass missed would lie between its rows.
         in_order = not any(one.disordered or one.apart for one in (self, before))
         return in_order and not self.late
 
@@ -247,7 +247,7 @@ class Reading(Generic[T]):
         return self._meet(rows, -1)
 
     def _without_limit(self, rows: Sequence[T]) -> list[T]:
-        """Take the reply to a smaller `limit`, from a server that seems to ignore `offset`: the same rows or fewer."""
+        """Take the reply to a smaller `limit`; a server that ignores `offset` returns the same rows or fewer."""
         names, first = self._names(rows), self._pass.first
         if names == first:
             return self._end()
@@ -264,7 +264,7 @@ class Reading(Generic[T]):
         self._ask = (offset, limit or self._limit)
 
     def _back(self, rows: Sequence[T]) -> list[T]:
-        """Go back to find a known row, after a page without one: rows before that page were removed."""
+        """After a page without a known row, go back to find one: rows before that page were removed."""
         # After the first page, a new start costs no more than going back, and saves another pass. Only one such start
         # is made: otherwise a list that keeps losing rows would never be read beyond this place.
         early = self._pass.pages == 1 and (self._calm or not rows)

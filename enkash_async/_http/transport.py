@@ -281,7 +281,7 @@ class Transport:
                 proxy=self._proxy,
                 timeout=self._timeout,
                 allow_redirects=False,
-                # Set here since a user's own session may have other defaults: an HTTP status must not raise.
+                # An HTTP status must not raise, even if a user's own session has another default.
                 raise_for_status=False,
                 auto_decompress=True,
                 middlewares=None if self._given is not None else (_Once(),),

@@ -34,7 +34,7 @@ __all__ = [
 
 @attrs.frozen
 class Receipt:
-    """The facts kept of a paid bill: a repeated call returns them without asking EnKash.
+    """The facts that the store keeps of a paid bill; a repeated call returns them without asking EnKash.
 
     Attributes:
         utility_enkash_id: EnKash's id of the bill.
@@ -150,7 +150,7 @@ class Found:
 #: No process that shares the store has used the reference.
 NOTHING = Found()
 
-#: How the store keeps a note: as long as the record of a debit.
+#: The store keeps a note as long as the record of a debit.
 CREATION = RecordKind(DocumentCodec(Creation), keep=DURATIONS.keep)
 
 

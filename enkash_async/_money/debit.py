@@ -217,7 +217,7 @@ def _settle(debit: Debit | None, report: Settle, here: Here) -> Debit | None:
 
 
 def _accepted(debit: Debit | None, by: str, now: Instant) -> Debit:
-    """Return the record of a debit that EnKash made; it also replaces another attempt's claim, and so stops it."""
+    """Return the record of a debit that EnKash made. It replaces any claim, which stops the claim's attempt."""
     return Debit("accepted", by, now) if debit is None else attrs.evolve(debit, state="accepted", by=by, at=now)
 
 

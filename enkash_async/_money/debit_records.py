@@ -1,4 +1,4 @@
-"""The records of debits in the store: one call reads and swaps the records of many bills, and reads the birth too."""
+"""The records of debits in the store: one call reads and swaps the records of many bills."""
 
 from __future__ import annotations
 

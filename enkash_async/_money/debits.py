@@ -1,4 +1,4 @@
-"""Confirms debits: before a bill is sent, its claim and *sent* are written to the shared store for every process.
+"""Confirms debits. Before a confirmation is sent, its claim and then *sent* are written to the shared store.
 
 `debit.py` decides who may send, and `attempt.py` decides the next action for one bill. This module carries out these
 actions for up to 1,000 bills at a time: changes their records, reads the bills, sends them together, and returns the
@@ -125,7 +125,7 @@ class _Run:
         self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be in flight
         self._vain: dict[str, int] = {}  # number of failed departures of each bill
         self._seen: dict[str, Bill | EnkashError] = {}
-        self._new_bills: set[str] = set()  # bills whose record says: created, and never sent
+        self._new_bills: set[str] = set()  # bills that their records show as created and never sent
         self._held_back: EnkashError | None = None  # a refusal that EnKash would give every further single call too
 
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:
@@ -175,7 +175,7 @@ class _Run:
         return True
 
     async def _act(self, commands: Mapping[str, Command]) -> None:
-        """Act on records; a record that cannot be used, such as in a newer format, stops only its own bill."""
+        """Carry out commands on records; an unusable record, such as one in a newer format, stops only its bill."""
         try:
             answers = await self._debits.records.act(commands)
         except StoreUnavailableError:

@@ -49,7 +49,7 @@ class Looks:
         self._end = 0.0
         self._left = 0.0
         self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
-        self._named: set[str] = set()  # bills to read singly once, since EnKash's yes named some bills
+        self._named: set[str] = set()  # bills to read singly once: EnKash's success reply named bills
 
     def wait(self, seconds: float) -> None:
         """Note how many seconds the caller waits from now on; the look that begins after this time is the last."""

@@ -1,4 +1,4 @@
-"""Compares a reply from EnKash with its request: is it the bill that was asked for? No I/O.
+"""Compares a reply from EnKash with its request, to see whether the reply shows the right bill. No I/O.
 
 Each fact is hard, soft, or the amount. If a hard fact differs, the reply shows another bill: the reply belongs to
 another call, or the reference belongs to another bill. A soft fact may change for the same bill, so a difference never

@@ -24,7 +24,7 @@ class PaymentState(enum.StrEnum):
     UNKNOWN = "UNKNOWN"  # a create or a debit may or may not have happened
     FAILED = "FAILED"  # the payment failed: the money was refunded, or will be
     REFUSED = "REFUSED"  # the bill is not paid, and the same request would be refused again
-    OVER_CEILING = "OVER_CEILING"  # the bill costs more than `max_amount`, or not the amount asked for
+    OVER_CEILING = "OVER_CEILING"  # the bill's amount is above `max_amount`, or differs from the amount asked for
     NOT_SENT = "NOT_SENT"  # this call debited nothing, and a later call may go on
     PAYABLE = "PAYABLE"  # a rehearsal found that the bill can be paid
 

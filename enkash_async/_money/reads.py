@@ -160,7 +160,7 @@ class Reads:
             found = (bill for bill in page.items if bill.utility_enkash_id in wanted and not bill.unreadable)
             return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
         # After a transient or permanent failure, the bills are not read singly: 99 more calls would burden EnKash. A
-        # plain 500, or a reply that cannot be decoded, affects only this search, so then they are read singly.
+        # plain 500, or a reply that cannot be decoded, affects only this search, so the bills are read singly.
         verdict = judge(page)
         is_hopeless = verdict.lasts is not Lasts.CALL and not verdict.one_item
         return dict.fromkeys(batch, page) if is_hopeless else {}

@@ -127,7 +127,7 @@ class Settling:
             DuplicateReferenceError: The reference belongs to another bill, or its bill cannot be read. This call
                 created nothing.
         """
-        # A short window is enough: EnKash says that it has the bill, so at most the bill is too new to show.
+        # A short window is enough: EnKash says that it has the bill, so the bill is at most too new to be shown.
         window = min(_SHORT_WINDOW, self.window())
         seen = await self.find(wanted.reference_id, attrs.evolve(self.policy, window=window))
         if not isinstance(seen, Bill):

@@ -115,7 +115,7 @@ def _looking(
         nonlocal due
         heard = () if news is None else news.take()
         now = poller.clock()
-        # Steady news of some bills must not starve the others: once a full look is due, or the time is up, read all.
+        # Steady news of some bills must not starve the others: read all once a full look is due, or the time is up.
         if heard and now < min(due, deadline):
             return await wait.look(patience, heard)
         due = now + policy.longest

@@ -86,7 +86,7 @@ def loads_strictly(body: bytes) -> Any:
         if not level:
             return document
         count += len(level)
-        if count > _MOST:  # a bound for the memory: each value may become an object several times its size
+        if count > _MOST:  # limits the memory: each value may become an object that is several times as large
             raise ValueError("there are too many values")
     raise ValueError("the nesting is out of bounds")
 

@@ -20,7 +20,7 @@ _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
 _CONTROLS = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\0": "a NUL"}
 
-_LONGEST = 40  # orders of magnitude up to which an amount is written in full; a server may send more
+_LONGEST = 40  # largest exponent of an amount that is written in full; a server may send a larger one
 
 
 def clean(value: object) -> str:

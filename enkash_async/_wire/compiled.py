@@ -27,7 +27,7 @@ __all__ = ["compiled_reader"]
 # Source code of the conditions for an ordinary number, which does not need the slower checks of the careful reader.
 _SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
 _SMALL = "-10**18 < value < 10**18"
-# How many unknown names to remember for each class, and up to what length; hostile replies cannot fill the memory.
+# Largest number, and length, of unknown names to remember for each class: hostile replies cannot fill the memory.
 _MOST_STRANGE, _LONGEST_STRANGE = 1_000, 64
 
 

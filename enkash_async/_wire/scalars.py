@@ -75,7 +75,7 @@ def string(raw: Any, _: Any = None) -> str:
 
 
 _iso, _combine = datetime.fromisoformat, datetime.combine
-_SEPARATORS = frozenset(("T", " ", ""))  # between a date and its time; none after a date alone
+_SEPARATORS = frozenset(("T", " ", ""))  # what may follow a date: a time after `T` or a blank, or nothing
 
 
 def moment(raw: Any, _: Any = None) -> datetime:
@@ -118,7 +118,7 @@ def day(raw: Any, _: Any = None) -> date:
     return moment(raw).astimezone(IST).date()
 
 
-#: `day` with a cache, since the bills of a page share dates; for strings that are as long as a date.
+#: `day` with a cache, since the bills of a page share dates. Only for strings that are as long as a date.
 remembered_day = lru_cache(1024)(day)
 
 

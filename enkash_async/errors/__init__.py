@@ -174,13 +174,13 @@ class NotFoundError(ApiError):
 class RateLimitError(ApiError):
     """HTTP 429, too many requests; `retry_after` has the seconds that the reply asks to wait, or None."""
 
-    _advice = RetryAdvice.LATER  # `retry_after` seconds later, if EnKash names them
+    _advice = RetryAdvice.LATER  # after `retry_after` seconds, if EnKash states a number
 
 
 class ServerError(ApiError):
     """HTTP 5xx on a call that changes nothing; `retry_after` has the seconds that the reply asks to wait, or None."""
 
-    _advice = RetryAdvice.LATER  # `retry_after` seconds later, if EnKash names them
+    _advice = RetryAdvice.LATER  # after `retry_after` seconds, if EnKash states a number
 
 
 class BillerInactiveError(ApiError):

@@ -140,7 +140,7 @@ def _bill_by_reference(call: Call) -> object:
 
 
 def _search_bills(call: Call) -> object:
-    """Fetch Bulk Bill Details (api-10664799); EnKash does not document the reply, the sandbox returns a list.
+    """Fetch Bulk Bill Details (api-10664799); the sandbox returns a list, since EnKash documents no reply.
 
     The sandbox ignores filters on users, service providers and payout dates, which it does not have.
     """
@@ -223,7 +223,7 @@ def _biller_categories(call: Call) -> object:
 
 
 def _register_webhook(call: Call) -> object:
-    """Create Webhook Configuration (api-10664805); EnKash does not document the reply, this one omits the secrets."""
+    """Create Webhook Configuration (api-10664805); EnKash does not document the reply; ours omits the secrets."""
     body = call.body
     enabled = body.flag("enabled")
     events = required(body.texts("events", among=EVENTS), "events")

@@ -22,7 +22,7 @@ Work: TypeAlias = Callable[[web.Request], Awaitable[Deed]]
 
 
 def failure(status: int, text: str, code: int = 1) -> Reply:
-    """Return a failure in EnKash's envelope, with a text that explains it as the payload."""
+    """Return a failure in EnKash's envelope; the payload is the text, which explains the failure."""
     return enveloped(text, status=status, code=code, message="FAILURE")
 
 
@@ -35,7 +35,7 @@ def response(reply: Reply) -> web.Response:
 
 def hang_up(request: web.Request) -> web.Response:
     """Close the connection of a request, and return a response that never arrives."""
-    # aiohttp then fails to write the reply to the closed connection, silently, as intended here.
+    # aiohttp then silently fails to write the reply to the closed connection, as intended.
     if request.transport is not None:
         request.transport.close()
     return web.Response()

@@ -212,7 +212,7 @@ class UtilityPayment:
         return self._delay(settle_after, refund_after) - (now - self.since).total_seconds()
 
     def changed_at(self, now: datetime, *, settle_after: float, refund_after: float) -> UtilityPayment | None:
-        """Return the payment in its next stage, dated at the start of this stage; None if no change is due.
+        """Return the payment in its next stage, with the instant at which that stage began; None if no change is due.
 
         Args:
             now: The present instant; the returned payment may be due for another change.

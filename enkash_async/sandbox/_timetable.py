@@ -40,7 +40,7 @@ class Timetable:
             )
 
     def first(self) -> Iterator[tuple[str, UtilityPayment]]:
-        """Yield, for each stage with waiting payments, the payment that has waited longest, after its id."""
+        """Yield, for each stage with waiting payments, the id and the value of the payment that has waited longest."""
         for stage, waiting in self._waiting.items():
             # Drops the entries of payments that are no longer in this stage.
             while waiting and self._payments[waiting[0][-1]].stage is not stage:

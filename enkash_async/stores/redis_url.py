@@ -102,7 +102,7 @@ async def close(client: Client) -> None:
     """Close a client that was opened here, and its connections to Sentinels or cluster nodes."""
     await client.aclose()
     if isinstance(client, RedisCluster):
-        # `aclose` closes nothing if the cluster client is about to reload its list of nodes: it then counts as closed.
+        # A cluster client that is about to reload its list of nodes counts as closed, so that `aclose` closes nothing.
         for known in ("nodes_cache", "startup_nodes"):
             await client.nodes_manager.aclose(known)
     pool = client.connection_pool if isinstance(client, Redis) else None

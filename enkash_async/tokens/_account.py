@@ -41,8 +41,8 @@ _BUDGET = 2  # charged attempts; other EnKash products lock an account after thr
 _TEN_MINUTES = 600.0
 _SETTLED = 16  # ids of reports to remember, so that a report that is sent again has no second effect
 _LONGEST_RETRY_AFTER = 300.0  # seconds; EnKash may ask for a pause of at most this length
-_COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds after a failed login
-_RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds after EnKash refused a new token
+_COOLDOWN, _LONGEST_COOLDOWN, _UNPROVEN_COOLDOWN = 0.5, 30.0, 60.0  # seconds without a login after a failed one
+_RENEWAL_PAUSE, _LONGEST_RENEWAL_PAUSE = 30.0, 300.0  # seconds without a login after a new token was refused
 _FLEET = "*"  # value of `Fingerprint.barred` that bars all workers
 _REFUSALS = (Outcome.INVALID, Outcome.UNCLEAR, Outcome.LOCKED)
 
@@ -188,7 +188,7 @@ def _settle(account: Account, report: Settle, now: float) -> tuple[Account, Answ
     if report.id in account.settled:
         return account, Noted(any(token.fence == report.fence and not token.refused for token in client.tokens))
     mine = next((attempt for attempt in account.attempts if attempt.id == report.id), None)
-    # Keep the id even of an attempt that is not recorded: a late swap that would begin it then fails.
+    # Keep the id even of an attempt that is not recorded, so that a late swap cannot begin this attempt.
     settled = (*account.settled, report.id)[-_SETTLED:]
     grant = _grant_after(account.grant, report)
     account = attrs.evolve(account, settled=settled, fence=max(account.fence, report.fence), grant=grant)

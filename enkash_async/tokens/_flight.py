@@ -49,7 +49,7 @@ class Flight:
         self.proof = proof
         self.needed_at = needed_at
         self.logs_in = False  # True once a login has begun; `aclose` then waits for its end
-        self.alive_until = math.inf  # instant on the clock of the tokens; each step of the refresh extends it
+        self.alive_until = math.inf  # instant until which the refresh counts as alive; each step extends it
         self.task: asyncio.Task[None] | None = None
         self.done = False
         self.outcome: Token | EnkashError | None = None  # None after `done`: neither a new token nor an error
