@@ -1,4 +1,4 @@
-"""The calls about billers as values: each function checks its arguments and returns an `Operation`, unsent."""
+"""The calls about billers as values: each function checks its arguments and returns an `Operation` to send."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
 
 def _login(problem: errors.TokenEndpointError) -> Verdict:
     if problem.counted or problem.reason == "renewal":
-        # Either EnKash may have counted the login, so that another login could lock the account; or EnKash refuses every
+        # Either EnKash may have counted the login, and another login could lock the account; or EnKash refuses every
         # new token.
         return _NO_LOGIN
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)

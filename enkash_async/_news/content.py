@@ -1,4 +1,4 @@
-"""Hashes of a bill's progress, by which a new state is told from a known one."""
+"""Hashes of a bill's progress: a state whose hash is new is news."""
 
 from __future__ import annotations
 

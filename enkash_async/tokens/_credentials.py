@@ -81,7 +81,7 @@ class Credentials:
         raise TypeError("Credentials are not pickled; read them again where they are needed")
 
     def doubts(self) -> str:
-        """Return an error's text about values with a blank or quotation mark at an end; empty if there are none."""
+        """Return text about the values that begin or end with a blank or a quotation mark; empty if there are none."""
         found = [
             f"{field.name} {flaw}"
             for field in attrs.fields(Credentials)
@@ -129,7 +129,7 @@ def _flaw(value: object) -> str | None:
 
 
 def _outer_flaw(value: str) -> str | None:
-    """Return which blank or quotation mark at an end of a value is probably a mistake; never shows the value."""
+    """Return text about a blank or quotation mark at an end of a value, without showing the value; None if fine."""
     for what, characters in (("a quotation mark", _QUOTES), ("a blank", None)):
         begins, ends = value.lstrip(characters) != value, value.rstrip(characters) != value
         if begins or ends:

@@ -52,7 +52,7 @@ class Flight:
         self.alive_until = math.inf  # instant until which the refresh counts as alive; each step extends it
         self.task: asyncio.Task[None] | None = None
         self.done = False
-        self.outcome: Token | EnkashError | None = None  # None after `done`: neither a new token nor an error
+        self.outcome: Token | EnkashError | None = None  # None and `done`: the refresh brought no token and no error
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
