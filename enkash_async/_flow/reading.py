@@ -29,7 +29,7 @@ __all__ = ["Reading"]
 T = TypeVar("T")
 
 _MOST_PASSES = 4  # later passes cost little time: only the first pass waits while the caller uses its rows
-_SPARE = 8  # requests without new rows that even the shortest list may take
+_SPARE = 8  # allowed requests without new rows, even for the shortest list
 _SPARE_PER_PAGE = 5  # as many more for each page with new rows, since later passes and going back need them
 
 _NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
@@ -88,7 +88,7 @@ class _Pass:
         if before is None or self.lacks:
             return False
         if not self.moved and not before.moved and self.digest == before.digest:
-            return True  # the list did not change; it only repeats rows, or its pages cannot overlap
+            return True  # both passes saw the same list, which repeats rows or has pages that cannot overlap
         # The order of rows stayed the same. A row that the previous pass missed would lie between its rows.
         in_order = not any(one.disordered or one.apart for one in (self, before))
         return in_order and not self.late
@@ -110,7 +110,7 @@ class Reading(Generic[T]):
         self._name = name
         self._limit = page_size
         self._key = key
-        self._numbers: dict[Hashable, int] = {}  # by id: the number of a row, in the order in which rows came
+        self._numbers: dict[Hashable, int] = {}  # number of each row by its id, in the order in which rows came
         self._count = 0
         self._delivered = 0
         self._nameless = False  # whether a row without an id came

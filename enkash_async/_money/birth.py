@@ -37,7 +37,7 @@ class Birth:
 
 @attrs.frozen
 class See:
-    """Writes the birth record if there is none, and replaces an instant in the future by now.
+    """Writes the birth record if there is none; if its instant lies in the future, sets the instant to now.
 
     Attributes:
         id: Id for a new record.

@@ -68,5 +68,5 @@ class Instant:
         return self.store > now.store or self.wall > now.wall
 
     def brought_back(self, now: Instant) -> Instant:
-        """Return the instant with each time in the future replaced by now, so that its age grows from now on."""
+        """Return the instant; a time that lies in the future is set to now, so that its age grows from now on."""
         return Instant(min(self.store, now.store), min(self.wall, now.wall)) if self.is_ahead(now) else self

@@ -75,7 +75,7 @@ def string(raw: Any, _: Any = None) -> str:
 
 
 _iso, _combine = datetime.fromisoformat, datetime.combine
-_SEPARATORS = frozenset(("T", " ", ""))  # what may follow a date: a time after `T` or a blank, or nothing
+_SEPARATORS = frozenset(("T", " ", ""))  # characters between a date and a time; "" for a date without a time
 
 
 def moment(raw: Any, _: Any = None) -> datetime:

@@ -186,7 +186,7 @@ class StoreContract(Races, Machines):
     # Tests of several records in one call.
 
     def test_a_read_answers_for_every_key(self, store: Store) -> None:
-        """A read returns a cell for each of 1,024 keys, of which every third holds a value. No keys give no cells."""
+        """A read of 1,024 keys, of which every third has a value, returns 1,024 cells. A read of no keys is empty."""
 
         async def body(store: Store) -> None:
             keys = [new_key() for _ in range(1024)]
