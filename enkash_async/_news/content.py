@@ -27,7 +27,7 @@ def content_key(bill: Bill) -> str:
 
 
 def numbered_key(state: str, number: int) -> str:
-    """Return the key of an event: a hash of a bill's state and of the number with which it is handed over."""
+    """Return the key of an event: a hash of the bill's state and of the event's number."""
     return _hash([state, number])
 
 

@@ -27,7 +27,7 @@ __all__ = ["compiled_reader"]
 # Source code of the conditions for an ordinary number, which does not need the slower checks of the careful reader.
 _SANE = "-30 <= value.adjusted() <= 30 and len(str(value)) <= 30 and value.is_finite()"
 _SMALL = "-10**18 < value < 10**18"
-# Largest number, and length, of unknown names to remember for each class: hostile replies cannot fill the memory.
+# Limits of the unknown names to remember for each class: their number, and the length of each in characters.
 _MOST_STRANGE, _LONGEST_STRANGE = 1_000, 64
 
 

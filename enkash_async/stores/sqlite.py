@@ -33,7 +33,7 @@ def user_store_path() -> Path:
     """Return the default path of this user's store, such as `~/.local/state/enkash-async/store.sqlite3`.
 
     Raises:
-        ConfigurationError: The user has no home directory, such as a bare user id in a container.
+        ConfigurationError: The user has no home directory, for example in a container.
     """
     try:
         folder = Path(platformdirs.user_state_dir("enkash-async", appauthor=False))
