@@ -186,7 +186,7 @@ def _not_found(answer: errors.NotFoundError) -> Verdict:
 
 def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
     # The `response_code` decides, not the HTTP status. If the bill of the reference could not be compared with this
-    # one, an earlier run may have created it: the outcome is unknown.
+    # one, an earlier run may have created this one: the outcome is unknown.
     group = BulkGroup.FAILED if answer.differences else BulkGroup.UNKNOWN
     return Verdict(group=group, one_item=True)
 

@@ -50,7 +50,7 @@ class See:
     declares: bool = False
 
 
-#: Never expires: without its birth record a store would make every caller wait.
+#: The birth record never expires: without it, a store would make every caller wait.
 BIRTH = RecordKind(DocumentCodec(Birth))
 
 

@@ -79,8 +79,8 @@ def error_of(payment: Payment, group: BulkGroup, cause: EnkashError | None) -> E
     Args:
         payment: The payment.
         group: The group of the payment.
-        cause: The failure that stopped the payment, or None. If it gives the same retry advice as the payment, it is
-            returned itself; else it becomes the cause of a new error.
+        cause: The failure that stopped the payment, or None. If the failure gives the same retry advice as the payment,
+            the failure itself is returned; else it becomes the cause of a new error.
     """
     if group is BulkGroup.SUCCEEDED:
         return None

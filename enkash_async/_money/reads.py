@@ -138,7 +138,7 @@ class Reads:
 
         Args:
             utility_enkash_ids: EnKash's ids of the bills, each once.
-            patience: As for `read`, but no more requests are sent only after 16 time-outs in a row.
+            patience: As for `read`; but the requests stop only after 16 time-outs in a row.
         """
         return await self._each(utility_enkash_ids, Deadline(patience, most_late=_CONCURRENCY))
 

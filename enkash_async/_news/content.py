@@ -22,7 +22,7 @@ _DATES_ON_THE_WIRE = ("approvedDate", "paymentDate", "billpayDate", "refundDate"
 
 
 def content_key(bill: Bill) -> str:
-    """Return a hash (hexadecimal) that is equal for two replies of the API with the same progress of a bill."""
+    """Return a hash of a bill's progress in hexadecimal; replies of the API with equal progress have equal hashes."""
     return _hash(list(_content(bill)))
 
 
@@ -32,7 +32,7 @@ def numbered_key(state: str, number: int) -> str:
 
 
 def post_key(document: Any) -> str:
-    """Return a hash (hexadecimal) of everything in a post; the order of members and white space do not count."""
+    """Return a hash of a whole post in hexadecimal; the order of its members and its white space do not matter."""
     return _hash(_sorted(document))
 
 

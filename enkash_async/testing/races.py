@@ -112,7 +112,7 @@ class Races:
                 other.process.kill()
                 said = max([said, *map(int, other.process.communicate()[0].split())])
                 held = int(run(opener(), functools.partial(cell_of, key=key)).value or b"0")
-                # A swap that was made and not answered in time is counted again, so that a number is skipped.
+                # If a swap was made but not answered in time, the process counts again, so that it skips a number.
                 assert said <= held <= said + 3
         run(store, nothing)
 
