@@ -234,7 +234,7 @@ class EnkashClient:
         """Return a client that logs in by itself and shares its token through the store.
 
         All clients that use the same store share one login, and one guard that keeps logins from locking the account.
-        By default, this is the store that `ENKASH_STORE_URL` names, or the SQLite file of this user.
+        By default, the store is the one that `ENKASH_STORE_URL` names, or the SQLite file of this user.
 
         Args:
             base_url: As for the class.

@@ -15,7 +15,7 @@ class Creations:
 
     Raises from every method:
         StoreUnavailableError: The store cannot be reached, or is not safe for payments.
-        StoreError: This version cannot read the note, or other processes changed the note before every try to write.
+        StoreError: This version cannot read the note, or other processes changed it before each attempt to write.
 
     Args:
         records: The records in the store.

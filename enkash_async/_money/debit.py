@@ -79,7 +79,7 @@ def decide(debit: Debit | None, command: Command, here: Here, durations: Duratio
 
 
 def _brought_back(debit: Debit, here: Here) -> Debit:
-    """Return the record; if its instant lies in the future, set it to now: the window could end hours late."""
+    """Return the record; an instant that lies in the future is set to now: otherwise the window would end late."""
     at = debit.at.brought_back(here.now)
     return debit if at is debit.at else attrs.evolve(debit, at=at)
 

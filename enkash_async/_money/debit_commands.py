@@ -179,7 +179,7 @@ class Mine:
 
     Attributes:
         again: Whether an earlier attempt may have sent a confirmation. A single read has just shown the bill
-            unconfirmed, so it is not read once more.
+            unconfirmed, so the bill is not read again.
         alone: Whether the bill needs a call of its own.
         is_new: Whether the bill was created after the store's birth, and no confirmation of it was sent.
     """

@@ -59,7 +59,7 @@ class DebitRecords:
 
     Raises from every method:
         StoreUnavailableError: The store cannot be reached, or is not safe for payments; nothing may be sent.
-        StoreError: This version cannot read a record, or other processes changed it before every try to write.
+        StoreError: This version cannot read a record, or other processes changed it before each attempt to write.
 
     Args:
         open_store: Returns the store, shared by all processes that could confirm the same bills. It is called on first

@@ -21,7 +21,7 @@ __all__ = ["checked_timeout", "wait_for"]
 
 
 def checked_timeout(timeout: float) -> float:
-    """Return the seconds to wait, checked."""
+    """Return the seconds to wait, after a check that they are not negative."""
     return checks.number(timeout, "timeout", least=0, unit="seconds")
 
 

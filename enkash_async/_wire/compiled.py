@@ -118,7 +118,7 @@ def read(raw, kind=None):
     return careful(raw, kind)
 """
     place = f"<enkash_async reader of {cls.__name__}>"
-    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # debuggers look here
+    linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # debuggers read this source
     exec(compile(source, place, "exec"), scope)  # noqa: S102 (the source holds only names of our own classes)
     quick: Hook = scope["read"]
     return quick

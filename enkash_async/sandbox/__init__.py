@@ -108,7 +108,7 @@ class Sandbox:
         refund_after: Seconds that a failed payment shows REFUND_IN_PROGRESS, before it is refunded or tried again.
         read_lag: Seconds until a look-up by id or reference shows a change of a bill, its creation included.
         search_lag: Seconds until a search shows a change of a bill, its creation included.
-        repeat_debits: Whether a further confirmation debits a bill again. EnKash does not document what it does; pass
+        repeat_debits: Whether a further confirmation debits a bill again. EnKash does not document its effect; pass
             True to detect code that sends a confirmation twice.
         debit_on_create: Whether creating a bill debits it, as EnKash does for some accounts.
         amount_shift: Rupees by which each created bill exceeds the amount that was fetched or asked for.
