@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _MOST_PASSES = 4  # later passes cost little time: only the first pass waits while the caller uses its rows
 _SPARE = 8  # allowed requests without new rows, even for the shortest list
-_SPARE_PER_PAGE = 5  # as many more for each page with new rows, since later passes and going back need them
+_SPARE_PER_PAGE = 5  # allowed requests without new rows for each page with new rows; later passes need them
 
 _NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
 

@@ -86,7 +86,7 @@ class SQLiteStore:
         self._swaps = 0
 
     def __repr__(self) -> str:
-        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # if `__init__` fails, a traceback may show no path
+        return f"SQLiteStore({str(getattr(self, 'path', '…'))!r})"  # after a failed `__init__`, there may be no path
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:
         """Return the cell of every key."""
