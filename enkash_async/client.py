@@ -95,7 +95,7 @@ def _filled(given: ClientOptions) -> ClientOptions:
         ConfigurationError: `retry`, `routes`, `store` or `debit_on_create` has a wrong type.
     """
     if (wrong := _flaw(given)) is not None:
-        # Keeps a secret, passed as a wrong option, out of rendered tracebacks, which show the locals of these frames.
+        # A wrong option may be a secret. Drops it, since a rendered traceback shows the locals of these frames.
         cast("dict[str, object]", given).clear()
         raise wrong
     if given.get("proxy") is not None:

@@ -159,7 +159,7 @@ def contradicts_wanted(wanted: Wanted) -> Callable[[Bill | EnkashError], str | N
 def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill | EnkashError], str | None]:
     """Return a function that finds a contradiction in the reply to a fetch.
 
-    EnKash documents no member that names the consumer. If the reply has a `consumerNumber`, it is compared.
+    EnKash documents no member that names the consumer. A `consumerNumber` in the reply is compared nevertheless.
     """
 
     def contradiction(answer: FetchedBill | EnkashError) -> str | None:
