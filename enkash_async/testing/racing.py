@@ -8,6 +8,7 @@ import base64
 import contextlib
 import os
 import pickle
+import secrets
 import subprocess
 import sys
 import threading
@@ -19,33 +20,53 @@ import attrs
 from enkash_async.stores.actions import RecordKind, act
 from enkash_async.stores.store import Change, Store
 
-__all__ = ["NUMBER", "Racer", "count_up", "every", "in_threads", "racers", "run_alone", "take"]
+__all__ = ["Racer", "count_up", "every", "in_threads", "number_in", "racers", "run_alone", "take"]
 
 _T = TypeVar("_T")
 
 
-class _Number:
-    """Encodes a number as its digits."""
-
-    def decode(self, value: bytes) -> int:
-        return int(value)
-
-    def encode(self, record: int) -> bytes:
-        return b"%d" % record
+# Ids of counts that a record keeps. The contract makes at most 100 counts of one key in several tasks or processes, so
+# that no count is forgotten while its swap has no answer.
+_IDS_KEPT = 100
 
 
-#: A record that is a number.
-NUMBER: RecordKind[int] = RecordKind(_Number())
+@attrs.frozen
+class _Count:
+    """A number, and the ids of the last counts that raised it, the newest last."""
+
+    number: int = 0
+    ids: tuple[str, ...] = ()
 
 
-def _next(record: int | None, step: int, now: float) -> tuple[int, int]:
-    following = (record or 0) + step
-    return following, following
+class _Codec:
+    """Encodes a count as its number and its ids, with spaces between them."""
+
+    def decode(self, value: bytes) -> _Count:
+        number, *ids = value.decode().split()
+        return _Count(int(number), tuple(ids))
+
+    def encode(self, record: _Count) -> bytes:
+        return " ".join([str(record.number), *record.ids]).encode()
+
+
+_COUNT: RecordKind[_Count] = RecordKind(_Codec())
+
+
+def _next(record: _Count | None, id_: str, now: float) -> tuple[_Count, int]:
+    count = record or _Count()
+    if id_ in count.ids:  # this count was written before, and the reply was lost
+        return count, count.number - count.ids[::-1].index(id_)
+    return _Count(count.number + 1, (*count.ids, id_)[-_IDS_KEPT:]), count.number + 1
 
 
 async def count_up(store: Store, key: str, times: int = 1) -> list[int]:
-    """Raise a number by one, `times` times, and return the number after each time."""
-    return [await act(store, key, _next, 1, kind=NUMBER, tries=200) for _ in range(times)]
+    """Raise a number by one, `times` times, and return the number after each time; a lost reply skips no number."""
+    return [await act(store, key, _next, secrets.token_hex(8), kind=_COUNT, tries=200) for _ in range(times)]
+
+
+def number_in(value: bytes | None) -> int:
+    """Return the number in the record that `count_up` writes; 0 if there is no record."""
+    return 0 if value is None else _COUNT.codec.decode(value).number
 
 
 async def take(store: Store, key: str, name: bytes) -> bool:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from enkash_async.stores import Change, SQLiteStore, Store
-from enkash_async.testing.racing import NUMBER, count_up
+from enkash_async.testing.racing import count_up, number_in
 
 from servers import HOST, Cluster, SentinelSet
 
 __all__ = [
-    "NUMBER",
     "SECRET",
     "Skip",
     "alone",
@@ -24,6 +23,7 @@ __all__ = [
     "comes_back",
     "count_up",
     "in_child",
+    "number_in",
     "own_store",
     "put",
     "sentinel_url",

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import pytest
-from stores.stores import own_store
+from stores.stores import count_up, number_in, own_store, value_of
 
+from enkash_async.errors import StoreUnavailableError
 from enkash_async.stores import Cell, Change, MemoryStore, Store
 from enkash_async.testing import StoreContract
 
@@ -141,6 +142,20 @@ class ClosesOnce(MemoryStore):
         self._is_closed = True
 
 
+class Mute(MemoryStore):
+    """Loses the answer to every second swap."""
+
+    _is_mute = False
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        made = await super().swap(changes)
+        await asyncio.sleep(0)  # another task may count before this one reads again
+        self._is_mute = not self._is_mute
+        if self._is_mute:
+            raise StoreUnavailableError("the answer was lost")
+        return made
+
+
 @pytest.mark.parametrize(
     ("broken", "test"),
     [
@@ -187,6 +202,14 @@ def test_a_store_that_is_not_shared_fails(test: str) -> None:
         opener = functools.partial(own_store, folder)
         with pytest.raises(AssertionError):
             getattr(StoreContract(), test)(opener(), opener)
+
+
+async def test_a_count_whose_answer_is_lost_is_counted_once() -> None:
+    """Its next try finds its id in the record, also below the ids of other tasks."""
+    store = Mute()
+    counted = await asyncio.gather(*(count_up(store, "a", 20) for _ in range(5)))
+    assert sorted(number for numbers in counted for number in numbers) == list(range(1, 101))
+    assert number_in(await value_of(store, "a")) == 100
 
 
 def test_a_subclass_drops_what_its_store_cannot_do() -> None:
