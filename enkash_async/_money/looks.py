@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from enkash_async._money.debit_commands import Reading
-from enkash_async._money.reads import BATCH, Reads
+from enkash_async._money.in_turn import InTurn
+from enkash_async._money.reads import Reads
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill
 
 __all__ = ["Looks", "reading"]
-
-_SINGLY_EVERY = 3  # every third look also reads some bills with single calls: a search may never show the debit
 
 _Seen = Mapping[str, Bill | EnkashError]
 
@@ -45,10 +44,9 @@ class Looks:
         self._reads = reads
         self._patience = patience
         self._clock = clock
-        self._number = 0
+        self._in_turn = InTurn()
         self._end = 0.0
         self._left = 0.0
-        self._read_singly: dict[str, int] = {}  # the look in which a bill was last read by a call of its own
         self._named: set[str] = set()  # bills to read singly once: EnKash's success reply named bills
 
     def wait(self, seconds: float) -> None:
@@ -57,7 +55,7 @@ class Looks:
 
     def begin(self) -> None:
         """Begin the next look."""
-        self._number += 1
+        self._in_turn.begin()
         self._left = self._end - self._clock()
 
     def note_named(self, ids: Sequence[str]) -> None:
@@ -75,26 +73,18 @@ class Looks:
     async def within_window(self, ids: Sequence[str]) -> _Seen:
         """Read bills that were sent within the window; only a debit that EnKash shows changes anything.
 
-        Each look searches. Every third look also reads bills singly, in turn, as many as there were searches. The last
-        look reads singly each bill that the search does not show as debited.
+        Each look searches; up to three bills are read singly instead. Every third look also reads bills singly, in
+        turn, and the last look each bill that the search does not show as debited.
         """
         patience = max(self._left, self._patience)
         named = [one for one in ids if one in self._named]
         self._named.difference_update(named)
         found = dict(await self._reads.read_each(named, patience=patience)) if named else {}
         others = [one for one in ids if one not in found]
-        found |= await self._reads.read(others, patience=patience, singly=False) if others else {}
+        shown, searches = await self._reads.searched(others, patience=patience)
+        found |= shown
         left = [one for one in others if reading(found.get(one)) is not Reading.CONFIRMED]
-        singly = self._in_turn(left, searched=len(others))
-        if singly:
+        singly = left if self._left <= 0 else self._in_turn.choose(left, searches=searches)
+        if singly and searches:
             found |= await self._reads.read_each(singly, patience=patience)
         return found
-
-    def _in_turn(self, ids: Sequence[str], *, searched: int) -> Sequence[str]:
-        if self._left <= 0:
-            return ids
-        if self._number % _SINGLY_EVERY:
-            return ()
-        some = sorted(ids, key=lambda one: self._read_singly.get(one, 0))[: -(-searched // BATCH)]
-        self._read_singly.update(dict.fromkeys(some, self._number))
-        return some

@@ -76,7 +76,6 @@ class Reads:
         *,
         patience: float,
         shows: Callable[[Bill], bool] | None = None,
-        singly: bool = True,
     ) -> Mapping[str, Bill | EnkashError]:
         """Return the state of each bill, or the error with which its read failed; raises nothing.
 
@@ -90,7 +89,6 @@ class Reads:
             patience: Seconds for all bills together. Each request gets at least one second, or `patience` if that is
                 shorter. After a request has timed out, no more requests are sent.
             shows: Whether the search shows a bill plainly enough; None accepts each bill with a status.
-            singly: Whether to read the other bills singly; False leaves them out of the result.
         """
         deadline = Deadline(patience)
         if len(utility_enkash_ids) <= FEW:
@@ -99,8 +97,7 @@ class Reads:
 
         async def read_batch(batch: Sequence[str]) -> None:
             found.update(await self._searched(batch, deadline, shows or _tells))
-            if singly:
-                found.update(await self._each([one for one in batch if one not in found], deadline))
+            found.update(await self._each([one for one in batch if one not in found], deadline))
 
         await drive(_batches(utility_enkash_ids), read_batch, 2)
         return {one: found[one] for one in utility_enkash_ids if one in found}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from enkash_async._money.in_turn import InTurn
 from enkash_async._money.reads import Reads
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill, Outcome
 
 __all__ = ["WaitLooks", "contradicts_itself", "is_over"]
-
-_SINGLY_EVERY = 3  # every third look also reads some bills by calls of their own
 
 
 def contradicts_itself(bill: Bill) -> bool:
@@ -32,8 +31,8 @@ def _is_pending(seen: Bill | EnkashError) -> bool:
 class WaitLooks:
     """The looks of one wait.
 
-    EnKash does not document what the search returns. So every third look also reads bills singly, in turn, at most as
-    many as it made searches. The last look at a bill reads it singly if the search does not show it as settled.
+    Each look searches; up to three bills are read singly instead. Every third look also reads bills singly, in turn.
+    The last look at a bill reads it singly if the search does not show it as settled.
 
     Args:
         reads: Reads bills.
@@ -41,8 +40,7 @@ class WaitLooks:
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
-        self._looks = 0
-        self._singly: dict[str, None] = {}  # bills that were read singly, the least recent first
+        self._in_turn = InTurn()
 
     async def look(
         self, ids: Sequence[str], *, patience: float, last: Collection[str] = ()
@@ -54,23 +52,14 @@ class WaitLooks:
             patience: Seconds for all reads together.
             last: Ids of the bills for which this is the last look.
         """
-        self._looks += 1
+        self._in_turn.begin()
         found, searches = await self._reads.searched(ids, patience=patience)
         doubtful = [one for one, seen in found.items() if isinstance(seen, Bill) and contradicts_itself(seen)]
         # Bills whose search failed are not read singly: 99 more calls would burden EnKash while it is in trouble.
         left = [one for one in ids if one not in found or _is_pending(found[one])]
         due = set(last)
-        wanted = {*doubtful, *(one for one in left if one in due)}
-        if searches and self._looks % _SINGLY_EVERY == 0:
-            wanted.update(self._in_turn(left, searches))
+        in_turn = self._in_turn.choose(left, searches=searches)
+        wanted = {*doubtful, *(one for one in left if one in due), *in_turn}
         if wanted and searches:
             found |= await self._reads.read_each([one for one in ids if one in wanted], patience=patience)
         return found
-
-    def _in_turn(self, left: Sequence[str], count: int) -> list[str]:
-        known = {one: place for place, one in enumerate(self._singly)}
-        chosen = sorted(left, key=lambda one: known.get(one, -1))[:count]
-        for one in chosen:
-            self._singly.pop(one, None)
-            self._singly[one] = None
-        return chosen
