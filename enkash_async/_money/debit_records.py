@@ -23,13 +23,12 @@ from enkash_async._support.clock import wall
 from enkash_async.errors import StoreUnavailableError
 from enkash_async.stores import (
     Cell,
-    FallbackStore,
     MemoryStore,
     Store,
     act,
     act_on_each,
     act_on_each_beside,
-    refuse_eviction,
+    refuse_forgetting,
 )
 from enkash_async.stores.actions import Transition
 
@@ -200,13 +199,12 @@ class DebitRecords:
         """Refuse a store that is not safe for payments: one that could forget a debit."""
         if self._is_checked:
             return
-        if isinstance(self._open(), FallbackStore) and not self._is_loopback:
-            raise StoreUnavailableError(
-                "debits need a store that outlives this process, and no file could be made for one: set "
-                "ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or to "
-                "memory: where no other process pays for this account"
-            )
-        await refuse_eviction(self._open())
+        await refuse_forgetting(
+            self._open(),
+            need="debits need a store that outlives this process",
+            memory_if="no other process pays for this account",
+            is_loopback=self._is_loopback,
+        )
         self._is_checked = True
 
 

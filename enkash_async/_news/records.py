@@ -11,8 +11,7 @@ from enkash_async._news import record
 from enkash_async._news.machine import Answer, Command, decide
 from enkash_async._news.record import NEWS, Durations, News
 from enkash_async._support.urls import folded_host, is_loopback
-from enkash_async.errors import StoreUnavailableError
-from enkash_async.stores import Cell, FallbackStore, Store, act, record_key, refuse_eviction
+from enkash_async.stores import Cell, Store, act, record_key, refuse_forgetting
 
 __all__ = ["NewsRecords", "Shown"]
 
@@ -89,13 +88,12 @@ class NewsRecords:
         """Refuse a store that would lose events."""
         if self._is_checked:
             return
-        if isinstance(self._open(), FallbackStore) and not self._is_loopback:
-            raise StoreUnavailableError(
-                "webhooks need a store that the workers share, and no file could be made for one: set "
-                "ENKASH_STORE_URL, such as sqlite:///path/to/file, redis://host or postgresql://host/database, or to "
-                "memory: where one process receives all posts"
-            )
-        await refuse_eviction(self._open())
+        await refuse_forgetting(
+            self._open(),
+            need="webhooks need a store that the workers share",
+            memory_if="one process receives all posts",
+            is_loopback=self._is_loopback,
+        )
         self._is_checked = True
 
 

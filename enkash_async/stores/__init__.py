@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from enkash_async.stores.actions import Codec, RecordKind, act, act_on_each, act_on_each_beside
-from enkash_async.stores.memory import MemoryStore, process_store
-from enkash_async.stores.store import Cell, Change, Store, refuse_eviction
+from enkash_async.stores.memory import FallbackStore, MemoryStore, process_store
+from enkash_async.stores.refusals import refuse_eviction, refuse_forgetting
+from enkash_async.stores.store import Cell, Change, Store
 from enkash_async.stores.url import open_store
 
 if TYPE_CHECKING:
-    from enkash_async.stores.default import FallbackStore, default_store
+    from enkash_async.stores.default import default_store
     from enkash_async.stores.documents import DocumentCodec, record_key
     from enkash_async.stores.postgres import PostgresStore
     from enkash_async.stores.redis import RedisStore
@@ -37,13 +38,13 @@ __all__ = [
     "process_store",
     "record_key",
     "refuse_eviction",
+    "refuse_forgetting",
     "user_store_path",
 ]
 
 # Loaded on first use (PEP 562), so that a program that keeps its records in a file does not need redis.
 _HOMES = {
     "DocumentCodec": "documents",
-    "FallbackStore": "default",
     "PostgresStore": "postgres",
     "RedisStore": "redis",
     "SQLiteStore": "sqlite",

@@ -9,17 +9,13 @@ from pathlib import Path
 
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores.filesystems import check_local, make_file
-from enkash_async.stores.memory import MemoryStore
+from enkash_async.stores.memory import FallbackStore
 from enkash_async.stores.sqlite import SQLiteStore, user_store_path
 from enkash_async.stores.store import Store
 
-__all__ = ["FallbackStore", "default_store"]
+__all__ = ["default_store"]
 
 _log = getLogger("enkash_async")
-
-
-class FallbackStore(MemoryStore):
-    """The memory store that replaces a file that cannot be made; it is used for tokens, never for debits."""
 
 
 _fallback = FallbackStore()

@@ -9,7 +9,7 @@ from enkash_async._support.clock import instant
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.stores.store import Cell, Change
 
-__all__ = ["MemoryStore", "process_store"]
+__all__ = ["FallbackStore", "MemoryStore", "process_store"]
 
 _SWEEP_EVERY = 256  # swaps between two removals of expired records
 
@@ -71,6 +71,10 @@ class MemoryStore:
         if self._swaps % _SWEEP_EVERY == 0:
             for key in [key for key in self._held if self._value(key, now) is None]:
                 del self._held[key]
+
+
+class FallbackStore(MemoryStore):
+    """The memory store that replaces a file that cannot be made; it is used for tokens, never for debits."""
 
 
 class _DeclaredStore(MemoryStore):

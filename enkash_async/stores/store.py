@@ -7,9 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from enkash_async.errors import StoreUnavailableError
-
-__all__ = ["Cell", "Change", "Store", "refuse_eviction"]
+__all__ = ["Cell", "Change", "Store"]
 
 
 @attrs.frozen
@@ -79,22 +77,3 @@ class Store(Protocol):
     async def aclose(self) -> None:
         """Close the connections that the store opened; a client that was passed in stays open. May be called twice."""
         ...
-
-
-async def refuse_eviction(store: Store, *, expiring_only: bool = False) -> None:
-    """Raise an error if the store's server may evict records when it is short of memory.
-
-    Args:
-        store: Any store. Only a store with a method `eviction_policy`, such as a `RedisStore`, is asked for its policy.
-        expiring_only: Also accept a `volatile-*` policy, which never evicts records that are kept for ever.
-
-    Raises:
-        StoreUnavailableError: The policy may evict records, or cannot be read.
-    """
-    ask = getattr(store, "eviction_policy", None)
-    policy = "noeviction" if ask is None else await ask()
-    if policy == "noeviction" or (expiring_only and policy.startswith("volatile-")):
-        return
-    raise StoreUnavailableError(
-        f"Redis may evict records (maxmemory-policy is {policy}): set maxmemory-policy noeviction, or use another Redis"
-    )

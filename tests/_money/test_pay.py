@@ -30,8 +30,7 @@ from enkash_async import (
 )
 from enkash_async._money import instants
 from enkash_async.sandbox import FaultKind, Sandbox
-from enkash_async.stores import Change
-from enkash_async.stores.default import FallbackStore
+from enkash_async.stores import Change, FallbackStore
 
 from support import EAGER
 
