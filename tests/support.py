@@ -35,7 +35,7 @@ from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.stores import MemoryStore, Store
 
-from servers import FLAVOURS, MISSING
+from servers import FLAVOURS, MISSING, serving
 
 #: Repeats at once and soon stops looking for what is unclear, so that no test waits.
 EAGER = RetryPolicy(attempts=3, backoff=0, settle=SettlePolicy(window=0.1, pauses=PollPolicy(first=0.01, longest=0.05)))
@@ -147,29 +147,9 @@ Handler = Callable[[RawServer, Reader, Writer], Awaitable[None]]
 async def raw_server(handler: Handler) -> AsyncIterator[RawServer]:
     """Serve on a free port of 127.0.0.1 for as long as the context lasts."""
     made = RawServer()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: Reader, writer: Writer) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await handler(made, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            return  # the client has hung up, or the test is over
-        finally:
-            writer.close()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    made.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(lambda reader, writer: handler(made, reader, writer)) as port:
+        made.base_url = f"http://127.0.0.1:{port}"
         yield made
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def reply(body: bytes, status: str = "200 OK", *headers: str, length: int | None = None) -> bytes:

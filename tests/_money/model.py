@@ -28,14 +28,13 @@ import heapq
 import itertools
 import math
 import random
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
+from schedules import Tally, Violation, main, tallied
 
 from enkash_async._money.attempt import Attempt, Do, End
 from enkash_async._money.birth import BIRTH, Birth, See, see
@@ -53,7 +52,7 @@ from enkash_async._money.debit_commands import (
 from enkash_async._money.debit_record import DEBIT, Debit
 from enkash_async._money.instants import DURATIONS, Instant
 
-__all__ = ["Decide", "Habits", "Model", "Rule", "Tally", "Violation", "play", "run"]
+__all__ = ["Decide", "Habits", "Model", "Rule", "play", "run"]
 
 Decide: TypeAlias = Callable[[Debit | None, Command, Here], tuple[Debit | None, Answer]]
 Swap: TypeAlias = "tuple[str, Debit | Birth | None, Debit | Birth | None]"  # key, old, new
@@ -74,14 +73,6 @@ class Rule(enum.Enum):
     D = "a bill is debited twice"
     T = "an answer is untrue"
     L = "a payable bill is not paid"
-
-
-class Violation(AssertionError):  # noqa: N818 (a finding, not a fault of the model)
-    """A schedule in which a rule did not hold."""
-
-    def __init__(self, rule: Rule, story: list[str]) -> None:
-        super().__init__("\n".join([rule.value, *story]))
-        self.rule = rule
 
 
 @attrs.frozen
@@ -547,42 +538,15 @@ def play(seed: int, **options: Any) -> Model:
     return model
 
 
-@attrs.define
-class Tally:
-    """What many schedules brought."""
-
-    schedules: int = 0
-    debits: int = 0
-    seen: Counter[str] = attrs.Factory(Counter)
-    violations: dict[Rule, list[int]] = attrs.Factory(dict)
-
-
 def run(count: int, first: int = 0, **options: Any) -> Tally:
     """Play the schedules of so many seeds; one in 32 with documents in the store."""
-    tally = Tally()
-    for seed in range(first, first + count):
-        tally.schedules += 1
-        try:
-            model = play(seed, through_bytes=seed % 32 == 0, **options)
-        except Violation as found:
-            tally.violations.setdefault(found.rule, []).append(seed)
-        else:
-            tally.debits += sum(len(bill.debits) for bill in model.bills)
-            tally.seen.update(model.seen)
-    return tally
 
+    def played(seed: int) -> tuple[int, Counter[str]]:
+        model = play(seed, through_bytes=seed % 32 == 0, **options)
+        return sum(len(bill.debits) for bill in model.bills), model.seen
 
-def main(count: int, first: int) -> None:
-    began = time.perf_counter()
-    tally = run(count, first)
-    took = time.perf_counter() - began
-    print(f"{count} schedules, {tally.debits} debits, {took:.0f} s, {count / took:.0f} a second")
-    print("seen:", dict(sorted(tally.seen.items())))
-    for rule, seeds in tally.violations.items():
-        print(f"{rule.name}: {len(seeds)}, such as seeds {seeds[:8]}")
-    if not tally.violations:
-        print("no violation")
+    return tallied(played, count, first)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    main(run, acts="debits", count=10_000)

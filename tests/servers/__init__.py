@@ -9,6 +9,7 @@ from servers._postgres import Postgres, running_postgres
 from servers._relays import Gate, TlsRelay, gate, tls_relay
 from servers._sentinels import SERVICE, SentinelSet, running_sentinels
 from servers._server import FLAVOURS, HOST, MISSING, Mode, Server, ServerError, free_ports, running, wait_until
+from servers._serving import serving
 
 __all__ = [
     "FLAVOURS",
@@ -29,6 +30,7 @@ __all__ = [
     "running_cluster",
     "running_postgres",
     "running_sentinels",
+    "serving",
     "tls_relay",
     "wait_until",
 ]

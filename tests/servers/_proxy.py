@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from servers._serving import serving
+
 __all__ = ["ForwardProxy", "forward_proxy"]
 
 _LARGEST = 64 * 1024  # bytes read at once
@@ -30,34 +32,32 @@ class ForwardProxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            upstream: asyncio.StreamWriter | None = None
-            back: asyncio.Task[None] | None = None
-            try:
-                while True:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    first, _, rest = head.partition(b"\r\n")
-                    self.asked.append(first.decode())
-                    if not self._is_allowed(rest):
-                        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                        continue
-                    if upstream is None:
-                        source, upstream = await asyncio.open_connection("127.0.0.1", self._target)
-                        back = asyncio.create_task(_copy(source, writer))
-                    if first.startswith(b"CONNECT "):
-                        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                        await _copy(reader, upstream)
-                        return
-                    method, url, version = first.split(b" ")
-                    path = b"/" + url.split(b"/", 3)[3]
-                    upstream.write(b" ".join([method, path, version]) + b"\r\n" + rest)
-                    upstream.write(await reader.readexactly(_length(rest)))
-            finally:
-                if back is not None:
-                    back.cancel()
-                for one in (upstream, writer):
-                    if one is not None:
-                        one.close()
+        upstream: asyncio.StreamWriter | None = None
+        back: asyncio.Task[None] | None = None
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                first, _, rest = head.partition(b"\r\n")
+                self.asked.append(first.decode())
+                if not self._is_allowed(rest):
+                    writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                    continue
+                if upstream is None:
+                    source, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+                    back = asyncio.create_task(_copy(source, writer))
+                if first.startswith(b"CONNECT "):
+                    writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    await _copy(reader, upstream)
+                    return
+                method, url, version = first.split(b" ")
+                path = b"/" + url.split(b"/", 3)[3]
+                upstream.write(b" ".join([method, path, version]) + b"\r\n" + rest)
+                upstream.write(await reader.readexactly(_length(rest)))
+        finally:
+            if back is not None:
+                back.cancel()
+            if upstream is not None:
+                upstream.close()
 
     def _is_allowed(self, headers: bytes) -> bool:
         given = [line.partition(b": ")[2] for line in headers.split(b"\r\n") if line.lower().startswith(b"proxy-auth")]
@@ -86,21 +86,6 @@ async def forward_proxy(target: int, *, login: str | None = None) -> AsyncIterat
         login: `user:password` that it wants, or None.
     """
     made = ForwardProxy(target, login)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        await made.serve(reader, writer)
-        tasks.discard(task)
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(made.serve) as port:
+        made.url = f"http://127.0.0.1:{port}"
         yield made
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

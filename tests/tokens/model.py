@@ -22,13 +22,12 @@ from __future__ import annotations
 import enum
 import math
 import random
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
+from schedules import Tally, Violation, main, tallied
 
 from enkash_async.tokens._account import SEND_WITHIN, decide, lease_for, view
 from enkash_async.tokens._commands import (
@@ -53,7 +52,7 @@ from enkash_async.tokens._commands import (
 from enkash_async.tokens._record import Account, StoredToken, decode, encode, left
 from enkash_async.tokens._windows import hold_back
 
-__all__ = ["Decide", "Model", "Reply", "Rule", "Tally", "Violation", "Worker", "play", "run", "schedule"]
+__all__ = ["Decide", "Model", "Reply", "Rule", "Worker", "play", "run", "schedule"]
 
 Decide: TypeAlias = Callable[[Account, Command, float], tuple[Account, Answer]]
 
@@ -74,14 +73,6 @@ class Rule(enum.Enum):
     L = "a right password gets no token"
     F = "an older token replaces a newer one"
     R = "a refused token is handed out again"
-
-
-class Violation(AssertionError):  # noqa: N818 (a finding, not a fault of the model)
-    """A schedule in which a rule did not hold."""
-
-    def __init__(self, rule: Rule, story: list[tuple[object, ...]]) -> None:
-        super().__init__("\n".join([rule.value, *(" ".join(map(str, event)) for event in story)]))
-        self.rule = rule
 
 
 class Reply(enum.Enum):
@@ -286,6 +277,9 @@ class Model:
 
     def tell(self, *parts: object) -> None:
         self.story.append((self.t - 1_000_000.0, *parts))
+
+    def _violation(self, rule: Rule) -> Violation:
+        return Violation(rule, (" ".join(map(str, event)) for event in self.story))
 
     # Each of these is one choice of a schedule.
 
@@ -541,7 +535,7 @@ class Model:
     def _adopt(self, worker: Worker, hand: Hand) -> None:
         refused = worker.rejected
         if refused is not None and (hand.number == refused.number or hand.fence <= refused.fence):
-            raise Violation(Rule.R, self.story)
+            raise self._violation(Rule.R)
         worker.hand, worker.rejected, worker.wants = hand, None, False
 
     def _send(self, worker: Worker, act: Act) -> bool:
@@ -730,7 +724,7 @@ class Model:
         elif any(attempt.jumped for attempt in self.row):
             self.excused["e, wider: the store's clock ran over the lease"] += 1
         else:
-            raise Violation(Rule.S, self.story)
+            raise self._violation(Rule.S)
 
     def _watch_order(self, before: Account, after: Account) -> None:
         """F: what is in the place of a living token began later than it; without the store nobody could number it."""
@@ -743,7 +737,7 @@ class Model:
             for token in client.tokens:
                 is_new, order = all(token.fence != other.fence for other in old), self._order(token)
                 if is_new and any(self._order(other) > order for other in living):
-                    raise Violation(Rule.F, self.story)
+                    raise self._violation(Rule.F)
 
     def _order(self, token: StoredToken) -> int:
         return self.brought[token.fence, int(token.mark[1:])]
@@ -781,7 +775,8 @@ class Model:
                 case _:
                     break
             self.tell(answer)
-        raise Violation(Rule.L, [*self.story, (self.cell,)])
+        self.tell(self.cell)
+        raise self._violation(Rule.L)
 
     def _log_in_quietly(self, worker: Worker, fence: int) -> bool:
         """Log in; requests with tokens from long ago come back with 401 meanwhile."""
@@ -870,42 +865,15 @@ def play(data: bytes, *, decide: Decide = decide, deadline: float = SEND_WITHIN,
     return model
 
 
-@attrs.define
-class Tally:
-    """What many schedules brought."""
-
-    schedules: int = 0
-    logins: int = 0
-    excused: Counter[str] = attrs.Factory(Counter)
-    violations: dict[Rule, list[int]] = attrs.Factory(dict)
-
-
 def run(count: int, first: int = 0, *, decide: Decide = decide, deadline: float = SEND_WITHIN) -> Tally:
     """Play the schedules of so many seeds; one in 32 with documents in the cell."""
-    tally = Tally()
-    for seed in range(first, first + count):
-        tally.schedules += 1
-        try:
-            model = play(schedule(seed), decide=decide, deadline=deadline, through_bytes=seed % 32 == 0)
-        except Violation as found:
-            tally.violations.setdefault(found.rule, []).append(seed)
-        else:
-            tally.logins += model.orders
-            tally.excused.update(model.excused)
-    return tally
 
+    def played(seed: int) -> tuple[int, Counter[str]]:
+        model = play(schedule(seed), decide=decide, deadline=deadline, through_bytes=seed % 32 == 0)
+        return model.orders, model.excused
 
-def main(count: int, first: int) -> None:
-    began = time.perf_counter()
-    tally = run(count, first)
-    took = time.perf_counter() - began
-    print(f"{count} schedules, {tally.logins} logins, {took:.0f} s, {count / took:.0f} a second")
-    print("exceptions seen:", dict(sorted(tally.excused.items())))
-    for rule, seeds in tally.violations.items():
-        print(f"{rule.name}: {len(seeds)}, such as seeds {seeds[:8]}")
-    if not tally.violations:
-        print("no violation")
+    return tallied(played, count, first)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    main(run, acts="logins", count=100_000)
