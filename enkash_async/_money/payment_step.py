@@ -129,10 +129,11 @@ def _told(step: Step, obstacle: Payment) -> Step:
 
 def _seen(step: Step, bill: Bill) -> Step:
     match = matching.compare(step.asked, bill)
-    if flaw := _flaw(step, bill, match):
-        return attrs.evolve(step, bill=None, amount=None).end(PaymentState.REFUSED, str(flaw), cause=flaw)
+    if different := _different(step, bill, match):
+        return _another(step, bill, different)
     if not (match.identified or step.is_own(bill)):
-        return attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
+        told = attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
+        return attrs.evolve(told, bill=None)  # otherwise the next call would take it for the bill of this request
     step = step.with_bill(bill, match)
     if contradicts_itself(bill):
         return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
@@ -143,12 +144,26 @@ def _seen(step: Step, bill: Bill) -> Step:
     return _unconfirmed(step)
 
 
-def _flaw(step: Step, bill: Bill, match: Match) -> EnkashError | None:
-    """Return the error for a reference that was used for another bill."""
-    different = match.hard if step.is_created else match.different
+def _different(step: Step, bill: Bill, match: Match) -> tuple[str, ...]:
+    """Return the names of the facts which show that the reference was used for another bill."""
+    is_of_this_request = step.is_created or (step.is_own(bill) and step.known.digest == step.digest)
+    different = match.hard if is_of_this_request else match.different
     if bill.outcome is Outcome.PAID and match.is_another_month:
         different = (*different, "bill_number", "bill_date")
-    return matching.refusal(step.asked, bill, different) if different else None
+    return different
+
+
+def _another(step: Step, bill: Bill, different: tuple[str, ...]) -> Step:
+    """End with a bill that is not the one asked for."""
+    step = attrs.evolve(step, bill=None, amount=None)
+    if step.has_sent:
+        differs = matching.described(step.asked, bill, different)
+        return step.look_at(
+            f"its create ended unclearly, and the bill that EnKash shows under the reference {differs}; it may be the "
+            "bill of this call or an older one"
+        )
+    flaw = matching.refusal(step.asked, bill, different)
+    return step.end(PaymentState.REFUSED, str(flaw), cause=flaw)
 
 
 # --- fetch and create -------------------------------------------------------------------------------------------------

@@ -210,6 +210,24 @@ async def test_an_amount_that_the_caller_named_is_not_exceeded(client: EnkashCli
     payment = await client.payments.pay(request(bill_amount=500))
     assert payment.state is OVER_CEILING
     assert "₹ 600.00, not the ₹ 500.00 that were asked for" in payment.reason
+    again = await client.payments.pay(request(bill_amount=500))
+    assert (again.state, again.reason, again.retry) == (payment.state, payment.reason, payment.retry)
+    assert (await client.payments.rehearse(request(bill_amount=500))).state is OVER_CEILING
+    other = await client.payments.pay(request(bill_amount=400))
+    assert (other.state, other.bill) == (REFUSED, None)
+    assert "its bill differs in amount" in other.reason
+    assert not sandbox.ledger.debits
+
+
+async def test_an_amount_that_moved_in_a_create_without_an_answer_needs_a_person(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """The bill may be older than this create: nobody can say that this call created nothing."""
+    sandbox.ledger.amount_shift = Decimal(100)
+    sandbox.faults.add("add_bill", FaultKind.DROP_AFTER)
+    payment = await client.payments.pay(request(bill_amount=500))
+    assert (payment.state, payment.retry, payment.bill) == (UNKNOWN, RetryAdvice.LOOK, None)
+    assert "differs in amount; it may be the bill of this call or an older one" in payment.reason
     assert not sandbox.ledger.debits
 
 

@@ -133,6 +133,9 @@ def test_a_bill_that_does_not_say_whose_it_is_needs_a_person() -> None:
     assert end(foreign) == (PaymentState.UNKNOWN, RetryAdvice.LOOK)
     assert "does not say whose it is" in why(foreign)
     assert _looked(bare).do is Do.CONFIRM
+    assert foreign.bill is None  # it is not noted as the bill of the reference
+    assert foreign.payment is not None
+    assert foreign.payment.bill == bare
 
 
 def test_the_bill_of_another_month_is_refused_where_the_caller_names_number_and_date() -> None:
