@@ -6,6 +6,7 @@ may still be carried out. A later step need not read a bill again if the note sa
 
 from __future__ import annotations
 
+import math
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -139,12 +140,15 @@ class Found:
         seconds_under_way: For how many seconds at most another step's create may still be carried out; 0 for none.
         paid: The receipt, if EnKash showed the bill as paid; else None.
         digest: Hash of the request that the note belongs to; empty if unknown.
+        seconds_until_settled: Seconds after which EnKash has carried out the create and shows what it did; 0 once they
+            are over, infinite without a note.
     """
 
     utility_enkash_id: str = ""
     seconds_under_way: float = 0.0
     paid: Receipt | None = None
     digest: str = ""
+    seconds_until_settled: float = math.inf
 
 
 #: No process that shares the store has used the reference.
@@ -174,7 +178,8 @@ def found_in(creation: Creation | None, command: Command, now: Instant, duration
     # This step may have written the note itself, by a swap whose reply was lost.
     is_own = not isinstance(command, Look) and creation.by == command.by
     seconds = 0.0 if is_own else creation.seconds_under_way(now, durations)
-    return Found(creation.utility_enkash_id, seconds, creation.receipt, creation.digest)
+    left = creation.at.left(durations.settled_after, now)
+    return Found(creation.utility_enkash_id, seconds, creation.receipt, creation.digest, left)
 
 
 def _after(found: Creation | None, command: Command, now: Instant) -> Creation | None:

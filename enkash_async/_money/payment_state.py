@@ -104,6 +104,12 @@ class Step:
         """EnKash's id of the bill; empty if unknown."""
         return self.known.utility_enkash_id if self.bill is None else self.bill.utility_enkash_id
 
+    @property
+    def seconds_until_settled(self) -> float:
+        """Seconds after which EnKash must show a debit that the bill's create made, counted from the last note."""
+        is_known = not self.is_created and self.bill_id == self.known.utility_enkash_id
+        return self.known.seconds_until_settled if is_known else self.options.settled_after
+
     def is_reused(self) -> bool:
         """Whether the store knows that the reference was used for another bill."""
         before = self.known.digest.partition(":")[0]

@@ -239,13 +239,33 @@ def _debits_on_creation(step: Step) -> Step:
     return attrs.evolve(step, stops=stops).look_at(str(stops))
 
 
+def _lacks_debit(step: Step, waited: float) -> bool:
+    """Whether EnKash shows no debit, although a debit by the create must show by now.
+
+    Args:
+        step: The step, with the bill as a read has just shown it.
+        waited: Seconds from the look at the create's note until that read.
+    """
+    is_unconfirmed = step.bill is not None and step.bill.debit_confirmed is False
+    return is_unconfirmed and step.seconds_until_settled <= waited
+
+
+def _not_debited(step: Step) -> Step:
+    """End with a bill that its create should have debited, and has not."""
+    return step.look_at(
+        f"EnKash shows no debit although its create is more than {step.options.settled_after:.0f} s old: this account "
+        "does not debit on creation; unset debit_on_create or ENKASH_DEBIT_ON_CREATE, and pay the bill again under the "
+        "same reference"
+    )
+
+
 # --- confirm and wait -------------------------------------------------------------------------------------------------
 
 
 def _unconfirmed(step: Step) -> Step:
     """Return the next step for a bill whose debit is not known to be confirmed."""
     if step.options.debit_on_create:
-        return _debited(step)
+        return _not_debited(step) if _lacks_debit(step, 0.0) else _debited(step)
     asked = step.request.bill_amount
     if asked is not None and matching.compare_amounts(asked, step.amount) is Amount.OTHER:
         why = f"EnKash created it with {rupees(step.amount)}, not the {rupees(asked)} that were asked for"
@@ -285,7 +305,11 @@ def waited(step: Step, seen: Bill | EnkashError | None) -> Step:
         return step.look_at(f"what EnKash shows under the bill's id {matching.described(step.asked, seen, match.hard)}")
     if contradicts_itself(seen):
         return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
-    return _settled(step, PaymentState.PAID) if seen.is_settled else step.pending()
+    if seen.is_settled:
+        return _settled(step, PaymentState.PAID)
+    if step.options.debit_on_create and _lacks_debit(step, step.options.wait):
+        return _not_debited(step)
+    return step.pending()
 
 
 def _settled(step: Step, paid: PaymentState) -> Step:

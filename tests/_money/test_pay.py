@@ -401,6 +401,22 @@ async def test_with_the_option_the_create_is_the_debit(sandbox: Sandbox, store: 
     assert sandbox.debits == {"inv-1": 1, "inv-2": 1}
 
 
+@pytest.mark.usefixtures("brief")
+async def test_the_option_on_an_account_that_does_not_debit_on_creation_is_told_of(
+    sandbox: Sandbox, store: Store
+) -> None:
+    """Once the create's window is over; nothing is confirmed until the option is gone, and then once."""
+    async with another(sandbox, store, debit_on_create=True) as client:
+        assert (await client.payments.pay(request())).state is PENDING
+        payment = await until_it_ends(client, request(), wait=0, most=400)
+        assert (payment.state, payment.retry) == (UNKNOWN, RetryAdvice.LOOK)
+        assert "unset debit_on_create or ENKASH_DEBIT_ON_CREATE" in payment.reason
+        assert sandbox.counts["confirm_debit"] == 0
+    async with another(sandbox, store) as client:
+        assert (await client.payments.pay(request(), wait=5)).state is PAID
+    assert sandbox.debits == {"inv-1": 1}
+
+
 # --- many -------------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ PAID = attrs.evolve(
     approval_status=ApprovalStatus.CHECKER_APPROVED,
     billpay_status=BillPayStatus.SUCCESS,
 )
+VAGUE = attrs.evolve(WAITING, payment_status=None, approval_status=None)
 CONTRADICTORY = attrs.evolve(WAITING, billpay_status=BillPayStatus.SUCCESS)
 
 
@@ -231,7 +232,7 @@ def test_a_create_that_another_process_was_faster_with_is_read() -> None:
 
 def test_a_bill_without_a_status_is_read_before_its_debit() -> None:
     """Another worker may have confirmed it meanwhile: that is no debit on creation."""
-    step = steps.created(sent(), attrs.evolve(WAITING, payment_status=None, approval_status=None))
+    step = steps.created(sent(), VAGUE)
     assert step.do is Do.READ
     assert end(steps.looked(step, attrs.evolve(PAID, billpay_status=None)))[0] is PaymentState.PENDING
     assert steps.looked(step, WAITING).stops is None
@@ -241,6 +242,39 @@ def test_with_debits_on_creation_an_unconfirmed_bill_is_only_waited_for() -> Non
     """Nothing is ever confirmed under the option."""
     assert end(_looked(WAITING, debit_on_create=True))[0] is PaymentState.PENDING
     assert _looked(WAITING, debit_on_create=True, wait=5.0).do is Do.WAIT
+
+
+@pytest.mark.parametrize(
+    ("left", "bill", "expected"),
+    [
+        (0.0, WAITING, (PaymentState.UNKNOWN, RetryAdvice.LOOK)),
+        (0.1, WAITING, (PaymentState.PENDING, RetryAdvice.LATER)),
+        (0.0, VAGUE, (PaymentState.PENDING, RetryAdvice.LATER)),
+        (0.0, attrs.evolve(PAID, billpay_status=None), (PaymentState.PENDING, RetryAdvice.LATER)),
+        (0.0, PAID, (PaymentState.ALREADY_PAID, RetryAdvice.NEVER)),
+    ],
+)
+def test_an_account_that_does_not_debit_on_creation_is_told_of_after_the_window(
+    left: float, bill: Bill, expected: tuple[PaymentState, RetryAdvice]
+) -> None:
+    """Only where a read that begins after the window plainly shows no debit."""
+    known = Found("U-1", digest=fingerprint(REQUEST), seconds_until_settled=left)
+    step = steps.looked(steps.found(begun(debit_on_create=True), known), bill)
+    assert end(step) == expected
+    assert ("unset debit_on_create" in why(step)) is (expected[1] is RetryAdvice.LOOK)
+
+
+@pytest.mark.parametrize(("wait", "state"), [(199.0, PaymentState.PENDING), (200.0, PaymentState.UNKNOWN)])
+def test_a_wait_over_the_whole_window_shows_whether_the_account_debits_on_creation(
+    wait: float, state: PaymentState
+) -> None:
+    """The last look of the wait is as good as the first one of the next call."""
+    step = steps.created(sent(debit_on_create=True, wait=wait), WAITING)
+    assert step.do is Do.WAIT
+    assert end(steps.waited(step, WAITING))[0] is state
+    assert end(steps.waited(step, VAGUE))[0] is PaymentState.PENDING
+    other = steps.looked(steps.found(begun(debit_on_create=True, wait=wait), Found("U-1")), WAITING)
+    assert end(steps.waited(other, WAITING))[0] is PaymentState.PENDING  # a note that tells no age proves nothing
 
 
 # --- confirm and wait -------------------------------------------------------------------------------------------------
