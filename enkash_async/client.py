@@ -197,6 +197,7 @@ class EnkashClient:
         self.base_url: str = base_url
         self._store = filled["store"]
         self._send = Pipeline(self._transport, tokens, retry)
+        self._routes: Routes = routes
         self.billers: Billers = Billers(self._send, routes)
         poller = Poller()
         reads = Reads(self._send, routes)
@@ -342,6 +343,11 @@ class EnkashClient:
         `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read. A call
         with another method is not repeated once EnKash may have received it, except as `RetryPolicy.writes` allows.
 
+        Debits cannot be confirmed like this: `payments.confirm_debit` and `payments.pay` write them down first. Two
+        other kinds of calls can move money, and nothing in the store protects them: a payment through the gateway
+        (`payments.initiate`), and a create on an account that debits on creation (`payments.pay` with
+        `debit_on_create=True`). Send such a call once, and a create with a `referenceId`, which EnKash takes once.
+
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
             segments: The parts of the path. Each is percent-encoded, so that a `/` in an id stays part of the id.
@@ -353,11 +359,11 @@ class EnkashClient:
             a fraction are `Decimal`.
 
         Raises:
-            InvalidRequestError: The arguments are wrong; nothing was sent.
+            InvalidRequestError: The arguments are wrong, or the call would confirm debits; nothing was sent.
             OutcomeUnknownError: A call other than GET and HEAD may or may not have had its effect.
             EnkashError: See the tree in `enkash_async.errors`.
         """
-        return await self._send(custom.request(method, segments, params=params, json=json))
+        return await self._send(custom.request(self._routes, method, segments, params=params, json=json))
 
     async def aclose(self) -> None:
         """Close what this client opened: its session, its provider and its store; a second call does nothing.

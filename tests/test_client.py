@@ -305,6 +305,7 @@ async def test_what_a_call_of_the_users_own_returns(body: bytes, status: str, ex
         (("GET",), {}, "name the parts of the path"),
         (("GET", "a", ".."), {}, "must not be '..'"),
         (("GET", "a", ""), {}, "is empty"),
+        (("PUT", "api", "v0", "utilityPayment", "status"), {}, r"use client\.payments\.confirm_debit\(ids\)"),
         (("POST", "a"), {"json": {"amount": 1.5}}, r"json\['amount'\] must not be a float"),
         (("GET", "a"), {"params": {"x": None}}, r"params\['x'\] must be a str or an int, not NoneType"),
         (("GET", "a"), {"params": "x=1"}, "params must be a mapping"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enkash_async import InvalidRequestError
+from enkash_async import InvalidRequestError, Routes
 from enkash_async._calls import custom
 from enkash_async._wire.operation import Effect, Operation, Request
 
@@ -23,7 +23,7 @@ class Word(str, enum.Enum):  # noqa: UP042 (`str()` of such a word is `Word.ON`)
 
 
 def _request(method: Any, *segments: Any, params: Any = None, body: Any = None) -> Operation[object]:
-    return custom.request(method, segments, params=params, json=body)
+    return custom.request(Routes(), method, segments, params=params, json=body)
 
 
 def test_a_read_of_the_callers_own_is_a_bare_get() -> None:
@@ -137,3 +137,56 @@ def test_a_wrong_call_of_the_callers_own_is_refused(arguments: Any, how: dict[st
     with pytest.raises(InvalidRequestError) as caught:
         _request(*arguments, **how)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("method", ["PUT", "put", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "segments",
+    [
+        ("api", "v0", "utilityPayment", "status"),
+        ("api", "v2", "utilityPayment", "status"),
+        ("API", "V0", "UtilityPayment", "STATUS"),
+        ("api/v0/utilityPayment/status",),
+        ("/api//v0/utilityPayment", "status/"),
+        ("api", "v0", "utilityPayment", "./status"),
+        ("api", "v0", "x/../utilityPayment", "status"),
+        ("api\\v0\\utilityPayment", "status"),
+        ("api", "v0", "utilityPayment", "stat%75s"),
+        ("api", "v0", "utilityPayment", "stat%2575s"),
+        ("api%2Fv0", "utilityPayment", "status"),
+        ("api", "v0", "utilityPayment", "status?a=/b"),
+        ("api", "v0", "utilityPayment", "status#a"),
+        ("api", "v0;a=b", "utilityPayment", "status;c"),
+        ("api", "v0", "utilityPayment", "status "),
+        ("api", "v0", "utilityPayment", "status.json"),
+    ],
+)
+def test_a_confirmation_of_the_callers_own_is_refused(method: str, segments: tuple[str, ...]) -> None:
+    """Prevents a double debit, since nothing writes it down; some server takes each spelling for the route."""
+    with pytest.raises(InvalidRequestError, match=r"client\.payments\.confirm_debit\(ids\)") as caught:
+        _request(method, *segments, body={"utilityPaymentIds": ["U-1"]})
+    assert "client.payments.pay(request)" in str(caught.value)
+
+
+def test_the_confirmation_of_other_routes_is_refused_as_well() -> None:
+    """So is the documented path then: EnKash may serve both."""
+    routes = Routes(confirm_debit="/gate/v7/debits%20now/")
+    for segments in (("gate", "v8", "debits now"), ("api", "v0", "utilityPayment", "status")):
+        with pytest.raises(InvalidRequestError, match="confirm_debit"):
+            custom.request(routes, "PUT", segments, params=None, json=None)
+
+
+@pytest.mark.parametrize(
+    ("method", "segments"),
+    [
+        ("GET", ("api", "v0", "utilityPayment", "status")),
+        ("HEAD", ("api", "v0", "utilityPayment", "status")),
+        ("PUT", ("api", "v0", "utilityPayment")),
+        ("PUT", ("api", "v0", "utilityPayment", "status", "U-1")),
+        ("PUT", ("api", "v0", "utilityPayment", "status-report")),
+        ("PUT", ("api", "v0", "other", "status")),
+    ],
+)
+def test_other_calls_of_the_callers_own_are_not_refused(method: str, segments: tuple[str, ...]) -> None:
+    """A read confirms nothing, and a path that only begins or ends alike is another route."""
+    assert _request(method, *segments).request.path == "/" + "/".join(segments)

@@ -263,12 +263,12 @@ async def test_a_call_of_the_users_own_with_an_unclear_end_is_said_to_be_unknown
     sandbox: Sandbox, client: EnkashClient, method: str
 ) -> None:
     """The client sends `client.request` once, because it may change anything."""
-    sandbox.faults.add("confirm_debit", FaultKind.DROP_AFTER, times=None)
-    problem = await _error(client.request(method, "api", "v0", "utilityPayment", "status", json={"a": 1}))
-    if method == "PUT":  # the only one of them that the sandbox routes there
+    sandbox.faults.add("initiate_payment", FaultKind.DROP_AFTER, times=None)
+    problem = await _error(client.request(method, "api", "v0", "payment", json={"a": 1}))
+    if method == "POST":  # the only one of them that the sandbox routes there
         assert isinstance(problem, OutcomeUnknownError)
         assert "find out with EnKash" in str(problem)
-        assert sandbox.counts["confirm_debit"] == 1
+        assert sandbox.counts["initiate_payment"] == 1
 
 
 async def test_a_refused_write_is_refused_and_not_unknown(sandbox: Sandbox, client: EnkashClient) -> None:
@@ -345,11 +345,10 @@ async def test_with_writes_a_call_that_was_sent_away_is_repeated(
     other = await bold.bills.create(2001, CN, bill_amount=10)
     assert (bill.recovered, other.recovered) == (False, False)
     await bold.payments.initiate([other.utility_enkash_id])
-    body = {"utilityPaymentIds": [bill.utility_enkash_id], "approvalStatus": "CHECKER_APPROVED"}
-    sandbox.faults.add("confirm_debit", kind, times=2, retry_after=0)
-    await bold.request("PUT", "api", "v0", "utilityPayment", "status", json=body)
-    routes = ("create_bill", "add_bill", "confirm_debit", "initiate_payment")
-    assert [sandbox.counts[route] for route in routes] == [3, 3, 3, 3]
+    sandbox.faults.add("initiate_payment", kind, times=2, retry_after=0)
+    body = {"paymentIds": [bill.utility_enkash_id], "paymentType": "UTILITY"}
+    await bold.request("POST", "api", "v0", "payment", json=body)
+    assert [sandbox.counts[route] for route in ("create_bill", "add_bill", "initiate_payment")] == [3, 3, 6]
 
 
 async def test_with_writes_a_503_without_a_time_is_not_repeated(sandbox: Sandbox, bold: EnkashClient) -> None:
@@ -364,10 +363,10 @@ async def test_with_writes_an_unclear_end_is_not_repeated_either(
     sandbox: Sandbox, bold: EnkashClient, kind: FaultKind
 ) -> None:
     """The client repeats a write after those two answers and no other."""
-    sandbox.faults.add("confirm_debit", kind, times=None, delay=0)
-    call = bold.request("PUT", "api", "v0", "utilityPayment", "status", json={"utilityPaymentIds": []})
+    sandbox.faults.add("initiate_payment", kind, times=None, delay=0)
+    call = bold.request("POST", "api", "v0", "payment", json={"paymentIds": []})
     assert isinstance(await _error(call), OutcomeUnknownError)
-    assert sandbox.counts["confirm_debit"] == 1
+    assert sandbox.counts["initiate_payment"] == 1
 
 
 @pytest.mark.parametrize("kind", REFUSING)
