@@ -146,15 +146,15 @@ def _answer(answer: ApiError) -> Verdict:
 def _is_plain(answer: ApiError) -> bool:
     """Whether an error reply says plainly that EnKash did nothing.
 
-    EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; a code of 4xx except 408 is
-    a refusal. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
+    EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; a code of 4xx except 408 and
+    409 is a refusal. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
     """
     code = answer.response_code
     if answer.status >= 300:
         return answer.status != _CONFLICT
     if code is None or code in _REFUSALS:
         return True
-    return 400 <= code < 500 and code not in _TRANSIENT
+    return 400 <= code < 500 and code not in _TRANSIENT and code != _CONFLICT
 
 
 def _server(answer: errors.ServerError) -> Verdict:

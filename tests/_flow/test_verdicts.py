@@ -87,7 +87,7 @@ DECISIONS: list[tuple[EnkashError, Next, Next, Next]] = [
     (ResponseDecodeError("HTML", status=200), RAISE, RECONCILE, RECONCILE),
     *(
         (ApiError(f"code {code}", status=200, response_code=code), RAISE, RECONCILE, RECONCILE)
-        for code in (2, 202, 408)
+        for code in (2, 202, 408, 409)
     ),
     (BadRequestError("no", status=400), RAISE, RAISE, RAISE),
     (AuthenticationError("no", status=401), RAISE, RAISE, RAISE),
