@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -178,6 +178,12 @@ async def called(app: FastAPI, method: str, path: str, body: bytes = b"") -> tup
     return sent[0]["status"], json.loads(b"".join(part.get("body", b"") for part in sent))
 
 
+class Job(BaseModel):
+    """A body of the user's own."""
+
+    request: BillRequest
+
+
 def service() -> FastAPI:
     app = FastAPI()
 
@@ -187,12 +193,20 @@ def service() -> FastAPI:
     async def echo(request: Annotated[BillRequest, Body()]) -> BillRequest:
         return request
 
+    async def echo_all(requests: list[BillRequest]) -> list[BillRequest]:
+        return requests
+
+    async def echo_job(job: Job) -> Job:
+        return job
+
     async def every() -> list[Bill]:
         return [BILL]
 
     # The annotations of this module are strings, and FastAPI evaluates them in its globals.
     app.get("/bills/{reference}")(show)
     app.post("/requests")(echo)
+    app.post("/lists")(echo_all)
+    app.post("/jobs")(echo_job)
     app.get("/bills")(every)
     return app
 
@@ -212,6 +226,19 @@ async def test_a_route_takes_a_request() -> None:
     status, found = await called(service(), "POST", "/requests", json.dumps(good).encode())
     assert (status, found["bill_amount"], found["params"]) == (200, "2450.75", {"cn": "CN1"})
     status, found = await called(service(), "POST", "/requests", json.dumps(good | {"bill_amount": 0.5}).encode())
+    assert status == 422
+    assert "at least 1 rupee" in found["detail"][0]["msg"]
+
+
+@pytest.mark.parametrize(("path", "frame"), [("/lists", lambda one: [one]), ("/jobs", lambda one: {"request": one})])
+async def test_a_request_within_a_body_needs_no_body_mark(path: str, frame: Callable[[Any], Any]) -> None:
+    """FastAPI takes a list, and a model of pydantic's, for a body by itself."""
+    good = {"biller_id": 2001, "params": {"cn": "CN1"}, "bill_amount": "2450.75", "reference_id": "r"}
+    status, found = await called(service(), "POST", path, json.dumps(frame(good)).encode())
+    assert status == 200
+    [one] = found if path == "/lists" else found.values()
+    assert (one["bill_amount"], one["params"]) == ("2450.75", {"cn": "CN1"})
+    status, found = await called(service(), "POST", path, json.dumps(frame(good | {"bill_amount": 0.5})).encode())
     assert status == 422
     assert "at least 1 rupee" in found["detail"][0]["msg"]
 
