@@ -22,7 +22,7 @@ from enkash_async._flow.verdicts import judge
 from enkash_async._money import instants
 from enkash_async._money import match as matching
 from enkash_async._money import payment_step as steps
-from enkash_async._money.creation import Receipt
+from enkash_async._money.creation import NOTHING, Receipt
 from enkash_async._money.creations import Creations
 from enkash_async._money.debits import Debits
 from enkash_async._money.payment import Payment, PaymentState
@@ -186,6 +186,8 @@ class PayRun:
             await _if_it_can(
                 self._payer.creations.end(step.reference_id, bill.utility_enkash_id, by=by, digest=step.digest)
             )
+        elif _is_taken(step, after):  # otherwise the next call would think that its own create may have made the bill
+            await _if_it_can(self._payer.creations.end(step.reference_id, None, by=by))
         return after
 
     async def _fetched(self, step: Step) -> FetchedBill | EnkashError:
@@ -266,6 +268,12 @@ def _usable(answer: T | EnkashError) -> T | EnkashError:
 
 def _did_nothing(failure: EnkashError) -> bool:
     return not isinstance(failure, (OutcomeUnknownError, DuplicateReferenceError))
+
+
+def _is_taken(before: Step, after: Step) -> bool:
+    """Whether EnKash refused the create, since somebody who does not share the store has used the reference."""
+    is_refused = after.payment is not None and after.payment.state is PaymentState.REFUSED
+    return isinstance(before.cause, DuplicateReferenceError) and before.known == NOTHING and is_refused
 
 
 async def _if_it_can(note: Awaitable[object]) -> None:

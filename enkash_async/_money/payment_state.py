@@ -110,6 +110,11 @@ class Step:
         is_known = not self.is_created and self.bill_id == self.known.utility_enkash_id
         return self.known.seconds_until_settled if is_known else self.options.settled_after
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a create of this request, by this call or an earlier one, was sent and has no known bill."""
+        return self.has_sent or (self.known.digest == self.digest and not self.known.utility_enkash_id)
+
     def is_reused(self) -> bool:
         """Whether the store knows that the reference was used for another bill."""
         before = self.known.digest.partition(":")[0]

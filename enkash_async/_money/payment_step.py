@@ -156,11 +156,10 @@ def _different(step: Step, bill: Bill, match: Match) -> tuple[str, ...]:
 def _another(step: Step, bill: Bill, different: tuple[str, ...]) -> Step:
     """End with a bill that is not the one asked for."""
     step = attrs.evolve(step, bill=None, amount=None)
-    if step.has_sent:
-        differs = matching.described(step.asked, bill, different)
+    if step.is_in_doubt and different == ("amount",):
         return step.look_at(
-            f"its create ended unclearly, and the bill that EnKash shows under the reference {differs}; it may be the "
-            "bill of this call or an older one"
+            "its create ended unclearly, and the bill that EnKash shows under the reference has another amount than "
+            "asked; it may be the bill of that create or an older one"
         )
     flaw = matching.refusal(step.asked, bill, different)
     return step.end(PaymentState.REFUSED, str(flaw), cause=flaw)

@@ -225,9 +225,23 @@ async def test_an_amount_that_moved_in_a_create_without_an_answer_needs_a_person
     """The bill may be older than this create: nobody can say that this call created nothing."""
     sandbox.ledger.amount_shift = Decimal(100)
     sandbox.faults.add("add_bill", FaultKind.DROP_AFTER)
-    payment = await client.payments.pay(request(bill_amount=500))
-    assert (payment.state, payment.retry, payment.bill) == (UNKNOWN, RetryAdvice.LOOK, None)
-    assert "differs in amount; it may be the bill of this call or an older one" in payment.reason
+    for _ in range(2):
+        payment = await client.payments.pay(request(bill_amount=500))
+        assert (payment.state, payment.retry, payment.bill) == (UNKNOWN, RetryAdvice.LOOK, None)
+        assert "has another amount than asked; it may be the bill of that create or an older one" in payment.reason
+    assert (sandbox.counts["add_bill"], sandbox.ledger.debits) == (1, [])
+
+
+async def test_a_reference_that_is_used_for_another_amount_is_refused_each_time(
+    client: EnkashClient, sandbox: Sandbox
+) -> None:
+    """By a create of somebody who does not share the store: code 38 says that this call created nothing."""
+    async with another(sandbox, MemoryStore(nothing_pending=True)) as stranger:
+        await stranger.bills.create(2001, CN, bill_amount=400, reference_id="inv-1")
+    told = [await client.payments.pay(request(bill_amount=500)) for _ in range(2)]
+    assert told[0] == told[1]
+    assert (told[0].state, told[0].retry) == (REFUSED, RetryAdvice.NEVER)
+    assert "its bill differs in amount" in told[0].reason
     assert not sandbox.ledger.debits
 
 
