@@ -10,16 +10,17 @@ import pickle
 import selectors
 import signal
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TypeVar, cast
 
+import aiohttp
 import attrs
 import pytest
 
-from enkash_async import EnkashError, PollPolicy, RetryPolicy, Routes, SettlePolicy
+from enkash_async import EnkashClient, EnkashError, PollPolicy, RetryPolicy, Routes, SettlePolicy
 from enkash_async._flow.poller import Poller
 from enkash_async._money.creations import Creations
 from enkash_async._money.debit_keys import Keys
@@ -45,6 +46,18 @@ Writer = asyncio.StreamWriter
 
 
 T = TypeVar("T")
+
+
+async def confirm_unrecorded(client: EnkashClient, ids: Sequence[str]) -> Any:
+    """Send a confirmation that no record of the store knows of, as another program would, and return its payload."""
+    token = await client.tokens.get_token()
+    url, headers = client.base_url + Routes().confirm_debit, {"Authorization": token.authorization}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(url, json={"utilityPaymentIds": list(ids)}, headers=headers) as reply,
+    ):
+        assert reply.status == 200
+        return (await reply.json())["payload"]
 
 
 class Sent:

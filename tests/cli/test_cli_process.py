@@ -14,8 +14,10 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from enkash_async import EnkashClient, Routes
+from enkash_async import EnkashClient
 from enkash_async.sandbox import FaultKind, Sandbox
+
+from support import confirm_unrecorded
 
 CONSUMER = ("-p", "cn=123456789")
 BARE = {
@@ -157,10 +159,9 @@ async def test_the_sandbox_tells_at_its_end_which_bills_were_debited_twice() -> 
     for number, confirmations in enumerate((1, 2, 0)):
         async with EnkashClient.from_env(environ) as client:
             bill = await client.bills.create(2001, {"cn": "1"}, bill_amount=500, reference_id=f"inv-{number}")
-        path = Routes().confirm_debit.strip("/").split("/")
         for _ in range(confirmations):
             async with EnkashClient.from_env(environ) as client:
-                await client.request("PUT", *path, json={"utilityPaymentIds": [bill.utility_enkash_id]})
+                await confirm_unrecorded(client, [bill.utility_enkash_id])
     process.send_signal(signal.SIGINT)
     ended = await end(process)
     assert (ended.code, ended.out) == (0, "")

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enkash_async import Bill, BillFilter, EnkashClient, NotFoundError, Routes
+from enkash_async import Bill, BillFilter, EnkashClient, NotFoundError
 from enkash_async.errors import BadRequestError
 from enkash_async.sandbox import Sandbox
 from enkash_async.sandbox._ledger import Ledger
@@ -18,6 +18,8 @@ from enkash_async.sandbox._payment import Stage, UtilityPayment
 from enkash_async.sandbox._refusals import Refusal, RefusedError
 from enkash_async.sandbox._search import Query
 from enkash_async.tokens._credentials import Credentials
+
+from support import confirm_unrecorded
 
 CREDENTIALS = Credentials("enkash-demo-client", "demo-secret", "ap-team@example.com", "demo-password", "CEKDEMO123")
 BACK_AND_FORTH, TWICE_BACK, UNCONFIRMABLE = 2303, 2304, 2305
@@ -300,7 +302,6 @@ class TestOverHttp:
         ledger = office.sandbox.ledger
         ledger.debit_on_create, ledger.confirm_style = False, "report_bad"
         good, (bad,) = create(ledger, "good"), create(ledger, "bad", biller_id=UNCONFIRMABLE)
-        path = Routes().confirm_debit.strip("/").split("/")
-        payload = await office.client.request("PUT", *path, json={"utilityPaymentIds": [*good, bad]})
+        payload = await confirm_unrecorded(office.client, [*good, bad])
         assert payload == {"failed": [{"utilityEnkashId": bad, "failureReason": "The bill cannot be approved"}]}
         assert office.sandbox.debits == {"good": 1, "bad": 0}
