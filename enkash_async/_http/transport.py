@@ -7,20 +7,16 @@ exception itself is dropped, since its frames and attributes hold the request he
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import struct
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from logging import getLogger
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from aiohttp.payload import BytesPayload
 from yarl import URL
 
 from enkash_async._flow.gate import Gate
+from enkash_async._http.bodies import LoneShot, OneShot, body_of, has_stray_bytes
 from enkash_async._http.proxy import netrc_flaw, proxy_for, proxy_trouble
 from enkash_async._support import checks
 from enkash_async._support.clock import fast_clock
@@ -40,91 +36,12 @@ __all__ = ["Transport"]
 
 _log = getLogger("enkash_async")
 
-_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
-_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
-_UNHEARD = 30  # seconds without an acknowledgement of sent bytes, after which the system closes the connection
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
 
 _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
-
-
-class _OneShot(BytesPayload):
-    """A request body that can be written only once; prevents a second debit.
-
-    aiohttp silently retries PUT and DELETE when a kept-alive connection drops, and a confirmation of a debit is a PUT.
-    This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
-    have been sent.
-
-    The body also refuses a connection on which unrequested bytes wait, since they could pass for the reply.
-    """
-
-    begun = False
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        if self.begun:
-            raise ConnectionAbortedError("the request is not sent a second time")
-        line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
-        if line is not None and _has_stray_bytes(line.get_protocol()):
-            line.abort()
-            raise ConnectionAbortedError("bytes of another reply were on the connection")
-        self.begun = True
-        await super().write_with_length(writer, content_length)
-
-
-class _LoneShot(_OneShot):
-    """The body of a request that has a connection of its own, and that must not be sent late.
-
-    Prevents a double debit in two ways. The reply to a confirmation names no bill, so on a shared connection a stray
-    reply could pass for it. And a process that is suspended before the first byte must not send after it wakes up,
-    since another process may have sent the confirmation by then.
-
-    Args:
-        value: The body.
-        content_type: Media type of the body.
-        is_timely: Returns whether the sending of the body may still begin.
-    """
-
-    def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
-        super().__init__(value, content_type=content_type)
-        self._is_timely = is_timely
-        self._transport: Any = None
-        self._protocol: Any = None
-
-    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        self._transport = writer.transport
-        self._protocol = self._transport.get_protocol()
-        self._protocol.force_close()  # otherwise aiohttp could keep the connection open for other requests
-        _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
-        if not self.begun and not self._is_timely():
-            raise ConnectionAbortedError("the request was held up for too long, and is not begun")
-        await super().write_with_length(writer, content_length)
-
-    @property
-    def has_stray_bytes(self) -> bool:
-        """Whether more bytes have arrived than those of the reply."""
-        return _has_stray_bytes(self._protocol)
-
-    def reset(self) -> None:
-        """Reset the connection at once, so that no buffered byte is sent later."""
-        if self._transport is not None:
-            _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
-
-
-def _has_stray_bytes(protocol: object) -> bool:
-    # aiohttp has no public API for this: `_buffer` holds a second reply, and `_tail` holds bytes that are no reply.
-    return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
-
-
-def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:
-    """Set an option of a transport's socket, if the system knows it and the socket is open."""
-    line = transport.get_extra_info("socket")
-    if option is not None and line is not None:
-        with contextlib.suppress(OSError):
-            line.setsockopt(level, option, value)
 
 
 class _Once:
@@ -144,15 +61,6 @@ class _Once:
             raise aiohttp.ClientConnectionError
         self._begun = True
         return handler(request)
-
-
-def _body(request: Request, departure: Departure | None) -> _OneShot | None:
-    if request.method in _BARE and request.body is None:
-        return None
-    body = request.body or b""
-    if departure is None:
-        return _OneShot(body, content_type=request.content_type)
-    return _LoneShot(body, content_type=request.content_type, is_timely=departure.is_timely)
 
 
 class Transport:
@@ -233,7 +141,7 @@ class Transport:
             TransportError: No whole reply arrived; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
-        body = _body(request, departure)
+        body = body_of(request, departure)
         started = fast_clock()
         result = await self._exchange(request, body, authorization, alone=alone)
         spent = (fast_clock() - started) * 1000
@@ -252,9 +160,9 @@ class Transport:
             await session.close()
 
     async def _exchange(
-        self, request: Request, body: _OneShot | None, authorization: Secret | None, *, alone: bool
+        self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
     ) -> Response | EnkashError:
-        if not isinstance(body, _LoneShot):
+        if not isinstance(body, LoneShot):
             return await self._exchanged(request, body, authorization, alone=alone)
         result: Response | EnkashError | None = None
         try:
@@ -267,7 +175,7 @@ class Transport:
         return result
 
     async def _exchanged(
-        self, request: Request, body: _OneShot | None, authorization: Secret | None, *, alone: bool
+        self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
     ) -> Response | EnkashError:
         session, status = self._session(), 0
         try:
@@ -300,7 +208,7 @@ class Transport:
         # aiohttp has released the connection by now, and has no public API for the connection of a reply.
         protocol = getattr(reply, "_protocol", None)
         abandon = getattr(protocol, "close", lambda: None)
-        if _has_stray_bytes(protocol):
+        if has_stray_bytes(protocol):
             abandon()
             return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
         return Response(status=reply.status, headers=reply.headers, body=body, abandon=abandon)
@@ -333,8 +241,8 @@ class Transport:
             return url
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
-    def _failure(self, problem: Exception, body: _OneShot | None, status: int) -> TransportError:
-        """Return the error for an exception of aiohttp; the error says whether the request may have been sent.
+    def _failure(self, problem: Exception, body: OneShot | None, status: int) -> TransportError:
+        """Return the error for an exception of aiohttp; it says whether the request may have been sent.
 
         Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
         begun, a failed connection proves nothing, since it may be the connection of aiohttp's second attempt.

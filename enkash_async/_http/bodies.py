@@ -1,0 +1,105 @@
+"""Bodies of requests: written once, on a connection without stray bytes, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp.payload import BytesPayload
+
+from enkash_async._wire.operation import Departure, Request
+
+__all__ = ["LoneShot", "OneShot", "body_of", "has_stray_bytes"]
+
+_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
+_UNHEARD = 30  # seconds after which the system gives up bytes that the other side does not acknowledge
+
+
+def body_of(request: Request, departure: Departure | None) -> OneShot | None:
+    """Return the body of a request; None for a request that has none."""
+    if request.method in _BARE and request.body is None:
+        return None
+    body = request.body or b""
+    if departure is None:
+        return OneShot(body, content_type=request.content_type)
+    return LoneShot(body, content_type=request.content_type, is_timely=departure.is_timely)
+
+
+class OneShot(BytesPayload):
+    """A request body that can be written only once; prevents a second debit.
+
+    aiohttp silently retries PUT and DELETE when a kept-alive connection drops, and a confirmation of a debit is a PUT.
+    This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
+    have been sent.
+
+    Nor is it begun on a connection on which bytes wait that no request asked for: they would pass for its reply.
+    """
+
+    begun = False
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        if self.begun:
+            raise ConnectionAbortedError("the request is not sent a second time")
+        line = writer.transport  # None where the connection was lost meanwhile, which aiohttp tells by itself
+        if line is not None and has_stray_bytes(line.get_protocol()):
+            line.abort()
+            raise ConnectionAbortedError("bytes of another reply were on the connection")
+        self.begun = True
+        await super().write_with_length(writer, content_length)
+
+
+class LoneShot(OneShot):
+    """The body of a request on a connection of its own, which is not begun too late.
+
+    Prevents a double debit: the reply of a confirmation names no bill, so that on a shared connection a stray reply
+    would pass for its own; and a process that was stopped before the first byte would send when another may have sent.
+
+    Args:
+        value: The body.
+        content_type: Its type.
+        is_timely: Whether it may still be begun.
+    """
+
+    def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
+        super().__init__(value, content_type=content_type)
+        self._is_timely = is_timely
+        self._transport: Any = None
+        self._protocol: Any = None
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        self._transport = writer.transport
+        self._protocol = self._transport.get_protocol()
+        self._protocol.force_close()  # or aiohttp would keep the connection for others, if the server lets it
+        _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
+        if not self.begun and not self._is_timely():
+            raise ConnectionAbortedError("the request was held up for too long, and is not begun")
+        await super().write_with_length(writer, content_length)
+
+    @property
+    def has_stray_bytes(self) -> bool:
+        """Whether more came than the one reply."""
+        return has_stray_bytes(self._protocol)
+
+    def reset(self) -> None:
+        """Break the connection off at once, so that no byte that is still buffered leaves later."""
+        if self._transport is not None:
+            _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+
+
+def has_stray_bytes(protocol: object) -> bool:
+    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+    return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
+
+
+def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:
+    """Set an option of a transport's socket, if the system knows it and the socket is open."""
+    line = transport.get_extra_info("socket")
+    if option is not None and line is not None:
+        with contextlib.suppress(OSError):
+            line.setsockopt(level, option, value)
