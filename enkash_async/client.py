@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Annotated, Any, Self, TypedDict, TypeVar, Unpack, cast, get_type_hints
 
@@ -368,13 +369,13 @@ class EnkashClient:
     async def aclose(self) -> None:
         """Close what this client opened: its session, its provider and its store; a second call does nothing.
 
-        Calls under way that change something get up to 10 seconds to end. A call that has not ended by then fails with
-        an unclear outcome.
+        Calls under way get up to 10 seconds to end, and later ones raise `ConfigurationError`. A call that changes
+        something and has not ended by then is raised as unclear where it was made. Any event loop may call this.
         """
-        await self._send.writes_ended(_LET_END)
-        await self._transport.aclose()
-        for opened in self._owned:
-            await opened.aclose()
+        async with AsyncExitStack() as stack:  # goes on to the end if a part fails, or the caller is cancelled
+            for opened in reversed(self._owned):
+                stack.push_async_callback(opened.aclose)
+            stack.push_async_callback(self._transport.aclose, _LET_END)
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,6 +9,7 @@ import math
 import pickle
 import selectors
 import signal
+import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -157,11 +158,11 @@ Handler = Callable[[RawServer, Reader, Writer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_server(handler: Handler) -> AsyncIterator[RawServer]:
+async def raw_server(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
     """Serve on a free port of 127.0.0.1 for as long as the context lasts."""
     made = RawServer()
-    async with serving(lambda reader, writer: handler(made, reader, writer)) as port:
-        made.base_url = f"http://127.0.0.1:{port}"
+    async with serving(lambda reader, writer: handler(made, reader, writer), tls) as port:
+        made.base_url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         yield made
 
 

@@ -204,33 +204,6 @@ async def test_a_client_closes_what_it_opened_and_nothing_else(sandbox: Sandbox)
         await tokens.get_token()
 
 
-def test_a_client_goes_on_in_a_new_loop() -> None:
-    """The client works in two `asyncio.run` calls in a row, as scripts and workers make them."""
-
-    async def one(client: EnkashClient, base_url: str) -> int:
-        return len(await client.billers.list_categories())
-
-    async def both() -> tuple[int, int]:
-        async with Sandbox() as sandbox:
-            client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, timeout=Timeouts(total=5))
-
-            def in_thread() -> int:
-                async def call() -> int:
-                    found = await one(client, sandbox.base_url)
-                    await client._transport._opened.close()  # type: ignore[union-attr]  # the loop ends here
-                    return found
-
-                return asyncio.run(call())
-
-            first = await asyncio.to_thread(in_thread)
-            second = await asyncio.to_thread(in_thread)
-            assert sandbox.counts["token"] == 1
-            return first, second
-
-    first, second = asyncio.run(both())
-    assert first == second > 0
-
-
 async def test_errors_of_a_real_exchange_pickle(client: EnkashClient) -> None:
     """Celery and multiprocessing can send the errors to another process."""
     with pytest.raises(NotFoundError) as caught:
@@ -387,15 +360,25 @@ async def test_the_variable_names_the_store_of_every_client_of_another_host(
             assert type(client.store) is kind
 
 
-async def test_closing_lets_calls_that_change_something_end(sandbox: Sandbox) -> None:
-    """A create under way is answered; a read is cut off at once."""
+@pytest.mark.parametrize("route", ["add_bill", "biller_categories"])
+async def test_closing_lets_calls_end(sandbox: Sandbox, route: str) -> None:
+    """A create or a read under way is answered; a call that comes meanwhile is refused, and sends nothing."""
     client = EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=MemoryStore())
-    sandbox.faults.add("add_bill", FaultKind.SLOW, delay=0.3)
-    create = asyncio.create_task(client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="inv-1"))
-    while not sandbox.counts["add_bill"]:
+    sandbox.faults.add(route, FaultKind.SLOW, delay=0.3)
+    if route == "add_bill":
+        call = client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="inv-1")
+        under_way: asyncio.Task[Any] = asyncio.create_task(call)
+    else:
+        under_way = asyncio.create_task(client.billers.list_categories())
+    while not sandbox.counts[route]:
         await asyncio.sleep(0.01)
-    await client.aclose()
-    assert (await create).reference_id == "inv-1"
+    closing = asyncio.create_task(client.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(ConfigurationError, match="the client is closed; make a new one"):
+        await client.bills.get("U-1")
+    await closing
+    assert await under_way
+    assert sandbox.counts["bill"] == 0
 
 
 async def test_closing_waits_no_longer_than_its_bound(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

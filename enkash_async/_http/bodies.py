@@ -11,22 +11,29 @@ from typing import Any
 
 from aiohttp.payload import BytesPayload
 
+from enkash_async._http.connections import has_stray_bytes
 from enkash_async._wire.operation import Departure, Request
 
-__all__ = ["LoneShot", "OneShot", "body_of", "has_stray_bytes"]
+__all__ = ["LoneShot", "OneShot", "body_of"]
 
 _BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
 _UNHEARD = 30  # seconds after which the system gives up bytes that the other side does not acknowledge
 
 
-def body_of(request: Request, departure: Departure | None) -> OneShot | None:
-    """Return the body of a request; None for a request that has none."""
+def body_of(request: Request, departure: Departure | None, *, alone: bool) -> OneShot | None:
+    """Return the body of a request; None for a request that has none.
+
+    Args:
+        request: The request.
+        departure: As for `Transport.send`.
+        alone: As for `Transport.send`.
+    """
     if request.method in _BARE and request.body is None:
         return None
     body = request.body or b""
     if departure is None:
-        return OneShot(body, content_type=request.content_type)
+        return OneShot(body, content_type=request.content_type, alone=alone)
     return LoneShot(body, content_type=request.content_type, is_timely=departure.is_timely)
 
 
@@ -38,9 +45,18 @@ class OneShot(BytesPayload):
     have been sent.
 
     Nor is it begun on a connection on which bytes wait that no request asked for: they would pass for its reply.
+
+    Args:
+        value: The body.
+        content_type: Its type.
+        alone: Whether the connection serves this request only.
     """
 
     begun = False
+
+    def __init__(self, value: bytes, *, content_type: str | None, alone: bool) -> None:
+        super().__init__(value, content_type=content_type)
+        self._alone = alone
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
@@ -49,6 +65,8 @@ class OneShot(BytesPayload):
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
             raise ConnectionAbortedError("bytes of another reply were on the connection")
+        if line is not None and self._alone:
+            line.get_protocol().force_close()  # or aiohttp would keep it, if the server does not heed the header
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -66,7 +84,7 @@ class LoneShot(OneShot):
     """
 
     def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
-        super().__init__(value, content_type=content_type)
+        super().__init__(value, content_type=content_type, alone=True)
         self._is_timely = is_timely
         self._transport: Any = None
         self._protocol: Any = None
@@ -74,7 +92,6 @@ class LoneShot(OneShot):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         self._transport = writer.transport
         self._protocol = self._transport.get_protocol()
-        self._protocol.force_close()  # or aiohttp would keep the connection for others, if the server lets it
         _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
         if not self.begun and not self._is_timely():
             raise ConnectionAbortedError("the request was held up for too long, and is not begun")
@@ -90,11 +107,6 @@ class LoneShot(OneShot):
         if self._transport is not None:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
-
-
-def has_stray_bytes(protocol: object) -> bool:
-    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
-    return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
 
 
 def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:

@@ -166,7 +166,8 @@ class PasswordGrant:
             proxy=self._proxy,
         )
         try:
-            return await transport.send(self._request(), self._authorization())
+            # A login counts: on a kept connection that the server closes just now it would count and bring no token.
+            return await transport.send(self._request(), self._authorization(), alone=True)
         except TransportError as problem:
             if problem.status >= 400:
                 return Response(status=problem.status, headers={}, body=b"")  # the status is enough to tell the failure

@@ -20,7 +20,6 @@ from enkash_async._flow.gate import Gate
 from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
 from enkash_async._support.cancellation import is_cancelled
-from enkash_async._support.clock import loop_now
 from enkash_async._support.secret import Secret
 from enkash_async._wire.envelope import SLICED_FROM, read, read_in_slices
 from enkash_async._wire.operation import Effect, Operation, Response
@@ -35,6 +34,7 @@ from enkash_async.errors import (
     ResponseDecodeError,
     TokenEndpointError,
     TokenError,
+    TransportError,
 )
 from enkash_async.tokens._types import Token, TokenProvider
 
@@ -43,8 +43,6 @@ __all__ = ["Pipeline", "decoded"]
 T = TypeVar("T")
 
 _log = getLogger("enkash_async")
-
-_BETWEEN_CHECKS = 0.02  # seconds between two checks whether a call is still under way
 
 
 @attrs.frozen
@@ -79,7 +77,6 @@ class Pipeline:
         self._retry = retry
         self._sleep = sleep
         self._random = random
-        self._writes = 0
 
     async def __call__(self, operation: Operation[T]) -> T:
         """Send an operation and return its result.
@@ -88,25 +85,16 @@ class Pipeline:
             OutcomeUnknownError: A call that changes something may or may not have done so.
             EnkashError: Any other failure.
         """
-        if operation.effect is Effect.READ:
+        with self._transport.call():
             return await self._result(operation)
-        self._writes += 1
-        try:
-            return await self._result(operation)
-        finally:
-            self._writes -= 1
-
-    async def writes_ended(self, seconds: float) -> None:
-        """Wait, for at most `seconds`, until no call that changes something is under way."""
-        end = loop_now() + seconds
-        while self._writes and loop_now() < end:
-            await self._sleep(_BETWEEN_CHECKS)
 
     async def _result(self, operation: Operation[T]) -> T:
         attempt = 1
         unclear: EnkashError | None = None
+        result: T | EnkashError | None = None
         while True:
-            result = await self._attempt(operation)
+            # Other kept connections may have ended as the last one did.
+            result = await self._attempt(operation, alone=isinstance(result, TransportError))
             if not isinstance(result, EnkashError):
                 return result
             if decide(operation.effect, result) is Next.RECONCILE:
@@ -130,7 +118,7 @@ class Pipeline:
             return None
         return self._retry.pause(attempt, asked, self._random)
 
-    async def _attempt(self, operation: Operation[T]) -> T | EnkashError:
+    async def _attempt(self, operation: Operation[T], *, alone: bool) -> T | EnkashError:
         """Make one attempt; after a 401, send the call once more with a newer token."""
         try:
             gate = self._transport.gate()
@@ -138,7 +126,7 @@ class Pipeline:
                 # Get the token last: if it were obtained before a long wait, it could expire before it is sent.
                 await gate.turn()
                 token = await self._token(None)
-                result = await self._exchange(operation, token, gate)
+                result = await self._exchange(operation, token, gate, alone=alone)
                 if not isinstance(result, AuthenticationError):
                     return result
                 await gate.turn()
@@ -148,7 +136,7 @@ class Pipeline:
                     if no_login.reason == "renewal":
                         return result
                     raise
-                return await self._exchange(operation, renewed, gate)
+                return await self._exchange(operation, renewed, gate, alone=alone)
         except EnkashError as failure:
             return failure
 
@@ -165,10 +153,10 @@ class Pipeline:
             # A user's provider may raise anything. A bulk call reports its finished parts only after an `EnkashError`.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
-    async def _exchange(self, operation: Operation[T], token: Token, gate: Gate) -> T | EnkashError:
+    async def _exchange(self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool) -> T | EnkashError:
         if operation.departure is not None:
-            await operation.departure.note()  # last, so that no wait comes between this note and the request
-        result = await self._answer(operation, token, gate)
+            await operation.departure.note()  # last of all: whatever waits, waits before it is written down
+        result = await self._answer(operation, token, gate, alone=alone)
         if isinstance(result, _Astray):
             if operation.effect is not Effect.READ:
                 return result.error  # the resource looks up whether the call did something
@@ -182,12 +170,13 @@ class Pipeline:
         return result
 
     async def _answer(
-        self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool = False
+        self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool
     ) -> T | EnkashError | _Astray:
-        # A refusal of a create names no bill. On a shared connection, a late reply to another call could pass for one.
-        is_create = operation.reference_id is not None
+        # A call that changes something takes no kept connection: the server may close that just now, which would leave
+        # its outcome unknown; and a refusal names no bill, so that a late one of another call would pass for its own.
+        alone = alone or operation.effect is not Effect.READ
         response = await self._transport.send(
-            operation.request, Secret(token.authorization), operation.departure, alone=alone or is_create
+            operation.request, Secret(token.authorization), operation.departure, alone=alone
         )
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
         if operation.contradiction is None:

@@ -7,8 +7,9 @@ exception itself is dropped, since its frames and attributes hold the request he
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from logging import getLogger
 from urllib.parse import quote, urlencode
 
@@ -16,10 +17,12 @@ import aiohttp
 from yarl import URL
 
 from enkash_async._flow.gate import Gate
-from enkash_async._http.bodies import LoneShot, OneShot, body_of, has_stray_bytes
+from enkash_async._http.bodies import LoneShot, OneShot, body_of
+from enkash_async._http.connections import OpenSession, has_stray_bytes
 from enkash_async._http.proxy import netrc_flaw, proxy_for, proxy_trouble
 from enkash_async._support import checks
-from enkash_async._support.clock import fast_clock
+from enkash_async._support.clock import fast_clock, loop_now
+from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import Secret
 from enkash_async._support.version import __version__
 from enkash_async._wire.operation import Departure, Request, Response
@@ -37,10 +40,14 @@ __all__ = ["Transport"]
 _log = getLogger("enkash_async")
 
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
+_BETWEEN_CHECKS = 0.02  # seconds
+_OTHER_LOOP = 5.0  # seconds for an event loop of another thread to close what was opened in it
+_TURNS = 5  # of the event loop, after which it has seen the end of a connection, also under TLS
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
 
+_CLOSED = "the client is closed; make a new one"
 _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
 
 
@@ -104,13 +111,41 @@ class Transport:
         self._proxy = proxy_for(self._host, proxy) if session is None else None
         self._prefix = self._host.raw_path.rstrip("/")
         self._given = session
-        self._opened: aiohttp.ClientSession | None = None
+        self._opened: OpenSession | None = None
+        self._of_parents: list[OpenSession | None] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls: set[object] = set()  # those under way in this event loop
         self._limits = limits
         self._gate: Gate  # made when the client first runs in an event loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
         self._max_response_bytes = max_response_bytes
-        self._closed = False
+        self._is_closing = False
+        self._is_closed = False
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave the connections to the parent process; they must not be closed here, nor by the garbage collector."""
+        if self._opened is not None:
+            self._opened.disown()
+        self._of_parents.append(self._opened)
+        self._opened, self._loop, self._calls = None, None, set()
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call as under way, so that `aclose` lets it end.
+
+        Raises:
+            ConfigurationError: The client is closed or about to close, or belongs to another event loop.
+        """
+        self._enter_loop()
+        if self._is_closing:
+            raise ConfigurationError(_CLOSED)
+        calls, this = self._calls, object()
+        calls.add(this)
+        try:
+            yield
+        finally:
+            calls.discard(this)
 
     def gate(self) -> Gate:
         """Return the gate at which the pipeline waits before it signs and sends a request.
@@ -141,7 +176,7 @@ class Transport:
             TransportError: No whole reply arrived; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
-        body = body_of(request, departure)
+        body = body_of(request, departure, alone=alone)
         started = fast_clock()
         result = await self._exchange(request, body, authorization, alone=alone)
         spent = (fast_clock() - started) * 1000
@@ -152,12 +187,26 @@ class Transport:
         _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
 
-    async def aclose(self) -> None:
-        """Close the session that this transport opened, if any; a second call does nothing."""
-        self._closed = True
-        session, self._opened = self._opened, None
-        if session is not None:
-            await session.close()
+    async def aclose(self, let_end: float = 0.0) -> None:
+        """Close the session that this transport opened, if any; a second call does nothing.
+
+        Args:
+            let_end: Seconds that calls under way get to end; meanwhile no new one begins.
+        """
+        self._is_closing = True
+        try:
+            await self._calls_ended(let_end)
+        finally:
+            self._is_closed = True
+            opened, self._opened = self._opened, None
+            if opened is not None:
+                await opened.aclose(_OTHER_LOOP)
+
+    async def _calls_ended(self, seconds: float) -> None:
+        end = loop_now() + seconds
+        # An `asyncio.Event` would serve one loop only; and the calls of a loop that does not run any more never end.
+        while self._calls and self._loop is not None and self._loop.is_running() and loop_now() < end:  # noqa: ASYNC110
+            await asyncio.sleep(_BETWEEN_CHECKS)
 
     async def _exchange(
         self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
@@ -177,7 +226,7 @@ class Transport:
     async def _exchanged(
         self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
     ) -> Response | EnkashError:
-        session, status = self._session(), 0
+        session, status = await self._session(alone=alone), 0
         try:
             async with session.request(
                 request.method,
@@ -196,24 +245,28 @@ class Transport:
             ) as reply:
                 status, length = reply.status, reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
-                    return await self._read(reply)
-                return self._whole(reply, await reply.content.read())
+                    return await self._read(reply, alone=alone)
+                return self._whole(reply, await reply.content.read(), alone=alone)
         except asyncio.CancelledError as cancelled:
             # Drop aiohttp's frames, since their locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
             return self._failure(problem, body, status)
 
-    def _whole(self, reply: aiohttp.ClientResponse, body: bytes) -> Response | TransportError:
-        # aiohttp has released the connection by now, and has no public API for the connection of a reply.
+    def _whole(self, reply: aiohttp.ClientResponse, body: bytes, *, alone: bool) -> Response | TransportError:
+        # aiohttp has given the connection back by now, and does not say in public which one it was.
         protocol = getattr(reply, "_protocol", None)
         abandon = getattr(protocol, "close", lambda: None)
-        if has_stray_bytes(protocol):
+        has_more = has_stray_bytes(protocol)
+        if alone or has_more:
             abandon()
+        if has_more:
             return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
         return Response(status=reply.status, headers=reply.headers, body=body, abandon=abandon)
 
-    async def _read(self, reply: aiohttp.ClientResponse) -> Response | TransportError | ResponseDecodeError:
+    async def _read(
+        self, reply: aiohttp.ClientResponse, *, alone: bool
+    ) -> Response | TransportError | ResponseDecodeError:
         """Read a reply that may be too large, and stop as soon as it exceeds the limit."""
         body = bytearray()
         async for chunk in reply.content.iter_chunked(_CHUNK):
@@ -225,7 +278,7 @@ class Transport:
                     status=reply.status,
                     content_type=reply.headers.get("Content-Type"),
                 )
-        return self._whole(reply, bytes(body))
+        return self._whole(reply, bytes(body), alone=alone)
 
     def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds the default headers
@@ -265,25 +318,32 @@ class Transport:
             )
         return TransportError(f"the exchange with {host} broke off: {what}; {state}", sent=begun, status=status)
 
-    def _session(self) -> aiohttp.ClientSession:
+    async def _session(self, *, alone: bool) -> aiohttp.ClientSession:
         self._enter_loop()
         if self._given is not None:
+            for _ in range(0 if alone else _TURNS):  # or aiohttp would take a connection that the server has closed
+                await asyncio.sleep(0)
             return self._given
         if self._opened is None:
-            self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._limits.concurrency),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=_HEADERS,
-            )
-        return self._opened
+            self._opened = OpenSession(self._limits.concurrency, _HEADERS)
+            await self._opened.begin()
+        return self._opened.session
 
     def _enter_loop(self) -> None:
-        """Bind the transport to the running event loop; a transport whose loop is closed moves to another loop."""
-        if self._closed:
-            raise ConfigurationError("the client is closed; make a new one")
+        """Bind the transport to the running event loop. It can move to another loop once its loop is closed."""
+        if self._is_closed:
+            raise ConfigurationError(_CLOSED)
         loop = asyncio.get_running_loop()
         if self._loop is loop:
             return
         if self._loop is not None and not self._loop.is_closed():
             raise ConfigurationError("a client belongs to one event loop: make one for each, they can share `tokens`")
-        self._loop, self._opened, self._gate = loop, None, Gate(self._limits)
+        if self._loop is not None and self._given is not None:
+            raise ConfigurationError(
+                "the session that this client was given belongs to an event loop that has ended: make a session and a "
+                "client in each loop"
+            )
+        left, self._opened = self._opened, None
+        if left is not None:
+            left.let_go()
+        self._loop, self._gate, self._calls = loop, Gate(self._limits), set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,12 +14,13 @@ __all__ = ["serving"]
 
 @asynccontextmanager
 async def serving(
-    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
     """Serve on a free port for as long as the context lasts, and yield the port.
 
     Args:
         handle: Called for each connection, which is closed when the call ends. The call is cancelled with the context.
+        tls: The server's part of TLS; None serves without TLS.
     """
     tasks: set[asyncio.Task[None]] = set()
 
@@ -34,7 +36,7 @@ async def serving(
             writer.close()
             tasks.discard(task)
 
-    server = await asyncio.start_server(serve, HOST, 0)
+    server = await asyncio.start_server(serve, HOST, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

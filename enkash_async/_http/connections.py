@@ -1,0 +1,187 @@
+"""Connections of one event loop: a kept one that the server has closed is not used, and none outlives its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import aiohttp
+
+__all__ = ["OpenSession", "has_stray_bytes"]
+
+_UNCLOSED = (
+    "an EnkashClient with open connections was dropped: use `async with`, or call `await client.aclose()`. The "
+    "connections are closed now"
+)
+
+
+def has_stray_bytes(protocol: object) -> bool:
+    """Whether bytes came over a connection that no request asked for."""
+    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+    return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
+
+
+class OpenSession:
+    """An aiohttp session in the running event loop.
+
+    It is closed by `aclose`, at the latest when `asyncio.run` ends, or when the object is dropped.
+
+    Args:
+        limit: Largest number of connections.
+        headers: Headers of every request.
+    """
+
+    def __init__(self, limit: int, headers: Mapping[str, str]) -> None:
+        self._loop = asyncio.get_running_loop()
+        connector = _Connector(limit=limit)
+        self.session: aiohttp.ClientSession = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
+        )
+        self._keeper = _keep(self.session)
+        self._connector = connector
+        # The finalizer holds the session, which would otherwise be collected with this object and complain by itself.
+        self._finalizer = weakref.finalize(self, _dropped, self._loop, self.session, connector)
+
+    async def begin(self) -> None:
+        """Have the session closed at the end of the event loop."""
+        await anext(self._keeper)
+
+    async def aclose(self, patience: float) -> None:
+        """Close the session, from any event loop; a second call does nothing.
+
+        Args:
+            patience: Seconds to wait for the session's own loop, if that runs in another thread.
+        """
+        self._finalizer.detach()
+        if self._loop is asyncio.get_running_loop():
+            await self._keeper.aclose()
+            await self.session.close()  # for a session that did not begin
+        elif self._loop.is_running():
+            closing = asyncio.run_coroutine_threadsafe(self.session.close(), self._loop)
+            await asyncio.wait([asyncio.wrap_future(closing)], timeout=patience)
+        else:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close what is left of a session whose event loop does not run any more."""
+        self._finalizer.detach()
+        _close_by_hand(self.session, self._connector)
+
+    def disown(self) -> None:
+        """Leave the connections to the parent process, in a child that `fork` has made."""
+        self._finalizer.detach()
+        self._connector.disown()
+        self.session.detach()
+
+
+async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Close a session when this generator is closed.
+
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A client may outlive the loop, as
+    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
+    """
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _dropped(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession, connector: _Connector) -> None:
+    """Close the session of a client that was dropped without `aclose`, and warn."""
+    if session.closed:
+        return
+    if loop.is_running():
+        loop.call_soon_threadsafe(_close_soon, session)  # the garbage collector may run in any thread
+    else:
+        _close_by_hand(session, connector)
+    warnings.warn(_UNCLOSED, ResourceWarning, stacklevel=2)
+
+
+def _close_soon(session: aiohttp.ClientSession) -> None:
+    closing = asyncio.ensure_future(session.close())
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Future[None]] = set()  # an event loop holds its tasks by weak references only
+
+
+def _close_by_hand(session: aiohttp.ClientSession, connector: _Connector) -> None:
+    if not session.closed:
+        connector.close_by_hand()
+        session.detach()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Hands out no kept connection that the server has closed, or over which bytes came unasked.
+
+    aiohttp itself learns of a closed connection only when the event loop has looked at its socket. Between two requests
+    there may have been no such look, above all after code that blocked the loop.
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()  # protocols of the connections that were handed out
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol not in self._used:
+                # The bytes on a new one may be a part of its TLS handshake.
+                self._used.add(connection.protocol)
+                return connection
+            if not has_stray_bytes(connection.protocol) and not _is_readable(connection.transport):
+                return connection
+            connection.close()
+
+    def close_by_hand(self) -> None:
+        """Close every connection without the event loop, which does not run any more."""
+        for protocol in list(self._used):
+            transport = getattr(protocol, "transport", None)
+            if transport is not None:
+                _close_transport(transport, self._loop)
+        self._close()
+
+    def disown(self) -> None:
+        """Forget every connection without touching it.
+
+        Closing one would say goodbye to the server over a connection that the parent process goes on to use, and take
+        it out of the selector that both processes share.
+        """
+        self._closed = True
+
+
+def _is_readable(transport: asyncio.Transport | None) -> bool:
+    """Whether bytes, or the end of the connection, wait to be read; neither belongs on an idle connection."""
+    line = None if transport is None else transport.get_extra_info("socket")
+    if line is None or line.fileno() < 0:
+        return transport is None or transport.is_closing()
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([line], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(line.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _close_transport(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    """Close a transport whose event loop does not run any more.
+
+    Its own `close` would only ask the loop to close the socket later. Python has no public way to do it at once.
+    """
+    beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+    end = getattr(beneath, "_call_connection_lost", None)
+    if not loop.is_closed():
+        if end is None or beneath.is_closing() or beneath.get_write_buffer_size():
+            transport.abort()
+            return
+        beneath.pause_reading()  # takes the socket out of the loop's selector
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and takes no callback of the protocol any more
+        if end is not None and getattr(beneath, "_sock", None) is not None:
+            end(None)
