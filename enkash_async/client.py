@@ -26,6 +26,7 @@ from enkash_async._money.debits import Debits
 from enkash_async._money.pay import Payer
 from enkash_async._money.reads import Reads
 from enkash_async._money.settle import Settling
+from enkash_async._support.clock import loop_now
 from enkash_async._support.secret import HiddenStr
 from enkash_async._support.urls import checked_base_url, is_loopback
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, RetryPolicy, Routes, Timeouts
@@ -35,12 +36,14 @@ from enkash_async.resources.bills_bulk import Bills
 from enkash_async.resources.payments import Payments
 from enkash_async.resources.webhooks import Webhooks
 from enkash_async.stores import Store, process_store
+from enkash_async.stores.closed import ClosedStore
 from enkash_async.tokens import LOGIN_TIMEOUT, OnStoreDown, StoreTokenProvider, TokenProvider
 from enkash_async.tokens._credentials import Credentials
 
 __all__ = ["ClientOptions", "EnkashClient"]
 
-_LET_END = 10.0  # seconds that calls under way get to end when the client is closed
+_LET_END = 10.0  # seconds for calls under way to end
+_LET_NOTE = 1.0  # seconds for calls that were cut off to write down what came of them
 
 S = TypeVar("S", bound="TokenProvider | Store")
 F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
@@ -203,7 +206,7 @@ class EnkashClient:
         poller = Poller()
         reads = Reads(self._send, routes)
         settling = Settling(reads, retry.settle, timeout.total, poller)
-        records = DebitRecords(
+        self._records = records = DebitRecords(
             lambda: self.store, Keys(base_url, _client_of(tokens)), is_loopback=is_loopback(URL(base_url).host or "")
         )
         debits = Debits(records, self._send, routes, reads, settling, poller, patience=timeout.total * retry.attempts)
@@ -372,10 +375,20 @@ class EnkashClient:
         Calls under way get up to 10 seconds to end, and later ones raise `ConfigurationError`. A call that changes
         something and has not ended by then is raised as unclear where it was made. Any event loop may call this.
         """
-        async with AsyncExitStack() as stack:  # goes on to the end if a part fails, or the caller is cancelled
-            for opened in reversed(self._owned):
-                stack.push_async_callback(opened.aclose)
-            stack.push_async_callback(self._transport.aclose, _LET_END)
+        end = loop_now() + _LET_END
+        try:
+            await self._transport.aclose(_LET_END)
+            await self._records.acts.ended(max(end - loop_now(), _LET_NOTE))
+        finally:
+            async with AsyncExitStack() as stack:  # closes the others if one fails, or the caller is cancelled
+                stack.callback(self._forget_store)
+                for opened in reversed(self._owned):
+                    stack.push_async_callback(opened.aclose)
+
+    def _forget_store(self) -> None:
+        """Keep later calls from a store that is closed, and from opening the default store again."""
+        if self._store is None or any(one is self._store for one in self._owned):
+            self._store = ClosedStore()
 
     async def __aenter__(self) -> Self:
         return self

@@ -21,9 +21,10 @@ from enkash_async._http.bodies import LoneShot, OneShot, body_of
 from enkash_async._http.connections import OpenSession, has_stray_bytes
 from enkash_async._http.proxy import netrc_flaw, proxy_for, proxy_trouble
 from enkash_async._support import checks
-from enkash_async._support.clock import fast_clock, loop_now
+from enkash_async._support.clock import fast_clock
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import Secret
+from enkash_async._support.under_way import UnderWay
 from enkash_async._support.version import __version__
 from enkash_async._wire.operation import Departure, Request, Response
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, Timeouts
@@ -40,7 +41,6 @@ __all__ = ["Transport"]
 _log = getLogger("enkash_async")
 
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
-_BETWEEN_CHECKS = 0.02  # seconds
 _OTHER_LOOP = 5.0  # seconds for an event loop of another thread to close what was opened in it
 _TURNS = 5  # of the event loop, after which it has seen the end of a connection, also under TLS
 _USER_AGENT = (
@@ -114,7 +114,7 @@ class Transport:
         self._opened: OpenSession | None = None
         self._of_parents: list[OpenSession | None] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls: set[object] = set()  # those under way in this event loop
+        self._calls = UnderWay()
         self._limits = limits
         self._gate: Gate  # made when the client first runs in an event loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
@@ -128,7 +128,7 @@ class Transport:
         if self._opened is not None:
             self._opened.disown()
         self._of_parents.append(self._opened)
-        self._opened, self._loop, self._calls = None, None, set()
+        self._opened, self._loop = None, None
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
@@ -140,12 +140,8 @@ class Transport:
         self._enter_loop()
         if self._is_closing:
             raise ConfigurationError(_CLOSED)
-        calls, this = self._calls, object()
-        calls.add(this)
-        try:
+        with self._calls.one():
             yield
-        finally:
-            calls.discard(this)
 
     def gate(self) -> Gate:
         """Return the gate at which the pipeline waits before it signs and sends a request.
@@ -195,18 +191,12 @@ class Transport:
         """
         self._is_closing = True
         try:
-            await self._calls_ended(let_end)
+            await self._calls.ended(let_end)
         finally:
             self._is_closed = True
             opened, self._opened = self._opened, None
             if opened is not None:
                 await opened.aclose(_OTHER_LOOP)
-
-    async def _calls_ended(self, seconds: float) -> None:
-        end = loop_now() + seconds
-        # An `asyncio.Event` would serve one loop only; and the calls of a loop that does not run any more never end.
-        while self._calls and self._loop is not None and self._loop.is_running() and loop_now() < end:  # noqa: ASYNC110
-            await asyncio.sleep(_BETWEEN_CHECKS)
 
     async def _exchange(
         self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
@@ -346,4 +336,4 @@ class Transport:
         left, self._opened = self._opened, None
         if left is not None:
             left.let_go()
-        self._loop, self._gate, self._calls = loop, Gate(self._limits), set()
+        self._loop, self._gate = loop, Gate(self._limits)

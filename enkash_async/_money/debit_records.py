@@ -20,6 +20,7 @@ from enkash_async._money.debit_keys import BIRTHS, Keys, birth_beside
 from enkash_async._money.debit_record import DEBIT, Debit
 from enkash_async._money.instants import Durations, Instant
 from enkash_async._support.clock import wall
+from enkash_async._support.under_way import UnderWay
 from enkash_async.errors import StoreUnavailableError
 from enkash_async.stores import (
     Cell,
@@ -79,6 +80,7 @@ class DebitRecords:
         durations: Durations | None = None,
     ) -> None:
         self.durations: Durations = instants.DURATIONS if durations is None else durations
+        self.acts: UnderWay = UnderWay()
         self._open = open_store
         self._keys = keys
         self._is_loopback = is_loopback

@@ -94,7 +94,8 @@ class Debits:
         """
         calls.confirm_debit(self.routes, ids, remarks=remarks)  # checks the arguments before anything is written
         run = _Run(self, remarks, check_first, frozenset(created), frozenset(doubted), ids)
-        return await run.confirm(self._settling.window(settle), (settle or self._settling.policy).pauses)
+        with self.records.acts.one():
+            return await run.confirm(self._settling.window(settle), (settle or self._settling.policy).pauses)
 
 
 class _Run:
@@ -154,7 +155,12 @@ class _Run:
             self.attempts[one] = self._new(one)
         while await self._step():
             continue
-        return not self._all(Do.WAIT)
+        return all(self._is_blind(one) for one in self._all(Do.WAIT))
+
+    def _is_blind(self, one: str) -> bool:
+        """Whether no read of the bill can succeed any more, such as with a client that is being closed."""
+        seen = self._seen.get(one)
+        return isinstance(seen, EnkashError) and judge(seen).ends_job
 
     async def _step(self) -> bool:
         """Carry out one kind of action for all bills that need it next; return False if no bill needs an action."""

@@ -166,11 +166,12 @@ class PayRun:
             case Do.LOOK:
                 return await self._looked(step, by)
             case Do.READ:
-                return steps.looked(step, _usable(await _told(payer.reads.get(step.bill_id))))
+                return steps.looked(step, _usable(await _told(payer.reads.get(step.bill_id)), step))
             case Do.FETCH:
                 return steps.fetched(step, _usable(await self._fetched(step)))
             case Do.CREATE:
-                return await self._created(step, by)
+                with payer.debits.records.acts.one():
+                    return await self._created(step, by)
             case Do.CONFIRM:
                 result = await self._portions.confirm(step.bill_id, waits=step.is_waiting)
                 return steps.confirmed(step, result.group, result.error)
@@ -179,7 +180,7 @@ class PayRun:
 
     async def _looked(self, step: Step, by: str) -> Step:
         settle = attrs.evolve(self._payer.settling.policy, window=self._patience(step.patience))
-        seen = _usable(await self._payer.settling.find(step.reference_id, settle))
+        seen = _usable(await self._payer.settling.find(step.reference_id, settle), step)
         after = steps.looked(step, seen)
         bill = after.bill
         if isinstance(seen, Bill) and bill is not None and bill.utility_enkash_id != step.known.utility_enkash_id:
@@ -259,8 +260,13 @@ async def _told(call: Awaitable[T]) -> T | EnkashError:
         return problem
 
 
-def _usable(answer: T | EnkashError) -> T | EnkashError:
-    """Return an answer; raise an error that every other call of this client would get too."""
+def _usable(answer: T | EnkashError, step: Step | None = None) -> T | EnkashError:
+    """Return an answer; raise an error that every other call of this client would get too.
+
+    A raised error says that nothing was sent, so none is raised once `step` may have created the bill.
+    """
+    if step is not None and (step.has_sent or step.is_created):
+        return answer
     if isinstance(answer, EnkashError) and (judge(answer).ends_job or isinstance(answer, StoreError)):
         raise answer
     return answer

@@ -100,7 +100,11 @@ def looked(step: Step, seen: Bill | EnkashError) -> Step:
     if judge(seen).says_absent:
         return _not_shown(step, seen)
     if step.known != NOTHING or step.has_sent or step.is_created:
-        return step.unknown(f"it cannot be looked up: {step.clean(seen)}", seen.retry_after, cause=seen)
+        unclear = "its create ended unclearly, and " if step.has_sent else ""
+        after = seen.retry_after or (step.options.settled_after if step.has_sent else None)
+        stops = seen if judge(seen).ends_job else None
+        why = f"{unclear}it cannot be looked up: {step.clean(seen)}"
+        return attrs.evolve(step, stops=stops).unknown(why, after, cause=seen)
     return step.not_sent(seen)
 
 

@@ -204,11 +204,12 @@ class SingleBills:
         return await self._create(create)
 
     async def _create(self, create: calls.Create) -> Bill:
-        births = await self._births()
-        bill = await self._created(create)
-        if bill.utility_enkash_id and not bill.recovered and births is not None:
-            await self._note(bill.utility_enkash_id, births)
-        return bill
+        with self._debits.acts.one():
+            births = await self._births()
+            bill = await self._created(create)
+            if bill.utility_enkash_id and not bill.recovered and births is not None:
+                await self._note(bill.utility_enkash_id, births)
+            return bill
 
     async def _births(self) -> Mapping[str, str] | None:
         """Return the ids of the store's birth records; None if the store is unavailable, which stops only debits."""
