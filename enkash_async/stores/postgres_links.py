@@ -134,6 +134,7 @@ class Links:
         self._dsn = dsn
         self._parents: list[list[_Link]] = []
         self._idle: list[_Link] = []
+        self._is_closed = False
         self._lock: threading.Lock = threading.Lock()
         reset_after_fork(self)
 
@@ -160,8 +161,9 @@ class Links:
         return results, trouble
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each other one as soon as its call ends."""
         with self._lock:
+            self._is_closed = True
             idle, self._idle = self._idle, []
         for link in idle:
             link.close()
@@ -177,10 +179,11 @@ class Links:
             link.close()
 
     def _give_back(self, link: _Link, *, is_whole: bool) -> None:
-        if is_whole and not link.connection.broken and not link.connection.closed:
-            with self._lock:
+        with self._lock:
+            keeps = is_whole and not (self._is_closed or link.connection.broken or link.connection.closed)
+            if keeps:
                 self._idle.append(link)
-        else:
+        if not keeps:
             link.close()
 
 

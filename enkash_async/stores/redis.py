@@ -174,7 +174,7 @@ class RedisStore:
     async def _try(self, what: Script, keys: list[str], arguments: Arguments, end: float) -> tuple[Any, Trouble | None]:
         """Make one attempt; if all connections are in use, wait for a free one until `end`."""
         client, gate = await self._clients.get()
-        async with gate:
+        async with gate, self._clients.using(client):
             self._breaker.enter()
             while True:
                 outcome: tuple[Any, Trouble | None] = None, IN_USE

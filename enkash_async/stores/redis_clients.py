@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 import attrs
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
@@ -73,6 +74,20 @@ class Clients:
             await anext(own.keeper)
         return own.client, own.gate
 
+    @asynccontextmanager
+    async def using(self, client: Client) -> AsyncIterator[None]:
+        """Use a client of `get` for one call; a call that `aclose` meets leaves no connection either.
+
+        Raises:
+            StoreError: The store was closed while the call waited for its turn.
+        """
+        self._check_open()
+        try:
+            yield
+        finally:
+            if self._is_closed and client is not self._theirs:
+                await close(client)  # a client that is closed under a call connects again
+
     async def aclose(self) -> None:
         """Close the clients that were opened here; a second call does nothing."""
         with self._lock:
@@ -95,10 +110,13 @@ class Clients:
             "each loop, or use RedisStore.from_url, which opens connections wherever it is used"
         )
 
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError("the store is closed; make a new one")
+
     def _own(self, loop: asyncio.AbstractEventLoop) -> tuple[_Own, bool]:
         with self._lock:
-            if self._is_closed:
-                raise StoreError("the store is closed; make a new one")
+            self._check_open()
             if loop in self._ours:
                 return self._ours[loop], False
             for ended in [known for known in self._ours if known.is_closed()]:
