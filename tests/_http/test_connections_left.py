@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from loops import ENDS, descriptors, falls_to, in_bare_loop, in_runner, served, tls_contexts
+from stores.stores import in_child
 
 from enkash_async import (
     ConfigurationError,
@@ -296,3 +297,41 @@ def test_a_client_that_is_dropped_beside_its_loop_closes_its_connections(caplog:
 def _drop(clients: list[EnkashClient]) -> None:
     clients.clear()
     gc.collect()
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+def test_a_forked_child_leaves_the_connections_of_its_parent_alone(
+    is_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child opens its own and closes them; the parent, whose loop ran at the fork, goes on with the old one."""
+    lines: list[int] = []
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        line = len(lines)
+        lines.append(0)
+        while True:
+            await server.read_request(reader)
+            lines[line] += 1
+            writer.write(reply(b'{"response_code":0,"payload":[]}'))
+
+    def life(client: EnkashClient) -> bool:
+        for _ in range(2):
+            assert in_runner(client.billers.list_categories()) == []
+        in_runner(client.aclose())
+        gc.collect()
+        return True
+
+    async def work(base_url: str) -> None:
+        client = EnkashClient(base_url, tokens=StaticTokenProvider("at"))
+        await client.billers.list_categories()
+        slow = asyncio.create_task(client.billers.list_categories())  # under way at the fork: the child forgets it
+        assert await asyncio.to_thread(in_child, lambda: life(client))
+        await slow
+        await client.billers.list_categories()
+        await client.aclose()
+
+    theirs, ours = tls_contexts()
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", ours)
+    with served(raw_server(answer, theirs if is_tls else None)) as server:
+        in_runner(work(server.base_url))
+    assert sorted(lines) == [1, 1, 3]
