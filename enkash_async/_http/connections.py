@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import select
 import warnings
 import weakref
@@ -11,6 +10,8 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
+
+from enkash_async._support.transports import close_by_hand
 
 __all__ = ["OpenSession", "has_stray_bytes"]
 
@@ -146,7 +147,7 @@ class _Connector(aiohttp.TCPConnector):
         for protocol in list(self._used):
             transport = getattr(protocol, "transport", None)
             if transport is not None:
-                _close_transport(transport, self._loop)
+                close_by_hand(transport, self._loop)
         self._close()
 
     def disown(self) -> None:
@@ -168,20 +169,3 @@ def _is_readable(transport: asyncio.Transport | None) -> bool:
     poll = select.poll()
     poll.register(line.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _close_transport(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-    """Close a transport whose event loop does not run any more.
-
-    Its own `close` would only ask the loop to close the socket later. Python has no public way to do it at once.
-    """
-    beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
-    end = getattr(beneath, "_call_connection_lost", None)
-    if not loop.is_closed():
-        if end is None or beneath.is_closing() or beneath.get_write_buffer_size():
-            transport.abort()
-            return
-        beneath.pause_reading()  # takes the socket out of the loop's selector
-    with contextlib.suppress(RuntimeError):  # the loop is closed, and takes no callback of the protocol any more
-        if end is not None and getattr(beneath, "_sock", None) is not None:
-            end(None)

@@ -6,11 +6,14 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from enkash_async._support.forks import reset_after_fork
+from enkash_async._support.transports import close_by_hand
 from enkash_async.errors import ConfigurationError, StoreError
 from enkash_async.stores.redis_url import Client, RedisTarget, close, redis_target
 
@@ -99,6 +102,8 @@ class Clients:
                 await own.keeper.aclose()
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(own.keeper.aclose(), loop)
+            else:
+                _drop(own.client, loop)
 
     def _checked(self, theirs: Client, loop: asyncio.AbstractEventLoop) -> Client:
         with self._lock:
@@ -120,7 +125,7 @@ class Clients:
             if loop in self._ours:
                 return self._ours[loop], False
             for ended in [known for known in self._ours if known.is_closed()]:
-                del self._ours[ended]
+                _drop(self._ours.pop(ended).client, ended)
             assert self._target is not None  # noqa: S101 (there is either a client or a target)
             client = self._target.open()
             gate = asyncio.Semaphore(min(_AT_ONCE, size_of(client)))
@@ -152,6 +157,21 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
         yield
     finally:
         await close(client)
+
+
+def _drop(client: Client, loop: asyncio.AbstractEventLoop) -> None:
+    """Close the connections of a client whose event loop was closed without a word to what it left."""
+    if not isinstance(client, Redis):
+        return  # a client of a cluster is left to the garbage collector
+    pool: Any = client.connection_pool
+    # redis-py has no way to close a connection without its loop, and complains of one that still has a writer.
+    for one in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001
+        if one._writer is not None:  # noqa: SLF001
+            close_by_hand(one._writer.transport, loop)  # noqa: SLF001
+            one._writer = one._reader = None  # noqa: SLF001
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            _drop(sentinel, loop)
 
 
 def size_of(client: Client) -> int:
