@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import warnings
 import weakref
@@ -46,7 +47,7 @@ class OpenSession:
         self._keeper = _keep(self.session)
         self._connector = connector
         # The finalizer holds the session, which would otherwise be collected with this object and complain by itself.
-        self._finalizer = weakref.finalize(self, _dropped, self._loop, self.session, connector)
+        self._finalizer = weakref.finalize(self, _dropped, self._loop, self.session, connector, self._keeper)
 
     async def begin(self) -> None:
         """Have the session closed at the end of the event loop."""
@@ -71,7 +72,7 @@ class OpenSession:
     def let_go(self) -> None:
         """Close what is left of a session whose event loop does not run any more."""
         self._finalizer.detach()
-        _close_by_hand(self.session, self._connector)
+        _close_by_hand(self.session, self._connector, self._keeper)
 
     def disown(self) -> None:
         """Leave the connections to the parent process, in a child that `fork` has made."""
@@ -92,19 +93,24 @@ async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
         await session.close()
 
 
-def _dropped(loop: asyncio.AbstractEventLoop, session: aiohttp.ClientSession, connector: _Connector) -> None:
+def _dropped(
+    loop: asyncio.AbstractEventLoop,
+    session: aiohttp.ClientSession,
+    connector: _Connector,
+    keeper: AsyncGenerator[None, None],
+) -> None:
     """Close the session of a client that was dropped without `aclose`, and warn."""
     if session.closed:
         return
     if loop.is_running():
-        loop.call_soon_threadsafe(_close_soon, session)  # the garbage collector may run in any thread
+        loop.call_soon_threadsafe(_close_soon, keeper)  # the garbage collector may run in any thread
     else:
-        _close_by_hand(session, connector)
+        _close_by_hand(session, connector, keeper)
     warnings.warn(_UNCLOSED, ResourceWarning, stacklevel=2)
 
 
-def _close_soon(session: aiohttp.ClientSession) -> None:
-    closing = asyncio.ensure_future(session.close())
+def _close_soon(keeper: AsyncGenerator[None, None]) -> None:
+    closing = asyncio.ensure_future(keeper.aclose())
     _closing.add(closing)
     closing.add_done_callback(_closing.discard)
 
@@ -112,10 +118,13 @@ def _close_soon(session: aiohttp.ClientSession) -> None:
 _closing: set[asyncio.Future[None]] = set()  # an event loop holds its tasks by weak references only
 
 
-def _close_by_hand(session: aiohttp.ClientSession, connector: _Connector) -> None:
-    if not session.closed:
-        connector.close_by_hand()
-        session.detach()
+def _close_by_hand(session: aiohttp.ClientSession, connector: _Connector, keeper: AsyncGenerator[None, None]) -> None:
+    if session.closed:
+        return
+    connector.close_by_hand()
+    session.detach()
+    with contextlib.suppress(StopIteration):
+        keeper.aclose().send(None)  # it has nothing left to wait for; Python would ask the loop to end it
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -102,7 +102,7 @@ class Clients:
                 await own.keeper.aclose()
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(own.keeper.aclose(), loop)
-            else:
+            elif loop.is_closed():
                 _drop(own.client, loop)
 
     def _checked(self, theirs: Client, loop: asyncio.AbstractEventLoop) -> Client:

@@ -166,7 +166,11 @@ class SQLiteFile:
         make_file(self._path)
         # isolation_level=None: a transaction begins only where this module begins one.
         connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw", _BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True
+            f"{self._path.as_uri()}?mode=rw",
+            timeout=_BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=True,
         )
         try:
             self._prepare(connection)
