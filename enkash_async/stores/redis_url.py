@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -99,16 +100,17 @@ def _try_out(client: Client) -> None:
 
 
 async def close(client: Client) -> None:
-    """Close a client that was opened here, and its connections to Sentinels or cluster nodes."""
-    await client.aclose()
-    if isinstance(client, RedisCluster):
-        # A cluster client that is about to reload its list of nodes counts as closed, so that `aclose` closes nothing.
-        for known in ("nodes_cache", "startup_nodes"):
-            await client.nodes_manager.aclose(known)
-    pool = client.connection_pool if isinstance(client, Redis) else None
-    if isinstance(pool, SentinelConnectionPool):
-        for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+    """Close a client that was opened here, and its connections to Sentinels or cluster nodes; each, if one fails."""
+    async with AsyncExitStack() as stack:
+        if isinstance(client, RedisCluster):
+            # A cluster client that is about to reload its list of nodes counts itself as closed, and closes nothing.
+            for known in ("nodes_cache", "startup_nodes"):
+                stack.push_async_callback(client.nodes_manager.aclose, known)
+        pool = client.connection_pool if isinstance(client, Redis) else None
+        if isinstance(pool, SentinelConnectionPool):
+            for sentinel in pool.sentinel_manager.sentinels:
+                stack.push_async_callback(sentinel.aclose)
+        stack.push_async_callback(client.aclose)
 
 
 def _single(url: str, options: dict[str, Any]) -> RedisTarget:
