@@ -16,7 +16,8 @@ from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
 from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
-from enkash_async.stores.postgres_links import Call, Connection, Links, PostgresTrouble, psycopg
+from enkash_async.stores.postgres_links import Call, Connection, Links
+from enkash_async.stores.postgres_trouble import PostgresTrouble, psycopg
 from enkash_async.stores.store import Cell, Change
 from enkash_async.stores.workers import Workers
 
@@ -158,7 +159,7 @@ class PostgresStore:
             async with loop_timeout(self._limit):
                 return await self._workers.run(lambda: self._links.work(call, job))
         except TimeoutError:
-            return [], PostgresTrouble(f"PostgreSQL does not answer within {self._limit:g} s", is_transient=True)
+            return [], PostgresTrouble.late(self._limit, was_sent=call.was_sent)
         finally:
             call.cut()
 

@@ -8,59 +8,16 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import attrs
-
 from enkash_async._support.forks import reset_after_fork
-from enkash_async.errors import ConfigurationError
+from enkash_async.stores.postgres_trouble import PostgresTrouble, psycopg
 
-try:
-    import psycopg
-except ImportError:
-    raise ConfigurationError("PostgresStore needs psycopg: pip install 'enkash-async[postgres]'") from None
-
-__all__ = ["Call", "Connection", "Links", "PostgresTrouble", "psycopg"]
+__all__ = ["Call", "Connection", "Links"]
 
 _T = TypeVar("_T")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _CONNECT_TIMEOUT = 2  # seconds, the smallest value that libpq accepts
-# SQLSTATEs, or their first characters: the server stops, starts, fails over, or is short of connections; or the
-# transaction conflicted with another transaction.
-_TRANSIENT = ("08", "57P", "53300", "40001", "40P01")
-_REASONS = {
-    "25006": "it is read-only (a standby, or a failover is under way)",
-    "42501": "this user lacks a right on the table (SELECT, INSERT, UPDATE and DELETE are needed)",
-    "42P01": "the table of the store is missing: make it with PostgresStore.init() or `enkash store init`",
-    "53100": "its disk is full",
-    "53200": "it is out of memory",
-}
-
-
-@attrs.frozen
-class PostgresTrouble:
-    """Why a statement failed, or got no answer.
-
-    Attributes:
-        text: Message for people. It does not quote the server, which may repeat the values of a statement.
-        is_transient: Whether a retry may help.
-    """
-
-    text: str
-    is_transient: bool
-
-    @classmethod
-    def of(cls, problem: Exception) -> PostgresTrouble:
-        """Return what an exception of psycopg means."""
-        kind, code = type(problem).__name__, getattr(problem, "sqlstate", None) or ""
-        words = str(problem)
-        if code in _REASONS:
-            return cls(f"PostgreSQL cannot be used as a store: {_REASONS[code]}", is_transient=False)
-        if code.startswith("28") or "authentication failed" in words or "no password" in words:
-            return cls("PostgreSQL refuses the user or the password that it was given", is_transient=False)
-        if isinstance(problem, (psycopg.OperationalError, OSError)) and (not code or code.startswith(_TRANSIENT)):
-            return cls(f"PostgreSQL does not answer ({kind})", is_transient=True)
-        return cls(f"PostgreSQL refuses to work as a store ({kind} {code})".replace(" )", ")"), is_transient=False)
 
 
 class _Link:

@@ -10,10 +10,12 @@ from typing import Any
 import attrs
 from redis import exceptions as redis_errors
 
+from enkash_async._support.causes import Cause, cause_of, linked
 from enkash_async.stores.loop_timeout import loop_timeout
 
 __all__ = ["IN_USE", "Trouble", "attempt", "trouble_of"]
 
+_PORT = re.compile(r":\d{1,5}$")
 _ADDRESS = re.compile(r"connecting to (?!server\b)(\S+?)\.?(?:\s|$)")
 
 # Errors after which a retry may help: Redis starts, fails over, moves slots, or is short of connections.
@@ -44,6 +46,33 @@ _NOT_RUN = (
 _IN_USE = {"Too many connections", "No connection available."}
 
 
+_OF_SYSTEM = re.compile(r"Error .{0,20}(connecting to|while reading from|while writing to)")
+_BY_KIND: tuple[tuple[type[Exception], Cause | str], ...] = (
+    (redis_errors.BusyLoadingError, Cause.STARTING),
+    (redis_errors.MasterDownError, Cause.NO_PRIMARY),
+    (redis_errors.ReadOnlyError, Cause.READ_ONLY),
+    (redis_errors.NoPermissionError, f"{Cause.NO_RIGHT} (NOPERM): see docs/stores.md"),
+    (redis_errors.OutOfMemoryError, f"{Cause.OUT_OF_MEMORY} (OOM): raise maxmemory"),
+    (redis_errors.InvalidResponse, f"{Cause.OTHER_PROTOCOL}, not Redis"),
+)
+_BY_WORDS: dict[str, Cause | str] = {
+    "Timeout connecting to": Cause.CONNECT_TIMED_OUT,
+    "Timeout reading from": Cause.TIMED_OUT,
+    "Timeout writing to": Cause.TIMED_OUT,
+    "Connection closed by server": f"{Cause.CLOSED}; perhaps {Cause.TLS_WANTED} (rediss://)",
+    "max number of clients reached": Cause.TOO_MANY_CONNECTIONS,
+    "DB index is out of range": Cause.NO_DATABASE,
+    "MISCONF": f"{Cause.DISK} (MISCONF)",
+    "NOREPLICAS": f"{Cause.NO_REPLICAS} (NOREPLICAS)",
+}
+# To try again at once would not help.
+_SET_UP_WRONG = {
+    *(Cause.CERTIFICATE_UNTRUSTED, Cause.CERTIFICATE_EXPIRED, Cause.CERTIFICATE_TOO_NEW, Cause.CERTIFICATE_OTHER_NAME),
+    *(Cause.CERTIFICATE_REFUSED, Cause.CERTIFICATE_WANTED, Cause.CA_MISSING, Cause.NO_TLS),
+    Cause.TLS_FAILED,
+}
+
+
 @attrs.frozen
 class Trouble:
     """Why Redis has not answered.
@@ -70,23 +99,45 @@ IN_USE = Trouble(
 def trouble_of(problem: Exception) -> Trouble:
     """Return what an exception of redis-py means."""
     kind, words = type(problem).__name__, str(problem)
-    if isinstance(problem, _PERMANENT):
-        return Trouble("Redis refuses the user or the password that it was given", is_transient=False, was_run=False)
     if isinstance(problem, redis_errors.MaxConnectionsError) or words in _IN_USE:
         return IN_USE
     where = _ADDRESS.search(words)
     was_run = where is None and not isinstance(problem, _NOT_RUN)
+    cause = _cause_of(problem)
+    if isinstance(problem, _PERMANENT):
+        said = f"Redis refuses the user or the password that it was given ({Cause.AUTHENTICATION})"
+        return Trouble(said, is_transient=False, was_run=False)
     if isinstance(problem, redis_errors.ReadOnlyError):
-        return Trouble("Redis is read-only (a replica, or a failover is under way)", is_transient=True, was_run=was_run)
+        return Trouble(f"Redis cannot be used as a store: {cause}", is_transient=True, was_run=was_run)
     if isinstance(problem, _TRANSIENT):
         at = f" at {where[1]}" if where else ""
-        return Trouble(f"Redis{at} does not answer ({kind})", is_transient=True, was_run=was_run)
-    if isinstance(problem, redis_errors.OutOfMemoryError):
-        return Trouble("Redis is out of memory (OOM): raise maxmemory", is_transient=False, was_run=True)
+        is_wrong = cause in _SET_UP_WRONG
+        said = f"Redis{at} {'cannot be used as a store' if is_wrong else 'does not answer'}: {cause or kind}"
+        return Trouble(said, is_transient=not is_wrong, was_run=was_run)
     # The first word is Redis's own code, such as NOPERM; the other words may repeat the arguments of the command.
     code = words.partition(" ")[0]
-    said = f" {code}" if code.isupper() else ""
-    return Trouble(f"Redis refuses to work as a store ({kind}{said})", is_transient=False, was_run=True)
+    why = cause or (f"{kind} {code}" if code.isupper() else kind)
+    return Trouble(f"Redis refuses to work as a store: {why}", is_transient=False, was_run=True)
+
+
+def _cause_of(problem: Exception) -> Cause | str | None:
+    """Return the cause of an exception, or of one that a cluster client raised it from."""
+    return next(filter(None, map(_own_cause, linked(problem))), None)
+
+
+def _own_cause(problem: BaseException) -> Cause | str | None:
+    for kind, told in _BY_KIND:
+        if isinstance(problem, kind):
+            return told
+    words = str(problem)
+    for said, known in _BY_WORDS.items():
+        if words.startswith(said):
+            return known
+    # redis-py raises these while it handles what the system raised; elsewhere, the context is the caller's.
+    context = problem.__context__ if _OF_SYSTEM.match(words) else None
+    cause = cause_of(context or problem)
+    is_by_port = (where := _ADDRESS.search(words)) is not None and _PORT.search(where[1]) is not None
+    return Cause.CA_MISSING if cause is Cause.NO_SOCKET and is_by_port else cause
 
 
 async def attempt(send: Callable[[], Awaitable[Any]], seconds: float) -> tuple[Any, Trouble | None]:
