@@ -193,10 +193,33 @@ def test_every_attribute_that_is_documented_is_there(kind: type[EnkashError]) ->
 
 
 def test_the_message_is_what_is_shown(kind: type[EnkashError]) -> None:
-    """`str()` returns the message, not the text of a standard mix-in class."""
+    """`str()` returns the message, not the text of a standard mix-in class; EnKash's id of the request follows."""
     error = made(kind)
-    assert str(error) == "what happened and what to do"
+    theirs = " [EnKash's request id r-1]" if isinstance(error, ApiError) else ""
+    assert str(error) == f"what happened and what to do{theirs}"
     assert error.args == ("what happened and what to do",)
+
+
+def test_the_ids_of_a_call_are_shown_once(kind: type[EnkashError]) -> None:
+    """The call's own id and EnKash's follow the message; not where the message of a cause has them, or both are one."""
+    error = made(kind)
+    error.call_id = "00ff"
+    both = "[call 00ff, EnKash's request id r-1]" if isinstance(error, ApiError) else "[call 00ff]"
+    assert str(error) == f"what happened and what to do {both}"
+    later = OutcomeUnknownError(f"it may have happened. Cause: {error}")
+    later.call_id = "00ff"
+    assert str(later) == f"it may have happened. Cause: what happened and what to do {both}"
+    if isinstance(error, ApiError):
+        error.request_id = "00ff"
+        assert str(error) == "what happened and what to do [call 00ff]"
+
+
+def test_the_id_of_a_call_is_in_a_copy(kind: type[EnkashError]) -> None:
+    """A task queue that pickles the error can still name the call."""
+    error = made(kind)
+    error.call_id = "00ff"
+    assert pickle.loads(pickle.dumps(error)).call_id == error.copy().call_id == "00ff"
+    assert made(kind).call_id is None
 
 
 def by_pickle(protocol: int) -> Callable[[EnkashError], EnkashError]:

@@ -12,6 +12,8 @@ from typing import Any
 from aiohttp.payload import BytesPayload
 
 from enkash_async._http.connections import has_stray_bytes
+from enkash_async._http.failures import NotBegunError
+from enkash_async._support.causes import Cause
 from enkash_async._wire.operation import Departure, Request
 
 __all__ = ["LoneShot", "OneShot", "body_of"]
@@ -60,11 +62,11 @@ class OneShot(BytesPayload):
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
-            raise ConnectionAbortedError("the request is not sent a second time")
+            raise NotBegunError(Cause.CLOSED)  # aiohttp tries it a second time
         line = writer.transport  # None where the connection was lost meanwhile, which aiohttp tells by itself
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
-            raise ConnectionAbortedError("bytes of another reply were on the connection")
+            raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
             line.get_protocol().force_close()  # or aiohttp would keep it, if the server does not heed the header
         self.begun = True
@@ -94,7 +96,7 @@ class LoneShot(OneShot):
         self._protocol = self._transport.get_protocol()
         _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
         if not self.begun and not self._is_timely():
-            raise ConnectionAbortedError("the request was held up for too long, and is not begun")
+            raise NotBegunError(Cause.TOO_LATE)
         await super().write_with_length(writer, content_length)
 
     @property

@@ -16,10 +16,12 @@ import attrs
 from enkash_async._http.proxy import checked_proxy
 from enkash_async._http.transport import Transport
 from enkash_async._support import exact_json
+from enkash_async._support.call_ids import new_call_id
 from enkash_async._support.clock import instant
 from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import HiddenStr, Secret
 from enkash_async._support.urls import checked_base_url
+from enkash_async._wire.hints import of_packing, of_status
 from enkash_async._wire.operation import Request, Response
 from enkash_async._wire.retry_after import parse_retry_after
 from enkash_async.config import Timeouts
@@ -145,19 +147,24 @@ class PasswordGrant:
             TokenReplyError: EnKash answered with success, but without a readable token.
             TokenEndpointError: The login failed otherwise; `counted` is True if EnKash may have counted the attempt.
         """
-        requested_at = self._clock()
-        response = await self._post()
-        if isinstance(response, TokenError):
-            raise response
+        requested_at, call_id = self._clock(), new_call_id()
+        response = await self._post(call_id)
+        result = response if isinstance(response, TokenError) else self._meaning(response, requested_at)
+        if isinstance(result, TokenError):
+            result.call_id = call_id
+            raise result
+        return result
+
+    def _meaning(self, response: Response, requested_at: float) -> Token | TokenError:
         reply = _read(response, self._wall_clock)
         doubts = self._credentials.doubts()
         if not response.is_success:
-            raise _refusal(response, response.status, reply.error, doubts)
+            return _refusal(response, response.status, reply.error, doubts)
         if reply.access_token is None:
-            raise _without_token(response, reply.error, doubts, is_failure=reply.is_failure)
+            return _without_token(response, reply.error, doubts, is_failure=reply.is_failure)
         return Token(reply.access_token, reply.expires_in, requested_at)
 
-    async def _post(self) -> Response | TokenError:
+    async def _post(self, call_id: str) -> Response | TokenError:
         transport = Transport(
             self._base_url,
             session=self._session,
@@ -167,7 +174,7 @@ class PasswordGrant:
         )
         try:
             # A login counts: on a kept connection that the server closes just now it would count and bring no token.
-            return await transport.send(self._request(), self._authorization(), alone=True)
+            return await transport.send(self._request(), self._authorization(), alone=True, call_id=call_id)
         except TransportError as problem:
             if problem.status >= 400:
                 return Response(status=problem.status, headers={}, body=b"")  # the status is enough to tell the failure
@@ -284,9 +291,9 @@ def _refusal(response: Response, status: int, error: str | None, doubts: str) ->
             error=error,
             locked=locked,
         )
-    where = "; is the base URL right?" if status in {404, 405} else ""
+    hint = of_status(response) or ("is the base URL right?" if status in {404, 405} else "")
     return TokenEndpointError(
-        f"the login failed ({said}){where}",
+        f"the login failed ({said})" + (f"; {hint}" if hint else ""),
         retry_after=parse_retry_after(response.headers.get("retry-after"), response.headers.get("date")),
         counted=response.status != _TOO_MANY,
         status=response.status,
@@ -305,7 +312,8 @@ def _without_token(response: Response, error: str | None, doubts: str, *, is_fai
         return _refusal(response, 400 if error in _OTHER else 401, error, doubts)
     kind = response.content_type or "no content type"
     return TokenReplyError(
-        f"the login was answered HTTP {response.status} ({kind}) without a token that can be read; check the base URL",
+        f"the login was answered HTTP {response.status} ({kind}) without a token that can be read"
+        f"{of_packing(response)}; check the base URL",
         status=response.status,
         content_type=response.content_type,
     )

@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, closing, nullcontext
-from logging import getLogger
+from logging import DEBUG, getLogger
 from typing import TypeVar
 
 import attrs
@@ -19,6 +19,7 @@ import attrs
 from enkash_async._flow.gate import Gate
 from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
+from enkash_async._support.call_ids import about, new_call_id
 from enkash_async._support.cancellation import is_cancelled
 from enkash_async._support.secret import Secret
 from enkash_async._wire.envelope import SLICED_FROM, read, read_in_slices
@@ -27,6 +28,7 @@ from enkash_async.config import RetryPolicy
 from enkash_async.errors import (
     ApiError,
     AuthenticationError,
+    ConfigurationError,
     EnkashError,
     LoginGuardError,
     OutcomeUnknownError,
@@ -85,16 +87,22 @@ class Pipeline:
             OutcomeUnknownError: A call that changes something may or may not have done so.
             EnkashError: Any other failure.
         """
-        with self._transport.call():
-            return await self._result(operation)
+        call_id = new_call_id()
+        try:
+            with self._transport.call():
+                return await self._result(operation, call_id)
+        except EnkashError as failure:
+            if not isinstance(failure, (TokenError, ConfigurationError)):  # those were raised before it was sent
+                failure.call_id = failure.call_id or call_id
+            raise
 
-    async def _result(self, operation: Operation[T]) -> T:
+    async def _result(self, operation: Operation[T], call_id: str) -> T:
         attempt = 1
         unclear: EnkashError | None = None
         result: T | EnkashError | None = None
         while True:
             # Other kept connections may have ended as the last one did.
-            result = await self._attempt(operation, alone=isinstance(result, TransportError))
+            result = await self._attempt(operation, call_id, alone=isinstance(result, TransportError))
             if not isinstance(result, EnkashError):
                 return result
             if decide(operation.effect, result) is Next.RECONCILE:
@@ -105,9 +113,13 @@ class Pipeline:
                 # Whatever the last attempt's answer is, an earlier attempt may have succeeded. Even «reference used
                 # before» proves nothing, since the earlier attempt may have used the reference.
                 if unclear is not None:
-                    raise _unknown(operation, unclear) from unclear
+                    error = _unknown(operation, unclear)
+                    unclear.call_id = call_id
+                    raise error from unclear
                 raise result
-            _log.debug("%s: %s, attempt %d, again in %.2f s", operation.name, type(result).__name__, attempt, pause)
+            if _log.isEnabledFor(DEBUG):
+                line, kind = "%s: %s, attempt %d, again in %.2f s [call %s]", type(result).__name__
+                _log.debug(line, operation.name, kind, attempt, pause, call_id, extra=about(call_id))
             await self._sleep(pause)
             attempt += 1
 
@@ -118,7 +130,7 @@ class Pipeline:
             return None
         return self._retry.pause(attempt, asked, self._random)
 
-    async def _attempt(self, operation: Operation[T], *, alone: bool) -> T | EnkashError:
+    async def _attempt(self, operation: Operation[T], call_id: str, *, alone: bool) -> T | EnkashError:
         """Make one attempt; after a 401, send the call once more with a newer token."""
         try:
             gate = self._transport.gate()
@@ -126,7 +138,7 @@ class Pipeline:
                 # Get the token last: if it were obtained before a long wait, it could expire before it is sent.
                 await gate.turn()
                 token = await self._token(None)
-                result = await self._exchange(operation, token, gate, alone=alone)
+                result = await self._exchange(operation, token, gate, call_id, alone=alone)
                 if not isinstance(result, AuthenticationError):
                     return result
                 await gate.turn()
@@ -136,7 +148,7 @@ class Pipeline:
                     if no_login.reason == "renewal":
                         return result
                     raise
-                return await self._exchange(operation, renewed, gate, alone=alone)
+                return await self._exchange(operation, renewed, gate, call_id, alone=alone)
         except EnkashError as failure:
             return failure
 
@@ -153,15 +165,17 @@ class Pipeline:
             # A user's provider may raise anything. A bulk call reports its finished parts only after an `EnkashError`.
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
-    async def _exchange(self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool) -> T | EnkashError:
+    async def _exchange(
+        self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
+    ) -> T | EnkashError:
         if operation.departure is not None:
-            await operation.departure.note()  # last of all: whatever waits, waits before it is written down
-        result = await self._answer(operation, token, gate, alone=alone)
+            await operation.departure.note()  # last, so that no wait comes between this note and the request
+        result = await self._answer(operation, token, gate, call_id, alone=alone)
         if isinstance(result, _Astray):
             if operation.effect is not Effect.READ:
                 return result.error  # the resource looks up whether the call did something
             await gate.turn()
-            result = await self._answer(operation, token, gate, alone=True)
+            result = await self._answer(operation, token, gate, call_id, alone=True)
             if isinstance(result, _Astray):
                 return result.error
         if isinstance(result, RateLimitError):
@@ -170,13 +184,13 @@ class Pipeline:
         return result
 
     async def _answer(
-        self, operation: Operation[T], token: Token, gate: Gate, *, alone: bool
+        self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
     ) -> T | EnkashError | _Astray:
         # A call that changes something takes no kept connection: the server may close that just now, which would leave
         # its outcome unknown; and a refusal names no bill, so that a late one of another call would pass for its own.
         alone = alone or operation.effect is not Effect.READ
         response = await self._transport.send(
-            operation.request, Secret(token.authorization), operation.departure, alone=alone
+            operation.request, Secret(token.authorization), operation.departure, alone=alone, call_id=call_id
         )
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
         if operation.contradiction is None:

@@ -12,6 +12,7 @@ from urllib.request import getproxies_environment
 import aiohttp
 from yarl import URL
 
+from enkash_async._support.causes import Cause, phrase_of
 from enkash_async._support.text import control_flaw
 from enkash_async._support.urls import is_loopback
 from enkash_async.errors import ConfigurationError
@@ -19,6 +20,7 @@ from enkash_async.errors import ConfigurationError
 __all__ = ["checked_proxy", "netrc_flaw", "proxy_for", "proxy_trouble"]
 
 _WANTS_LOGIN = 407  # HTTP Proxy Authentication Required
+_AS_IN = "as in http://user:password@proxy.example:3128"
 
 
 def proxy_for(target: URL, given: str | None) -> URL | None:
@@ -123,10 +125,9 @@ def proxy_trouble(problem: Exception, proxy: URL | None, host: str) -> str | Non
     """
     name = "the proxy" if proxy is None else f"the proxy {proxy.host}:{proxy.port}"
     if isinstance(problem, aiohttp.ClientProxyConnectionError):
-        reason = problem.strerror or type(problem.os_error).__name__
-        return f"no connection to {name}: {reason}; nothing was sent"
+        return f"no connection to {name}: {phrase_of(problem)}; nothing was sent"
     if isinstance(problem, aiohttp.ClientHttpProxyError):
-        wanted = ": it wants a user and a password, as in http://user:password@proxy.example:3128"
+        wanted = f": {Cause.AUTHENTICATION}; it wants a user and a password, {_AS_IN}"
         hint = wanted if problem.status == _WANTS_LOGIN else ""
         return f"{name} refused to connect to {host} (HTTP {problem.status}){hint}; nothing was sent"
     return None

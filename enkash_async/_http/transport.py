@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Iterator
-from logging import getLogger
+from collections.abc import Iterator
+from logging import DEBUG, getLogger
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -19,8 +19,10 @@ from yarl import URL
 from enkash_async._flow.gate import Gate
 from enkash_async._http.bodies import LoneShot, OneShot, body_of
 from enkash_async._http.connections import OpenSession, has_stray_bytes
-from enkash_async._http.proxy import netrc_flaw, proxy_for, proxy_trouble
-from enkash_async._support import checks
+from enkash_async._http.failures import failure_of
+from enkash_async._http.proxy import netrc_flaw, proxy_for
+from enkash_async._support import call_ids, checks
+from enkash_async._support.causes import Cause
 from enkash_async._support.clock import fast_clock
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import Secret
@@ -31,7 +33,6 @@ from enkash_async.config import MAX_RESPONSE_BYTES, Limits, Timeouts
 from enkash_async.errors import (
     ConfigurationError,
     EnkashError,
-    RequestTimeoutError,
     ResponseDecodeError,
     TransportError,
 )
@@ -59,15 +60,24 @@ class _Once:
     """
 
     def __init__(self) -> None:
-        self._begun = False
+        self._failure: aiohttp.ClientError | None = None
 
-    def __call__(
+    async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> Awaitable[aiohttp.ClientResponse]:
-        if self._begun:
-            raise aiohttp.ClientConnectionError
-        self._begun = True
-        return handler(request)
+    ) -> aiohttp.ClientResponse:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return await handler(request)
+        except aiohttp.ClientError as problem:
+            self._failure = problem
+            raise
+
+
+def _log_exchange(request: Request, result: Response | EnkashError, spent: float, call_id: str) -> None:
+    came = f"HTTP {result.status}" if isinstance(result, Response) else f"{type(result).__name__}, {result},"
+    line = "%s %s: %s in %.0f ms [call %s]"
+    _log.debug(line, request.method, request.path, came, spent, call_id, extra=call_ids.about(call_id))
 
 
 class Transport:
@@ -159,6 +169,7 @@ class Transport:
         departure: Departure | None = None,
         *,
         alone: bool = False,
+        call_id: str = "",
     ) -> Response:
         """Send a request and return its whole reply.
 
@@ -167,6 +178,7 @@ class Transport:
             authorization: Value of the `Authorization` header; None sends none.
             departure: Says whether the sending of the body may begin; the request then has a connection of its own.
             alone: Whether to open a connection for this request, and close it after the reply.
+            call_id: The id of the call, for the header `X-Request-Id` and the log; empty sends none.
 
         Raises:
             TransportError: No whole reply arrived; `sent` says whether EnKash may have received the request.
@@ -174,13 +186,12 @@ class Transport:
         """
         body = body_of(request, departure, alone=alone)
         started = fast_clock()
-        result = await self._exchange(request, body, authorization, alone=alone)
-        spent = (fast_clock() - started) * 1000
+        result = await self._exchange(request, body, authorization, call_id, alone=alone)
+        if _log.isEnabledFor(DEBUG):
+            _log_exchange(request, result, (fast_clock() - started) * 1000, call_id)
         if isinstance(result, EnkashError):
-            _log.debug("%s %s: %s after %.0f ms", request.method, request.path, type(result).__name__, spent)
             # Raised here, because inside an `except` block Python would attach aiohttp's exception as the context.
             raise result
-        _log.debug("%s %s: HTTP %d in %.0f ms", request.method, request.path, result.status, spent)
         return result
 
     async def aclose(self, let_end: float = 0.0) -> None:
@@ -199,13 +210,17 @@ class Transport:
                 await opened.aclose(_OTHER_LOOP)
 
     async def _exchange(
-        self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
+        self, request: Request, body: OneShot | None, authorization: Secret | None, call_id: str, *, alone: bool
     ) -> Response | EnkashError:
         if not isinstance(body, LoneShot):
-            return await self._exchanged(request, body, authorization, alone=alone)
+            answer = await self._exchanged(request, body, authorization, call_id, alone=alone)
+            if isinstance(answer, Response) and body is not None and not body.begun:
+                answer.abandon()  # the reply was there before the request, and aiohttp has sent nothing
+                return TransportError(f"{Cause.STRAY}; nothing was sent", sent=False)
+            return answer
         result: Response | EnkashError | None = None
         try:
-            result = await self._exchanged(request, body, authorization, alone=True)
+            result = await self._exchanged(request, body, authorization, call_id, alone=True)
         finally:
             if not isinstance(result, Response):
                 body.reset()
@@ -214,7 +229,7 @@ class Transport:
         return result
 
     async def _exchanged(
-        self, request: Request, body: OneShot | None, authorization: Secret | None, *, alone: bool
+        self, request: Request, body: OneShot | None, authorization: Secret | None, call_id: str, *, alone: bool
     ) -> Response | EnkashError:
         session, status = await self._session(alone=alone), 0
         try:
@@ -222,7 +237,7 @@ class Transport:
                 request.method,
                 self._url(request),
                 data=body,
-                headers=self._headers(authorization, alone=alone),
+                headers=self._headers(authorization, call_id, alone=alone),
                 # Forces a new connection: aiohttp reuses a connection only for the same name, and no open one has it.
                 server_hostname=self._host.host if alone else None,
                 proxy=self._proxy,
@@ -241,7 +256,9 @@ class Transport:
             # Drop aiohttp's frames, since their locals hold the bearer token.
             raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
-            return self._failure(problem, body, status)
+            begun = None if body is None else body.begun
+            host = self._host.host or ""
+            return failure_of(problem, host, proxy=self._proxy, timeout=self._timeout, begun=begun, status=status)
 
     def _whole(self, reply: aiohttp.ClientResponse, body: bytes, *, alone: bool) -> Response | TransportError:
         # aiohttp has given the connection back by now, and does not say in public which one it was.
@@ -270,10 +287,12 @@ class Transport:
                 )
         return self._whole(reply, bytes(body), alone=alone)
 
-    def _headers(self, authorization: Secret | None, *, alone: bool) -> dict[str, str]:
+    def _headers(self, authorization: Secret | None, call_id: str, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds the default headers
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
+        if call_id:
+            headers[call_ids.HEADER] = call_id
         if alone:
             headers["Connection"] = "close"
         return headers
@@ -283,30 +302,6 @@ class Transport:
         if not request.query:
             return url
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
-
-    def _failure(self, problem: Exception, body: OneShot | None, status: int) -> TransportError:
-        """Return the error for an exception of aiohttp; it says whether the request may have been sent.
-
-        Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
-        begun, a failed connection proves nothing, since it may be the connection of aiohttp's second attempt.
-        """
-        begun = body is None or body.begun
-        never_begun = body is None or not body.begun
-        reason = getattr(problem, "strerror", None)
-        what = type(problem).__name__ + (f" ({reason})" if isinstance(reason, str) else "")
-        host = self._host.host
-        if (trouble := proxy_trouble(problem, self._proxy, host or "")) is not None:
-            return TransportError(trouble, sent=False)
-        unconnected = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
-        if never_begun and isinstance(problem, unconnected):
-            kind = RequestTimeoutError if isinstance(problem, TimeoutError) else TransportError
-            return kind(f"no connection to {host}: {what}; nothing was sent", sent=False)
-        state = "the request may have arrived" if begun else "nothing was sent"
-        if isinstance(problem, TimeoutError):
-            return RequestTimeoutError(
-                f"{host} gave no whole reply within {self._timeout.total:g} s; {state}", sent=begun, status=status
-            )
-        return TransportError(f"the exchange with {host} broke off: {what}; {state}", sent=begun, status=status)
 
     async def _session(self, *, alone: bool) -> aiohttp.ClientSession:
         self._enter_loop()

@@ -127,5 +127,5 @@ class Confirming:
 
 def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:
     # An OutcomeUnknownError names its bills, so two such errors with the same text are still different.
-    alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and str(error) == str(other)
+    alike = not isinstance(other, OutcomeUnknownError) and type(error) is type(other) and error.args == other.args
     return error is other or alike

@@ -98,4 +98,5 @@ def error_of(payment: Payment, group: BulkGroup, cause: EnkashError | None) -> E
     )
     error.__dict__.update(_advice=payment.retry, retry_after=payment.retry_after)
     error.__cause__ = cause
+    error.call_id = None if cause is None else cause.call_id
     return error

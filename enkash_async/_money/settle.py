@@ -82,26 +82,30 @@ class Settling:
             match = matching.compare(wanted, seen)
             different = (*match.hard, *(("amount",) if match.amount is matching.Amount.OTHER else ()))
             if different:
-                raise OutcomeUnknownError(
+                other = OutcomeUnknownError(
                     f"{unclear.operation} ended unclearly, and the bill that EnKash shows under "
                     f"{wanted.reference_id!r} {matching.described(wanted, seen, different)}; it may be the one of this "
                     "call or an older one: look at it with bills.get_by_reference() before you do anything else",
                     operation=unclear.operation,
                     reference_id=wanted.reference_id,
-                ) from unclear.__cause__
+                )
+                other.call_id = unclear.call_id
+                raise other from unclear.__cause__
             return seen
         found = (
             "EnKash does not show it yet"
             if judge(seen).says_absent
             else f"it cannot be looked up: {wanted.redacted(str(seen))}"
         )
-        raise OutcomeUnknownError(
+        error = OutcomeUnknownError(
             f"{unclear.operation} may or may not have happened, and after {self.window(settle):g} s {found}; come back "
             f"with bills.reconcile({wanted.reference_id!r}), and give the bill no other reference. "
             f"Cause: {unclear.__cause__}",
             operation=unclear.operation,
             reference_id=wanted.reference_id,
-        ) from unclear.__cause__
+        )
+        error.call_id = unclear.call_id
+        raise error from unclear.__cause__
 
     async def identified(self, wanted: Wanted, created: Bill) -> Bill:
         """Return the created bill as EnKash shows it now; for a reply that did not identify the wanted bill.
@@ -134,7 +138,9 @@ class Settling:
             raise refused from seen
         match = matching.compare(wanted, seen)
         if match.different or not match.identified:
-            raise matching.refusal(wanted, seen, match.different) from refused
+            error = matching.refusal(wanted, seen, match.different)
+            error.call_id, error.request_id = refused.call_id, refused.request_id
+            raise error from refused
         return seen
 
     async def confirmations(

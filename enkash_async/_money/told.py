@@ -158,4 +158,5 @@ def _error(some: Mapping[str, _Unclear]) -> OutcomeUnknownError:
         retry_after=max(waits, default=None),
     )
     error.__cause__ = cause
+    error.call_id = None if cause is None else cause.call_id
     return error

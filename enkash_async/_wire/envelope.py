@@ -16,6 +16,7 @@ from enkash_async._support import exact_json
 from enkash_async._support.names import fold
 from enkash_async._wire.charset import UnknownCharsetError, in_utf8
 from enkash_async._wire.converter import UnreadableError, integer, structure, structure_in_slices
+from enkash_async._wire.hints import of_packing, of_status
 from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async._wire.retry_after import parse_retry_after
 from enkash_async.errors import (
@@ -200,8 +201,8 @@ def _why_not_json(response: Response) -> str:
     except UnknownCharsetError:
         return "the body is not text of the charset that it declares"  # the error also shows this charset
     except UnicodeDecodeError:
-        return "the body is not UTF-8, and declares no other charset"
-    return "the body is not JSON"
+        return f"the body is not UTF-8, and declares no other charset{of_packing(response)}"
+    return f"the body is not JSON{of_packing(response)}"
 
 
 def _success(
@@ -341,7 +342,8 @@ def _sentence(
     if isinstance(payload, str) and payload != message:
         parts.append(payload)
     said = f"{operation.name}: EnKash answered {', '.join(parts)}"
-    return f"{said} ({_ADVICE[kind]})" if kind in _ADVICE else said
+    hint = of_status(response) or _ADVICE.get(kind)
+    return f"{said} ({hint})" if hint else said
 
 
 def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:

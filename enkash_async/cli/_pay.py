@@ -16,6 +16,7 @@ from enkash_async._calls.requests import BillRequest
 from enkash_async._flow.jobs import drive, items_of
 from enkash_async._money.payment import Payment, PaymentState
 from enkash_async._support import checks
+from enkash_async._support.call_ids import without_ids
 from enkash_async.bulk import BulkGroup
 from enkash_async.cli._arguments import SECONDS, settle_option
 from enkash_async.cli._errors import Exit, complain
@@ -173,10 +174,10 @@ def _reported(results: Sequence[Result], as_json: bool, *, dry_run: bool, result
 
 def _nothing_sent(results: Sequence[Result]) -> Exit | None:
     """If nothing was sent, and all rows share the reason, such as a refused password, report the reason once."""
-    reasons = {one.payment.reason for one in results}
+    reasons = {without_ids(one.payment.reason): one.payment.reason for one in results}
     if any(_was_sent(one.payment) for one in results) or len(reasons) != 1:
         return None
-    complain(f"nothing was sent: {reasons.pop()}")
+    complain(f"nothing was sent: {next(iter(reasons.values()))}")
     return Exit.WRONG
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from logging import getLogger
 from typing import TypedDict
 
+from enkash_async._support.call_ids import about
 from enkash_async._support.clock import fast_clock, fast_clock_until, instant, waits_beside
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.errors import ConfigurationError, EnkashError, LoginGuardError, TokenError
@@ -369,7 +370,7 @@ class StoreTokenProvider:
             self._failures += 1
             if type(outcome) is not self._complained:  # log only a new kind: a closed guard fails every second
                 self._complained = type(outcome)
-                _log.warning("no new token: %s", type(outcome).__name__)
+                _log.warning("no new token: %s: %s", type(outcome).__name__, outcome, extra=about(outcome.call_id))
 
     def _adopt(self, result: RefreshResult) -> None:
         token, held = result.token, self._held

@@ -230,8 +230,8 @@ async def test_a_proxy_that_wants_a_password_is_named() -> None:
         said = str(await _failure("https://api.invalid", proxy.url.replace("//", "//user:hunter2@")))
     name = proxy.url.removeprefix("http://")
     assert said == (
-        f"the proxy {name} refused to connect to api.invalid (HTTP 407): it wants a user and a password, as in "
-        "http://user:password@proxy.example:3128; nothing was sent"
+        f"the proxy {name} refused to connect to api.invalid (HTTP 407): authentication failed; it wants a user and a "
+        "password, as in http://user:password@proxy.example:3128; nothing was sent"
     )
 
 

@@ -163,13 +163,14 @@ class Witness(Transport):
         departure: Departure | None = None,
         *,
         alone: bool = False,
+        call_id: str = "",
     ) -> Response:
         """Send a request; as in `Transport.send`."""
         self.begun += 1
         began_at = time.monotonic()
         answer: Response | EnkashError | None = None
         try:
-            answer = await super().send(request, authorization, departure, alone=alone)
+            answer = await super().send(request, authorization, departure, alone=alone, call_id=call_id)
         except EnkashError as failure:
             answer = failure
             raise

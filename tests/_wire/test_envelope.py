@@ -372,7 +372,8 @@ def test_an_error_carries_its_evidence() -> None:
         "path": "/api/v2/utilityPayment/UTIL-1",
         "request_id": "req-1",
     }
-    assert str(error) == "bills.get: EnKash answered HTTP 400, response_code 1, Validation failed"
+    said = "bills.get: EnKash answered HTTP 400, response_code 1, Validation failed"
+    assert str(error) == f"{said} [EnKash's request id req-1]"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import pytest
 from enkash_async.__main__ import main
 from enkash_async._money.debit_keys import Keys
 from enkash_async._money.debit_records import DebitRecords
+from enkash_async._support.call_ids import without_ids
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.sandbox._catalogue import BILLERS
 from enkash_async.stores import default_store
@@ -538,7 +539,7 @@ class TestBillConfirm:
         run = await enkash("bill", "confirm", "U0", "U1", "--yes")
         assert run.code == 1
         assert len(run.out.splitlines()) == 2 + 2
-        assert re.search(r"^ *U\d .* failed .* No utility payment found *$", run.out, re.MULTILINE)
+        assert re.search(r"^ *U\d .* failed .* No utility payment found \[call \w{16}\] *$", run.out, re.MULTILINE)
         assert re.search(r"^ *U\d .* not sent .* HTTP 500", run.out, re.MULTILINE)
         assert sandbox.counts["confirm_debit"] == 0
 
@@ -598,7 +599,7 @@ class TestHostileReplies:
                 with variables(server.base_url, monkeypatch):
                     run = await cli("bill", "get", "U1", *options)
             assert (run.code, bool(run.out), run.err.count("\n")) in {(0, True, 0), (1, False, 1)}
-            ends.append(run.err.rpartition("EnKash")[2].strip())
+            ends.append(without_ids(run.err.rpartition("EnKash")[2]).strip())
         printed, unprintable, unreadable = dict.fromkeys(ends)
         assert printed == ""
         assert unprintable == "'s reply is nested too deeply to print"

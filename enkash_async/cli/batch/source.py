@@ -25,7 +25,10 @@ def is_stream(path: Path) -> bool:
     """Whether a path is standard input (`-`), a pipe or a device, so that no result file can lie beside it."""
     if str(path) == "-" or path.absolute().parts[1:2] in {("dev",), ("proc",)}:
         return True
-    return path.exists() and not path.is_file() and not path.is_dir()
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def name_of(path: Path) -> str:
