@@ -1278,14 +1278,14 @@ async def test_state_tells_a_pause_from_a_closed_guard(clock: Clock, store: SpyS
     assert provider.state().barred is None
 
 
-async def test_a_failed_refresh_is_logged_by_its_kind(
+async def test_a_failed_refresh_is_logged_once_with_its_reason(
     clock: Clock, store: SpyStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log has one line, because no caller may be waiting for the error."""
     provider = provider_of(Login(clock, transient()), store, clock)
     await asyncio.gather(*calls_of(provider, 10), return_exceptions=True)
     said = [record.getMessage() for record in caplog.records if record.name == "enkash_async.tokens"]
-    assert said == ["no new token: TokenEndpointError"]
+    assert said == [f"no new token: TokenEndpointError: {transient()}"]
 
 
 @pytest.mark.parametrize(
