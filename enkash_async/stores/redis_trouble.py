@@ -62,6 +62,10 @@ _BY_WORDS: dict[str, Cause | str] = {
     "Connection closed by server": f"{Cause.CLOSED}; perhaps {Cause.TLS_WANTED} (rediss://)",
     "max number of clients reached": Cause.TOO_MANY_CONNECTIONS,
     "DB index is out of range": Cause.NO_DATABASE,
+    "Cluster mode is not enabled": Cause.OTHER_KIND,
+    "unknown command 'SENTINEL'": Cause.OTHER_KIND,
+    "unknown command": Cause.NO_COMMAND,
+    "No master found for": Cause.NO_SENTINEL,
     "MISCONF": f"{Cause.DISK} (MISCONF)",
     "NOREPLICAS": f"{Cause.NO_REPLICAS} (NOREPLICAS)",
 }

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -244,14 +244,15 @@ def blocking_server(context: ssl.SSLContext, *, is_postgres: bool = False) -> It
                 line, _ = listener.accept()
             except OSError:
                 return
-            try:
+            with suppress(OSError), line:
                 if is_postgres:
                     line.recv(8)  # SSLRequest
                     line.sendall(b"S")
-                with context.wrap_socket(line, server_side=True) as over_tls:
-                    over_tls.recv(4096)
-            except OSError:
-                line.close()
+                with context.wrap_socket(line, server_side=True, do_handshake_on_connect=False) as over_tls:
+                    with suppress(ssl.SSLError):
+                        over_tls.do_handshake()
+                    while socket.socket.recv(over_tls, 4096):  # unread bytes would turn the alert into a reset
+                        pass
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -16,7 +16,7 @@ from redis.asyncio import ConnectionPool, Redis
 from enkash_async import EnkashClient, PostgresStore, RedisStore, SQLiteStore
 from enkash_async.stores import Change, Store, open_store
 
-from servers import HOST, running
+from servers import HOST, free_ports, running
 from troubles import SECRET, Stage, Told, failure, of_store, ran, row
 from troubles.logins import logged
 
@@ -91,7 +91,7 @@ async def too_many(stage: Stage) -> Sequence[Told]:
 @row("all connections of the Redis client are in use")
 async def in_use(stage: Stage) -> Sequence[Told]:
     async with Redis.from_pool(ConnectionPool.from_url(redis_at(stage), max_connections=1)) as client:
-        store = RedisStore(client, timeout=0.1)
+        store = RedisStore(client, timeout=0.5)
         await store.read([KEY])
         job = asyncio.ensure_future(client.blpop(["jobs"], timeout=60))
         await asyncio.sleep(0.1)
@@ -217,6 +217,31 @@ async def web_server(server: object, reader: asyncio.StreamReader, writer: async
     await reader.read(1)
     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     await writer.drain()
+
+
+@row("no Sentinel answers, or none knows a primary of this name")
+async def no_sentinel(stage: Stage) -> Sequence[Told]:
+    (port,) = free_ports(1)
+    return [
+        await of_store(f"redis+sentinel://:{SECRET}@{host}/service") for host in (f"{HOST}:{port}", "redis.invalid")
+    ]
+
+
+@row("the server is of another kind than the URL says")
+async def other_kind(stage: Stage) -> Sequence[Told]:
+    at = f"{HOST}:{stage.servers.redis.port}"
+    login = "sentinel_password=right"
+    return [
+        await of_store(f"redis+cluster://:right@{at}"),
+        await of_store(f"redis+sentinel://:right@{at}/service?{login}"),
+    ]
+
+
+@row("it does not know a command that is needed")
+async def no_command(stage: Stage) -> Sequence[Told]:
+    hidden = ('rename-command EVAL ""', 'rename-command EVALSHA ""')
+    with running(stage.servers.redis.flavour, stage.folder / "own", *hidden) as server:
+        return [await of_store(server.url)]
 
 
 # --- a file, and set-up -----------------------------------------------------------------------------------------------
