@@ -10,7 +10,7 @@ from enkash_async._http.proxy import proxy_trouble
 from enkash_async._support.causes import Cause, linked, phrase_of
 from enkash_async.errors import RequestTimeoutError, TransportError
 
-__all__ = ["NotBegunError", "failure_of"]
+__all__ = ["AgainError", "NotBegunError", "failure_of"]
 
 _UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")  # how aiohttp's message shows the first bytes of an alert and of a handshake
@@ -30,12 +30,24 @@ class NotBegunError(ConnectionAbortedError):
     """A body is not written, for a reason of our own.
 
     Args:
-        cause: The reason.
+        why: The reason.
     """
 
-    def __init__(self, cause: Cause) -> None:
-        super().__init__(cause)
-        self.cause = cause
+    def __init__(self, why: Cause) -> None:
+        super().__init__(why)
+        self.why: str = why
+
+
+class AgainError(aiohttp.ClientConnectionError):
+    """aiohttp was kept from trying a request a second time.
+
+    Args:
+        first: Why the first attempt failed. Not kept: its traceback would keep the frames that hold the token.
+    """
+
+    def __init__(self, first: BaseException) -> None:
+        super().__init__()
+        self.why: str = _why(first)
 
 
 def failure_of(
@@ -76,12 +88,12 @@ def failure_of(
     return TransportError(said, sent=may_have_arrived, status=status)
 
 
-def _why(problem: Exception) -> str:
+def _why(problem: BaseException) -> str:
     """Return a fixed phrase; for an exception that none fits, the name of its class."""
     chain = list(linked(problem))
     for one in chain:
-        if isinstance(one, NotBegunError):
-            return one.cause
+        if isinstance(one, (NotBegunError, AgainError)):
+            return one.why
     for one in chain:
         if isinstance(one, http_exceptions.BadHttpMessage) and "Too many headers" in one.message:
             return Cause.HEADER_TOO_LONG

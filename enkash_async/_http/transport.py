@@ -19,7 +19,7 @@ from yarl import URL
 from enkash_async._flow.gate import Gate
 from enkash_async._http.bodies import LoneShot, OneShot, body_of
 from enkash_async._http.connections import OpenSession, has_stray_bytes
-from enkash_async._http.failures import failure_of
+from enkash_async._http.failures import AgainError, failure_of
 from enkash_async._http.proxy import netrc_flaw, proxy_for
 from enkash_async._support import call_ids, checks
 from enkash_async._support.causes import Cause
@@ -60,17 +60,17 @@ class _Once:
     """
 
     def __init__(self) -> None:
-        self._failure: aiohttp.ClientError | None = None
+        self._first: AgainError | None = None
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        if self._failure is not None:
-            raise self._failure
+        if self._first is not None:
+            raise self._first
         try:
             return await handler(request)
         except aiohttp.ClientError as problem:
-            self._failure = problem
+            self._first = AgainError(problem)
             raise
 
 
