@@ -19,8 +19,8 @@ from enkash_async._wire.operation import Departure, Request
 __all__ = ["LoneShot", "OneShot", "body_of"]
 
 _BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
-_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux has it
-_UNHEARD = 30  # seconds after which the system gives up bytes that the other side does not acknowledge
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
+_UNHEARD = 30  # seconds without an acknowledgement of sent bytes, after which the system closes the connection
 
 
 def body_of(request: Request, departure: Departure | None, *, alone: bool) -> OneShot | None:
@@ -46,11 +46,11 @@ class OneShot(BytesPayload):
     This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
     have been sent.
 
-    Nor is it begun on a connection on which bytes wait that no request asked for: they would pass for its reply.
+    The body also refuses a connection on which unrequested bytes wait, since they could pass for the reply.
 
     Args:
         value: The body.
-        content_type: Its type.
+        content_type: Media type of the body.
         alone: Whether the connection serves this request only.
     """
 
@@ -63,26 +63,27 @@ class OneShot(BytesPayload):
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun:
             raise NotBegunError(Cause.CLOSED)  # aiohttp tries it a second time
-        line = writer.transport  # None where the connection was lost meanwhile, which aiohttp tells by itself
+        line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
             raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
-            line.get_protocol().force_close()  # or aiohttp would keep it, if the server does not heed the header
+            line.get_protocol().force_close()  # otherwise aiohttp keeps the connection if the server ignores the header
         self.begun = True
         await super().write_with_length(writer, content_length)
 
 
 class LoneShot(OneShot):
-    """The body of a request on a connection of its own, which is not begun too late.
+    """The body of a request that has a connection of its own, and that must not be sent late.
 
-    Prevents a double debit: the reply of a confirmation names no bill, so that on a shared connection a stray reply
-    would pass for its own; and a process that was stopped before the first byte would send when another may have sent.
+    Prevents a double debit in two ways. The reply to a confirmation names no bill, so on a shared connection a stray
+    reply could pass for it. And a process that is suspended before the first byte must not send after it wakes up,
+    since another process may have sent the confirmation by then.
 
     Args:
         value: The body.
-        content_type: Its type.
-        is_timely: Whether it may still be begun.
+        content_type: Media type of the body.
+        is_timely: Returns whether the sending of the body may still begin.
     """
 
     def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
@@ -101,11 +102,11 @@ class LoneShot(OneShot):
 
     @property
     def has_stray_bytes(self) -> bool:
-        """Whether more came than the one reply."""
+        """Whether more bytes have arrived than those of the reply."""
         return has_stray_bytes(self._protocol)
 
     def reset(self) -> None:
-        """Break the connection off at once, so that no byte that is still buffered leaves later."""
+        """Reset the connection at once, so that no buffered byte is sent later."""
         if self._transport is not None:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()

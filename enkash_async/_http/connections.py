@@ -24,7 +24,7 @@ _UNCLOSED = (
 
 def has_stray_bytes(protocol: object) -> bool:
     """Whether bytes came over a connection that no request asked for."""
-    # aiohttp does not say it in public: a second reply lies in the queue, and what is no reply in the tail.
+    # aiohttp has no public API for this: `_buffer` holds a second reply, and `_tail` holds bytes that are no reply.
     return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
 
 
