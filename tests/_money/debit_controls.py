@@ -15,6 +15,7 @@ from enkash_async._money.instants import Instant
 __all__ = [
     "claims_end_early",
     "clamped_without_writing",
+    "ignores_others",
     "renewed_and_sent_at_once",
     "store_never_young",
     "stores_clock_alone",
@@ -35,6 +36,12 @@ def claims_end_early(debit: Debit | None, command: Command, here: Here) -> Step:
     aged = attrs.evolve(debit, at=Instant(debit.at.store - _HOUR, debit.at.wall - _HOUR))
     after, answer = decide(aged, command, here)
     return debit if after == aged else after, answer
+
+
+def ignores_others(debit: Debit | None, command: Command, here: Here) -> Step:
+    """A record of another attempt counts as none."""
+    is_own = debit is not None and debit.by == getattr(command, "by", debit.by)
+    return decide(debit if is_own else None, command, here)
 
 
 def stores_clock_alone(debit: Debit | None, command: Command, here: Here) -> Step:
