@@ -186,9 +186,9 @@ class Pipeline:
     async def _answer(
         self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
     ) -> T | EnkashError | _Astray:
-        # A call that changes something takes no kept connection: the server may close that just now, which would leave
-        # its outcome unknown; and a refusal names no bill, so that a late one of another call would pass for its own.
-        alone = alone or operation.effect is not Effect.READ
+        # A call that changes something takes no kept connection: the server may be closing it, which would leave the
+        # outcome unknown. And a refusal names no bill, so a late refusal of another call could pass for its reply.
+        alone = alone or operation.alone or operation.effect is not Effect.READ
         response = await self._transport.send(
             operation.request, Secret(token.authorization), operation.departure, alone=alone, call_id=call_id
         )

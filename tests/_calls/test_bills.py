@@ -65,6 +65,7 @@ def test_a_fetch_sends_every_documented_member() -> None:
         ),
         result=FetchedBill,
         effect=Effect.READ,
+        alone=True,
         sensitive=("000123", "42", "b", "é"),
     )
 

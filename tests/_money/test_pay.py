@@ -659,13 +659,11 @@ async def test_replies_that_all_come_twice_pay_no_wrong_bill(sandbox: Sandbox, s
         sandbox.faults.add(route, FaultKind.STRAY, times=None, delay=0.02)
     asked = many(60)
     states = await paid_in_the_end(sandbox, store, asked)
-    assert set(states.values()) <= {PAID, ALREADY_PAID, REFUSED}
+    assert set(states.values()) <= {PAID, ALREADY_PAID}
     for what in asked:
         bill = sandbox.ledger.get_by_reference(what.key)
-        if states[what.key] is not REFUSED:
-            assert bill.company_biller.consumer_number == what.params["cn"]
-            assert sandbox.debits[what.key] == 1
-    assert max(sandbox.debits.values()) == 1
+        assert bill.company_biller.consumer_number == what.params["cn"]
+    assert set(sandbox.debits.values()) == {1}
     await store.aclose()
 
 

@@ -279,6 +279,15 @@ async def test_a_create_that_is_answered_without_an_id_is_looked_up_once() -> No
         assert len(sent.operations) == 2
 
 
+async def test_a_late_reply_to_another_fetch_is_not_taken_for_its_own(sandbox: Sandbox, client: EnkashClient) -> None:
+    """A fetched bill names no consumer: on a shared connection, the bill of another consumer would be created."""
+    sandbox.faults.add("fetch_bill", FaultKind.STRAY, delay=60)  # sent again before the next reply on the connection
+    sandbox.faults.add("fetch_bill", FaultKind.SLOW, delay=0.2)
+    first = await client.bills.fetch_current(2001, {"cn": "CN000000001"})
+    second = await client.bills.fetch_current(2001, {"cn": "CN000000002"})
+    assert first.company_biller_id != second.company_biller_id
+
+
 async def test_the_late_refusal_of_another_create_is_not_believed(sandbox: Sandbox, client: EnkashClient) -> None:
     """A second refusal of one create, sent while the next one is worked on, does not say that that one was refused."""
     sandbox.faults.add("add_bill", FaultKind.STRAY, delay=0.05)
