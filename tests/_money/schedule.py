@@ -22,11 +22,12 @@ from pathlib import Path
 
 import attrs
 from _money.arrivals import Arrivals
-from _money.model import Rule, Violation
+from _money.model import Rule
 from _money.schedule_places import Open, Place, opened
 from _money.schedule_plan import BAD, PAYABLE, Event, Plan
 from _money.schedule_worker import Answer, Job, Setup, main
 from fleet.zygote import begin, finish
+from schedules import Violation
 
 from enkash_async.sandbox import Sandbox
 from enkash_async.sandbox._refusals import RefusedError

@@ -11,8 +11,10 @@ from typing import Any
 
 import attrs
 from _money import debit_controls as controls
+from aiohttp.payload import BytesPayload
 
 from enkash_async._http import transport
+from enkash_async._http.bodies import LoneShot
 from enkash_async._http.transport import Transport
 from enkash_async._money import debit_records, debits, instants, payment_step
 from enkash_async._money.debit import decide
@@ -59,8 +61,8 @@ def adopt(habit: Habit) -> None:
             _replace(debits, "outcome_of", lambda problem, _, *, begun: outcome_of(problem, 1, begun=begun))
         case Habit.SHARES:
             _replace(Transport, "_exchange", _shared)
-            _replace(transport._LoneShot, "write_with_length", transport._OneShot.write_with_length)
-            _replace(transport, "_has_stray_bytes", lambda _: False)
+            _replace(LoneShot, "write_with_length", _written)
+            _replace(transport, "has_stray_bytes", lambda _: False)
         case Habit.HELD:
             if random.random() < 0.5:
                 _replace(DebitDeparture, "is_timely", _held_once(DebitDeparture.is_timely))
@@ -72,8 +74,13 @@ def _replace(owner: object, name: str, by: object) -> None:
     setattr(owner, name, by)
 
 
-async def _shared(self: Transport, request: Any, body: Any, authorization: Any, **_: bool) -> Any:
-    return await self._exchanged(request, body, authorization, alone=False)
+async def _shared(self: Transport, request: Any, body: Any, authorization: Any, call_id: str, **_: bool) -> Any:
+    return await self._exchanged(request, body, authorization, call_id, alone=False)
+
+
+async def _written(self: LoneShot, writer: Any, content_length: int | None) -> None:
+    self.begun = True
+    await BytesPayload.write_with_length(self, writer, content_length)
 
 
 def _held_once(is_timely: Callable[[DebitDeparture], bool]) -> Callable[[DebitDeparture], bool]:

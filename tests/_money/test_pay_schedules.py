@@ -11,11 +11,11 @@ from pathlib import Path
 
 import attrs
 import pytest
-from _money.model import Violation
 from _money.schedule import Tally, play
 from _money.schedule_habits import Habit
 from _money.schedule_places import KINDS, REDIS, Open, places
 from _money.schedule_plan import Plan, draw, schedule_for
+from schedules import Violation
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
