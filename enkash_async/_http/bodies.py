@@ -59,10 +59,19 @@ class OneShot(BytesPayload):
     def __init__(self, value: bytes, *, content_type: str | None, alone: bool) -> None:
         super().__init__(value, content_type=content_type)
         self._alone = alone
+        self._is_withdrawn = False
+
+    def withdraw(self, *, is_answered: bool) -> None:  # noqa: ARG002 (a subclass uses it)
+        """Prevent the body from being begun from now on, because the caller has its result.
+
+        Args:
+            is_answered: Whether a whole reply has arrived.
+        """
+        self._is_withdrawn = True
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        if self.begun:
-            raise NotBegunError(Cause.CLOSED)  # aiohttp tries it a second time
+        if self.begun or self._is_withdrawn:
+            raise NotBegunError(Cause.CLOSED)  # aiohttp tries it a second time, or after the caller has its result
         line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
@@ -105,9 +114,10 @@ class LoneShot(OneShot):
         """Whether more bytes have arrived than those of the reply."""
         return has_stray_bytes(self._protocol)
 
-    def reset(self) -> None:
-        """Reset the connection at once, so that no buffered byte is sent later."""
-        if self._transport is not None:
+    def withdraw(self, *, is_answered: bool) -> None:
+        """Prevent the body from being begun; without a reply, reset the connection, so that no byte is sent later."""
+        super().withdraw(is_answered=is_answered)
+        if self._transport is not None and not is_answered:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 

@@ -184,6 +184,7 @@ class Transport:
             TransportError: No whole reply arrived; `sent` says whether EnKash may have received the request.
             ResponseDecodeError: The reply is larger than `max_response_bytes`.
         """
+        alone = alone or departure is not None
         body = body_of(request, departure, alone=alone)
         started = fast_clock()
         result = await self._exchange(request, body, authorization, call_id, alone=alone)
@@ -212,19 +213,18 @@ class Transport:
     async def _exchange(
         self, request: Request, body: OneShot | None, authorization: Secret | None, call_id: str, *, alone: bool
     ) -> Response | EnkashError:
-        if not isinstance(body, LoneShot):
-            answer = await self._exchanged(request, body, authorization, call_id, alone=alone)
-            if isinstance(answer, Response) and body is not None and not body.begun:
-                answer.abandon()  # the reply was there before the request, and aiohttp has sent nothing
-                return TransportError(f"{Cause.STRAY}; nothing was sent", sent=False)
-            return answer
         result: Response | EnkashError | None = None
         try:
-            result = await self._exchanged(request, body, authorization, call_id, alone=True)
+            result = await self._exchanged(request, body, authorization, call_id, alone=alone)
         finally:
-            if not isinstance(result, Response):
-                body.reset()
-        if isinstance(result, Response) and body.has_stray_bytes:
+            if body is not None:
+                body.withdraw(is_answered=isinstance(result, Response))
+        if not isinstance(result, Response) or body is None:
+            return result
+        if not body.begun:
+            result.abandon()  # the reply came before the request, and aiohttp did not send the request
+            return TransportError(f"{Cause.STRAY}; nothing was sent", sent=False)
+        if isinstance(body, LoneShot) and body.has_stray_bytes:
             return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
         return result
 

@@ -87,6 +87,30 @@ async def test_bytes_after_the_reply_make_it_unclear(stray: bytes) -> None:
         await transport.aclose()
 
 
+@pytest.mark.parametrize("departure", [None, Notes()], ids=["create", "confirmation"])
+async def test_a_reply_that_comes_before_the_request_is_not_believed(departure: Notes | None) -> None:
+    """The server replies as soon as the connection is open; nothing is sent, and the error says so."""
+
+    async def reply_first(server: RawServer, reader: Reader, writer: Writer) -> None:
+        writer.write(reply(b'{"response_code":0}', "200 OK", KEEP))
+        while True:
+            await server.read_request(reader)
+
+    async def wait(*_: object) -> None:
+        await asyncio.sleep(0.1)
+
+    watch = aiohttp.TraceConfig()
+    watch.on_connection_create_end.append(wait)
+    async with raw_server(reply_first) as server, aiohttp.ClientSession(trace_configs=[watch]) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        with pytest.raises(TransportError, match="bytes of another reply") as caught:
+            await transport.send(PUT, None, departure, alone=True)
+        assert not caught.value.sent
+        await asyncio.sleep(0.05)
+        assert server.requests == []
+        await transport.aclose()
+
+
 async def test_a_request_that_was_held_up_is_not_begun() -> None:
     """Not a byte of its body leaves, so that the server sees no whole request."""
     async with raw_server(Lines()) as server:
