@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from order import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 from enkash_async import EnkashClient
 from enkash_async.__main__ import main
@@ -18,6 +19,8 @@ from enkash_async.stores import process_store
 
 from servers import Server, running
 from support import EAGER, SERVER_KINDS, Enkash, Run
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 # Machines are noisy: how long an example takes says nothing about the code.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
