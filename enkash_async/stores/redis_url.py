@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from weakref import WeakKeyDictionary, WeakSet
 
 import attrs
 from redis.asyncio import Redis, RedisCluster
@@ -26,7 +27,7 @@ try:
 except ImportError:  # redis-py 5 has no maintenance notifications
     _NO_NOTICES = {}
 
-__all__ = ["Client", "RedisTarget", "close", "redis_target"]
+__all__ = ["Client", "RedisTarget", "close", "redis_target", "tracked"]
 
 Client: TypeAlias = Redis | RedisCluster
 
@@ -103,14 +104,35 @@ async def close(client: Client) -> None:
     """Close a client that was opened here, and its connections to Sentinels or cluster nodes; each, if one fails."""
     async with AsyncExitStack() as stack:
         if isinstance(client, RedisCluster):
-            # A cluster client that is about to reload its list of nodes counts itself as closed, and closes nothing.
-            for known in ("nodes_cache", "startup_nodes"):
-                stack.push_async_callback(client.nodes_manager.aclose, known)
+            for connection in _connections_of.get(client, ()):
+                stack.push_async_callback(connection.disconnect)
         pool = client.connection_pool if isinstance(client, Redis) else None
         if isinstance(pool, SentinelConnectionPool):
             for sentinel in pool.sentinel_manager.sentinels:
                 stack.push_async_callback(sentinel.aclose)
         stack.push_async_callback(client.aclose)
+
+
+#: Every connection of a cluster client that `tracked` was called with. redis-py drops its list of nodes when slots
+#: move, and closes neither the connections that are in use then, nor those that it is about to replace.
+_connections_of: WeakKeyDictionary[RedisCluster, WeakSet[Any]] = WeakKeyDictionary()
+
+
+def tracked(client: RedisCluster) -> RedisCluster:
+    """Return a cluster client that has not connected yet, after preparing it so that `close` closes all connections."""
+    connections: WeakSet[Any] = WeakSet()
+    made: Any = client.connection_kwargs["connection_class"]
+
+    class Connection(made):  # type: ignore[misc] # the client chooses the class
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            connections.add(self)
+
+    client.connection_kwargs["connection_class"] = Connection
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = Connection
+    _connections_of[client] = connections
+    return client
 
 
 def _single(url: str, options: dict[str, Any]) -> RedisTarget:
@@ -145,7 +167,8 @@ def _cluster(url: str, options: dict[str, Any]) -> RedisTarget:
     given = _given(parts.scheme, parts.netloc, dict(parse_qsl(parts.query)))
 
     def connect() -> Client:
-        return RedisCluster(startup_nodes=[ClusterNode(host, port) for host, port in hosts], **{**options, **given})
+        nodes = [ClusterNode(host, port) for host, port in hosts]
+        return tracked(RedisCluster(startup_nodes=nodes, **{**options, **given}))
 
     return RedisTarget(connect, len(hosts))
 

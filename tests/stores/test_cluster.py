@@ -15,6 +15,7 @@ from tokens.doubles import until
 from enkash_async.errors import StoreUnavailableError
 from enkash_async.sandbox import Sandbox
 from enkash_async.stores import RedisStore
+from enkash_async.stores.redis_url import close, tracked
 from enkash_async.tokens import Token
 
 from servers import HOST, Cluster, free_ports, running_cluster
@@ -30,9 +31,12 @@ def cluster(flavour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @asynccontextmanager
 async def _client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
-    """A user's own client."""
-    async with RedisCluster.from_url(cluster.url) as made:
+    """A user's own client, all of whose connections are closed at the end, which redis-py does not do."""
+    made = tracked(RedisCluster.from_url(cluster.url))
+    try:
         yield made
+    finally:
+        await close(made)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -90,6 +94,22 @@ async def test_all_connections_are_closed_at_the_end(cluster: Cluster) -> None:
     node.thaw()
     await until(lambda: not any(map(strangers, cluster.nodes)))
     cluster.await_ok()
+
+
+async def test_connections_to_nodes_that_redis_py_has_forgotten_are_closed_at_the_end(cluster: Cluster) -> None:
+    """redis-py replaces its list of nodes when slots move, while calls still use the connections of the old list."""
+    await until(lambda: not any(map(strangers, cluster.nodes)))
+    store = RedisStore.from_url(cluster_url(cluster))
+    assert await value_of(store, KEY) is None
+    client, _ = await store._clients.get()
+    assert isinstance(client, RedisCluster)
+    nodes = dict(client.nodes_manager.nodes_cache)
+    for known in (client.nodes_manager.nodes_cache, client.nodes_manager.startup_nodes):
+        known.clear()
+    assert any(map(strangers, cluster.nodes))
+    await store.aclose()
+    await until(lambda: not any(map(strangers, cluster.nodes)))
+    assert nodes
 
 
 async def test_a_slot_moves_unnoticed(cluster: Cluster) -> None:
