@@ -268,8 +268,12 @@ async def main():
     store = SQLiteStore(pathlib.Path(sys.argv[1]))
     await store.read(["enkash:a:v2:k"])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-    await store.swap([Change("enkash:a:v2:k", None, b"x" * 200_000, 60)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        await store.swap([Change("enkash:a:v2:k", None, b"x" * 200_000, 60)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)  # what measures this process writes a file as well
 asyncio.run(main())
 """
 
