@@ -186,7 +186,7 @@ def _end(workers: Sequence[_Idle]) -> None:
     for _, line in workers:
         line.close()
     ends = finish([process for process, _ in workers])
-    assert set(ends) <= {0, -signal.SIGKILL}, "not every worker ends by itself when the test hangs up"
+    assert set(ends) <= {0, -signal.SIGKILL}, f"not every worker ends by itself when the test hangs up: {ends}"
 
 
 @attrs.frozen
