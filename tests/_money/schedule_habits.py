@@ -13,7 +13,7 @@ import attrs
 from _money import debit_controls as controls
 from aiohttp.payload import BytesPayload
 
-from enkash_async._http import transport
+from enkash_async._http import connections, transport
 from enkash_async._http.bodies import LoneShot
 from enkash_async._http.transport import Transport
 from enkash_async._money import debit_records, debits, instants, payment_step
@@ -63,6 +63,8 @@ def adopt(habit: Habit) -> None:
             _replace(Transport, "_exchange", _shared)
             _replace(LoneShot, "write_with_length", _written)
             _replace(transport, "has_stray_bytes", lambda _: False)
+            _replace(connections, "has_stray_bytes", lambda _: False)
+            _replace(connections, "_is_readable", lambda _: False)
         case Habit.HELD:
             if random.random() < 0.5:
                 _replace(DebitDeparture, "is_timely", _held_once(DebitDeparture.is_timely))
