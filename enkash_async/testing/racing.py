@@ -126,10 +126,18 @@ class Racer:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
-    def kill(self) -> None:
-        """Kill the process, and wait until it has ended."""
+    def kill(self) -> list[str]:
+        """Kill the process and wait for its end, once; return the lines that it printed and nobody has read."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        if stdout.closed:
+            return []
         self.process.kill()
-        self.process.communicate()
+        with stdin, stdout:  # not `communicate`, which leaves out what `readline` has read ahead
+            unread = stdout.read().splitlines()
+        self.process.wait()
+        return unread
 
 
 #: Idle processes, kept for the next test, since starting a process takes as long as a test.
