@@ -43,7 +43,7 @@ from enkash_async.tokens._credentials import Credentials
 __all__ = ["ClientOptions", "EnkashClient"]
 
 _LET_END = 10.0  # seconds for calls under way to end
-_LET_NOTE = 1.0  # seconds for calls that were cut off to write down what came of them
+_LET_NOTE = 1.0  # seconds for calls that were cut off to write their outcome into the store
 
 S = TypeVar("S", bound="TokenProvider | Store")
 F = TypeVar("F", bound=Callable[..., None] | Callable[..., "EnkashClient"])
@@ -347,10 +347,10 @@ class EnkashClient:
         `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read. A call
         with another method is not repeated once EnKash may have received it, except as `RetryPolicy.writes` allows.
 
-        Debits cannot be confirmed like this: `payments.confirm_debit` and `payments.pay` write them down first. Two
-        other kinds of calls can move money, and nothing in the store protects them: a payment through the gateway
-        (`payments.initiate`), and a create on an account that debits on creation (`payments.pay` with
-        `debit_on_create=True`). Send such a call once, and a create with a `referenceId`, which EnKash takes once.
+        A confirmation of debits is refused: use `payments.confirm_debit` or `payments.pay`, which first write a record
+        into the store. Two other kinds of calls move money without such a record: a payment through the gateway (like
+        `payments.initiate`), and a create on an account that debits on creation. Send such a call only once, and give
+        a create a `referenceId`, which EnKash accepts only once.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
@@ -372,21 +372,22 @@ class EnkashClient:
     async def aclose(self) -> None:
         """Close what this client opened: its session, its provider and its store; a second call does nothing.
 
-        Calls under way get up to 10 seconds to end, and later ones raise `ConfigurationError`. A call that changes
-        something and has not ended by then is raised as unclear where it was made. Any event loop may call this.
+        Calls under way get up to 10 seconds to end, and later ones raise `ConfigurationError`. If a call that
+        changes something has not ended by then, its caller learns that the outcome is unknown. `aclose` may be called
+        from any event loop.
         """
         end = loop_now() + _LET_END
         try:
             await self._transport.aclose(_LET_END)
             await self._records.acts.ended(max(end - loop_now(), _LET_NOTE))
         finally:
-            async with AsyncExitStack() as stack:  # closes the others if one fails, or the caller is cancelled
+            async with AsyncExitStack() as stack:  # closes all, even if one fails or the caller is cancelled
                 stack.callback(self._forget_store)
                 for opened in reversed(self._owned):
                     stack.push_async_callback(opened.aclose)
 
     def _forget_store(self) -> None:
-        """Keep later calls from a store that is closed, and from opening the default store again."""
+        """Replace the store, so that later calls neither use a closed store nor open the default store again."""
         if self._store is None or any(one is self._store for one in self._owned):
             self._store = ClosedStore()
 

@@ -95,7 +95,7 @@ def fetch_current(
         result=FetchedBill,
         effect=Effect.READ,  # no money moves, but EnKash may add the consumer to the company's consumers
         sensitive=tuple(inputs.values()),
-        alone=True,  # a fetched bill names no consumer: with the reply to another fetch, another's bill is created
+        alone=True,  # a reply names no consumer: a late reply to another fetch could pass for it
     )
 
 

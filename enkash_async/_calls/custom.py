@@ -30,7 +30,7 @@ def request(
     """Return the operation for any route; GET and HEAD count as safe to repeat, other methods do not.
 
     Args:
-        routes: The path of every operation; a confirmation of debits is refused.
+        routes: Paths of EnKash's operations, by which a confirmation of debits is recognized.
         method: GET, HEAD, POST, PUT, PATCH or DELETE, in upper or lower case.
         segments: The parts of the path; each is percent-encoded here.
         params: Query parameters; None sends none.
@@ -68,7 +68,7 @@ def _confirms_debits(routes: Routes, path: str) -> bool:
 
 
 def _folded(path: str) -> str:
-    """Return a path as the most lenient server may read it; paths that any server takes for the same fold to one."""
+    """Return a path in a normal form; two paths that any server could take for the same have the same form."""
     while (decoded := unquote(path)) != path:  # a server behind a gateway may decode a second time
         path = decoded
     path = path.partition("?")[0].partition("#")[0].replace("\\", "/")

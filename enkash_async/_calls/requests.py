@@ -65,8 +65,8 @@ class BillRequest(Travels):
     EnKash pages: Fetch Current Bill (api-10664798), Create Bill Without Bill Fetch (api-10664800), Create Bill After
     Successful Bill Fetch (api-10664803).
 
-    In a FastAPI route whose body is one request, write `Annotated[BillRequest, Body()]`: FastAPI looks for a bare
-    `BillRequest` in the query.
+    In a FastAPI route whose body is one request, write `Annotated[BillRequest, Body()]`. Without `Body()`, FastAPI
+    looks for the request in the query string.
 
     Args:
         biller_id: EnKash's number of the biller.

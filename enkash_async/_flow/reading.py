@@ -222,7 +222,7 @@ class Reading(Generic[T]):
         """Take a page that contains only the last row of the previous page: the end of the list."""
         if self._pass.before_last is None:
             return self._end()
-        # A list that ends exactly with a full page is rare. A page that came too short is as likely, so look again.
+        # A list seldom ends exactly with a full page. EnKash may as well have sent too few rows, so read the end again.
         self._go(self._offset - 1, self._alone_again)
         return []
 

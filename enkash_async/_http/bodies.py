@@ -1,4 +1,4 @@
-"""Bodies of requests: written once, on a connection without stray bytes, and in time."""
+"""Request bodies that are written at most once, never late, and never on a connection with unrequested bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enkash_async._wire.operation import Departure, Request
 
 __all__ = ["LoneShot", "OneShot", "body_of"]
 
-_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a repetition by aiohttp does no harm
+_BARE = frozenset({"GET", "HEAD"})  # methods that change nothing, so that a retry by aiohttp does no harm
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux only
 _UNHEARD = 30  # seconds without an acknowledgement of sent bytes, after which the system closes the connection
 
@@ -28,8 +28,8 @@ def body_of(request: Request, departure: Departure | None, *, alone: bool) -> On
 
     Args:
         request: The request.
-        departure: As for `Transport.send`.
-        alone: As for `Transport.send`.
+        departure: Says whether the body may still be sent; None for a body that may be sent late.
+        alone: Whether the connection serves this request only.
     """
     if request.method in _BARE and request.body is None:
         return None
@@ -46,7 +46,7 @@ class OneShot(BytesPayload):
     This body refuses to be written a second time. `begun` is False if nothing was sent, and True if the request may
     have been sent.
 
-    The body also refuses a connection on which unrequested bytes wait, since they could pass for the reply.
+    The body also refuses a connection on which unrequested bytes have arrived, since they could be taken for the reply.
 
     Args:
         value: The body.
@@ -62,7 +62,7 @@ class OneShot(BytesPayload):
         self._is_withdrawn = False
 
     def withdraw(self, *, is_answered: bool) -> None:  # noqa: ARG002 (a subclass uses it)
-        """Prevent the body from being begun from now on, because the caller has its result.
+        """Refuse from now on to write the body, because the caller already has a result.
 
         Args:
             is_answered: Whether a whole reply has arrived.
@@ -71,13 +71,13 @@ class OneShot(BytesPayload):
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun or self._is_withdrawn:
-            raise NotBegunError(Cause.CLOSED)  # aiohttp tries it a second time, or after the caller has its result
+            raise NotBegunError(Cause.CLOSED)  # aiohttp retries, or is late: the caller has a result
         line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
             raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
-            line.get_protocol().force_close()  # otherwise aiohttp keeps the connection if the server ignores the header
+            line.get_protocol().force_close()  # aiohttp would keep it if the server ignores `Connection: close`
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -86,7 +86,7 @@ class LoneShot(OneShot):
     """The body of a request that has a connection of its own, and that must not be sent late.
 
     Prevents a double debit in two ways. The reply to a confirmation names no bill, so on a shared connection a stray
-    reply could pass for it. And a process that is suspended before the first byte must not send after it wakes up,
+    reply could be taken for it. And a process that is suspended before the first byte must not send after it wakes up,
     since another process may have sent the confirmation by then.
 
     Args:
@@ -115,7 +115,7 @@ class LoneShot(OneShot):
         return has_stray_bytes(self._protocol)
 
     def withdraw(self, *, is_answered: bool) -> None:
-        """Prevent the body from being begun; without a reply, reset the connection, so that no byte is sent later."""
+        """Refuse from now on to write the body; without a reply, reset the connection, so that no byte leaves later."""
         super().withdraw(is_answered=is_answered)
         if self._transport is not None and not is_answered:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

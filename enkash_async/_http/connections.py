@@ -1,4 +1,7 @@
-"""Connections of one event loop: a kept one that the server has closed is not used, and none outlives its loop."""
+"""Opens and closes the connections of one event loop.
+
+No connection outlives its loop, and a kept connection that the server has closed is not used again.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _UNCLOSED = (
 
 
 def has_stray_bytes(protocol: object) -> bool:
-    """Whether bytes came over a connection that no request asked for."""
+    """Whether a connection has received bytes that belong to no request."""
     # aiohttp has no public API for this: `_buffer` holds a second reply, and `_tail` holds bytes that are no reply.
     return bool(getattr(protocol, "_buffer", ()) or getattr(protocol, "_tail", b""))
 
@@ -31,7 +34,8 @@ def has_stray_bytes(protocol: object) -> bool:
 class OpenSession:
     """An aiohttp session in the running event loop.
 
-    It is closed by `aclose`, at the latest when `asyncio.run` ends, or when the object is dropped.
+    `aclose` closes the session. Without `aclose`, it is closed when `asyncio.run` ends or this object is
+    garbage-collected.
 
     Args:
         limit: Largest number of connections.
@@ -46,11 +50,11 @@ class OpenSession:
         )
         self._keeper = _keep(self.session)
         self._connector = connector
-        # The finalizer holds the session, which would otherwise be collected with this object and complain by itself.
+        # The finalizer keeps the session alive: if it were collected with this object, aiohttp would also warn.
         self._finalizer = weakref.finalize(self, _dropped, self._loop, self.session, connector, self._keeper)
 
     async def begin(self) -> None:
-        """Have the session closed at the end of the event loop."""
+        """Arrange for the session to be closed when the event loop ends."""
         await anext(self._keeper)
 
     async def aclose(self, patience: float) -> None:
@@ -62,7 +66,7 @@ class OpenSession:
         self._finalizer.detach()
         if self._loop is asyncio.get_running_loop():
             await self._keeper.aclose()
-            await self.session.close()  # for a session that did not begin
+            await self.session.close()  # if `begin` was never called
         elif self._loop.is_running():
             closing = asyncio.run_coroutine_threadsafe(self.session.close(), self._loop)
             await asyncio.wait([asyncio.wrap_future(closing)], timeout=patience)
@@ -70,12 +74,12 @@ class OpenSession:
             self.let_go()
 
     def let_go(self) -> None:
-        """Close what is left of a session whose event loop does not run any more."""
+        """Close the session's connections by hand, because its event loop has stopped."""
         self._finalizer.detach()
         _close_by_hand(self.session, self._connector, self._keeper)
 
     def disown(self) -> None:
-        """Leave the connections to the parent process, in a child that `fork` has made."""
+        """Leave the connections to the parent process; for a child process after `fork`."""
         self._finalizer.detach()
         self._connector.disown()
         self.session.detach()
@@ -84,8 +88,8 @@ class OpenSession:
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     """Close a session when this generator is closed.
 
-    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A client may outlive the loop, as
-    in a worker that calls `asyncio.run` for each job, and learns of its end in no other way.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A client that outlives
+    the loop, as in a worker that calls `asyncio.run` for each job, has no other way to learn that the loop ends.
     """
     try:
         yield
@@ -99,7 +103,7 @@ def _dropped(
     connector: _Connector,
     keeper: AsyncGenerator[None, None],
 ) -> None:
-    """Close the session of a client that was dropped without `aclose`, and warn."""
+    """Close the session of a client that was garbage-collected without `aclose`, and warn."""
     if session.closed:
         return
     if loop.is_running():
@@ -115,7 +119,7 @@ def _close_soon(keeper: AsyncGenerator[None, None]) -> None:
     closing.add_done_callback(_closing.discard)
 
 
-_closing: set[asyncio.Future[None]] = set()  # an event loop holds its tasks by weak references only
+_closing: set[asyncio.Future[None]] = set()  # keeps the tasks alive: an event loop holds weak references only
 
 
 def _close_by_hand(session: aiohttp.ClientSession, connector: _Connector, keeper: AsyncGenerator[None, None]) -> None:
@@ -124,14 +128,14 @@ def _close_by_hand(session: aiohttp.ClientSession, connector: _Connector, keeper
     connector.close_by_hand()
     session.detach()
     with contextlib.suppress(StopIteration):
-        keeper.aclose().send(None)  # it has nothing left to wait for; Python would ask the loop to end it
+        keeper.aclose().send(None)  # runs to its end without the loop, since nothing is left to await
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Hands out no kept connection that the server has closed, or over which bytes came unasked.
+    """Does not reuse a connection that the server has closed, or that has received unrequested bytes.
 
-    aiohttp itself learns of a closed connection only when the event loop has looked at its socket. Between two requests
-    there may have been no such look, above all after code that blocked the loop.
+    aiohttp notices a closed connection only when the event loop polls the socket. The loop may not have polled between
+    two requests, for example after code that blocked the loop.
     """
 
     def __init__(self, *, limit: int) -> None:
@@ -144,7 +148,7 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             if connection.protocol not in self._used:
-                # The bytes on a new one may be a part of its TLS handshake.
+                # Not checked: the bytes on a new connection may be a part of its TLS handshake.
                 self._used.add(connection.protocol)
                 return connection
             if not has_stray_bytes(connection.protocol) and not _is_readable(connection.transport):
@@ -162,14 +166,14 @@ class _Connector(aiohttp.TCPConnector):
     def disown(self) -> None:
         """Forget every connection without touching it.
 
-        Closing one would say goodbye to the server over a connection that the parent process goes on to use, and take
-        it out of the selector that both processes share.
+        The parent process still uses the connections. Closing one here would end its TLS session with the server, and
+        remove its socket from the selector that both processes share.
         """
         self._closed = True
 
 
 def _is_readable(transport: asyncio.Transport | None) -> bool:
-    """Whether bytes, or the end of the connection, wait to be read; neither belongs on an idle connection."""
+    """Whether there are bytes to read, or the end of the connection; an idle connection has neither."""
     line = None if transport is None else transport.get_extra_info("socket")
     if line is None or line.fileno() < 0:
         return transport is None or transport.is_closing()

@@ -1,4 +1,4 @@
-"""The error for an exchange that failed: what aiohttp's exception means in fixed phrases, and what may have arrived."""
+"""Turns exceptions of aiohttp into errors, which say in fixed phrases what failed and whether anything was sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enkash_async.errors import RequestTimeoutError, TransportError
 __all__ = ["AgainError", "NotBegunError", "failure_of"]
 
 _UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
-_TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")  # how aiohttp's message shows the first bytes of an alert and of a handshake
+_TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")  # first bytes of a TLS alert and handshake in aiohttp's messages
 _BY_KIND: tuple[tuple[type[BaseException], Cause], ...] = (
     (http_exceptions.ContentEncodingError, Cause.ENCODING),
     (http_exceptions.LineTooLong, Cause.HEADER_TOO_LONG),
@@ -27,10 +27,10 @@ _BY_KIND: tuple[tuple[type[BaseException], Cause], ...] = (
 
 
 class NotBegunError(ConnectionAbortedError):
-    """A body is not written, for a reason of our own.
+    """A request body that this package refused to write.
 
     Args:
-        why: The reason.
+        why: Why the body may not be written.
     """
 
     def __init__(self, why: Cause) -> None:
@@ -39,10 +39,11 @@ class NotBegunError(ConnectionAbortedError):
 
 
 class AgainError(aiohttp.ClientConnectionError):
-    """aiohttp was kept from trying a request a second time.
+    """A second attempt of aiohttp that this package prevented.
 
     Args:
-        first: Why the first attempt failed. Not kept: its traceback would keep the frames that hold the token.
+        first: The exception of the first attempt. Only its meaning is kept: its traceback leads to frames that hold the
+            token.
     """
 
     def __init__(self, first: BaseException) -> None:
@@ -62,7 +63,7 @@ def failure_of(
     """Return the error for an exception of aiohttp; it says whether the request may have been sent.
 
     Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
-    begun, a failed connection proves nothing, since it may be the connection of aiohttp's second attempt.
+    begun, a failure to connect proves nothing, since it may be that of aiohttp's second attempt.
 
     Args:
         problem: The exception.
@@ -89,7 +90,7 @@ def failure_of(
 
 
 def _why(problem: BaseException) -> str:
-    """Return a fixed phrase; for an exception that none fits, the name of its class."""
+    """Return the fixed phrase for an exception, or the name of its class if no phrase fits."""
     chain = list(linked(problem))
     for one in chain:
         if isinstance(one, (NotBegunError, AgainError)):
@@ -99,7 +100,7 @@ def _why(problem: BaseException) -> str:
             return Cause.HEADER_TOO_LONG
         if isinstance(one, http_exceptions.BadStatusLine) and any(record in str(one) for record in _TLS_RECORD):
             return Cause.TLS_WANTED
-    # A general class of aiohttp's may stand for a special one that it was raised from.
+    # aiohttp may raise a general exception from a more specific one, so each kind is looked for in the whole chain.
     for kind, cause in _BY_KIND:
         if any(isinstance(one, kind) for one in chain):
             return cause

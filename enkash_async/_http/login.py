@@ -173,7 +173,7 @@ class PasswordGrant:
             proxy=self._proxy,
         )
         try:
-            # A login counts: on a kept connection that the server closes just now it would count and bring no token.
+            # The server may be closing a kept connection: EnKash could then count the login, but return no token.
             return await transport.send(self._request(), self._authorization(), alone=True, call_id=call_id)
         except TransportError as problem:
             if problem.status >= 400:

@@ -92,7 +92,7 @@ class Pipeline:
             with self._transport.call():
                 return await self._result(operation, call_id)
         except EnkashError as failure:
-            if not isinstance(failure, (TokenError, ConfigurationError)):  # those were raised before it was sent
+            if not isinstance(failure, (TokenError, ConfigurationError)):  # raised before the call was sent
                 failure.call_id = failure.call_id or call_id
             raise
 
@@ -101,7 +101,7 @@ class Pipeline:
         unclear: EnkashError | None = None
         result: T | EnkashError | None = None
         while True:
-            # Other kept connections may have ended as the last one did.
+            # Retry on a new connection: the server may have closed the other kept connections as well.
             result = await self._attempt(operation, call_id, alone=isinstance(result, TransportError))
             if not isinstance(result, EnkashError):
                 return result
@@ -186,8 +186,9 @@ class Pipeline:
     async def _answer(
         self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
     ) -> T | EnkashError | _Astray:
-        # A call that changes something takes no kept connection: the server may be closing it, which would leave the
-        # outcome unknown. And a refusal names no bill, so a late refusal of another call could pass for its reply.
+        # A call that changes something uses no kept connection: the server may be closing the connection, and then the
+        # outcome would be unknown. And a refusal names no bill, so a late refusal of another call could be taken for
+        # the reply.
         alone = alone or operation.alone or operation.effect is not Effect.READ
         response = await self._transport.send(
             operation.request, Secret(token.authorization), operation.departure, alone=alone, call_id=call_id

@@ -42,8 +42,8 @@ __all__ = ["Transport"]
 _log = getLogger("enkash_async")
 
 _CHUNK = 64 * 1024  # bytes read at once; a reply over the limit is noticed at most one chunk late
-_OTHER_LOOP = 5.0  # seconds for an event loop of another thread to close what was opened in it
-_TURNS = 5  # of the event loop, after which it has seen the end of a connection, also under TLS
+_OTHER_LOOP = 5.0  # seconds for an event loop in another thread to close its session
+_TURNS = 5  # turns of the event loop, enough for it to notice that a connection was closed, also under TLS
 _USER_AGENT = (
     f"enkash-async/{__version__} aiohttp/{aiohttp.__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 )
@@ -134,7 +134,7 @@ class Transport:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Leave the connections to the parent process; they must not be closed here, nor by the garbage collector."""
+        """Leave the connections to the parent process; this process must not close them, nor garbage-collect them."""
         if self._opened is not None:
             self._opened.disown()
         self._of_parents.append(self._opened)
@@ -142,7 +142,7 @@ class Transport:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
-        """Count a call as under way, so that `aclose` lets it end.
+        """Count a call as under way during the `with` block, so that `aclose` waits for it.
 
         Raises:
             ConfigurationError: The client is closed or about to close, or belongs to another event loop.
@@ -176,7 +176,8 @@ class Transport:
         Args:
             request: The request.
             authorization: Value of the `Authorization` header; None sends none.
-            departure: Says whether the sending of the body may begin; the request then has a connection of its own.
+            departure: Says whether the body may still be sent; the request then has a connection of its own. None for a
+                request that may be sent late.
             alone: Whether to open a connection for this request, and close it after the reply.
             call_id: The id of the call, for the header `X-Request-Id` and the log; empty sends none.
 
@@ -199,7 +200,7 @@ class Transport:
         """Close the session that this transport opened, if any; a second call does nothing.
 
         Args:
-            let_end: Seconds that calls under way get to end; meanwhile no new one begins.
+            let_end: Seconds to wait for calls under way to end; meanwhile no new call may begin.
         """
         self._is_closing = True
         try:
@@ -238,7 +239,7 @@ class Transport:
                 self._url(request),
                 data=body,
                 headers=self._headers(authorization, call_id, alone=alone),
-                # Forces a new connection: aiohttp reuses a connection only for the same name, and no open one has it.
+                # Forces a new connection: aiohttp reuses one only for the same `server_hostname`; kept ones have None.
                 server_hostname=self._host.host if alone else None,
                 proxy=self._proxy,
                 timeout=self._timeout,
@@ -261,7 +262,7 @@ class Transport:
             return failure_of(problem, host, proxy=self._proxy, timeout=self._timeout, begun=begun, status=status)
 
     def _whole(self, reply: aiohttp.ClientResponse, body: bytes, *, alone: bool) -> Response | TransportError:
-        # aiohttp has given the connection back by now, and does not say in public which one it was.
+        # aiohttp has returned the connection to its pool by now, and has no public API that names the connection.
         protocol = getattr(reply, "_protocol", None)
         abandon = getattr(protocol, "close", lambda: None)
         has_more = has_stray_bytes(protocol)
@@ -306,7 +307,7 @@ class Transport:
     async def _session(self, *, alone: bool) -> aiohttp.ClientSession:
         self._enter_loop()
         if self._given is not None:
-            for _ in range(0 if alone else _TURNS):  # or aiohttp would take a connection that the server has closed
+            for _ in range(0 if alone else _TURNS):  # lets aiohttp notice which connections were closed
                 await asyncio.sleep(0)
             return self._given
         if self._opened is None:

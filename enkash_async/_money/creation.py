@@ -140,8 +140,8 @@ class Found:
         seconds_under_way: For how many seconds at most another step's create may still be carried out; 0 for none.
         paid: The receipt, if EnKash showed the bill as paid; else None.
         digest: Hash of the request that the note belongs to; empty if unknown.
-        seconds_until_settled: Seconds after which EnKash has carried out the create and shows what it did; 0 once they
-            are over, infinite without a note.
+        seconds_until_settled: Seconds until EnKash has surely carried out the create and shows its effect; 0 once that
+            time is over, infinite without a note.
     """
 
     utility_enkash_id: str = ""

@@ -158,7 +158,7 @@ class _Run:
         return all(self._is_blind(one) for one in self._all(Do.WAIT))
 
     def _is_blind(self, one: str) -> bool:
-        """Whether no read of the bill can succeed any more, such as with a client that is being closed."""
+        """Whether no further read of the bill can succeed, for example because the client is being closed."""
         seen = self._seen.get(one)
         return isinstance(seen, EnkashError) and judge(seen).ends_job
 

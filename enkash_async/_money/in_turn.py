@@ -1,4 +1,4 @@
-"""Chooses which bills a look reads singly, beside its searches."""
+"""Chooses the bills that a look reads singly, in addition to its searches."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 __all__ = ["InTurn"]
 
-_EVERY = 3  # looks; a bill that the search shows too late is found later by two pauses at most
+_EVERY = 3  # looks; a bill that the search shows too late, and whose turn it is, is found two pauses later at most
 
 
 class InTurn:
     """Chooses bills for single reads, in turn.
 
     EnKash does not document what the search returns, and the search may never show a bill as debited or settled. So
-    every third look also reads bills singly, as many as it made searches: the bills whose last single read is longest
-    ago.
+    every third look also reads some bills singly. It reads as many bills as it made searches, and takes those whose
+    last single read is longest ago.
     """
 
     def __init__(self) -> None:
@@ -29,8 +29,8 @@ class InTurn:
         """Return the bills that this look reads singly.
 
         Args:
-            ids: EnKash's ids of the bills that the searches of this look leave open.
-            searches: Number of these searches.
+            ids: EnKash's ids of the bills that the searches of this look do not show as debited or settled.
+            searches: Number of searches that this look made.
         """
         if self._looks % _EVERY:
             return ()

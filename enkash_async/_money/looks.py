@@ -73,8 +73,8 @@ class Looks:
     async def within_window(self, ids: Sequence[str]) -> _Seen:
         """Read bills that were sent within the window; only a debit that EnKash shows changes anything.
 
-        Each look searches; up to three bills are read singly instead. Every third look also reads bills singly, in
-        turn, and the last look each bill that the search does not show as debited.
+        A look at more than three bills searches; fewer bills are read singly. Every third look also reads some bills
+        singly, in turn. The last look reads singly every bill that the search does not show as debited.
         """
         patience = max(self._left, self._patience)
         named = [one for one in ids if one in self._named]

@@ -187,7 +187,7 @@ class PayRun:
             await _if_it_can(
                 self._payer.creations.end(step.reference_id, bill.utility_enkash_id, by=by, digest=step.digest)
             )
-        elif _is_taken(step, after):  # otherwise the next call would think that its own create may have made the bill
+        elif _is_taken(step, after):  # else the next call would believe that this create may have made the bill
             await _if_it_can(self._payer.creations.end(step.reference_id, None, by=by))
         return after
 
@@ -263,7 +263,7 @@ async def _told(call: Awaitable[T]) -> T | EnkashError:
 def _usable(answer: T | EnkashError, step: Step | None = None) -> T | EnkashError:
     """Return an answer; raise an error that every other call of this client would get too.
 
-    A raised error says that nothing was sent, so none is raised once `step` may have created the bill.
+    A raised error says that nothing was sent, so no error is raised once `step` may have created the bill.
     """
     if step is not None and (step.has_sent or step.is_created):
         return answer
@@ -277,7 +277,7 @@ def _did_nothing(failure: EnkashError) -> bool:
 
 
 def _is_taken(before: Step, after: Step) -> bool:
-    """Whether EnKash refused the create, since somebody who does not share the store has used the reference."""
+    """Whether EnKash refused the create because a process that does not share the store has used the reference."""
     is_refused = after.payment is not None and after.payment.state is PaymentState.REFUSED
     return isinstance(before.cause, DuplicateReferenceError) and before.known == NOTHING and is_refused
 

@@ -106,13 +106,13 @@ class Step:
 
     @property
     def seconds_until_settled(self) -> float:
-        """Seconds after which EnKash must show a debit that the bill's create made, counted from the last note."""
+        """Seconds until EnKash must show a debit made by the bill's create, as of the last read of its note."""
         is_known = not self.is_created and self.bill_id == self.known.utility_enkash_id
         return self.known.seconds_until_settled if is_known else self.options.settled_after
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether a create of this request, by this call or an earlier one, was sent and has no known bill."""
+        """Whether this call or an earlier one has sent a create of this request, and its bill is unknown."""
         return self.has_sent or (self.known.digest == self.digest and not self.known.utility_enkash_id)
 
     def is_reused(self) -> bool:

@@ -137,7 +137,7 @@ def _seen(step: Step, bill: Bill) -> Step:
         return _another(step, bill, different)
     if not (match.identified or step.is_own(bill)):
         told = attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
-        return attrs.evolve(told, bill=None)  # otherwise the next call would take it for the bill of this request
+        return attrs.evolve(told, bill=None)  # else the next call would take the bill for its own
     step = step.with_bill(bill, match)
     if contradicts_itself(bill):
         return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")
@@ -149,7 +149,7 @@ def _seen(step: Step, bill: Bill) -> Step:
 
 
 def _different(step: Step, bill: Bill, match: Match) -> tuple[str, ...]:
-    """Return the names of the facts which show that the reference was used for another bill."""
+    """Return the names of the members which show that the reference was used for another bill."""
     is_of_this_request = step.is_created or (step.is_own(bill) and step.known.digest == step.digest)
     different = match.hard if is_of_this_request else match.different
     if bill.outcome is Outcome.PAID and match.is_another_month:
@@ -158,7 +158,7 @@ def _different(step: Step, bill: Bill, match: Match) -> tuple[str, ...]:
 
 
 def _another(step: Step, bill: Bill, different: tuple[str, ...]) -> Step:
-    """End with a bill that is not the one asked for."""
+    """End the step: the reference belongs to another bill than the one asked for."""
     step = attrs.evolve(step, bill=None, amount=None)
     if step.is_in_doubt and different == ("amount",):
         return step.look_at(
@@ -243,7 +243,7 @@ def _debits_on_creation(step: Step) -> Step:
 
 
 def _lacks_debit(step: Step, waited: float) -> bool:
-    """Whether EnKash shows no debit, although a debit by the create must show by now.
+    """Whether EnKash shows no debit, although it would by now if the create had debited the bill.
 
     Args:
         step: The step, with the bill as a read has just shown it.
@@ -254,7 +254,7 @@ def _lacks_debit(step: Step, waited: float) -> bool:
 
 
 def _not_debited(step: Step) -> Step:
-    """End with a bill that its create should have debited, and has not."""
+    """End the step: the create should have debited the bill, but did not."""
     return step.look_at(
         f"EnKash shows no debit although its create is more than {step.options.settled_after:.0f} s old: this account "
         "does not debit on creation; unset debit_on_create or ENKASH_DEBIT_ON_CREATE, and pay the bill again under the "

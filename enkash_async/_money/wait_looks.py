@@ -31,8 +31,8 @@ def _is_pending(seen: Bill | EnkashError) -> bool:
 class WaitLooks:
     """The looks of one wait.
 
-    Each look searches; up to three bills are read singly instead. Every third look also reads bills singly, in turn.
-    The last look at a bill reads it singly if the search does not show it as settled.
+    A look at more than three bills searches; fewer bills are read singly. Every third look also reads some bills
+    singly, in turn. The last look at a bill reads the bill singly if the search does not show it as settled.
 
     Args:
         reads: Reads bills.

@@ -12,23 +12,23 @@ HEADER = "X-Request-Id"
 
 _IDS = re.compile(r" \[(call [0-9a-f]{16}(, )?)?(EnKash's request id [^\]]*)?\]")
 
-# Not the generator of the module `random`, which a program may seed: two runs would then send the same ids.
+# A generator of its own: a program may seed that of the module `random`, and two runs would then send the same ids.
 _chance = random.Random()  # noqa: S311 (an id is no secret)
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_chance.seed)  # or all children would draw the same ids
+    os.register_at_fork(after_in_child=_chance.seed)  # otherwise all children would draw the same ids
 
 
 def new_call_id() -> str:
-    """Return 16 hexadecimal digits that no other call has; takes well below a microsecond."""
+    """Return a random, unique id of 16 hexadecimal digits; this takes well under a microsecond."""
     return f"{_chance.getrandbits(64):016x}"
 
 
 def without_ids(text: str) -> str:
-    """Return the text of an error without the ids behind it, by which two equal failures differ."""
+    """Return the text of an error without the ids at its end, which differ between two equal failures."""
     return _IDS.sub("", text)
 
 
 def about(call_id: str | None) -> dict[str, str | None]:
-    """Return what a log line about a call passes as `extra`: its record gets the attribute `call_id`."""
+    """Return the `extra` of a log line about a call; it gives the log record the attribute `call_id`."""
     return {"call_id": call_id}

@@ -1,4 +1,4 @@
-"""What can go wrong between two machines, in fixed phrases.
+"""Fixed phrases for what can go wrong between two machines.
 
 The messages of the operating system and of other libraries stay out of the errors of this package: they differ between
 versions and languages, and may repeat a URL with a password. Each phrase has a row in `docs/troubleshooting.md`.
@@ -41,15 +41,15 @@ class Cause(enum.StrEnum):
     RESET = "connection reset by the other side"
     CLOSED = "connection closed before a reply"
     CUT_OFF = "the reply was cut off"
-    # A reply that is no usable HTTP
+    # Replies that are not usable HTTP
     HEADER_TOO_LONG = "header too long, or too many headers, in the reply"
     NOT_HTTP = "the reply is not HTTP (bad status line)"
     MALFORMED = "malformed HTTP in the reply"
     ENCODING = "bad content encoding: the reply cannot be unpacked"
-    # Our own caution
+    # Requests that this package refuses to send
     STRAY = "bytes of another reply were on the connection"
     TOO_LATE = "the request was held up for too long, and is not begun"
-    # What a store says of itself
+    # States that a store reports
     AUTHENTICATION = "authentication failed"
     NOT_ADMITTED = "authentication failed: this user may not log in from here"
     NO_RIGHT = "this user lacks a right"
@@ -85,7 +85,7 @@ _BY_ERRNO = {
     errno.ENOENT: Cause.NO_SOCKET,
 }
 
-# OpenSSL's numbers of what is wrong with a certificate; `ssl` does not name them.
+# OpenSSL's codes for certificate errors; the module `ssl` has no names for them.
 _BY_VERIFY_CODE = {
     9: Cause.CERTIFICATE_TOO_NEW,
     10: Cause.CERTIFICATE_EXPIRED,
@@ -93,16 +93,16 @@ _BY_VERIFY_CODE = {
     **dict.fromkeys((62, 64), Cause.CERTIFICATE_OTHER_NAME),
 }
 
-# Parts of OpenSSL's names of errors.
+# Parts of the names of OpenSSL's errors.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST", "BAD_PACKET")
 _NO_CA = ("NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "X509_LIB")
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
 
 
 def cause_of(problem: BaseException) -> Cause | None:
-    """Return the cause that an exception, or one that it was raised from, stands for; None if none is known."""
+    """Return the cause of an exception, or of an exception that it was raised from; None if no cause is known."""
     chain = list(linked(problem))
-    for read in (_of_tls, _of_system):  # a failure of TLS is an OSError as well, with a number of its own
+    for read in (_of_tls, _of_system):  # TLS first: a TLS error is an OSError too, whose errno is not the system's
         for one in chain:
             if (cause := read(one)) is not None:
                 return cause
@@ -110,7 +110,7 @@ def cause_of(problem: BaseException) -> Cause | None:
 
 
 def phrase_of(problem: BaseException) -> str:
-    """Return the cause of an exception; without one, the name of its class and of the system's error number."""
+    """Return the cause of an exception; if it is unknown, the name of the class and of the errno."""
     if (cause := cause_of(problem)) is not None:
         return cause
     numbers = [one.errno for one in linked(problem) if isinstance(one, OSError) and one.errno]
@@ -119,9 +119,10 @@ def phrase_of(problem: BaseException) -> str:
 
 
 def linked(problem: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and those that it was raised from, each once.
+    """Yield an exception and the exceptions that it was raised from, each once.
 
-    Not its `__context__`: that may be an exception of the caller's, in whose `except` block the call was made.
+    `__context__` is not followed: the caller may have made the call in an `except` block, and then the context is an
+    unrelated exception.
     """
     seen: set[int] = set()
     while problem is not None and id(problem) not in seen:
@@ -131,7 +132,7 @@ def linked(problem: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_tls(problem: BaseException) -> Cause | None:
-    # aiohttp has subclasses of these that know neither code nor reason, and are raised from what does.
+    # aiohttp's subclasses of these errors have no code and no reason; they are raised from the error that has them.
     if isinstance(problem, ssl.SSLCertVerificationError):
         code = getattr(problem, "verify_code", None)
         return None if code is None else _BY_VERIFY_CODE.get(code, Cause.CERTIFICATE_REFUSED)

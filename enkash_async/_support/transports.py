@@ -11,15 +11,16 @@ __all__ = ["close_by_hand"]
 def close_by_hand(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
     """Close a transport whose event loop is closed or stands still.
 
-    Its own `close` would only ask the loop to close the socket later. Python has no public way to do it at once.
+    `transport.close()` would only ask the loop to close the socket later. Python has no public way to close the socket
+    at once.
     """
     beneath: asyncio.Transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
     end = getattr(beneath, "_call_connection_lost", None)
     if loop.is_closed():
-        with contextlib.suppress(RuntimeError):  # it takes no callback any more; the transport counts as closing now
+        with contextlib.suppress(RuntimeError):  # marks the transport as closing; a closed loop takes no callback
             transport.abort()
     elif end is None or beneath.is_closing() or beneath.get_write_buffer_size():
-        transport.abort()  # the loop closes it if it ever goes on
+        transport.abort()  # the loop closes the socket if it ever runs again
         return
     else:
         beneath.pause_reading()  # takes the socket out of the loop's selector

@@ -1,4 +1,4 @@
-"""Counts what is under way, so that what it needs is closed after its end."""
+"""Counts the calls under way, so that connections and stores are closed only after the calls have ended."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BETWEEN_CHECKS = 0.02  # seconds
 
 
 class UnderWay:
-    """Counts what is under way in all event loops of this process."""
+    """Counts the calls under way in all event loops of this process."""
 
     def __init__(self) -> None:
         self._places: dict[object, tuple[asyncio.AbstractEventLoop, int]] = {}
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Count one more while the `with` block runs."""
+        """Count one call during the `with` block."""
         this = object()
         self._places[this] = asyncio.get_running_loop(), os.getpid()
         try:
@@ -31,11 +31,11 @@ class UnderWay:
             self._places.pop(this, None)
 
     async def ended(self, seconds: float) -> None:
-        """Wait until nothing is under way, for a number of seconds at most."""
+        """Wait until no call is under way, for at most `seconds`."""
         end = loop_now() + seconds
         while self._goes_on() and loop_now() < end:  # noqa: ASYNC110 (an `asyncio.Event` would serve one loop only)
             await asyncio.sleep(_BETWEEN_CHECKS)
 
     def _goes_on(self) -> bool:
-        # What was begun in a loop that does not run any more, or before a `fork`, never ends.
+        # Not counted: calls that began in a loop that has stopped, or before a `fork`. They never end here.
         return any(loop.is_running() and process == os.getpid() for loop, process in list(self._places.values()))

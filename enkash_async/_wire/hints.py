@@ -1,4 +1,4 @@
-"""What the status and the headers of a reply add to the message of an error; no path, query or password of a URL."""
+"""Hints for messages of errors, from the status and headers of a reply; they show only scheme and host of a URL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def of_status(response: Response) -> str:
 
 
 def _target(location: str | None) -> str:
-    """Return the scheme and host of a `Location`, which may hold a password or a token elsewhere."""
+    """Return the scheme and host of a `Location`; its other parts may hold a password or a token."""
     if not location:
         return "an unnamed place"
     try:
@@ -43,7 +43,7 @@ def _target(location: str | None) -> str:
 
 
 def of_packing(response: Response) -> str:
-    """Return what is said of a body that is no JSON although it was sent packed; empty for a plain body."""
+    """Return the hint for a compressed body that is not JSON; empty for a body that is not compressed."""
     packing = response.headers.get("content-encoding", "").strip().lower()
     if packing in {"", "identity"}:
         return ""

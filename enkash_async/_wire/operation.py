@@ -90,8 +90,8 @@ class Operation(Generic[T]):
         sensitive: Values of the request to redact from errors.
         departure: Writes down the request each time before it is sent; such a request gets a connection of its own.
             None for a request that is not written down.
-        alone: Whether a read gets a connection of its own, because its reply names nothing that would tell it from a
-            late reply to another call.
+        alone: Whether a read gets a connection of its own, because its reply cannot be told from a late reply
+            to another call.
         contradiction: Called with the result or EnKash's error; returns what shows that the reply belongs to another
             call, or None if nothing does.
     """

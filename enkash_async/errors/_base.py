@@ -26,8 +26,8 @@ class EnkashError(Exception):
     Attributes:
         retry: What a task queue should do with a job that ended with this error.
         retry_after: Seconds after which to run the job again; None if neither EnKash nor this package names a time.
-        call_id: What the call sent to EnKash as `X-Request-Id` in every attempt, and what log lines about it have; that
-            of the login, if the login failed. None for an error that was raised before anything was sent.
+        call_id: Id of the call, which every attempt sends to EnKash as `X-Request-Id` and every log line about the call
+            shows; the id of the login if the login failed. None if the error was raised before anything was sent.
     """
 
     _advice: ClassVar[RetryAdvice] = RetryAdvice.NEVER
@@ -44,10 +44,10 @@ class EnkashError(Exception):
 
     def __str__(self) -> str:
         said = super().__str__()
-        theirs = getattr(self, "request_id", None)  # of an `ApiError`; a gateway may return the id that it was sent
+        theirs = getattr(self, "request_id", None)  # of an `ApiError`; a gateway may return our id
         marks = [] if self.call_id is None else [f"call {self.call_id}"]
         marks += [] if theirs in {None, self.call_id} else [f"EnKash's request id {theirs}"]
-        new = ", ".join(mark for mark in marks if mark not in said)  # the message of a cause has its own
+        new = ", ".join(mark for mark in marks if mark not in said)  # not twice, if the message quotes its cause
         return f"{said} [{new}]" if new else said
 
     def __reduce__(self) -> tuple[Any, ...]:

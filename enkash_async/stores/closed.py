@@ -1,4 +1,4 @@
-"""What takes the place of a store that its client has closed."""
+"""The store of a client that was closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ClosedStore"]
 
 
 class ClosedStore:
-    """Refuses every call: the caller has closed a client, and need not know that it had a store."""
+    """Refuses every call; the error says that the client is closed, since the caller may not know of the store."""
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:  # noqa: ARG002 (as the protocol names it)
         """Refuse."""

@@ -74,7 +74,7 @@ class MemoryStore:
 
 
 class FallbackStore(MemoryStore):
-    """The memory store that replaces a file that cannot be made; it is used for tokens, never for debits."""
+    """The memory store that is used if no file can be made; for tokens only, never for debits."""
 
 
 class _DeclaredStore(MemoryStore):

@@ -118,7 +118,7 @@ class Links:
         return results, trouble
 
     def close(self) -> None:
-        """Close the idle connections, and each other one as soon as its call ends."""
+        """Close the idle connections now, and each other connection when its call ends."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []

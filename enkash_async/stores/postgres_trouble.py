@@ -16,8 +16,8 @@ except ImportError:
 
 __all__ = ["PostgresTrouble", "psycopg"]
 
-# SQLSTATEs, or their beginnings: the server stops, starts, fails over, or is short of connections; or a transaction
-# lost to another one.
+# SQLSTATEs, or their first characters: the server stops, starts, fails over, or is short of connections; or the
+# transaction conflicted with another transaction.
 _TRANSIENT = ("08", "57P", "53300", "40001", "40P01")
 _BY_CODE: dict[str, Cause | str] = {
     "25006": Cause.READ_ONLY,
@@ -30,7 +30,7 @@ _BY_CODE: dict[str, Cause | str] = {
     "53300": Cause.TOO_MANY_CONNECTIONS,
     "57P": Cause.STARTING,
 }
-# libpq gives no SQLSTATE for a connection that fails, only text. The first pattern that is found decides.
+# libpq gives no SQLSTATE for a connection that fails, only text. The first pattern that matches decides.
 _BY_WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
     (re.compile(words), cause)
     for words, cause in (
@@ -56,7 +56,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
         (r"closed the connection", Cause.CLOSED),
     )
 )
-# Seen again at once: the set-up is wrong.
+# A retry does not help, because the set-up is wrong.
 _PERMANENT = frozenset(Cause) - {
     *(Cause.NO_HOST, Cause.REFUSED, Cause.UNREACHABLE, Cause.NO_SOCKET, Cause.CONNECT_TIMED_OUT, Cause.TIMED_OUT),
     *(Cause.RESET, Cause.CLOSED, Cause.TOO_MANY_CONNECTIONS, Cause.STARTING, Cause.OTHER_PROTOCOL),
@@ -69,7 +69,7 @@ class PostgresTrouble:
     """Why a statement failed, or got no answer.
 
     Attributes:
-        text: Message for people. It holds none of the server's own words, which may repeat the values of a statement.
+        text: Message for people. It does not quote the server, which may repeat the values of a statement.
         is_transient: Whether a retry may help.
     """
 
@@ -97,7 +97,7 @@ class PostgresTrouble:
 
     @classmethod
     def _unconnected(cls, words: str, cause: Cause | None, kind: str) -> PostgresTrouble:
-        """Return what a failed connection means, or one that broke."""
+        """Return what it means that a connection could not be opened, or broke."""
         if cause is Cause.AUTHENTICATION:
             return cls(_REFUSED, is_transient=False)
         where = _ADDRESS.search(words)

@@ -79,7 +79,7 @@ class Clients:
 
     @asynccontextmanager
     async def using(self, client: Client) -> AsyncIterator[None]:
-        """Use a client of `get` for one call; a call that `aclose` meets leaves no connection either.
+        """Use a client from `get` for one call; if the store is closed during the call, close the client afterwards.
 
         Raises:
             StoreError: The store was closed while the call waited for its turn.
@@ -89,7 +89,7 @@ class Clients:
             yield
         finally:
             if self._is_closed and client is not self._theirs:
-                await close(client)  # a client that is closed under a call connects again
+                await close(client)  # a client that is closed during a call connects again
 
     async def aclose(self) -> None:
         """Close the clients that were opened here; a second call does nothing."""
@@ -160,11 +160,11 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
 
 
 def _drop(client: Client, loop: asyncio.AbstractEventLoop) -> None:
-    """Close the connections of a client whose event loop was closed without a word to what it left."""
+    """Close the connections of a client whose event loop was closed without closing them."""
     if not isinstance(client, Redis):
         return  # a client of a cluster is left to the garbage collector
     pool: Any = client.connection_pool
-    # redis-py has no way to close a connection without its loop, and complains of one that still has a writer.
+    # redis-py cannot close a connection without its loop, and warns about a connection that still has a writer.
     for one in (*pool._available_connections, *pool._in_use_connections):  # noqa: SLF001
         if one._writer is not None:  # noqa: SLF001
             close_by_hand(one._writer.transport, loop)  # noqa: SLF001

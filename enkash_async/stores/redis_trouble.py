@@ -69,7 +69,7 @@ _BY_WORDS: dict[str, Cause | str] = {
     "MISCONF": f"{Cause.DISK} (MISCONF)",
     "NOREPLICAS": f"{Cause.NO_REPLICAS} (NOREPLICAS)",
 }
-# To try again at once would not help.
+# A retry does not help, because the set-up is wrong.
 _SET_UP_WRONG = {
     *(Cause.CERTIFICATE_UNTRUSTED, Cause.CERTIFICATE_EXPIRED, Cause.CERTIFICATE_TOO_NEW, Cause.CERTIFICATE_OTHER_NAME),
     *(Cause.CERTIFICATE_REFUSED, Cause.CERTIFICATE_WANTED, Cause.CA_MISSING, Cause.NO_TLS),
@@ -125,7 +125,7 @@ def trouble_of(problem: Exception) -> Trouble:
 
 
 def _cause_of(problem: Exception) -> Cause | str | None:
-    """Return the cause of an exception, or of one that a cluster client raised it from."""
+    """Return the cause of an exception, or of an exception that it was raised from, as by a cluster client."""
     return next(filter(None, map(_own_cause, linked(problem))), None)
 
 
@@ -137,7 +137,7 @@ def _own_cause(problem: BaseException) -> Cause | str | None:
     for said, known in _BY_WORDS.items():
         if words.startswith(said):
             return known
-    # redis-py raises these while it handles what the system raised; elsewhere, the context is the caller's.
+    # redis-py raises these errors while it handles an OSError. The context of other errors may be the caller's.
     context = problem.__context__ if _OF_SYSTEM.match(words) else None
     cause = cause_of(context or problem)
     is_by_port = (where := _ADDRESS.search(words)) is not None and _PORT.search(where[1]) is not None

@@ -101,7 +101,7 @@ def _try_out(client: Client) -> None:
 
 
 async def close(client: Client) -> None:
-    """Close a client that was opened here, and its connections to Sentinels or cluster nodes; each, if one fails."""
+    """Close a client that was opened here, and all its connections to Sentinels or nodes, even if closing one fails."""
     async with AsyncExitStack() as stack:
         if isinstance(client, RedisCluster):
             for connection in _connections_of.get(client, ()):

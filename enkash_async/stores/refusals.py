@@ -1,4 +1,4 @@
-"""Refuses stores that could forget a record, since the act that the record prevents would then be repeated."""
+"""Refuses stores that could forget a record: without the record of a debit, the debit could be repeated."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ async def refuse_eviction(store: Store, *, expiring_only: bool = False) -> None:
 
 
 async def refuse_forgetting(store: Store, *, need: str, memory_if: str, is_loopback: bool) -> None:
-    """Raise an error if the store could forget records: it took the place of a file, or its server may evict.
+    """Raise an error if the store could forget records.
+
+    A store forgets if it is in memory because no file could be made, or if its server may evict records.
 
     Args:
         store: Any store.
-        need: What needs which store, for the message: «debits need a store that outlives this process».
-        memory_if: Where the memory of one process is enough, for the message: «no other process pays for this account».
-        is_loopback: Whether the records are about a host that is this machine, such as a sandbox: there, a memory store
-            may take the place of a file.
+        need: First words of the message, such as «debits need a store that outlives this process».
+        memory_if: Last words of the message: when a memory store is enough, such as «no other process pays for this
+            account».
+        is_loopback: Whether the records concern a host on this machine, such as a sandbox. Then a memory store may
+            replace the file.
 
     Raises:
         StoreUnavailableError: The store could forget records. The message says what to set.

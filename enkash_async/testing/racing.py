@@ -25,21 +25,21 @@ __all__ = ["Racer", "count_up", "every", "in_threads", "number_in", "racers", "r
 _T = TypeVar("_T")
 
 
-# Ids of counts that a record keeps. The contract makes at most 100 counts of one key in several tasks or processes, so
-# that no count is forgotten while its swap has no answer.
+# Number of ids that a record keeps. The contract counts a key up at most 100 times in several tasks or processes, so no
+# id is dropped while its swap is still unanswered.
 _IDS_KEPT = 100
 
 
 @attrs.frozen
 class _Count:
-    """A number, and the ids of the last counts that raised it, the newest last."""
+    """A number, and the ids of its last increments, the newest last."""
 
     number: int = 0
     ids: tuple[str, ...] = ()
 
 
 class _Codec:
-    """Encodes a count as its number and its ids, with spaces between them."""
+    """Encodes a count as its number and its ids, separated by spaces."""
 
     def decode(self, value: bytes) -> _Count:
         number, *ids = value.decode().split()
@@ -54,13 +54,13 @@ _COUNT: RecordKind[_Count] = RecordKind(_Codec())
 
 def _next(record: _Count | None, id_: str, now: float) -> tuple[_Count, int]:
     count = record or _Count()
-    if id_ in count.ids:  # this count was written before, and the reply was lost
+    if id_ in count.ids:  # this increment was written before, and the reply was lost
         return count, count.number - count.ids[::-1].index(id_)
     return _Count(count.number + 1, (*count.ids, id_)[-_IDS_KEPT:]), count.number + 1
 
 
 async def count_up(store: Store, key: str, times: int = 1) -> list[int]:
-    """Raise a number by one, `times` times, and return the number after each time; a lost reply skips no number."""
+    """Increment a number `times` times, and return it after each time; no number is skipped if a reply is lost."""
     return [await act(store, key, _next, secrets.token_hex(8), kind=_COUNT, tries=200) for _ in range(times)]
 
 
