@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _MOST_PASSES = 4  # later passes cost little time: only the first pass waits while the caller uses its rows
 _SPARE = 8  # allowed requests without new rows, even for the shortest list
-_SPARE_PER_PAGE = 5  # allowed requests without new rows for each page with new rows; later passes need them
+_SPARE_PER_PAGE = 5  # allowed requests without new rows for each page with new rows: a later pass repeats rows
 
 _NO_OFFSET = "EnKash ignores the offset, so that only the first rows can be read"
 
@@ -146,7 +146,7 @@ class Reading(Generic[T]):
         self._stated = page.total
         fresh = self._step(page.items)
         self._delivered += len(fresh)
-        # `ask` compares these two counts. Otherwise, a list that changes with every request would be read for ever.
+        # `ask` compares these counts: otherwise, a list that changes with every request would be read for ever.
         if fresh and 4 * len(fresh) >= len(page.items):
             self._useful += 1
         else:

@@ -111,7 +111,7 @@ class LoneShot(OneShot):
 
     @property
     def has_stray_bytes(self) -> bool:
-        """Whether more bytes have arrived than those of the reply."""
+        """Whether bytes have arrived that do not belong to the reply."""
         return has_stray_bytes(self._protocol)
 
     def withdraw(self, *, is_answered: bool) -> None:

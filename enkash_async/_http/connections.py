@@ -61,7 +61,7 @@ class OpenSession:
         """Close the session, from any event loop; a second call does nothing.
 
         Args:
-            patience: Seconds to wait for the session's own loop, if that runs in another thread.
+            patience: Seconds to wait for the session's own loop, if that loop runs in another thread.
         """
         self._finalizer.detach()
         if self._loop is asyncio.get_running_loop():

@@ -63,7 +63,7 @@ def failure_of(
     """Return the error for an exception of aiohttp; it says whether the request may have been sent.
 
     Nothing was sent if there was no connection, or if aiohttp had not begun to write the body. Once the body is
-    begun, a failure to connect proves nothing, since it may be that of aiohttp's second attempt.
+    begun, a failure to connect proves nothing: aiohttp may have failed at its second attempt only.
 
     Args:
         problem: The exception.

@@ -33,7 +33,7 @@ class Creations:
 
         Args:
             reference_id: The caller's id of the bill.
-            by: Id of the step: only the same step can delete the note. An empty text draws a random id.
+            by: Id of the step: only the same step can delete the note. An empty text stands for a random id.
             digest: Hash of the request, without its reference and ceiling.
         """
         return await self._records.note_create(reference_id, Begin(by or uuid.uuid4().hex, digest))

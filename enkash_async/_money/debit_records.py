@@ -187,7 +187,7 @@ class DebitRecords:
         return after, found_in(found, command, here, self.durations)
 
     async def note_bills(self, by: str, ids: Sequence[str], births: Mapping[str, str]) -> None:
-        """Note the bills that creates made: EnKash answered, and not with code 38 (the reference was used before).
+        """Note bills that EnKash has just created. Code 38 (the reference was used before) does not count as created.
 
         Args:
             by: Id of the step that created the bills.
@@ -215,6 +215,6 @@ def _writer() -> str:
     return f"{platform.node()}:{os.getpid()}"
 
 
-@lru_cache(2 * len(BIRTHS))  # one call decodes the same few birth records for many debits
+@lru_cache(2 * len(BIRTHS))  # cached, because one call decodes the same few birth records for many debits
 def _birth(value: bytes | None) -> Birth | None:
     return None if value is None else BIRTH.codec.decode(value)

@@ -318,7 +318,7 @@ class _Run:
             elif attempt.do in {Do.ACT, Do.SEARCH, Do.CHECK, Do.SEND}:  # nothing was sent yet
                 left[one] = Settle(attempt.by, Outcome.NEVER_SENT)
         if left:
-            with contextlib.suppress(EnkashError):  # if this fails, other processes wait for the window
+            with contextlib.suppress(EnkashError):  # if this fails, other processes wait until the window is over
                 await to_its_end(self._debits.records.act(left))
 
     def _evidence(self, one: str) -> Evidence:

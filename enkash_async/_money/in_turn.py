@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 __all__ = ["InTurn"]
 
-_EVERY = 3  # looks; a bill that the search shows too late, and whose turn it is, is found two pauses later at most
+_EVERY = 3  # looks; a higher number saves requests, but notices later what the search does not show
 
 
 class InTurn:

@@ -45,7 +45,7 @@ async def release(debits: Debits, ids: Sequence[str], because: str) -> BulkResul
         because: The operator's reason, for the log.
     """
     durations = debits.records.durations
-    # Claims nothing. But if a clock was set back, this replaces an instant in the future with the present one.
+    # This claims nothing. It only replaces instants that lie in the future because a clock was set back.
     await debits.records.act({one: Claim(uuid.uuid4().hex, begins=False) for one in ids})
     found = await debits.records.show(ids)
     early = {one: _too_early(one, record, durations.settled_after) for one, record in found.items()}

@@ -1,4 +1,4 @@
-"""Hashes of a bill's progress: a state whose hash is new is news."""
+"""Hashes of a bill's progress; a new hash means that there is news of the bill."""
 
 from __future__ import annotations
 

@@ -211,7 +211,8 @@ def _with(taken: tuple[str, ...], command: Hand | Done) -> tuple[str, ...]:
 def _next(news: News, now: float) -> int:
     """Return the number of the next state.
 
-    Numbers stay unique even after a record has expired: a record expires only after `DURATIONS.keep` seconds, and after
-    each such period the numbers go on in a higher block. So a state that comes back later is a new event too.
+    A number is never used twice, even after the record has expired. The record expires after `DURATIONS.keep` seconds,
+    and the numbers in each period of this length begin with a higher block. So a state that comes back later is a new
+    event too.
     """
     return max(news.number, int(now // DURATIONS.keep) * _BLOCK) + 1

@@ -12,7 +12,7 @@ HEADER = "X-Request-Id"
 
 _IDS = re.compile(r" \[(call [0-9a-f]{16}(, )?)?(EnKash's request id [^\]]*)?\]")
 
-# A generator of its own: a program may seed that of the module `random`, and two runs would then send the same ids.
+# A generator of its own: if a program seeds the module `random`, its runs must not send the same ids.
 _chance = random.Random()  # noqa: S311 (an id is no secret)
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork

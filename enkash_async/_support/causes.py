@@ -110,7 +110,7 @@ def cause_of(problem: BaseException) -> Cause | None:
 
 
 def phrase_of(problem: BaseException) -> str:
-    """Return the cause of an exception; if it is unknown, the name of the class and of the errno."""
+    """Return the cause of an exception; if it is unknown, the name of its class and its errno."""
     if (cause := cause_of(problem)) is not None:
         return cause
     numbers = [one.errno for one in linked(problem) if isinstance(one, OSError) and one.errno]

@@ -27,7 +27,7 @@ __all__ = [
 Hook = Callable[[Any, Any], Any]
 
 _NUMBER = re.compile(r"[+-]?\d{1,60}(\.\d{1,60})?([eE][+-]?\d{1,3})?", re.ASCII)
-_MAX_DIGITS = 30  # digits before the point; twice as many are allowed after it: far more than money needs
+_MAX_DIGITS = 30  # digits before the point; twice as many are allowed after the point, far more than money needs
 
 
 class UnreadableError(Exception):

@@ -51,7 +51,7 @@ class SingleBills:
         reads: Reads bills.
         settling: Looks for the bill of a create whose outcome is unclear.
         poller: Polls EnKash in the calls that wait.
-        debits: Records each new bill in the store, which then knows that no debit was sent for the bill before.
+        debits: Records each new bill in the store, as proof that no debit was sent for the bill before.
         new_reference: Returns a unique `reference_id`.
     """
 

@@ -82,7 +82,7 @@ class Payments(PayCalls):
                 a list, is checked whole before anything is sent; a wrong id from a generator gets into `not_sent`. A
                 repeated id is sent once.
             remarks: 1 to 255 letters, digits, spaces and a few signs; no full stop, no slash. None sends none.
-            check_first: False confirms without reading the bills first; the records count all the same. Only for bills
+            check_first: False confirms without reading the bills first, but still obeys the records. Only for bills
                 that were certainly never confirmed elsewhere.
             concurrency: Calls in flight at once, 1 to 1,000.
             on_progress: Called after each call with (ids done, ids in all); the number in all is None for a generator.

@@ -119,7 +119,7 @@ class Sandbox:
         credentials: Credentials that a login must send; None generates credentials.
         clock: Monotonic clock in seconds, for token lifetimes, settlement and the delays of requests' faults. The posts
             of webhooks and their faults use the clock of the event loop.
-        webhook_attempts: Most attempts to deliver a post, the first one included.
+        webhook_attempts: Largest number of attempts to deliver a post, including the first.
         webhook_pause: Seconds before the second attempt; each further pause is twice as long.
 
     Attributes:

@@ -43,7 +43,7 @@ class Resends:
     """How often to repeat a post that is not answered with 2xx.
 
     Args:
-        attempts: Most attempts, the first one included.
+        attempts: Largest number of attempts, including the first.
         pause: Seconds before the second attempt; each further pause is twice as long.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Finds the payment that changes next by itself."""
+"""Finds the payment that is the next to change with time, without a call."""
 
 from __future__ import annotations
 

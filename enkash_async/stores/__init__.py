@@ -59,5 +59,5 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value  # the next access finds the value without this function
+    globals()[name] = value  # later accesses find the value, and do not call this function
     return value

@@ -15,11 +15,11 @@ class ClosedStore:
     """Refuses every call; the error says that the client is closed, since the caller may not know of the store."""
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:  # noqa: ARG002 (as the protocol names it)
-        """Refuse."""
+        """Raise a `StoreError`."""
         _refuse()
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:  # noqa: ARG002 (as the protocol names it)
-        """Refuse."""
+        """Raise a `StoreError`."""
         _refuse()
 
     async def aclose(self) -> None:

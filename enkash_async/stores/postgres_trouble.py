@@ -97,7 +97,7 @@ class PostgresTrouble:
 
     @classmethod
     def _unconnected(cls, words: str, cause: Cause | None, kind: str) -> PostgresTrouble:
-        """Return what it means that a connection could not be opened, or broke."""
+        """Return the trouble of a connection that could not be opened, or that broke."""
         if cause is Cause.AUTHENTICATION:
             return cls(_REFUSED, is_transient=False)
         where = _ADDRESS.search(words)

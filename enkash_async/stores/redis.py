@@ -47,7 +47,8 @@ class RedisStore:
 
     A failover may lose the last writes, and a restart may lose all writes since the last save. With
     `durability="waitaof"`, a change counts as made only when the primary has it in its append-only file. If the primary
-    had a replica at connect, one replica must have it in its file too (Redis 7.2 or later, not in a cluster).
+    had a replica when the client connected, a replica must have the change in its file too. This needs Redis 7.2 or
+    later, and no cluster.
 
     Args:
         redis: An asyncio client of redis-py. Only the event loop of its first use can use it, and the store never

@@ -304,7 +304,7 @@ async def _closed_twice(store: Store) -> None:
 
 
 async def _in_time(run: Callable[[Store, float], Awaitable[bool]], store: Store) -> None:
-    """Run a test with longer and longer times for its records, until the machine was fast enough for one of them."""
+    """Run a test of expiry with longer and longer times, until the machine is fast enough for the time."""
     for keep in _KEEPS:
         if await run(store, keep):
             return

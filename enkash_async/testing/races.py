@@ -150,7 +150,7 @@ class Races:
         run(store, body)
 
     def test_a_cancelled_act_has_ended_when_its_task_has(self, store: Store) -> None:
-        """Its swap does not change the record after the task has ended."""
+        """No swap changes the record after the cancelled task has ended."""
 
         async def body(store: Store) -> None:
             key = new_key()

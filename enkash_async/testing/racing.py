@@ -25,7 +25,7 @@ __all__ = ["Racer", "count_up", "every", "in_threads", "number_in", "racers", "r
 _T = TypeVar("_T")
 
 
-# Number of ids that a record keeps. The contract counts a key up at most 100 times in several tasks or processes, so no
+# Number of ids that a record keeps. No test increments one key more than 100 times in several tasks or processes, so no
 # id is dropped while its swap is still unanswered.
 _IDS_KEPT = 100
 

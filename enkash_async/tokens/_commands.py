@@ -192,7 +192,7 @@ class Closed:
 
 @attrs.frozen
 class Free:
-    """A login is allowed now; the answer to a claim that only asks."""
+    """A login is allowed now; the answer to a claim that may not begin an attempt."""
 
 
 @attrs.frozen

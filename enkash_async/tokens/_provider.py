@@ -390,7 +390,7 @@ def _fence(refusal: Reject | None) -> int:
 def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
     token = result.token
     end = token.requested_at + token.expires_in
-    # If EnKash gives out the same secret again, renew later: after one repeat from `wait` on, after two from `hold` on.
+    # If EnKash gave out the same secret again, renew later: when `wait` begins; after a second repeat, with `hold`.
     ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
     if result.is_unshared:
         ahead_at = min(ahead_at, now + RETRY_STORE)

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 FORMAT = 2
-KEPT = 32  # largest number of fingerprints, and of charged attempts; more than a fleet has passwords
+KEPT = 32  # largest number of fingerprints, and of charged attempts; a fleet uses fewer different passwords
 
 
 def left(since: float, lasts: float, now: float) -> float:

@@ -97,7 +97,7 @@ class SharedAccount:
         self._owed.append(_Owed(command, self._clock()))
 
     def withhold(self, mark: str) -> None:
-        """Remove tokens with this mark from the kept reports, since EnKash has refused these tokens meanwhile."""
+        """Remove tokens with this mark from the undelivered reports, because EnKash has refused these tokens."""
         for owed in list(self._owed):
             command = owed.command
             if isinstance(command, Settle) and command.token is not None and command.token.mark == mark:

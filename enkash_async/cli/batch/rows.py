@@ -66,7 +66,7 @@ def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str
             f"the file is empty: begin it with a header such as {heads.HEADER}, then rows such as {_EXAMPLE}"
         )
     reader = _Reader(read_columns(header, line, names, problems), len(header), problems, _batch(path, batch, problems))
-    if len(problems) > syntax:  # stops here: with a wrong header, every row would be reported, too
+    if len(problems) > syntax:  # after a wrong header, every row would be reported too
         problems.raise_any()
     for each, cells in chain(below, found):
         reader.add(each, cells)
@@ -136,7 +136,7 @@ class _Reader:
 
     @property
     def rows(self) -> list[Row]:
-        """The rows so far, without those that repeat an earlier row."""
+        """The rows so far, without rows that repeat an earlier row."""
         return list(self._rows.values())
 
     def add(self, line: int, cells: Sequence[str]) -> None:
