@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt:  # Ctrl-C during the import of the command line, which takes most of a second
+    except KeyboardInterrupt:  # Ctrl-C while the command line is imported, which takes nearly a second
         return 130
     return run(argv)
 

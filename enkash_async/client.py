@@ -347,10 +347,10 @@ class EnkashClient:
         `await client.request("GET", "api", "v0", "webhook-data")`. GET and HEAD are repeated like every read. A call
         with another method is not repeated once EnKash may have received it, except as `RetryPolicy.writes` allows.
 
-        A confirmation of debits is refused: use `payments.confirm_debit` or `payments.pay`, which first write a record
-        into the store. Two other kinds of calls move money without such a record: a payment through the gateway (like
-        `payments.initiate`), and a create on an account that debits on creation. Send such a call only once, and give
-        a create a `referenceId`, which EnKash accepts only once.
+        A confirmation of debits is refused: use `payments.confirm_debit` or `payments.pay`, which first write a record.
+        Two other kinds of calls move money without a record in the store: a payment through the gateway (as does
+        `payments.initiate`), and a create on an account that debits on creation (instead of `payments.pay` with
+        `debit_on_create=True`). Send such a call only once. EnKash accepts one create for each `referenceId`.
 
         Args:
             method: GET, HEAD, POST, PUT, PATCH or DELETE.
@@ -372,9 +372,9 @@ class EnkashClient:
     async def aclose(self) -> None:
         """Close what this client opened: its session, its provider and its store; a second call does nothing.
 
-        Calls under way get up to 10 seconds to end, and later ones raise `ConfigurationError`. If a call that
-        changes something has not ended by then, its caller learns that the outcome is unknown. `aclose` may be called
-        from any event loop.
+        Calls under way get up to 10 seconds to end, and later calls raise `ConfigurationError`. If a call that changes
+        something has not ended by then, its caller learns that the outcome is unknown. `aclose` may be called from any
+        event loop.
         """
         end = loop_now() + _LET_END
         try:

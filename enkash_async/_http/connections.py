@@ -88,8 +88,8 @@ class OpenSession:
 async def _keep(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     """Close a session when this generator is closed.
 
-    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A client that outlives
-    the loop, as in a worker that calls `asyncio.run` for each job, has no other way to learn that the loop ends.
+    `asyncio.run` closes unfinished asynchronous generators before it closes the loop. A client that outlives the
+    loop, as in a worker that calls `asyncio.run` for each job, has no other way to learn that the loop ends.
     """
     try:
         yield

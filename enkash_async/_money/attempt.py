@@ -150,7 +150,7 @@ class Attempt:
         return self._settled(outcome, _AFTER[outcome])
 
     def unauthorized(self) -> Attempt:
-        """Return the attempt after a 401, which debits nothing: it writes *sent* again, and sends with a new token."""
+        """Return the attempt after a 401, which debits nothing: next, write *sent* again, and send with a new token."""
         if self.sending == _SENDINGS:
             return self._settled(Outcome.REFUSED, End.REFUSED)
         return self._act(MarkSent(self.by, self.sending + 1), sending=self.sending + 1)

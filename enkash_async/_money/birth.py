@@ -31,7 +31,7 @@ class Birth:
     revision: int = 0
 
     def seconds_until_old(self, now: Instant, durations: Durations) -> float:
-        """Return the seconds until no debit can be in flight that this store does not know; 0 for an old store."""
+        """Return the seconds for which a debit that the store does not know may be in flight; 0 for an old store."""
         return 0.0 if self.nothing_pending else self.at.left(durations.settled_after, now)
 
 

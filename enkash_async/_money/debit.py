@@ -184,7 +184,7 @@ def _mark_sent(debit: Debit | None, mark: MarkSent, here: Here, durations: Durat
     """Write *sent*, but only over a record that was written or renewed less than `begin_within` ago.
 
     Prevents a double debit if the store loses this write: the older record that the store then holds keeps other
-    attempts away for nearly as long as the lost one.
+    attempts away for nearly as long as the lost record would have done.
     """
     if debit is None or not _is_own(debit, mark.by):
         return debit, Gone()

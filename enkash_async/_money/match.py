@@ -65,7 +65,7 @@ class Match:
 
     @property
     def different(self) -> tuple[str, ...]:
-        """Names of the facts which show that a reference was used for another bill than the one being created.
+        """Names of the facts which show that the reference of a create was used for another bill before.
 
         A create names its circle and its company biller, so these two soft facts count as well.
         """

@@ -247,7 +247,7 @@ def _lacks_debit(step: Step, waited: float) -> bool:
 
     Args:
         step: The step, with the bill as a read has just shown it.
-        waited: Seconds from the look at the create's note until that read.
+        waited: Seconds from the read of the create's note until the read of the bill.
     """
     is_unconfirmed = step.bill is not None and step.bill.debit_confirmed is False
     return is_unconfirmed and step.seconds_until_settled <= waited

@@ -102,7 +102,7 @@ _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "PEER_DID
 def cause_of(problem: BaseException) -> Cause | None:
     """Return the cause of an exception, or of an exception that it was raised from; None if no cause is known."""
     chain = list(linked(problem))
-    for read in (_of_tls, _of_system):  # TLS first: a TLS error is an OSError too, whose errno is not the system's
+    for read in (_of_tls, _of_system):  # TLS first: a TLS error is an OSError too, but with another kind of errno
         for one in chain:
             if (cause := read(one)) is not None:
                 return cause

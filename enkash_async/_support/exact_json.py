@@ -133,7 +133,7 @@ class _Walk:
         self._names: dict[str, str] | None = {} if shares_names else None
 
     def value(self, at: int, levels: int) -> Generator[None, None, tuple[Any, int]]:
-        """Return the value that begins at `at` and the position after it; pause in up to `levels` levels of objects."""
+        """Return the value that begins at `at`, and the position after it; pause in the `levels` outer objects."""
         first = self._text[at : at + 1]
         if first == "[":
             return (yield from self._list(at + 1))

@@ -39,8 +39,8 @@ def _lag(name: str, meaning: str) -> Callable[[Callable[..., None]], Callable[..
 def sandbox(as_json: bool, **options: Any) -> None:
     """Run a made-up EnKash on 127.0.0.1 until Ctrl-C.
 
-    Paste the lines that it prints into another shell; `enkash token` there shows that they work. At the end it tells
-    how many bills were debited, and which ones more than once.
+    Paste the lines that it prints into another shell; `enkash token` there shows that they work. At the end, it
+    prints how many bills were debited, and which bills were debited more than once.
     """
     try:
         started = Sandbox(**options)

@@ -55,7 +55,7 @@ class EnkashError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
     def copy(self) -> Self:
-        """Return an equal error without a traceback, so that several callers can each raise one for one failure."""
+        """Return an equal error without a traceback, so that each caller that shares a failure can raise a copy."""
         copied: Self = _rebuild(type(self), self.args, self.__dict__.copy())
         return copied
 

@@ -18,7 +18,7 @@ class MemoryStore:
     """Shares records within one process, between all its event loops and threads.
 
     A child process made by `fork` begins with a copy of the records, and then neither process sees the changes of the
-    other. The child's copy shows the calls that the parent had sent before the fork, but never gets their results.
+    other. The child's copy shows calls that were in flight before the fork, but never gets the results of these calls.
 
     Args:
         nothing_pending: Declare that no confirmation of a debit is under way anywhere; see `Store`.

@@ -160,7 +160,7 @@ async def _keep(client: Client) -> AsyncGenerator[None, None]:
 
 
 def _drop(client: Client, loop: asyncio.AbstractEventLoop) -> None:
-    """Close the connections of a client whose event loop was closed without closing them."""
+    """Close the connections that a client still has although its event loop was closed."""
     if not isinstance(client, Redis):
         return  # a client of a cluster is left to the garbage collector
     pool: Any = client.connection_pool

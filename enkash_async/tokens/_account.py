@@ -255,7 +255,7 @@ def _failed(account: Account, report: Settle, mine: Attempt | None, now: float) 
 
 
 def _barred(account: Account, report: Settle, now: float) -> Account:
-    """Return the account with these credentials barred after a refusal, unless a later login with them worked."""
+    """Bar these credentials after a refusal, unless a later login with them worked; return the account."""
     fence, known = report.fence, account.fingerprint(report.who.fingerprint)
     account = attrs.evolve(account, answered=max(account.answered, fence))
     if known.worked and known.fence > fence:

@@ -128,7 +128,7 @@ class Refresher:
         return self._shared.known is not None and self._shared.known.cut_off
 
     def after_fork(self) -> None:
-        """Make the forked child a worker of its own; the parent process reports the parent's attempts."""
+        """Give the forked child a worker id of its own, and leave the parent's reports to the parent process."""
         self.who = attrs.evolve(self.who, worker=uuid.uuid4().hex)
         self._shared.after_fork()
         self._local.after_fork()
@@ -250,7 +250,7 @@ class Refresher:
         return None if token is None else RefreshResult(token, repeats=stored.repeats, is_own=is_own)
 
     def _hold(self, seconds: float, failure: E, *, due: float = 0.0) -> E:
-        """Cache a failure for a number of seconds, in which callers get it without a store call; return the failure."""
+        """Return a failure, and cache it for some seconds: meanwhile, callers get the failure without a store call."""
         now = self._waits()
         self.pause = Pause(now + seconds, now + max(seconds, due), failure)
         return failure

@@ -207,7 +207,7 @@ class _Reader:
             return None
         others = {name: it for name, it in values.items() if name.startswith(heads.PARAM)}
         found = {heads.CONSUMER: values[heads.CONSUMER], **others}
-        # Checks all cells, so that every wrong one is reported.
+        # Checks all cells, so that every wrong cell is reported.
         sound = [self._is_sound(line, meaning, text) for meaning, text in found.items()]
         return {name.removeprefix(heads.PARAM): text for name, text in found.items()} if all(sound) else None
 
