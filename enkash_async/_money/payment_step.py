@@ -43,7 +43,7 @@ from enkash_async.errors import (
     RetryAdvice,
     ServerError,
 )
-from enkash_async.models import Bill, FetchedBill, Outcome, PaymentStatus
+from enkash_async.models import Bill, BillPayStatus, FetchedBill, Outcome, PaymentStatus
 
 __all__ = ["begin", "confirmed", "created", "fetched", "found", "looked", "waited"]
 
@@ -63,6 +63,7 @@ def found(step: Step, known: Found) -> Step:
             utility_enkash_id=receipt.utility_enkash_id,
             reference_id=step.reference_id,
             amount=receipt.amount,
+            billpay_status=BillPayStatus.SUCCESS,  # a receipt is written only once EnKash has shown this word
             bill_number=receipt.bill_number,
             bill_due_date=receipt.bill_due_date,
             bill_reference_id=receipt.bill_reference_id,

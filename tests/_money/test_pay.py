@@ -116,6 +116,7 @@ async def test_a_payment_takes_three_requests_and_one_a_look(client: EnkashClien
     for name in ("utility_enkash_id", "bill_number", "bill_due_date", "bill_reference_id", "bank_transaction_id"):
         assert getattr(noted.bill, name) == getattr(again.bill, name)
     assert (noted.amount, noted.bill.payment_date) == (again.amount, again.bill.payment_date)
+    assert (noted.bill.outcome, noted.bill.debit_confirmed) == (Outcome.PAID, True)
     assert sandbox.debits == {"inv-1": 1}
 
 
