@@ -155,10 +155,17 @@ class _Run:
             self.attempts[one] = self._new(one)
         while await self._step():
             continue
-        return all(self._is_blind(one) for one in self._all(Do.WAIT))
+        return all(self._waits_in_vain(one) for one in self._all(Do.WAIT))
 
-    def _is_blind(self, one: str) -> bool:
-        """Whether no further read of the bill can succeed, for example because the client is being closed."""
+    def _waits_in_vain(self, one: str) -> bool:
+        """Whether the rest of this call cannot bring the bill further.
+
+        Either the store stays too young until the call ends, or no further read of the bill can succeed, for example
+        because the client is being closed.
+        """
+        wait = self.attempts[one].wait
+        if wait is not None and wait.why == "store" and wait.seconds > self._looks.left:
+            return True
         seen = self._seen.get(one)
         return isinstance(seen, EnkashError) and judge(seen).ends_job
 

@@ -38,6 +38,9 @@ class Looks:
         reads: Reads bills.
         patience: Seconds that reading one bill may take.
         clock: Returns the time of the clock for waits, in seconds.
+
+    Attributes:
+        left: Seconds until the caller stops waiting, at the beginning of the current look.
     """
 
     def __init__(self, reads: Reads, patience: float, clock: Callable[[], float]) -> None:
@@ -46,7 +49,7 @@ class Looks:
         self._clock = clock
         self._in_turn = InTurn()
         self._end = 0.0
-        self._left = 0.0
+        self.left = 0.0
         self._named: set[str] = set()  # bills to read singly once: EnKash's success reply named bills
 
     def wait(self, seconds: float) -> None:
@@ -56,7 +59,7 @@ class Looks:
     def begin(self) -> None:
         """Begin the next look."""
         self._in_turn.begin()
-        self._left = self._end - self._clock()
+        self.left = self._end - self._clock()
 
     def note_named(self, ids: Sequence[str]) -> None:
         """Note that EnKash said yes and named bills, so that each bill of the call has to be read."""
@@ -76,7 +79,7 @@ class Looks:
         A look at more than three bills searches; fewer bills are read singly. Every third look also reads some bills
         singly, in turn. The last look reads singly every bill that the search does not show as debited.
         """
-        patience = max(self._left, self._patience)
+        patience = max(self.left, self._patience)
         named = [one for one in ids if one in self._named]
         self._named.difference_update(named)
         found = dict(await self._reads.read_each(named, patience=patience)) if named else {}
@@ -84,7 +87,7 @@ class Looks:
         shown, searches = await self._reads.searched(others, patience=patience)
         found |= shown
         left = [one for one in others if reading(found.get(one)) is not Reading.CONFIRMED]
-        singly = left if self._left <= 0 else self._in_turn.choose(left, searches=searches)
+        singly = left if self.left <= 0 else self._in_turn.choose(left, searches=searches)
         if singly and searches:
             found |= await self._reads.read_each(singly, patience=patience)
         return found
