@@ -45,7 +45,7 @@ async def _init(nothing_pending: bool) -> str:
     async with aclosing(opened):
         warn_of_fallback(opened)
         said = f"Nothing to prepare, and the store answers: {opened!r}"
-        # Only a PostgresStore has `init`. Importing PostgresStore here would make every command need psycopg.
+        # Only a PostgresStore has `init`. Importing the class here would make every command load psycopg.
         if (make_table := getattr(opened, "init", None)) is not None:
             await make_table()
             said = f"The table is there: {opened!r}"

@@ -17,7 +17,7 @@ from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
 from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
 from enkash_async.stores.postgres_links import Call, Connection, Links
-from enkash_async.stores.postgres_trouble import PostgresTrouble, psycopg
+from enkash_async.stores.postgres_trouble import PostgresTrouble, need_psycopg, psycopg
 from enkash_async.stores.store import Cell, Change
 from enkash_async.stores.workers import Workers
 
@@ -35,7 +35,6 @@ _TABLE = """\
 CREATE TABLE IF NOT EXISTS {table} (key text COLLATE "C" PRIMARY KEY, value bytea NOT NULL, expires timestamptz);
 CREATE INDEX IF NOT EXISTS {name}_expires ON {table} (expires) WHERE expires IS NOT NULL;
 """
-_MADE_MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject)
 _READ = """
 SELECT asked.key, held.value, extract(epoch FROM clock_timestamp())::float8 FROM unnest(%s::text[]) AS asked (key)
 LEFT JOIN {table} AS held ON held.key = asked.key AND (held.expires IS NULL OR held.expires > clock_timestamp())"""
@@ -82,7 +81,7 @@ class PostgresStore:
         random: Returns a number in [0, 1).
 
     Raises:
-        ConfigurationError: An argument is unusable; the message does not repeat the DSN.
+        ConfigurationError: An argument is unusable, or psycopg is not installed; the message does not repeat the DSN.
     """
 
     def __init__(
@@ -96,6 +95,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
+        need_psycopg()
         dsn = HiddenStr(dsn)  # the DSN may hold a password, and a rendered traceback would show a plain `str`
         if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}(\.[a-z_][a-z0-9_]{0,50})?", table):
             raise ConfigurationError(
@@ -199,7 +199,8 @@ class PostgresStore:
 
     def _make(self, connection: Connection) -> None:
         # Another process may make the table at the same time; PostgreSQL then raises one of three errors.
-        with contextlib.suppress(*_MADE_MEANWHILE):
+        errors = psycopg.errors
+        with contextlib.suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
             connection.execute(cast("Any", table_statement(self._table)))
 
 

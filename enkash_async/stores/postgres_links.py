@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from enkash_async._support.forks import reset_after_fork
 from enkash_async.stores.postgres_trouble import PostgresTrouble, psycopg
@@ -15,7 +15,7 @@ __all__ = ["Call", "Connection", "Links"]
 
 _T = TypeVar("_T")
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"  # a text, since psycopg may be missing
 
 _CONNECT_TIMEOUT = 2  # seconds, the smallest value that libpq accepts
 

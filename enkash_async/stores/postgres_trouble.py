@@ -12,9 +12,10 @@ from enkash_async.errors import ConfigurationError
 try:
     import psycopg
 except ImportError:
-    raise ConfigurationError("PostgresStore needs psycopg: pip install 'enkash-async[postgres]'") from None
+    psycopg = None  # type: ignore[assignment]  # `need_psycopg` tells whoever makes a store
 
-__all__ = ["PostgresTrouble", "psycopg"]
+
+__all__ = ["PostgresTrouble", "need_psycopg", "psycopg"]
 
 # SQLSTATEs, or their first characters: the server stops, starts, fails over, or is short of connections; or the
 # transaction conflicted with another transaction.
@@ -105,6 +106,15 @@ class PostgresTrouble:
         if cause in _PERMANENT:
             return cls(f"PostgreSQL{at} cannot be used as a store: {cause}", is_transient=False)
         return cls(f"PostgreSQL{at} does not answer: {cause or kind}", is_transient=True)
+
+
+def need_psycopg() -> None:
+    """Raise a ConfigurationError where psycopg is not installed.
+
+    Not at the import: `from enkash_async import *` and `help(enkash_async)` load every public name.
+    """
+    if psycopg is None:
+        raise ConfigurationError("PostgresStore needs psycopg: pip install 'enkash-async[postgres]'")
 
 
 _REFUSED = f"PostgreSQL refuses the user or the password that it was given ({Cause.AUTHENTICATION})"

@@ -129,6 +129,23 @@ def test_a_store_loads_its_own_library_alone(url: str, absent: set[str]) -> None
     assert done.stdout.strip() == "set()"
 
 
+_WITHOUT_EXTRAS = """
+import sys
+for name in ("click", "cryptography", "django", "psycopg", "pydantic", "pytest", "rich"):
+    sys.modules[name] = None
+from enkash_async import *
+import enkash_async, pydoc
+pydoc.render_doc(enkash_async)
+print(PostgresStore.__name__)
+"""
+
+
+def test_every_public_name_can_be_imported_without_any_extra() -> None:
+    """`import *`, and `help()` of the package, in a process in which no package of an extra can be imported."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_EXTRAS], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("PostgresStore", "")
+
+
 def test_without_psycopg_the_error_says_what_to_install() -> None:
     """In a process in which it cannot be imported."""
     check = (
