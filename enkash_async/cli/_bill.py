@@ -27,7 +27,7 @@ __all__ = ["bill"]
 
 @click.group(no_args_is_help=False)
 def bill() -> None:
-    """Fetch, create, look up, search and pay bills."""
+    """Fetch, create, confirm, look up and search bills."""
 
 
 bill.add_command(get)

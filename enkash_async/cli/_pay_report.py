@@ -17,7 +17,7 @@ __all__ = ["AGAIN", "exit_of", "report"]
 
 AGAIN = "run the same command again"
 
-_SHOWN = 50  # rows to print; the result file has all of them
+_SHOWN = 50  # rows to print; the result file and --json have all of them
 _DONE = frozenset({PaymentState.PAID, PaymentState.ALREADY_PAID, PaymentState.PAYABLE})
 
 
@@ -41,8 +41,8 @@ def report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: P
             }
         )
         return exit_of(results)
-    if dry_run:
-        _print_rows(results)
+    if dry_run:  # no result file shows the rows that are left out, so those that will not be paid come first
+        _print_rows(results if len(results) <= _SHOWN else sorted(results, key=lambda one: one.payment.state in _DONE))
     else:
         _print_rows([one for one in results if one.payment.state not in _DONE])
     print_table(

@@ -100,6 +100,19 @@ class TestTelling:
         assert "\nand 3 more\n" in run.out
         assert len(result_of(tmp_path / "november.result.csv")) == 53
 
+    async def test_a_long_dry_run_begins_with_what_would_not_be_paid(
+        self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """Only fifty rows are printed and no file is written, so the row that needs attention is not left out."""
+        rows = [row(number, max_amount=Decimal(1) if number == 53 else None) for number in range(1, 54)]
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *rows)), "--dry-run")
+        table = run.out.splitlines()[2:]
+        assert table[0].split()[:3] == ["54", "inv-53", "OVER_CEILING"]
+        assert [line.split()[:3] for line in table[1:50]] == [
+            [str(number + 1), f"inv-{number}", "PAYABLE"] for number in range(1, 50)
+        ]
+        assert table[50] == "and 3 more"
+
     async def test_json_is_one_document(self, enkash: Enkash, sandbox: Sandbox, file: Path) -> None:
         """The document has exact amounts, and standard error is empty."""
         run = await enkash("pay", str(file), *SHORT, "--json")
@@ -153,7 +166,7 @@ class TestResultFile:
         assert {one["result_outcome"] for one in result_of(result)} == {"ALREADY_PAID"}
         assert sandbox.counts == {}
         assert names(file.parent) == {"november.csv", "november.result.csv"}
-        lost = {"result_outcome", "result_payment_status", "result_billpay_status"}
+        lost = {"result_outcome", "result_payment_status"}
         for one, other in zip(before, result_of(result), strict=True):
             assert {name: cell for name, cell in one.items() if name not in lost} == {
                 name: cell for name, cell in other.items() if name not in lost
