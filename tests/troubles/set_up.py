@@ -80,7 +80,10 @@ async def misspelt(stage: Stage) -> Sequence[Told]:
 # --- webhooks ---------------------------------------------------------------------------------------------------------
 
 
-async def posted(stage: Stage, headers: dict[str, str], bill: str, client: EnkashClient) -> None:
+_POST = '{"utilityEnkashId":"U-1","billpayStatus":"SUCCESS"}'
+
+
+async def posted(stage: Stage, headers: dict[str, str], body: str, client: EnkashClient) -> None:
     async def on_bill(event: BillEvent) -> None:
         """Do nothing with it."""
 
@@ -90,16 +93,29 @@ async def posted(stage: Stage, headers: dict[str, str], bill: str, client: Enkas
         """Wait for nothing."""
 
     receiver = WebhookReceiver(verifier, client=client, on_bill=on_bill, sleep=at_once)
-    await receiver.receive(headers, f'{{"utilityEnkashId":"{bill}","billpayStatus":"SUCCESS"}}'.encode())
+    await receiver.receive(headers, body.encode())
 
 
 @row("HTTP 401: ")
 async def forged(stage: Stage) -> Sequence[Told]:
-    await posted(stage, {"X-Webhook-Key": "guessed"}, "U-1", await stage.client())
+    await posted(stage, {"X-Webhook-Key": "guessed"}, _POST, await stage.client())
     return logged(stage, "HTTP 401")
+
+
+@row("HTTP 400: ")
+async def no_bill(stage: Stage) -> Sequence[Told]:
+    for body in ("rubbish", "{}"):
+        await posted(stage, {"X-Webhook-Key": SECRET}, body, await stage.client())
+    return logged(stage, "HTTP 400")
+
+
+@row("is not confirmed: EnKash knows no such bill")
+async def unknown_bill(stage: Stage) -> Sequence[Told]:
+    await posted(stage, {"X-Webhook-Key": SECRET}, _POST, await stage.logging_in())
+    return logged(stage, "is not confirmed")
 
 
 @row("is not confirmed: ")
 async def unconfirmed(stage: Stage) -> Sequence[Told]:
-    await posted(stage, {"X-Webhook-Key": SECRET}, "U-1", await stage.client("https://enkash.invalid"))
+    await posted(stage, {"X-Webhook-Key": SECRET}, _POST, await stage.client("https://enkash.invalid"))
     return logged(stage, "is not confirmed")
