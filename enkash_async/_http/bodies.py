@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 from aiohttp.payload import BytesPayload
 
 from enkash_async._http.connections import has_stray_bytes
@@ -55,6 +56,7 @@ class OneShot(BytesPayload):
     """
 
     begun = False
+    is_replaced = False
 
     def __init__(self, value: bytes, *, content_type: str | None, alone: bool) -> None:
         super().__init__(value, content_type=content_type)
@@ -68,6 +70,18 @@ class OneShot(BytesPayload):
             is_answered: Whether a whole reply has arrived.
         """
         self._is_withdrawn = True
+
+    async def let_no_other(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Let a request through only with this body; a client middleware, to be the last one before the connection.
+
+        aiohttp would send another body twice, and `begun` would say that nothing was sent.
+        """
+        if request.body is not self:
+            self.is_replaced = True
+            raise NotBegunError(Cause.CLOSED)
+        return await handler(request)
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun or self._is_withdrawn:

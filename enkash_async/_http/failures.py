@@ -73,7 +73,7 @@ def failure_of(
         begun: Whether the body was begun; None for a request without a body.
         status: HTTP status of a reply that broke off; 0 if no reply began.
     """
-    if (trouble := proxy_trouble(problem, proxy, host)) is not None:
+    if not begun and (trouble := proxy_trouble(problem, proxy, host)) is not None:
         return TransportError(trouble, sent=False)
     if not begun and isinstance(problem, _UNCONNECTED):
         late = isinstance(problem, TimeoutError)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from logging import DEBUG, getLogger
 from urllib.parse import quote, urlencode
 
@@ -49,6 +49,10 @@ _USER_AGENT = (
 )
 
 _CLOSED = "the client is closed; make a new one"
+_REPLACED = (
+    "a middleware of the session replaced the body of the request, which the SDK could then not keep from being sent "
+    "twice; nothing was sent: let it change headers only"
+)
 _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
 
 
@@ -220,6 +224,8 @@ class Transport:
         finally:
             if body is not None:
                 body.withdraw(is_answered=isinstance(result, Response))
+        if body is not None and body.is_replaced and not body.begun:
+            return ConfigurationError(_REPLACED)
         if not isinstance(result, Response) or body is None:
             return result
         if not body.begun:
@@ -238,7 +244,7 @@ class Transport:
                 request.method,
                 self._url(request),
                 data=body,
-                headers=self._headers(authorization, call_id, alone=alone),
+                headers=self._headers(request, authorization, call_id, alone=alone),
                 # Forces a new connection: aiohttp reuses one only for the same `server_hostname`; kept ones have None.
                 server_hostname=self._host.host if alone else None,
                 proxy=self._proxy,
@@ -247,7 +253,7 @@ class Transport:
                 # An HTTP status must not raise, even if a user's own session has another default.
                 raise_for_status=False,
                 auto_decompress=True,
-                middlewares=None if self._given is not None else (_Once(),),
+                middlewares=self._middlewares(body),
             ) as reply:
                 status, length = reply.status, reply.content_length
                 if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
@@ -288,8 +294,10 @@ class Transport:
                 )
         return self._whole(reply, bytes(body), alone=alone)
 
-    def _headers(self, authorization: Secret | None, call_id: str, *, alone: bool) -> dict[str, str]:
+    def _headers(self, request: Request, authorization: Secret | None, call_id: str, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds the default headers
+        if request.content_type is not None and self._given is not None:
+            headers["Content-Type"] = request.content_type  # or a default of the session would take its place
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
         if call_id:
@@ -297,6 +305,12 @@ class Transport:
         if alone:
             headers["Connection"] = "close"
         return headers
+
+    def _middlewares(self, body: OneShot | None) -> Sequence[aiohttp.ClientMiddlewareType] | None:
+        if self._given is None:
+            return (_Once(),)
+        # aiohttp has no public way to add one to those of the session.
+        return None if body is None else (*getattr(self._given, "_middlewares", ()), body.let_no_other)
 
     def _url(self, request: Request) -> URL:
         url = self._host.with_path(self._prefix + request.path, encoded=True)  # faster than `URL(...)`, which parses

@@ -292,3 +292,23 @@ async def test_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await transport.send(GET)
         await transport.aclose()
     assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+async def test_a_proxy_that_is_gone_after_the_request_does_not_unsend_it(departure: Timely | None) -> None:
+    """aiohttp connects a second time for a PUT over an application's session; the first connection took the body."""
+
+    async def take_and_leave(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        listener.close()
+        writer.close()
+
+    taken = RawServer()
+    listener = await asyncio.start_server(lambda reader, writer: take_and_leave(taken, reader, writer), "127.0.0.1", 0)
+    proxy = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with aiohttp.ClientSession(proxy=proxy) as session:
+        transport = Transport(checked_base_url("http://127.0.0.1:9"), session=session)
+        with pytest.raises(TransportError, match="the request may have arrived") as caught:
+            await transport.send(PUT, None, departure, alone=True)
+    assert caught.value.sent
+    assert len(taken.requests) == 1

@@ -294,6 +294,19 @@ async def own_auth(stage: Stage) -> Sequence[Told]:
         return [await failure(stage.client(session=session))]
 
 
+async def seal(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    await request.update_body(SECRET.encode())
+    return await handler(request)
+
+
+@row("a middleware of the session replaced the body of the request")
+async def sealed(stage: Stage) -> Sequence[Told]:
+    async with aiohttp.ClientSession(middlewares=(seal,)) as session:
+        client = await stage.client(session=session)
+        confirmed = client.payments.confirm_debit(["U-1"], check_first=False)
+        return [await failure(confirmed), await failure(client.request("PUT", "x", json={}))]
+
+
 @row("proxy is for the session that the SDK opens")
 async def both(stage: Stage) -> Sequence[Told]:
     async with aiohttp.ClientSession() as session:

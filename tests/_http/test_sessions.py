@@ -1,0 +1,95 @@
+"""Sessions of the application: their middlewares and default headers do not change what is sent, nor how often."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from enkash_async import ConfigurationError, EnkashClient, MemoryStore, StaticTokenProvider
+from enkash_async._http.transport import Transport
+from enkash_async._support.urls import checked_base_url
+from enkash_async._wire.operation import Request
+
+from support import EAGER, RawServer, Reader, Writer, raw_server, reply
+
+GET = Request(method="GET", path="/x")
+PUT = Request(method="PUT", path="/x", body=b'{"a":1}', content_type="application/json")
+FORM = Request(method="POST", path="/x", body=b"a=1", content_type="application/x-www-form-urlencoded")
+
+
+class Timely:
+    """A departure that is always in time."""
+
+    async def note(self) -> None:
+        return None
+
+    def is_timely(self) -> bool:
+        return True
+
+
+async def seal(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Replace the body, as a middleware that encrypts it does."""
+    if request.body:
+        await request.update_body(b"sealed")
+    return await handler(request)
+
+
+async def sign(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    request.headers["X-Signature"] = str(len(await request.body.as_bytes()) if request.body else 0)
+    return await handler(request)
+
+
+async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+    await server.read_request(reader)
+    writer.write(reply(b"{}"))
+
+
+async def hang_up(server: RawServer, reader: Reader, writer: Writer) -> None:
+    await server.read_request(reader)
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+@pytest.mark.parametrize("behave", [answer, hang_up])
+async def test_a_middleware_that_replaces_the_body_is_refused(behave: object, departure: Timely | None) -> None:
+    """aiohttp would send the other body twice if the server hangs up, and it would count as not sent."""
+    async with (
+        raw_server(behave) as server,  # type: ignore[arg-type]
+        aiohttp.ClientSession(middlewares=(seal,)) as session,
+    ):
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        with pytest.raises(ConfigurationError, match="a middleware of the session replaced the body"):
+            await transport.send(PUT, None, departure, alone=True)
+    assert server.requests == []
+
+
+async def test_a_bill_is_not_confirmed_through_a_middleware_that_replaces_bodies() -> None:
+    async with raw_server(answer) as server, aiohttp.ClientSession(middlewares=(seal,)) as session:
+        client = EnkashClient(
+            server.base_url, tokens=StaticTokenProvider("at"), session=session, store=MemoryStore(), retry=EAGER
+        )
+        with pytest.raises(ConfigurationError, match="nothing was sent"):
+            await client.payments.confirm_debit(["U-1"], check_first=False)
+        (record,) = await client.payments.debits(["U-1"])
+        assert record.state == "none"
+        await client.aclose()
+    assert server.requests == []
+
+
+async def test_the_middlewares_of_the_session_do_their_work() -> None:
+    """Those that only read the body or set headers stay in use, for requests with and without a body."""
+    async with raw_server(answer) as server, aiohttp.ClientSession(middlewares=(sign,)) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        for request in (GET, PUT):
+            assert (await transport.send(request)).status == 200
+    assert [b"X-Signature: 7" in one for one in server.requests] == [False, True]
+    assert b"X-Signature: 0" in server.requests[0]
+
+
+@pytest.mark.parametrize("request_", [PUT, FORM], ids=["JSON", "form"])
+async def test_the_body_keeps_its_type(request_: Request) -> None:
+    """A session for JSON would have the form of the login refused, and refused logins lock the account."""
+    async with raw_server(answer) as server, aiohttp.ClientSession(headers={"Content-Type": "text/plain"}) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        assert (await transport.send(request_)).status == 200
+    assert f"Content-Type: {request_.content_type}\r\n".encode() in server.requests[0]
+    assert server.requests[0].count(b"Content-Type") == 1
