@@ -19,6 +19,7 @@ from enkash_async._support.transports import close_by_hand
 
 __all__ = ["OpenSession", "has_stray_bytes"]
 
+_HAS_POLL = hasattr(select, "poll")  # not on Windows
 _UNCLOSED = (
     "an EnkashClient with open connections was dropped: use `async with`, or call `await client.aclose()`. The "
     "connections are closed now"
@@ -175,10 +176,10 @@ class _Connector(aiohttp.TCPConnector):
 def _is_readable(transport: asyncio.Transport | None) -> bool:
     """Whether there are bytes to read, or the end of the connection; an idle connection has neither."""
     line = None if transport is None else transport.get_extra_info("socket")
-    if line is None or line.fileno() < 0:
+    if line is None or (number := line.fileno()) < 0:
         return transport is None or transport.is_closing()
-    if not hasattr(select, "poll"):  # Windows
+    if not _HAS_POLL:
         return bool(select.select([line], [], [], 0)[0])
     poll = select.poll()
-    poll.register(line.fileno(), select.POLLIN)
+    poll.register(number, select.POLLIN)
     return bool(poll.poll(0))

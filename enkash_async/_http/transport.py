@@ -7,9 +7,9 @@ exception itself is dropped, since its frames and attributes hold the request he
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from logging import DEBUG, getLogger
 from urllib.parse import quote, urlencode
 
@@ -144,9 +144,8 @@ class Transport:
         self._of_parents.append(self._opened)
         self._opened, self._loop = None, None
 
-    @contextlib.contextmanager
-    def call(self) -> Iterator[None]:
-        """Count a call as under way during the `with` block, so that `aclose` waits for it.
+    def call(self) -> AbstractContextManager[None]:
+        """Return a context manager that counts a call as under way, so that `aclose` waits for the call.
 
         Raises:
             ConfigurationError: The client is closed or about to close, or belongs to another event loop.
@@ -154,8 +153,7 @@ class Transport:
         self._enter_loop()
         if self._is_closing:
             raise ConfigurationError(_CLOSED)
-        with self._calls.one():
-            yield
+        return self._calls.one()
 
     def gate(self) -> Gate:
         """Return the gate at which the pipeline waits before it signs and sends a request.
