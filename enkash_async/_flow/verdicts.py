@@ -51,7 +51,9 @@ __all__ = ["TABLE", "Lasts", "Next", "Verdict", "decide", "judge"]
 _REFUSALS = frozenset({1, 36, 37, 38})
 #: Statuses of a gateway, an overload or a time-out. A plain 500 is EnKash's own answer, and a retry would get it again.
 _TRANSIENT = frozenset({408, 502, 503, 504})
-_CONFLICT = 409  # EnKash does not document this status; a server may answer 409 because the work is done
+#: Statuses that EnKash does not document, and that a server may answer because the work is done: 301 to 303 lead a
+#: browser on after a form, and 409 may mean that the request came before.
+_DONE = frozenset({301, 302, 303, 409})
 
 
 class Next(enum.Enum):
@@ -150,11 +152,15 @@ def _is_plain(answer: ApiError) -> bool:
     409 is a refusal. Any other code, such as 200 or 202, may mean that the work was done or is still going on.
     """
     code = answer.response_code
-    if answer.status >= 300:
-        return answer.status != _CONFLICT
-    if code is None or code in _REFUSALS:
+    if answer.status >= 400:
+        return answer.status not in _DONE
+    if code in _REFUSALS:
         return True
-    return 400 <= code < 500 and code not in _TRANSIENT and code != _CONFLICT
+    if not 200 <= answer.status < 300:
+        return answer.status >= 300 and answer.status not in _DONE
+    if code is None:
+        return True
+    return 400 <= code < 500 and code not in _TRANSIENT and code not in _DONE
 
 
 def _server(answer: errors.ServerError) -> Verdict:
