@@ -62,14 +62,23 @@ class OneShot(BytesPayload):
         super().__init__(value, content_type=content_type)
         self._alone = alone
         self._is_withdrawn = False
+        self._line: Any = None  # the transport of a connection that serves this request only
 
-    def withdraw(self, *, is_answered: bool) -> None:  # noqa: ARG002 (a subclass uses it)
+    def withdraw(self, *, is_answered: bool) -> None:
         """Refuse from now on to write the body, because the caller already has a result.
+
+        A connection of its own is closed at once. Otherwise asyncio would wait up to 30 s for the server's part of the
+        end of TLS, and each call would hold a descriptor for as long.
+
+        A connection of its own is closed at once: for the goodbye of TLS, asyncio would wait 30 s for a server that
+        does not answer it, and each call would hold a descriptor for as long.
 
         Args:
             is_answered: Whether a whole reply has arrived.
         """
         self._is_withdrawn = True
+        if is_answered and self._line is not None and not self._line.get_write_buffer_size():
+            self._line.abort()
 
     async def let_no_other(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -91,6 +100,7 @@ class OneShot(BytesPayload):
             line.abort()
             raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
+            self._line = line
             line.get_protocol().force_close()  # aiohttp would keep it if the server ignores `Connection: close`
         self.begun = True
         await super().write_with_length(writer, content_length)

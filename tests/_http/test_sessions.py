@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+from typing import Any
+
 import aiohttp
 import pytest
+from loops import tls_contexts
 
 from enkash_async import ConfigurationError, EnkashClient, MemoryStore, StaticTokenProvider
 from enkash_async._http.transport import Transport
@@ -93,3 +99,37 @@ async def test_the_body_keeps_its_type(request_: Request) -> None:
         assert (await transport.send(request_)).status == 200
     assert f"Content-Type: {request_.content_type}\r\n".encode() in server.requests[0]
     assert server.requests[0].count(b"Content-Type") == 1
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+async def test_a_server_that_is_deaf_to_the_end_of_tls_holds_no_descriptor(departure: Timely | None) -> None:
+    """Each create has a connection of its own; a client that waits for a goodbye would run out of descriptors."""
+    theirs, ours = tls_contexts()
+    opened: list[socket.socket] = []
+    is_over = threading.Event()
+
+    def opening(address: Any) -> socket.socket:
+        opened.append(socket.socket(*address[:3]))
+        return opened[-1]
+
+    def answer_and_keep(listener: socket.socket) -> None:
+        plain, _ = listener.accept()
+        with theirs.wrap_socket(plain, server_side=True) as line:
+            line.recv(65536)
+            line.sendall(reply(b"{}", "200 OK", "Connection: keep-alive"))
+            is_over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=answer_and_keep, args=[listener])
+        serving.start()
+        connector = aiohttp.TCPConnector(ssl=ours, socket_factory=opening)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+            await Transport(checked_base_url(url), session=session).send(PUT, None, departure, alone=True)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            left = [one for one in opened if one.fileno() >= 0]
+        is_over.set()
+        await asyncio.to_thread(serving.join)
+    assert len(opened) == 1
+    assert left == []
