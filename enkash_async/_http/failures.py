@@ -85,7 +85,10 @@ def failure_of(
     if isinstance(problem, TimeoutError):
         said = f"{host} gave no whole reply within {timeout.total:g} s: {Cause.TIMED_OUT}; {state}"
         return RequestTimeoutError(said, sent=may_have_arrived, status=status)
-    said = f"the exchange with {host} broke off: {_why(problem)}; {state}"
+    why = _why(problem)
+    if may_have_arrived and why == Cause.CONNECT_TIMED_OUT:
+        why = Cause.TIMED_OUT  # the system gave up bytes that nobody acknowledged
+    said = f"the exchange with {host} broke off: {why}; {state}"
     return TransportError(said, sent=may_have_arrived, status=status)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import gzip
 import pickle
@@ -20,7 +21,9 @@ from yarl import URL
 
 from enkash_async import ConfigurationError, Limits, RequestTimeoutError, ResponseDecodeError, Timeouts, TransportError
 from enkash_async._flow.gate import Gate
+from enkash_async._http.failures import failure_of
 from enkash_async._http.transport import Transport
+from enkash_async._support.causes import Cause
 from enkash_async._support.secret import Secret
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request
@@ -703,3 +706,12 @@ def test_the_size_limit_is_positive() -> None:
         ConfigurationError, match=r"^max_response_bytes must be a whole number of bytes, 1 or more, not 0$"
     ):
         Transport("https://api.example", max_response_bytes=0)
+
+
+@pytest.mark.parametrize(("begun", "told"), [(True, Cause.TIMED_OUT), (False, Cause.CONNECT_TIMED_OUT)])
+def test_bytes_that_nobody_acknowledges_are_no_failed_connection(begun: bool, told: Cause) -> None:
+    """TCP_USER_TIMEOUT ends a connection with the same number of the system as a connection that never came about."""
+    lost = aiohttp.ClientOSError(errno.ETIMEDOUT, "Connection timed out")
+    failure = failure_of(lost, "host", proxy=None, timeout=aiohttp.ClientTimeout(total=1), begun=begun, status=0)
+    assert str(failure).startswith(f"the exchange with host broke off: {told}; ")
+    assert failure.sent is begun
