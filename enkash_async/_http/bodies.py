@@ -70,9 +70,6 @@ class OneShot(BytesPayload):
         A connection of its own is closed at once. Otherwise asyncio would wait up to 30 s for the server's part of the
         end of TLS, and each call would hold a descriptor for as long.
 
-        A connection of its own is closed at once: for the goodbye of TLS, asyncio would wait 30 s for a server that
-        does not answer it, and each call would hold a descriptor for as long.
-
         Args:
             is_answered: Whether a whole reply has arrived.
         """
