@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
 from enkash_async._support import checks
 from enkash_async._wire.operation import Effect, Operation, Request, json_request, path
 from enkash_async.config import Routes
-from enkash_async.errors import InvalidRequestError
+from enkash_async.errors import EnkashError, InvalidRequestError
 from enkash_async.models import Bill, Circle, FetchedBill
 
 __all__ = [
@@ -26,6 +26,9 @@ __all__ = [
     "get",
     "get_by_reference",
 ]
+
+#: Returns what shows that a reply belongs to another call, or None; see `Operation`.
+Contradiction: TypeAlias = Callable[[Bill | EnkashError], str | None]
 
 
 @attrs.frozen(kw_only=True)
@@ -210,28 +213,39 @@ def create(
     return _create("bills.create", routes.add_bill, {**body, **further}, wanted, sensitive)
 
 
-def get(routes: Routes, utility_enkash_id: str) -> Operation[Bill]:
+def get(routes: Routes, utility_enkash_id: str, contradiction: Contradiction | None = None) -> Operation[Bill]:
     """Return the operation *Get Utility Bill Status* (api-10664797).
+
+    Args:
+        routes: The path of every operation.
+        utility_enkash_id: The bill.
+        contradiction: Finds out whether the reply is about another bill; None compares nothing.
 
     Raises:
         InvalidRequestError: The id is not safe to put into a path.
     """
     wanted = checks.identifier(utility_enkash_id, "utility_enkash_id")
-    return _reading("bills.get", path(routes.bill, utilityEnkashId=wanted))
+    return _reading("bills.get", contradiction, path(routes.bill, utilityEnkashId=wanted))
 
 
-def get_by_reference(routes: Routes, reference_id: str) -> Operation[Bill]:
+def get_by_reference(routes: Routes, reference_id: str, contradiction: Contradiction | None = None) -> Operation[Bill]:
     """Return the operation *Get Utility Bill By Reference ID* (api-10664801).
+
+    Args:
+        routes: The path of every operation.
+        reference_id: The bill.
+        contradiction: Finds out whether the reply is about another bill; None compares nothing.
 
     Raises:
         InvalidRequestError: The reference is not safe to put into a path.
     """
     wanted = checks.identifier(reference_id, "reference_id")
-    return _reading("bills.get_by_reference", path(routes.bill_by_reference, referenceId=wanted))
+    return _reading("bills.get_by_reference", contradiction, path(routes.bill_by_reference, referenceId=wanted))
 
 
-def _reading(name: str, to: str) -> Operation[Bill]:
-    return Operation(name=name, request=Request(method="GET", path=to), result=Bill, effect=Effect.READ)
+def _reading(name: str, contradiction: Contradiction | None, to: str) -> Operation[Bill]:
+    request = Request(method="GET", path=to)
+    return Operation(name=name, request=request, result=Bill, effect=Effect.READ, contradiction=contradiction)
 
 
 def _create(name: str, route: str, body: Mapping[str, Any], wanted: Wanted, sensitive: tuple[str, ...]) -> Create:

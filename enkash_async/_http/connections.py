@@ -141,24 +141,34 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
-        self._used: weakref.WeakSet[Any] = weakref.WeakSet()  # protocols of the connections that were handed out
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()  # protocols of all connections
+        self._new: set[Any] = set()  # protocols of the connections that no request has yet
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> Any:
+        protocol = await super()._create_connection(req, traces, timeout)
+        self._made.add(protocol)
+        self._new.add(protocol)
+        return protocol
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
         while True:
             connection = await super().connect(req, traces, timeout)
-            if connection.protocol not in self._used:
+            protocol = connection.protocol
+            if protocol in self._new:
                 # Not checked: the bytes on a new connection may be a part of its TLS handshake.
-                self._used.add(connection.protocol)
+                self._new.discard(protocol)
                 return connection
-            if not has_stray_bytes(connection.protocol) and not _is_readable(connection.transport):
+            if not has_stray_bytes(protocol) and not _is_readable(connection.transport):
                 return connection
             connection.close()
 
     def close_by_hand(self) -> None:
         """Close every connection without the event loop, which does not run any more."""
-        for protocol in list(self._used):
+        for protocol in list(self._made):
             transport = getattr(protocol, "transport", None)
             if transport is not None:
                 close_by_hand(transport, self._loop)

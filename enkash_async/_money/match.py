@@ -182,7 +182,8 @@ def _of_look_up(answer: EnkashError) -> str | None:
 
 
 def _another(name: str, asked: str, stated: str | None) -> str | None:
-    return f"it has another {name}" if _same(_folded(asked), _folded(stated)) is False else None
+    is_another = stated != asked and _same(_folded(asked), _folded(stated)) is False
+    return f"it has another {name}" if is_another else None
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

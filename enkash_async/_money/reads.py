@@ -45,16 +45,14 @@ class Reads:
 
     async def get(self, utility_enkash_id: str) -> Bill:
         """Return a bill by EnKash's id; see `bills.get`."""
-        operation = calls.get(self._routes, utility_enkash_id)
-        held = attrs.evolve(operation, contradiction=matching.contradicts_id(utility_enkash_id))
-        bill = await self._send(held)
+        contradiction = matching.contradicts_id(utility_enkash_id)
+        bill = await self._send(calls.get(self._routes, utility_enkash_id, contradiction))
         return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
         """Return a bill by the user's own id; see `bills.get_by_reference`."""
-        operation = calls.get_by_reference(self._routes, reference_id)
-        held = attrs.evolve(operation, contradiction=matching.contradicts_reference(reference_id))
-        bill = await self._send(held)
+        contradiction = matching.contradicts_reference(reference_id)
+        bill = await self._send(calls.get_by_reference(self._routes, reference_id, contradiction))
         return bill if bill.reference_id else attrs.evolve(bill, reference_id=reference_id)
 
     async def page(self, bill_filter: BillFilter, offset: int, limit: int) -> Page[Bill]:

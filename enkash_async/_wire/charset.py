@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 
 __all__ = ["UnknownCharsetError", "in_utf8"]
@@ -28,17 +29,24 @@ def in_utf8(body: bytes, content_type: str | None) -> bytes:
     Raises:
         UnknownCharsetError: The body cannot be decoded with the declared charset, or this charset is not accepted.
     """
-    if content_type is None or "=" not in content_type:  # the fast path, for nearly every reply
-        return body
-    found = _DECLARED.search(content_type)
-    if found is None:
-        return body
+    charset = None if content_type is None else _declared(content_type)
+    if charset is None or charset == "utf-8":
+        return body  # not checked here: the JSON reader finds invalid UTF-8
     try:
-        known = codecs.lookup(found[1]).name
-        if known == "utf-8":
-            return body  # not checked here: the JSON reader finds invalid UTF-8
-        if _TEXT.fullmatch(known):
-            return body.decode(known).encode()
-    except (LookupError, ValueError):  # for example, the body ends within a character
+        if _TEXT.fullmatch(charset):
+            return body.decode(charset).encode()
+    except ValueError:  # for example, the body ends within a character
         pass
     raise UnknownCharsetError
+
+
+@functools.lru_cache(maxsize=64)  # servers send the same header with every reply
+def _declared(content_type: str) -> str | None:
+    """Return Python's name of the declared charset; None if none is declared, and an empty string if it is unknown."""
+    found = _DECLARED.search(content_type)
+    if found is None:
+        return None
+    try:
+        return codecs.lookup(found[1]).name
+    except (LookupError, ValueError):
+        return ""

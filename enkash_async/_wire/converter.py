@@ -54,9 +54,9 @@ def structure(payload: Any, result: type[T]) -> T:
         if not _says_nothing(payload):  # the payload may be a list of the bills that failed
             raise UnreadableError("empty")
         return None
-    if get_origin(result) is Page:
+    if not isinstance(result, type) and get_origin(result) is Page:
         rows = structure(payload, _list_of(result))
-        return Page(rows, _stated_total(payload))  # type: ignore[return-value]  # T is a page here
+        return Page(rows, _stated_total(payload))
     found = _converter.structure(payload, result)
     if isinstance(found, Reply) and found.unreadable:
         _refuse_strictly(found, payload)
