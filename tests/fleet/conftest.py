@@ -30,7 +30,7 @@ def enkash() -> Iterator[Enkash]:
         yield server
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def workers() -> Iterator[None]:
     """End the processes that fleets have left for others."""
     yield

@@ -31,7 +31,7 @@ __all__ = ["Maker", "Plan", "Report", "command", "from_env", "main", "shared", "
 #: Where this was imported: in the fork server, unless the workers have to import everything themselves.
 IMPORTED_IN = os.getpid()
 
-_LIFETIME = 300  # seconds without an order, after which a worker that nobody ends is ended
+_LIFETIME = 900  # seconds without an order, after which a worker that nobody ends is ended
 
 
 @attrs.frozen(kw_only=True)
