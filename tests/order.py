@@ -24,7 +24,8 @@ _LONG = (
     "tests/cli/test_pay.py",
     "tests/_money/test_pay_fleet.py",
     "tests/stores/test_contract.py",
-    "tests/test_secrets.py",
+    "tests/cli/test_killed.py",
+    "tests/_money/test_readme_job.py",
     "tests/stores/",
 )
 

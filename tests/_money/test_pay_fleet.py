@@ -73,7 +73,9 @@ class Queue:
         """Keep one worker busy, and put another into its place when it is killed."""
         while self.left.total():
             program = str(Path(__file__).with_name("pay_worker.py"))
-            environ = {**os.environ, **self.sandbox.environ()}
+            # A killed process ends without saving its coverage: measuring it would only make it slower.
+            inherited = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+            environ = {**inherited, **self.sandbox.environ()}
             process = await asyncio.create_subprocess_exec(
                 sys.executable, program, self.store_url, stdin=PIPE, stdout=PIPE, env=environ
             )

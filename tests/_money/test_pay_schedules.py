@@ -19,7 +19,7 @@ from schedules import Violation
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 
-SCHEDULES = int(os.environ.get("ENKASH_SCHEDULES", "8"))
+SCHEDULES = int(os.environ.get("ENKASH_SCHEDULES", "6"))
 FIRST = int(os.environ.get("ENKASH_SCHEDULES_FIRST", "0"))
 _AT_ONCE = 16
 
