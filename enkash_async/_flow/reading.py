@@ -253,7 +253,8 @@ class Reading(Generic[T]):
             return self._end()
         if names == first[:-1]:
             self._fail(_NO_OFFSET)
-        self._disturb()  # exactly one page of rows was added, so that the second page equals the first
+        # What is left: exactly one page of rows was inserted meanwhile, and moved the first page to the second place.
+        self._disturb()
         self._go(0, self._start)
         return []
 

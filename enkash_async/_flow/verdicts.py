@@ -13,21 +13,21 @@ a reply that cannot be read            transient  raise  reconcile  reconcile  f
 other 5xx                              transient  raise  reconcile  reconcile  failed    no
 408                                    call       again  reconcile  reconcile  failed    yes
 2xx with an undocumented code          call       raise  reconcile  reconcile  failed    yes
-409                                    call       raise  reconcile  reconcile  failed    yes
+409; 301, 302, 303                     call       raise  reconcile  reconcile  failed    yes
 401 after a new login                  permanent  raise  raise      raise      failed    no
 403; `response_code` 36, 37            call       raise  raise      raise      failed    no
-`response_code` 38, bill not compared  call       raise  raise      raise      unknown   yes
+`response_code` 38: reference is used  call       raise  raise      raise      unknown   yes
 any other answer                       call       raise  raise      raise      failed    yes
 an outcome that is not known           call       raise  raise      raise      unknown   no
-no token; login barred or useless      permanent  raise  raise      raise      not_sent  no
-no token: the login was not counted    transient  again  again      again      not_sent  no
+no token: login forbidden or useless   permanent  raise  raise      raise      not_sent  no
+no token: login not counted by EnKash  transient  again  again      again      not_sent  no
 no token for another reason            call       raise  raise      raise      not_sent  no
 wrong set-up, wrong arguments          permanent  raise  raise      raise      not_sent  no
 =====================================  =========  =====  =========  =========  ========  ========
 
-The columns are the fields of `Verdict`. A *write* is any call that changes something. The column `writes` replaces the
-column `write` if `RetryPolicy.writes` is on. The advice for a task queue is `EnkashError.retry`; it is on the error
-classes, where users look for it.
+The columns are fields of `Verdict`; the field of the column `writes` is `asked`. A *write* is any call that changes
+something. The column `writes` replaces the column `write` if `RetryPolicy.writes` is on. The advice for a task queue is
+`EnkashError.retry`; it is on the error classes, where users look for it.
 
 The pipeline judges a 401 only after it has renewed the token and sent the call once more.
 """

@@ -50,7 +50,7 @@ class Looks:
         self._in_turn = InTurn()
         self._end = 0.0
         self.left = 0.0
-        self._named: set[str] = set()  # bills to read singly once: EnKash's success reply named bills
+        self._named: set[str] = set()  # bills that the next look reads singly; see `note_named`
 
     def wait(self, seconds: float) -> None:
         """Note how many seconds the caller waits from now on; the look that begins after this time is the last."""
@@ -62,7 +62,11 @@ class Looks:
         self.left = self._end - self._clock()
 
     def note_named(self, ids: Sequence[str]) -> None:
-        """Note that EnKash said yes and named bills, so that each bill of the call has to be read."""
+        """Have the next look read these bills singly: EnKash's success reply names bills, which may have failed.
+
+        Args:
+            ids: The bills of the call.
+        """
         self._named.update(ids)
 
     async def before_first(self, ids: Sequence[str]) -> _Seen:

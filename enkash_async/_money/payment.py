@@ -67,7 +67,7 @@ _GROUPS = {
 
 
 def group_of(payment: Payment, wait: float) -> BulkGroup:
-    """Return the group of a payment; a pending payment has succeeded if the caller did not ask to wait."""
+    """Return the group of a payment; a pending payment counts as succeeded if the caller did not ask to wait."""
     if payment.state is PaymentState.PENDING:
         return BulkGroup.SUCCEEDED if wait <= 0 else BulkGroup.UNKNOWN
     return _GROUPS[payment.state]

@@ -43,7 +43,7 @@ class _Wait:
 
     async def look(self, patience: float, only: Sequence[str] = (), *, is_last: bool = False) -> bool:
         """Read the pending bills, or only the pending ones in `only`; return whether no bill is pending any more."""
-        # If there is news of settled bills only, `wanted` is empty, and nothing is read.
+        # If none of the bills in `only` is pending any more, `wanted` is empty, and nothing is read.
         wanted = [one for one in only if one in self._pending] if only else list(self._pending)
         found = await self._looks.look(wanted, patience=patience, last=wanted if is_last else ())
         for one, seen in found.items():

@@ -67,7 +67,7 @@ def instant() -> float:
 
 
 def wall() -> float:
-    """Return the seconds since 1970 by the wall clock, which machines share; under virtual time, the loop's time."""
+    """Return the Unix time, which several machines can compare; under virtual time, the running loop's time."""
     return time.time() if instants() is machine else instant()
 
 

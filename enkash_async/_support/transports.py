@@ -17,8 +17,8 @@ def close_by_hand(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop)
     beneath: asyncio.Transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
     end = getattr(beneath, "_call_connection_lost", None)
     if loop.is_closed():
-        with contextlib.suppress(RuntimeError):  # marks the transport as closing; a closed loop takes no callback
-            transport.abort()
+        with contextlib.suppress(RuntimeError):  # a closed loop refuses the callback that `abort` adds
+            transport.abort()  # marks the transport as closing
     elif end is None or beneath.is_closing() or beneath.get_write_buffer_size():
         transport.abort()  # the loop closes the socket if it ever runs again
         return

@@ -69,7 +69,7 @@ def _as_headers(ctx: click.Context, parameter: click.Parameter, value: Sequence[
 
 
 class _Discreet(click.Command):
-    """Refuses extra arguments without repeating them: an argument may be a secret header without its `--header`."""
+    """Refuses extra arguments without showing them: one may be a secret whose `--header` was forgotten."""
 
     allow_extra_args = True
 

@@ -31,7 +31,9 @@ BILL_EVENTS = (
 )
 
 
-_OLDEST = timedelta(days=6)  # one day less than the 7 days that records are kept, since a search starts at midnight
+# How far back `missed` can look. A record of what was handed over is kept for 7 days. The search begins at the midnight
+# before `since`, which can be almost a day earlier.
+_OLDEST = timedelta(days=6)
 _UNPAID = tuple(status for status in BillPayStatus if status is not BillPayStatus.SUCCESS)
 
 

@@ -135,7 +135,7 @@ class Machines:
         run(store, body)
 
     def test_news_is_handed_over_once_where_answers_are_lost(self, store: Store) -> None:
-        """The state machine gets the same commands again, with the record that shows the claim and the state."""
+        """A worker whose change was made but not answered tries again, and sees in the record that it was made."""
 
         async def body(store: Store) -> None:
             assert sum(await asyncio.gather(*_deliveries(_Shaken(store, loses=True)))) == 1

@@ -1,7 +1,7 @@
 """The state machine of an account: which logins count, which caller may log in next, and which token callers get.
 
 `decide(account, command, now)` is a pure function and the only way to change an account. An attempt is recorded before
-its login is sent. From then on it is charged, since EnKash may count it as a wrong login, until a later login works.
+its login is sent. It is *charged* from then until a later login works, since EnKash may count it as a wrong login.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from enkash_async.tokens._windows import hold_back
 
 __all__ = ["LONGEST_LOGIN", "SEND_WITHIN", "decide", "lease_for", "view"]
 
-SEND_WITHIN = 5.0  # seconds after the start of the store read that permits a login; a later login is not sent
+SEND_WITHIN = 5.0  # seconds from the start of the store read that permits a login; after that, the login is not sent
 LONGEST_LOGIN = 110.0  # seconds; the largest `login_timeout`
 _BUDGET = 2  # charged attempts; other EnKash products lock an account after three wrong logins in a row
 _TEN_MINUTES = 600.0

@@ -229,7 +229,8 @@ class StoreTokenProvider:
         with self._lock:
             held = self._held
             is_held = held is not None and mark_of(held.token) == mark
-            # The token in hand may have the refused secret and another generation: refuse up to the higher generation.
+            # The held token may have the same secret as the refused token, and another generation. Then all generations
+            # up to the higher of the two are refused.
             fence = (
                 max(rejected.generation, held.token.generation) if held is not None and is_held else rejected.generation
             )
