@@ -22,6 +22,7 @@ from enkash_async._http.connections import OpenSession, has_stray_bytes
 from enkash_async._http.failures import AgainError, failure_of
 from enkash_async._http.proxy import netrc_flaw, proxy_for
 from enkash_async._support import call_ids, checks
+from enkash_async._support.cancellation import is_cancelled
 from enkash_async._support.causes import Cause
 from enkash_async._support.clock import fast_clock
 from enkash_async._support.forks import reset_after_fork
@@ -258,12 +259,17 @@ class Transport:
                     return await self._read(reply, alone=alone)
                 return self._whole(reply, await reply.content.read(), alone=alone)
         except asyncio.CancelledError as cancelled:
-            # Drop aiohttp's frames, since their locals hold the bearer token.
-            raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
+            if is_cancelled():
+                # Drop aiohttp's frames, since their locals hold the bearer token.
+                raise cancelled.with_traceback(None)  # noqa: B904 (it is the same exception)
+            return self._failure(aiohttp.ServerDisconnectedError(), body, status)  # only aiohttp's writer was cancelled
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as problem:
-            begun = None if body is None else body.begun
-            host = self._host.host or ""
-            return failure_of(problem, host, proxy=self._proxy, timeout=self._timeout, begun=begun, status=status)
+            return self._failure(problem, body, status)
+
+    def _failure(self, problem: Exception, body: OneShot | None, status: int) -> TransportError:
+        begun = None if body is None else body.begun
+        host = self._host.host or ""
+        return failure_of(problem, host, proxy=self._proxy, timeout=self._timeout, begun=begun, status=status)
 
     def _whole(self, reply: aiohttp.ClientResponse, body: bytes, *, alone: bool) -> Response | TransportError:
         # aiohttp has returned the connection to its pool by now, and has no public API that names the connection.

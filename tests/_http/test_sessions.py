@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from loops import tls_contexts
 
-from enkash_async import ConfigurationError, EnkashClient, MemoryStore, StaticTokenProvider
+from enkash_async import ConfigurationError, EnkashClient, MemoryStore, StaticTokenProvider, TransportError
 from enkash_async._http.transport import Transport
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request
@@ -89,6 +89,23 @@ async def test_the_middlewares_of_the_session_do_their_work() -> None:
             assert (await transport.send(request)).status == 200
     assert [b"X-Signature: 7" in one for one in server.requests] == [False, True]
     assert b"X-Signature: 0" in server.requests[0]
+
+
+async def stop(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Raise what a task of aiohttp's own raises when it is cancelled."""
+    (await handler(request)).close()
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+async def test_a_call_that_nobody_cancelled_is_not_told_as_cancelled(departure: Timely | None) -> None:
+    """A `CancelledError` would end the caller's task; the request may have arrived, so the outcome is unclear."""
+    async with raw_server(answer) as server, aiohttp.ClientSession(middlewares=(stop,)) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        with pytest.raises(TransportError, match="the request may have arrived") as caught:
+            await transport.send(PUT, None, departure, alone=True)
+        assert caught.value.sent
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("request_", [PUT, FORM], ids=["JSON", "form"])
