@@ -74,7 +74,7 @@ class OneShot(BytesPayload):
             is_answered: Whether a whole reply has arrived.
         """
         self._is_withdrawn = True
-        if is_answered and self._line is not None and not self._line.get_write_buffer_size():
+        if is_answered and self._line is not None and not _is_buffering(self._line):
             self._line.abort()
 
     async def let_no_other(
@@ -141,6 +141,13 @@ class LoneShot(OneShot):
         if self._transport is not None and not is_answered:
             _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
+
+
+def _is_buffering(line: asyncio.Transport) -> bool:
+    try:
+        return line.get_write_buffer_size() > 0
+    except AttributeError:  # how asyncio's transport for TLS answers once its connection is closed
+        return False
 
 
 def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:

@@ -108,6 +108,27 @@ async def test_a_call_that_nobody_cancelled_is_not_told_as_cancelled(departure: 
         assert len(server.requests) == 1
 
 
+async def linger(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    answered = await handler(request)
+    await asyncio.sleep(0.1)  # meanwhile the server closes the connection
+    return answered
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+async def test_a_tls_connection_that_is_closed_before_its_reply_is_read_is_no_failure(
+    departure: Timely | None,
+) -> None:
+    """asyncio's transport then has no buffer to ask about; the reply counts all the same."""
+    theirs, ours = tls_contexts()
+    connector = aiohttp.TCPConnector(ssl=ours)
+    async with (
+        raw_server(answer, theirs) as server,
+        aiohttp.ClientSession(connector=connector, middlewares=(linger,)) as session,
+    ):
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        assert (await transport.send(PUT, None, departure, alone=True)).status == 200
+
+
 @pytest.mark.parametrize("request_", [PUT, FORM], ids=["JSON", "form"])
 async def test_the_body_keeps_its_type(request_: Request) -> None:
     """A session for JSON would have the form of the login refused, and refused logins lock the account."""

@@ -14,7 +14,7 @@ from _money import debit_controls as controls
 from aiohttp.payload import BytesPayload
 
 from enkash_async._http import connections, transport
-from enkash_async._http.bodies import LoneShot
+from enkash_async._http.bodies import LoneShot, OneShot
 from enkash_async._http.transport import Transport
 from enkash_async._money import debit_records, debits, instants, payment_step
 from enkash_async._money.debit import decide
@@ -61,7 +61,8 @@ def adopt(habit: Habit) -> None:
             _replace(debits, "outcome_of", lambda problem, _, *, begun: outcome_of(problem, 1, begun=begun))
         case Habit.SHARES:
             _replace(Transport, "_exchange", _shared)
-            _replace(LoneShot, "write_with_length", _written)
+            for kind in (OneShot, LoneShot):
+                _replace(kind, "write_with_length", _written)
             _replace(transport, "has_stray_bytes", lambda _: False)
             _replace(connections, "has_stray_bytes", lambda _: False)
             _replace(connections, "_is_readable", lambda _: False)
@@ -80,7 +81,7 @@ async def _shared(self: Transport, request: Any, body: Any, authorization: Any, 
     return await self._exchanged(request, body, authorization, call_id, alone=False)
 
 
-async def _written(self: LoneShot, writer: Any, content_length: int | None) -> None:
+async def _written(self: OneShot, writer: Any, content_length: int | None) -> None:
     self.begun = True
     await BytesPayload.write_with_length(self, writer, content_length)
 
