@@ -26,7 +26,8 @@ class Environment:
     """Reads the settings from environment variables; its `repr` does not show them.
 
     Args:
-        environ: The variables. Only methods read them, so that the traceback of a caller's error shows none.
+        environ: The variables. Callers get at them through methods only, so that no traceback shows the variables among
+            the locals of a caller.
     """
 
     __slots__ = ("_environ",)
@@ -66,7 +67,7 @@ class Environment:
         Raises:
             ConfigurationError: As for `credentials()`.
         """
-        credentials = self.credentials()  # first: an error here names all missing variables, including the base URL
+        credentials = self.credentials()  # before the base URL is read: this error names every missing variable
         if (flaw := control_flaw(self.base_url)) is not None:
             raise ConfigurationError(f"ENKASH_BASE_URL {flaw}")
         return PasswordGrant(

@@ -21,7 +21,7 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 Random = Callable[[], float]
 
 _SHORTEST_WINDOW = 120.0  # seconds; EnKash's guidance is to enquire after two to three minutes
-_WINDOW_OF_TIMEOUT = 4.0  # multiple of `Timeouts.total`; by then, EnKash has finished a request that timed out here
+_WINDOW_OF_TIMEOUT = 4.0  # in units of `Timeouts.total`: EnKash needs no longer for a request that timed out here
 
 
 def _number(**bounds: Unpack[checks.Bounds]) -> Callable[[object, attrs.Attribute[Any], Any], None]:

@@ -98,7 +98,7 @@ def fetch_current(
         result=FetchedBill,
         effect=Effect.READ,  # no money moves, but EnKash may add the consumer to the company's consumers
         sensitive=tuple(inputs.values()),
-        alone=True,  # a reply names no consumer: a late reply to another fetch could pass for it
+        alone=True,  # a reply names no consumer: a late reply to another fetch would look right
     )
 
 

@@ -194,7 +194,7 @@ class _Run(Generic[S, T]):
     Args:
         job: The bulk call.
         emit: Called with each item that is done, and its index in the caller's order.
-        repeat: Called with the key of each item that the caller gave before.
+        repeat: Called with the key of an item each time the caller gives the same item again.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ class _Pass:
 class Reading(Generic[T]):
     """One iteration over a paged list, without I/O: request the page that `ask` returns, and pass the reply to `take`.
 
-    Keeps the id of every row with a number, and the identifiers of the rows of one page, but not the rows themselves.
+    Keeps the id and the number of every row, and the identifiers of the rows of one page, but not the rows themselves.
     A row without an id is its own identifier.
 
     Args:
@@ -309,7 +309,7 @@ class Reading(Generic[T]):
         return []
 
     def _disturb(self) -> None:
-        """Note that rows may come twice from now on; fail if rows have no id, since repeats could not be recognised."""
+        """Allow rows to come twice from now on; fail if rows have no id, since repeats could not be recognised."""
         self._calm = False
         if self._nameless:
             self._fail("its pages do not join, and some rows have no id by which they could be known again")

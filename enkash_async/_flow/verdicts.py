@@ -191,16 +191,16 @@ def _not_found(answer: errors.NotFoundError) -> Verdict:
 
 
 def _duplicate(answer: errors.DuplicateReferenceError) -> Verdict:
-    # The `response_code` decides, not the HTTP status. If the bill of the reference could not be compared with this
-    # one, an earlier run may have created this one: the outcome is unknown.
+    # The `response_code` decides, not the HTTP status. Without `differences`, the bill that has the reference could not
+    # be compared with the request. An earlier run may have created it for this request, so the outcome is unknown.
     group = BulkGroup.FAILED if answer.differences else BulkGroup.UNKNOWN
     return Verdict(group=group, one_item=True)
 
 
 def _login(problem: errors.TokenEndpointError) -> Verdict:
     if problem.counted or problem.reason == "renewal":
-        # Either EnKash may have counted the login, and another login could lock the account; or EnKash refuses every
-        # new token.
+        # Do not log in again: EnKash may have counted this login, and another login could lock the account; or EnKash
+        # refuses every new token.
         return _NO_LOGIN
     return Verdict(lasts=Lasts.TRANSIENT, read=Next.AGAIN, write=Next.AGAIN, asked=Next.AGAIN, group=BulkGroup.NOT_SENT)
 

@@ -67,8 +67,8 @@ class OneShot(BytesPayload):
     def withdraw(self, *, is_answered: bool) -> None:
         """Refuse from now on to write the body, because the caller already has a result.
 
-        A connection of its own is closed at once. Otherwise asyncio would wait up to 30 s for the server's part of the
-        end of TLS, and each call would hold a descriptor for as long.
+        A connection that serves only this request is closed at once. Otherwise asyncio would wait up to 30 s for the
+        server to end TLS, and each call would hold a file descriptor until then.
 
         Args:
             is_answered: Whether a whole reply has arrived.

@@ -87,7 +87,7 @@ def failure_of(
         return RequestTimeoutError(said, sent=may_have_arrived, status=status)
     why = _why(problem)
     if may_have_arrived and why == Cause.CONNECT_TIMED_OUT:
-        why = Cause.TIMED_OUT  # the system gave up bytes that nobody acknowledged
+        why = Cause.TIMED_OUT  # the system closed the connection: sent bytes were not acknowledged
     said = f"the exchange with {host} broke off: {why}; {state}"
     return TransportError(said, sent=may_have_arrived, status=status)
 

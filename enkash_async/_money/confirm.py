@@ -34,7 +34,7 @@ class Confirming:
 
     Args:
         confirm: Confirms the bills of one call and returns the outcome of each.
-        progress: Is told the number of ids after each call.
+        progress: Counts the ids after each call.
     """
 
     def __init__(

@@ -151,7 +151,7 @@ class DebitRecords:
         return births
 
     def _may_declare(self, key: str) -> bool:
-        """Whether a new store may count as old; False if this process saw an earlier birth record of it."""
+        """Whether a new store may count as old; False if the store had another birth record before in this process."""
         store = self._open()
         # Only this process confirms debits at its local sandbox, so its memory store knows of everything that was sent.
         is_alone = self._is_loopback and isinstance(store, MemoryStore)

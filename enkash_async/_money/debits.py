@@ -188,7 +188,7 @@ class _Run:
         return True
 
     async def _act(self, commands: Mapping[str, Command]) -> None:
-        """Carry out commands on records; an unusable record, such as one in a newer format, stops only its bill."""
+        """Carry out commands on records; an unusable record, such as a newer format, fails only its bill."""
         try:
             answers = await self._debits.records.act(commands)
         except StoreUnavailableError:

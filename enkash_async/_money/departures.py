@@ -71,7 +71,7 @@ class DebitDeparture:
     def is_timely(self) -> bool:
         """Whether *sent* was written recently enough to send; if so, note that the call may have been sent."""
         timely = may_begin(self._before, self.clock(), self.records.durations)
-        # Stays True: an HTTP library may call this twice, and may have sent after the first True.
+        # Stays True after a False: an HTTP library may ask twice, and may have sent the call after the first True.
         self.begun = self.begun or timely
         return timely
 

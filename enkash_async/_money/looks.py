@@ -78,7 +78,7 @@ class Looks:
         return await self._reads.read_each(ids, patience=self._patience * len(ids))
 
     async def within_window(self, ids: Sequence[str]) -> _Seen:
-        """Read bills whose confirmation was sent within the window; only a debit that EnKash shows changes anything.
+        """Read bills whose confirmation was sent within the window; of the replies, only a shown debit has an effect.
 
         A look at more than three bills searches; fewer bills are read singly. Every third look also reads some bills
         singly, in turn. The last look reads singly every bill that the search does not show as debited.

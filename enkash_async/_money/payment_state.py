@@ -62,8 +62,8 @@ class Step:
         do: The next action.
         known: What the store knew of the reference.
         bill: The bill as EnKash showed it last; None if EnKash has shown no bill.
-        amount: Amount of the bill in rupees. If EnKash states the amount rounded, the larger of the two amounts.
-        is_created: Whether EnKash said yes to a create of this step.
+        amount: Amount of the bill in rupees. If EnKash states a rounded amount too, the larger of both.
+        is_created: Whether EnKash accepted a create of this step.
         is_waiting: Whether the reply to the create shows that the debit waits to be confirmed.
         has_sent: Whether a create of this step was sent and ended unclearly.
         is_absent: Whether a look-up since the last create showed no bill.
@@ -175,7 +175,7 @@ class Step:
         return attrs.evolve(self, do=do, patience=0.0)
 
     def end(self, state: PaymentState, reason: str = "", *, cause: EnkashError | None = None, **how: Any) -> Step:
-        """Return the step at its end."""
+        """Return the step after its last action, with its result."""
         return attrs.evolve(self, do=Do.END, payment=self.ended(state, reason, **how), cause=cause)
 
     def ended(

@@ -28,7 +28,7 @@ def outcome_of(problem: EnkashError | None, count: int, *, begun: bool) -> Outco
     """Return the outcome of a sending.
 
     Args:
-        problem: The error with which the sending ended; None if EnKash said yes.
+        problem: The error with which the sending ended; None if EnKash accepted it.
         count: Number of bills in the call; only the refusal of a call with one bill is certain.
         begun: Whether part of the body may have been sent since *sent* was last written.
     """

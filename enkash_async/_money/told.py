@@ -27,13 +27,14 @@ class ConfirmResult:
 
 @attrs.frozen(kw_only=True)
 class Evidence:
-    """What is known of one bill at the end of a call.
+    """What a call knows of one bill when the call ends.
 
     Attributes:
-        attempt: The last attempt, which has ended or waits.
+        attempt: The last attempt; it has ended, or waits for another attempt or for the store.
         trouble: Why the last sending failed or was not made; None without a failure.
         seen: The bill or the error from the last read; None if the bill was not read.
-        under_way: Seconds for which a confirmation by this call or another may still be carried out; None for none.
+        under_way: Seconds for which EnKash may still carry out a confirmation, of this call or of another; None if
+            no confirmation is in flight.
         is_lagging: Whether a create returned the bill, but EnKash does not show the bill yet.
         window: Seconds after which a confirmation can no longer be in flight.
     """
@@ -57,7 +58,7 @@ class _Unclear:
 
 @attrs.frozen
 class _Young:
-    """A debit that has to wait until the store is old enough. All such bills share one error."""
+    """A debit that has to wait until the store is old enough. All bills whose debit has to wait share one error."""
 
     seconds: float
 

@@ -49,11 +49,11 @@ class Extend:
 
 @attrs.frozen
 class Hand:
-    """Writes down that a state is handed over now.
+    """Writes down that the handler is being called with a state.
 
     Attributes:
-        state: Hash of the state that is handed over.
-        ever: Whether to compare the state with all remembered states; False compares it with the last one only.
+        state: Hash of the state.
+        ever: Whether to compare the state with all remembered states; False compares it with the last state only.
     """
 
     by: str

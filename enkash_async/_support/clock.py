@@ -81,7 +81,7 @@ def instants() -> Callable[[], float]:
 
 
 def waits_beside(clock: Callable[[], float]) -> Callable[[], float]:
-    """Return the clock for waits that belongs to a clock for instants; a clock that a test passes serves for both."""
+    """Return the clock for waits: the loop's, or `clock` itself if a test replaced the clock for instants."""
     return loop_now if clock is instant else clock
 
 

@@ -11,7 +11,7 @@ from enkash_async._support.clock import loop_now
 
 __all__ = ["UnderWay"]
 
-_BETWEEN_CHECKS = 0.02  # seconds
+_BETWEEN_CHECKS = 0.02  # seconds between two looks at work of other event loops
 
 
 _Place: TypeAlias = tuple[asyncio.AbstractEventLoop, int]

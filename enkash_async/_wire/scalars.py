@@ -105,7 +105,7 @@ def _stripped(raw: Any) -> datetime:
 
 
 def _on_the_calendar(found: datetime) -> datetime:
-    """Refuse a date-time in year 1 or 9999 that another zone cannot show; the user's code would fail with it later."""
+    """Refuse a date-time in year 1 or 9999 that some zone cannot show; converting it would fail in the user's code."""
     try:
         found.astimezone(UTC).astimezone(IST)
     except OverflowError:

@@ -17,7 +17,7 @@ from enkash_async.models import Bill, BillFilter
 
 __all__ = ["get", "search"]
 
-_PAGE = 99  # bills; EnKash advises pages below 100
+_PAGE = 99  # bills in a page; EnKash advises fewer than 100
 _COLUMNS = ("utility_enkash_id", "reference_id", "amount", "outcome", "payment_status", "billpay_status", "created")
 
 
@@ -81,7 +81,7 @@ def search(
         created_date_from=first and first.date(),
         created_date_to=last and last.date(),
     )
-    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # one more shows whether there are more
+    found = with_client(lambda client: _collect(client, wanted, limit + 1))  # + 1: shows whether bills are left out
     if len(found) > limit:
         note(f"there are more than these {limit}; see --limit")
     _show(found[:limit], as_json)

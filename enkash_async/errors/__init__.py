@@ -219,7 +219,8 @@ class OutcomeUnknownError(EnkashError):
         operation: Name of the call, such as `bills.create`.
         reference_id: Reference to pass to `bills.reconcile` later, or None.
         utility_enkash_ids: Ids of the bills; empty for a call that names no bill.
-        retry_after: Seconds after which a repetition of the call finds out what happened; None if a person has to.
+        retry_after: Seconds after which a repetition of the call finds out what happened; None if only a person can
+            find out.
     """
 
     _advice = RetryAdvice.LOOK  # repeating the call without a look-up could pay twice

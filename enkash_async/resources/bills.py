@@ -212,7 +212,7 @@ class SingleBills:
             return bill
 
     async def _births(self) -> Mapping[str, str] | None:
-        """Return the ids of the store's birth records; None if the store is unavailable, which stops only debits."""
+        """Return the ids of the store's birth records; None if the store is unavailable: a create needs no store."""
         try:
             return await self._debits.births()
         except StoreError as problem:

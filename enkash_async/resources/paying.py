@@ -75,7 +75,7 @@ class PayCalls:
 
         Raises:
             InvalidRequestError: The request is wrong or lacks a reference; nothing was sent.
-            StoreUnavailableError: The store is away, so `pay` would send nothing either.
+            StoreUnavailableError: The store is unavailable, so `pay` would send nothing either.
             TokenError: There is no token, so nothing was sent.
         """
         _checked(request)

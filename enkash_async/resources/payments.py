@@ -147,8 +147,8 @@ class Payments(PayCalls):
 
         Raises:
             InvalidRequestError: No ids, or an empty id.
-            StoreUnavailableError: The store is away.
-            StoreError: A record cannot be used by this version.
+            StoreUnavailableError: The store is unavailable.
+            StoreError: This version cannot use a record.
         """
         return await shown(self._debits, checks.identifiers(ids, "ids"))
 
@@ -170,7 +170,7 @@ class Payments(PayCalls):
 
         Raises:
             InvalidRequestError: No ids, an empty id, or no reason.
-            StoreUnavailableError: The store is away.
+            StoreUnavailableError: The store is unavailable.
         """
         wanted = checks.identifiers(ids, "ids")
         return await release(self._debits, wanted, checks.text(because, "because"))

@@ -27,7 +27,7 @@ EQUAL: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "billNumber": lambda payment: payment.bill.bill_number,
 }
 
-# Filter words with a list of texts, one of which must be equal.
+# Filter members with a list of texts: a payment matches if its value is in the list.
 ONE_OF: Mapping[str, Callable[[UtilityPayment], str | None]] = {
     "utilityEnkashIds": EQUAL["utilityEnkashId"],
     "consumerNumbers": EQUAL["consumerNumber"],
@@ -56,8 +56,8 @@ class Query:
     """A search; a payment must meet every condition.
 
     Args:
-        equal: The text for each word of `EQUAL`.
-        one_of: The texts for each word of `ONE_OF`; an empty set finds nothing.
+        equal: The wanted text, by the filter word from `EQUAL`.
+        one_of: The accepted texts, by the filter word from `ONE_OF`; an empty set finds nothing.
         days: The day for each word of `DAYS`; a payment without that date does not match.
         amount_from: Least rupees, inclusive.
         amount_to: Most rupees, inclusive.

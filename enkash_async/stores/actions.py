@@ -205,6 +205,6 @@ async def to_its_end(work: Coroutine[Any, Any, _T]) -> _T:
             is_cancelled = True
     if is_cancelled:
         if not task.cancelled():
-            task.exception()  # otherwise asyncio logs that nobody retrieved it
+            task.exception()  # otherwise asyncio logs "exception was never retrieved"
         raise asyncio.CancelledError
     return task.result()

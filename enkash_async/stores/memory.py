@@ -11,7 +11,7 @@ from enkash_async.stores.store import Cell, Change
 
 __all__ = ["FallbackStore", "MemoryStore", "process_store"]
 
-_SWEEP_EVERY = 256  # swaps between two removals of expired records
+_SWEEP_EVERY = 256  # calls of `swap` after which expired records are removed
 
 
 class MemoryStore:

@@ -109,9 +109,9 @@ class PostgresTrouble:
 
 
 def need_psycopg() -> None:
-    """Raise a ConfigurationError where psycopg is not installed.
+    """Raise a ConfigurationError if psycopg is not installed.
 
-    Not at the import: `from enkash_async import *` and `help(enkash_async)` load every public name.
+    The import raises no error: `from enkash_async import *` and `help(enkash_async)` load every public name.
     """
     if psycopg is None:
         raise ConfigurationError("PostgresStore needs psycopg: pip install 'enkash-async[postgres]'")

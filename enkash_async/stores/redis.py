@@ -133,7 +133,7 @@ class RedisStore:
         return [done[change.key] for change in changes]
 
     async def eviction_policy(self) -> str:
-        """Return the server's `maxmemory-policy`, or the worst one in a cluster. The server is asked only once.
+        """Return the server's `maxmemory-policy`, in a cluster the least safe of its servers. Asks Redis only once.
 
         Raises:
             StoreUnavailableError: The policy cannot be read.

@@ -23,7 +23,7 @@ from enkash_async.stores.workers import Workers
 
 __all__ = ["SQLiteStore", "user_store_path"]
 
-_SWEEP_EVERY = 256  # swaps of one process between two removals of expired records
+_SWEEP_EVERY = 256  # calls of `swap` in one process, after which it removes expired records
 _KEYS_AT_ONCE = 500  # keys in one statement; older builds of SQLite take at most 999 parameters
 
 _LIVES = "(expires IS NULL OR expires > ?)"

@@ -19,8 +19,8 @@ from enkash_async.testing.racing import run_alone
 
 __all__ = ["StoreContract"]
 
-# Seconds for which a test keeps a record. The store may let the record expire late, by up to the same time. If the
-# machine is too slow for one number, the test is repeated with the next number.
+# Seconds for which a test keeps a record. The store may let the record live for up to twice as long. If the machine is
+# too slow for the first number, the test is repeated with the next number.
 _KEEPS = (0.3, 0.6, 1.2, 2.4)
 _VALUES = {
     "empty": b"",

@@ -142,7 +142,7 @@ def _over_budget(account: Account, who: Who, now: float) -> Closed | Cooling | N
 
 
 def _is_reserved(account: Account, now: float) -> bool:
-    """Whether the last attempt is reserved for proven credentials: their token was valid in the last ten minutes."""
+    """Whether only proven credentials may use the last attempt: a token of theirs was valid within ten minutes."""
     return any(
         left(token.at, token.life + _TEN_MINUTES, now) > 0 and account.fingerprint(token.fingerprint).proven
         for client in account.clients
@@ -224,7 +224,7 @@ def _worked(account: Account, report: Settle, is_known: bool, now: float) -> tup
 
 
 def _with_token(client: Client, report: Settle, fresh: FreshToken, is_known: bool, now: float) -> tuple[Client, bool]:
-    """Return the client with the token, unless it was refused or is not the newest; and whether it was added."""
+    """Return the client, and whether the token was added; a token that was refused or is not the newest is not."""
     living = [token for token in client.tokens if left(token.at, token.life, now) > 0]
     if any(token.refused and token.mark == fresh.mark for token in client.tokens):
         return _paused(client, now), False

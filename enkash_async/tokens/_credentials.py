@@ -42,7 +42,7 @@ class Credentials:
     EnKash page: Generate Authentication Token (api-12704314).
     """
 
-    _holds_secrets: ClassVar[bool] = True  # so `to_dict` and `to_json` refuse to convert credentials
+    _holds_secrets: ClassVar[bool] = True  # makes `to_dict` and `to_json` refuse credentials
 
     client_id: str
     client_secret: str = attrs.field(repr=False)

@@ -33,7 +33,7 @@ _log = getLogger("enkash_async.tokens")
 _HIGHEST = 2**52  # above every generation: generations are milliseconds since 1970, far below this number
 _PATIENCE = 2.0  # seconds that a caller waits for a new token while the old one is still valid
 _GRACE = 2.0  # seconds that `aclose` waits for a login under way; most logins take less than one
-_ROUNDS = 16  # refreshes that one caller waits for; more than two are needed only if several are cut off in a row
+_ROUNDS = 16  # most refreshes that one caller waits for; needs over two only if several are cut off in a row
 LOGIN_TIMEOUT = 15.0  # seconds, the default of `login_timeout`
 
 

@@ -167,7 +167,7 @@ class Refresher:
 
     async def _through_store(self, flight: Flight) -> RefreshResult | TokenError:
         """Return the token, or the error that says why there is none; raises only failures of the store."""
-        self._seen = max(self._seen, flight.above)  # a login gets a higher fence, even if the store lost its record
+        self._seen = max(self._seen, flight.above)  # the next login gets a higher fence, even if the store lost data
         await self._shared.deliver_owed(self.who)
         if flight.refused is not None and flight.reports:
             await self._shared.act(flight.refused, self.who)
@@ -306,7 +306,7 @@ class Refresher:
         return RefreshResult(token, is_unshared=told is None)
 
     def _as_kept(self, token: Token, kept: StoredToken, told: Told) -> RefreshResult | None:
-        """Return a new token, or None if it is about to expire; a repeated secret keeps its expiry in the record."""
+        """Return the new token, or None if it is about to expire; a secret given out again keeps its first expiry."""
         if not kept.repeats:
             return RefreshResult(token)
         began_at = self._clock() - max(0.0, told.now - kept.at)

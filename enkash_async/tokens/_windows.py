@@ -26,7 +26,7 @@ __all__ = ["DEFAULT_LIFETIME", "LONGEST_LIFETIME", "Windows", "hold_back", "usab
 #: Seconds. Assumed if EnKash gives no lifetime, or gives 0 as in the example on its own page. EnKash's shortest
 #: documented lifetime is 300 s.
 DEFAULT_LIFETIME = 60.0
-#: Seconds. A longer lifetime is cut to this length: EnKash documents no lifetime nearly as long, so it is a mistake.
+#: Seconds. A longer lifetime is cut to this length: EnKash documents only far shorter ones, so it is a mistake.
 LONGEST_LIFETIME = 7 * 24 * 3600.0
 
 _SPREAD = 0.25  # share of the time between `ahead` and `wait` over which processes spread their refreshes

@@ -141,7 +141,7 @@ class Delivery:
             answer = await self._records.act(attempt.bill, Claim(attempt.by))
         if isinstance(answer, Mine):
             return answer
-        attempt.is_concluded = True  # no claim is held, so none must be given back
+        attempt.is_concluded = True  # this attempt holds no claim that it would have to give back
         return None
 
     async def _with_claim(self, attempt: _Attempt, event: BillEvent, mine: Mine) -> int | None:

@@ -20,7 +20,7 @@ InThread: TypeAlias = Callable[[Callable[[BillEvent], Any], BillEvent], Coroutin
 
 
 async def call_handler(on_bill: OnBill, event: BillEvent, in_thread: InThread) -> tuple[BaseException | None, bool]:
-    """Call the handler; return two values: the exception from its thread, or None; whether the task was cancelled.
+    """Call the handler; return the exception that it raised in a thread, or None, and whether the task was cancelled.
 
     Prevents two handlers for one bill at once: a function in a thread cannot be stopped, so a cancelled task waits
     until the function ends. If the claim on the bill were released earlier, another worker could call its handler.
