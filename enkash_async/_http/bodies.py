@@ -80,9 +80,9 @@ class OneShot(BytesPayload):
     async def let_no_other(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Let a request through only with this body; a client middleware, to be the last one before the connection.
+        """Refuse a request whose body is not this object. Must be the last client middleware before the connection.
 
-        aiohttp would send another body twice, and `begun` would say that nothing was sent.
+        Another middleware may replace the body. aiohttp could then send it twice, while `begun` stays False.
         """
         if request.body is not self:
             self.is_replaced = True
@@ -98,7 +98,7 @@ class OneShot(BytesPayload):
             raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
             self._line = line
-            line.get_protocol().force_close()  # aiohttp would keep it if the server ignores `Connection: close`
+            line.get_protocol().force_close()  # even if the server ignores `Connection: close`
         self.begun = True
         await super().write_with_length(writer, content_length)
 

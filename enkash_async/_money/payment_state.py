@@ -106,7 +106,7 @@ class Step:
 
     @property
     def seconds_until_settled(self) -> float:
-        """Seconds until EnKash must show a debit made by the bill's create, as of the last read of its note."""
+        """Seconds until EnKash must show a debit made by the bill's create, counted from the last read of the note."""
         is_known = not self.is_created and self.bill_id == self.known.utility_enkash_id
         return self.known.seconds_until_settled if is_known else self.options.settled_after
 

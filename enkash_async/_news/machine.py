@@ -143,7 +143,7 @@ Answer: TypeAlias = Mine | Held | Go | Old | Lost | Noted
 def decide(
     news: News | None, command: Command, now: float, durations: Durations = DURATIONS
 ) -> tuple[News | None, Answer]:
-    """Return the record after a command, and the answer; None deletes the record."""
+    """Return the record after a command, or None to delete the record; and the answer."""
     before = News(now) if news is None else news.moved_back(now)
     after, answer = _decide(before, command, now, durations)
     if not after.told and after.hold is None:

@@ -52,7 +52,7 @@ class CircuitBreaker:
             if not self.is_down:
                 return
             now = self._clock()
-            # Keeps the store from staying down: another event loop, with a clock far ahead, may have set `_look_at`.
+            # The second condition lets a probe through if an event loop whose clock is far ahead has set `_look_at`.
             if now >= self._look_at or now + _PROBE_LASTS < self._look_at:
                 self._look_at = now + _PROBE_LASTS  # this caller probes; `failed` schedules the next probe
                 return

@@ -59,8 +59,8 @@ def loads(body: bytes) -> Any:
     """Return the decoded document, with `Decimal` for every number that has a fraction or an exponent.
 
     Raises:
-        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. Raise
-            an error that replaces this one `from None`: `json.JSONDecodeError` keeps the whole text.
+        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. A
+            caller who raises another error instead writes `from None`: `json.JSONDecodeError` keeps the whole text.
     """
     try:
         return _quick(body)

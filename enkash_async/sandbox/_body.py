@@ -132,7 +132,7 @@ class Body:
             raise _wrong(name, "a date such as 2025-01-31") from None
 
     def texts(self, name: str, *, among: Collection[str] | None = None) -> list[str] | None:
-        """Return an array of strings, all of them in `among`, where given."""
+        """Return an array of strings; with `among`, refuse an array with any other string."""
         value = self.members.get(name)
         if value is None:
             return None

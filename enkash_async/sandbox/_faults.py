@@ -33,7 +33,7 @@ class FaultKind(enum.StrEnum):
     SERVER_ERROR_AFTER = enum.auto()  # does the work, then answers 502 with an HTML body
     NOT_JSON = enum.auto()  # does the work, then answers 200 with an HTML body
     NULL_PAYLOAD = enum.auto()  # does the work, then answers success without the payload
-    REFUSED_AFTER = enum.auto()  # does the work, then refuses it: the envelope has `status` (None: 409)
+    REFUSED_AFTER = enum.auto()  # does the work, then answers like a refusal, with `status` (None: 409)
     STRAY = enum.auto()  # does the work and answers; sends this reply again before the next reply, or after `delay`
     LATE = enum.auto()  # answers `status` or closes the connection at once; does the work `delay` seconds later
     DUPLICATED = enum.auto()  # a post is sent twice at the same moment

@@ -360,7 +360,7 @@ class Ledger:
         Raises:
             RefusedError: One of the payments does not exist or cannot be confirmed, and `confirm_style` is not
                 `report_bad`. With `whole`, no payment is confirmed; with `until_bad`, the payments before
-                this one are confirmed.
+                the refused payment are confirmed.
         """
         ids, payments, refused = dict.fromkeys(utility_enkash_ids), list[UtilityPayment](), dict[str, str]()
         if self.confirm_style == "whole":

@@ -163,7 +163,7 @@ async def act_on_each_beside(
 
 @attrs.frozen
 class _Decision(Generic[_A]):
-    """The answer to a command, and the change without which the answer does not hold; None if nothing changes."""
+    """The answer to a command, and the change that the store must make for it; None if no change is needed."""
 
     answer: _A
     change: Change | None

@@ -228,7 +228,7 @@ class _Forks:
 
     def __init__(self) -> None:
         self.alive: weakref.WeakSet[SQLiteFile] = weakref.WeakSet()
-        self.torn: set[Path] = set()  # files that no object in this process may use: SQLite's notes of locks are stale
+        self.torn: set[Path] = set()  # files closed to this process: SQLite's notes of their locks are stale
         self._lock = threading.Lock()
         self._held: list[SQLiteFile] = []
 

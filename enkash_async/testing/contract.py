@@ -165,7 +165,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_keys_are_told_apart_to_the_letter(self, store: Store) -> None:
-        """The other keys differ in case, in length, or in characters that have a meaning in patterns."""
+        """Keys are different if they differ only in case, in length, or in a character with a meaning in patterns."""
 
         async def body(store: Store) -> None:
             key = new_key()

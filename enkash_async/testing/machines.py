@@ -113,7 +113,7 @@ class Machines:
         run(store, body)
 
     def test_a_clock_that_is_set_back_ends_every_wait(self, store: Store) -> None:
-        """After the store's clock is set back by an hour, a lease that began before still ends after its own length."""
+        """A lease ends in time, even if the store's clock is set back by an hour after the lease began."""
 
         async def body(store: Store) -> None:
             key, back = new_key(), _Shaken(store, offset=-_HOUR)
@@ -135,7 +135,7 @@ class Machines:
         run(store, body)
 
     def test_news_is_handed_over_once_where_answers_are_lost(self, store: Store) -> None:
-        """A worker whose change was made but not answered tries again, and sees in the record that it was made."""
+        """A worker whose change was made, but not answered, tries again, and sees the change in the record."""
 
         async def body(store: Store) -> None:
             assert sum(await asyncio.gather(*_deliveries(_Shaken(store, loses=True)))) == 1
@@ -143,7 +143,7 @@ class Machines:
         run(store, body)
 
     def test_a_clock_that_is_set_back_ends_the_claim_on_a_bill(self, store: Store) -> None:
-        """After the store's clock is set back by an hour, a claim that began before still ends after its own length."""
+        """A claim ends in time, even if the store's clock is set back by an hour after the claim began."""
 
         async def body(store: Store) -> None:
             bill, lease = uuid.uuid4().hex, Durations(lease=_LEASE)

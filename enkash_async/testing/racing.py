@@ -60,7 +60,7 @@ def _next(record: _Count | None, id_: str, now: float) -> tuple[_Count, int]:
 
 
 async def count_up(store: Store, key: str, times: int = 1) -> list[int]:
-    """Increment a number `times` times, and return it after each time; no number is skipped if a reply is lost."""
+    """Increment a number `times` times, and return each new number. A lost reply skips no number."""
     return [await act(store, key, _next, secrets.token_hex(8), kind=_COUNT, tries=200) for _ in range(times)]
 
 

@@ -41,7 +41,7 @@ class RedisTokenProvider(StoreTokenProvider):
     """
 
     def __init__(self, source: TokenSource, redis: Client | RedisStore, **options: Unpack[ProviderOptions]) -> None:
-        # Imported here, so that only programs with Redis load redis-py: loading takes longer than for all this package.
+        # Imported here, so that only programs with Redis load redis-py, which loads slower than this whole package.
         from enkash_async.stores.redis import RedisStore  # noqa: PLC0415
 
         store = redis if isinstance(redis, RedisStore) else RedisStore(redis)

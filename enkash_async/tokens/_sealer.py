@@ -100,7 +100,7 @@ class TokenSealer:
         try:
             raw = base64.urlsafe_b64decode(found[2])
             if base64.urlsafe_b64encode(raw).decode() != found[2]:
-                return None  # Python decodes several spellings of the same bytes; accept only the one of `seal`
+                return None  # Python decodes several spellings of these bytes; `seal` writes only one
             opened = cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _context(account, found[1], generation))
         except (self._unfit, ValueError):  # ValueError: the text is not base64, or too short for a nonce
             return None

@@ -41,8 +41,8 @@ class asgi_app:  # noqa: N801 (called like a function; must be a class, since St
     async def __call__(self, scope: Any, receive: Receive | None = None, send: Send | None = None, /) -> Any:
         """Answer one ASGI request or lifespan.
 
-        Starlette may call this with nothing but a request object. Then this returns the application itself as the
-        response, and Starlette calls it again as ASGI requires.
+        Starlette may call the application with a request object alone. The call then returns the application as the
+        response, and Starlette calls the response with the three arguments of ASGI.
         """
         if receive is None or send is None:
             return self

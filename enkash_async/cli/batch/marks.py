@@ -31,7 +31,7 @@ def unclear(rows: Iterable[Row], target: Path, columns: Mapping[str, str] | None
 
 
 def kept(payment: Payment, earlier: Collection[str]) -> Payment:
-    """Return a payment. If an earlier run left it UNKNOWN, and this run did not send it, its state is UNKNOWN."""
+    """Return a payment; its state becomes UNKNOWN if an earlier run left it UNKNOWN and this run did not send it."""
     if payment.state is not PaymentState.NOT_SENT or payment.reference_id not in earlier:
         return payment
     reason = f"an earlier run left it open, and this one found out nothing: {payment.reason}"

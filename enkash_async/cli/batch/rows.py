@@ -131,7 +131,7 @@ class _Reader:
         self._width = width
         self._problems = problems
         self._batch = batch
-        self._lines: dict[str, tuple[int, bool]] = {}  # by reference: the line, and whether the reference is derived
+        self._lines: dict[str, tuple[int, bool]] = {}  # of each reference: its line, and whether it is derived
         self._rows: dict[str, Row] = {}
 
     @property
