@@ -26,8 +26,8 @@ class Environment:
     """Reads the settings from environment variables; its `repr` does not show them.
 
     Args:
-        environ: The variables. Callers get at them through methods only, so that no traceback shows the variables among
-            the locals of a caller.
+        environ: The variables. Callers pass this object around, not the variables, so that a traceback with the locals
+            of a caller does not show them.
     """
 
     __slots__ = ("_environ",)

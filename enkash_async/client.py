@@ -381,7 +381,7 @@ class EnkashClient:
             await self._transport.aclose(_LET_END)
             await self._records.acts.ended(max(end - loop_now(), _LET_NOTE))
         finally:
-            async with AsyncExitStack() as stack:  # closes all, even if one fails or the caller is cancelled
+            async with AsyncExitStack() as stack:  # goes on if closing one fails or the caller is cancelled
                 stack.callback(self._forget_store)
                 for opened in reversed(self._owned):
                     stack.push_async_callback(opened.aclose)

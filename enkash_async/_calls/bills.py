@@ -27,7 +27,7 @@ __all__ = [
     "get_by_reference",
 ]
 
-#: Returns what shows that a reply belongs to another call, or None; see `Operation`.
+#: Returns a text that says why a reply must belong to another call, or None; see `Operation`.
 Contradiction: TypeAlias = Callable[[Bill | EnkashError], str | None]
 
 

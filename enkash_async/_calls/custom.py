@@ -68,7 +68,7 @@ def _confirms_debits(routes: Routes, path: str) -> bool:
 
 
 def _folded(path: str) -> str:
-    """Return a path in a normal form; two paths that any server could take for the same have the same form."""
+    """Return a path in a normal form, which is equal for two paths that some server could treat as equal."""
     while (decoded := unquote(path)) != path:  # a server behind a gateway may decode a second time
         path = decoded
     path = path.partition("?")[0].partition("#")[0].replace("\\", "/")

@@ -222,7 +222,7 @@ class Reading(Generic[T]):
         """Take a page that contains only the last row of the previous page: the end of the list."""
         if self._pass.before_last is None:
             return self._end()
-        # A list seldom ends exactly with a full page. EnKash may as well have sent too few rows, so read the end again.
+        # A list seldom ends exactly with a full page. EnKash may have sent too few rows instead, so read the end again.
         self._go(self._offset - 1, self._alone_again)
         return []
 
@@ -253,7 +253,7 @@ class Reading(Generic[T]):
             return self._end()
         if names == first[:-1]:
             self._fail(_NO_OFFSET)
-        # What is left: exactly one page of rows was inserted meanwhile, and moved the first page to the second place.
+        # The remaining case: exactly one page of rows was inserted meanwhile, so the first page is now the second.
         self._disturb()
         self._go(0, self._start)
         return []

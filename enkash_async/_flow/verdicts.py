@@ -146,7 +146,7 @@ def _answer(answer: ApiError) -> Verdict:
 
 
 def _is_plain(answer: ApiError) -> bool:
-    """Whether an error reply says plainly that EnKash did nothing.
+    """Whether the code of an error reply proves that EnKash did nothing.
 
     EnKash documents only a few codes. Another EnKash product sends HTTP statuses as codes; a code of 4xx except 408 and
     409 is a refusal. Any other code, such as 200 or 202, may mean that the work was done or is still going on.

@@ -91,7 +91,7 @@ class OneShot(BytesPayload):
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
         if self.begun or self._is_withdrawn:
-            raise NotBegunError(Cause.CLOSED)  # aiohttp retries, or is late: the caller has a result
+            raise NotBegunError(Cause.CLOSED)  # a retry by aiohttp, or a write after the caller got a result
         line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()

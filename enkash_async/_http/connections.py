@@ -51,7 +51,7 @@ class OpenSession:
         )
         self._keeper = _keep(self.session)
         self._connector = connector
-        # The finalizer keeps the session alive: if it were collected with this object, aiohttp would also warn.
+        # The finalizer keeps the session alive: if both objects were collected together, aiohttp would warn too.
         self._finalizer = weakref.finalize(self, _dropped, self._loop, self.session, connector, self._keeper)
 
     async def begin(self) -> None:

@@ -84,7 +84,7 @@ class Pipeline:
         """Send an operation and return its result.
 
         Raises:
-            OutcomeUnknownError: A call that changes something may or may not have done so.
+            OutcomeUnknownError: A call that changes something may or may not have had its effect.
             EnkashError: Any other failure.
         """
         call_id = new_call_id()

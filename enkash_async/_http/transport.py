@@ -301,7 +301,7 @@ class Transport:
     def _headers(self, request: Request, authorization: Secret | None, call_id: str, *, alone: bool) -> dict[str, str]:
         headers = {} if self._given is None else dict(_HEADERS)  # a session opened here adds the default headers
         if request.content_type is not None and self._given is not None:
-            headers["Content-Type"] = request.content_type  # or a default of the session would take its place
+            headers["Content-Type"] = request.content_type  # a default of the session would replace a missing one
         if authorization is not None:
             headers["Authorization"] = authorization.reveal()
         if call_id:
@@ -313,7 +313,7 @@ class Transport:
     def _middlewares(self, body: OneShot | None) -> Sequence[aiohttp.ClientMiddlewareType] | None:
         if self._given is None:
             return (_Once(),)
-        # aiohttp has no public way to add one to those of the session.
+        # aiohttp has no public way to add a middleware to those of the session.
         return None if body is None else (*getattr(self._given, "_middlewares", ()), body.let_no_other)
 
     def _url(self, request: Request) -> URL:

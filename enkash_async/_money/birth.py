@@ -42,7 +42,7 @@ class See:
     Attributes:
         id: Id for a new record.
         nothing_pending: Value of `nothing_pending` in a new record.
-        declares: Whether to set `nothing_pending` in an existing record too; only the operator's command does.
+        declares: Whether to set `nothing_pending` in an existing record too; only the operator's command sets it.
     """
 
     id: str

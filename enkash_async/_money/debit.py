@@ -1,11 +1,11 @@
 """The debit machine: who may confirm the debit of a bill, and when.
 
 The life of a debit: an attempt *claims* the bill, reads the bill, writes *sent*, and sends the confirmation. If EnKash
-says yes, the record becomes *accepted*. After a clear refusal, or if nothing was sent, the record is deleted or goes
+accepts it, the record becomes *accepted*. After a clear refusal, or if nothing was sent, the record is deleted or goes
 back to *created*. After an unclear end, the record stays *sent*.
 
 No other attempt sends while a claim or a confirmation is younger than the window. After the window, an attempt reads
-the bill with a single read. If the bill is plainly unconfirmed, the attempt claims it; if the bill is confirmed, the
+the bill with a single read. If EnKash shows the bill as unconfirmed, the attempt claims it; if as confirmed, the
 record becomes *accepted*; otherwise the outcome stays unknown. A store that is younger than the window does not know
 what was sent before its birth, so it lets an attempt claim only the bills that were created after its birth.
 
@@ -184,7 +184,7 @@ def _mark_sent(debit: Debit | None, mark: MarkSent, here: Here, durations: Durat
     """Write *sent*, but only over a record that was written or renewed less than `begin_within` ago.
 
     Prevents a double debit if the store loses this write: the older record that the store then holds keeps other
-    attempts away for nearly as long as the lost record would have done.
+    attempts away for nearly as long as the lost record.
     """
     if debit is None or not _is_own(debit, mark.by):
         return debit, Gone()

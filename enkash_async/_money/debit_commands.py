@@ -108,7 +108,7 @@ class Looked:
     """Reports what a single read shows; the read must begin after the answer `Older` or `Accepted`.
 
     Attributes:
-        by: Id of the attempt, which claims the bill if its debit is plainly unconfirmed.
+        by: Id of the attempt, which claims the bill if the read shows the debit as unconfirmed.
         seen: The record in the answer `Older` or `Accepted`.
         reading: What the single read shows.
     """
@@ -224,7 +224,7 @@ class Accepted:
 
 @attrs.frozen
 class Contradicted:
-    """EnKash said yes, the window is over, and EnKash shows no debit: a person has to look."""
+    """EnKash accepted a confirmation, but shows no debit after the window: a person has to look."""
 
 
 @attrs.frozen

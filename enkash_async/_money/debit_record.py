@@ -21,7 +21,7 @@ class Debit:
     Attributes:
         state: `created`: a create of this library made the bill, and no confirmation was sent. `claimed`: an attempt
             reads the bill and may send. `sent`: a confirmation may be in flight, or was carried out. `accepted`: EnKash
-            said yes, or showed the debit.
+            accepted the confirmation, or showed the debit.
         by: Id of the attempt that put the record into its state; unique to each attempt.
         at: When the state was written or renewed.
         writer: The process that last changed the record.

@@ -47,7 +47,7 @@ class Debits:
         routes: The path of every operation.
         reads: Reads bills.
         settling: Returns how long a caller waits for an unclear end.
-        poller: Its clock and its sleep are used for all waits.
+        poller: Provides the clock and the sleep for all waits.
         patience: Seconds that reading one bill may take.
     """
 
@@ -88,8 +88,8 @@ class Debits:
             check_first: Whether bills are read before their first confirmation.
             created: Ids of bills that this step created, and whose debit waits: they are not read first.
             doubted: Ids of bills that the caller has just read as unconfirmed. If the record of such a bill has been
-                *accepted* for longer than the window, a single read checks it: EnKash may have said yes and not
-                debited.
+                *accepted* for longer than the window, a single read checks it: EnKash may have accepted the
+                confirmation without a debit.
             settle: How long to wait for an unclear end, or for another process; None takes the client's policy.
         """
         calls.confirm_debit(self.routes, ids, remarks=remarks)  # checks the arguments before anything is written

@@ -23,7 +23,7 @@ def reading(seen: Bill | EnkashError | None) -> Reading:
 
 
 def _shows_plainly(bill: Bill) -> bool:
-    """Whether the search shows the bill well enough, so that no single read is needed.
+    """Whether the search tells the state of the debit, so that no single read is needed.
 
     Prevents a double debit: EnKash does not document the search, and the search may omit the approval of a confirmed
     bill.
@@ -70,7 +70,7 @@ class Looks:
         self._named.update(ids)
 
     async def before_first(self, ids: Sequence[str]) -> _Seen:
-        """Read bills before their first confirmation: by search, and singly if the search is not plain enough."""
+        """Read bills before their first confirmation: by search, and singly if the search leaves the debit unclear."""
         return await self._reads.read(ids, patience=self._patience * len(ids), shows=_shows_plainly)
 
     async def after_window(self, ids: Sequence[str]) -> _Seen:

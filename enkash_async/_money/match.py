@@ -71,7 +71,7 @@ class Match:
         """
         amount = ("amount",) if self.amount is Amount.OTHER else ()
         named = () if self.hard else tuple(name for name in self.soft if name in {"circle", "company_biller_id"})
-        return (*self.hard, *amount, *named)  # not `named` too: another consumer has another company biller
+        return (*self.hard, *amount, *named)  # `named` needs equal consumers: another one has another biller account
 
     @property
     def is_another_month(self) -> bool:

@@ -59,7 +59,7 @@ class Payer:
         routes: The path of every operation.
         reads: Reads bills.
         settling: Looks up bills that EnKash may not show yet.
-        poller: Its clock and its sleep are used for all waits.
+        poller: Provides the clock and the sleep for all waits.
         debits: Confirms debits.
         creations: The notes of references.
         timeout: Seconds that one attempt of a request may take.

@@ -78,7 +78,7 @@ class Reads:
         """Return the state of each bill, or the error with which its read failed; raises nothing.
 
         More than three bills are searched for, 99 at a time. EnKash does not document the reply of the search. So a
-        bill that the search omits, or does not show plainly, is read singly, by a call of its own.
+        bill that the search omits, or does not show in full, is read singly, by a call of its own.
 
         EnKash pages: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
@@ -86,7 +86,7 @@ class Reads:
             utility_enkash_ids: EnKash's ids of the bills, each once.
             patience: Seconds for all bills together. Each request gets at least one second, or `patience` if that is
                 shorter. After a request has timed out, no more requests are sent.
-            shows: Whether the search shows a bill plainly enough; None accepts each bill with a status.
+            shows: Returns whether the search shows enough of a bill; None accepts each bill with a status.
         """
         deadline = Deadline(patience)
         if len(utility_enkash_ids) <= FEW:

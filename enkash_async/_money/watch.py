@@ -33,7 +33,7 @@ class Watch:
 
     Args:
         reads: Reads bills.
-        poller: Its clock, its sleep and its random numbers are used.
+        poller: Provides the clock, the sleep and the random numbers.
         policy: Pauses between the looks.
         shortest: Seconds that each look gets at least.
     """

@@ -17,7 +17,7 @@ __all__ = ["content_key", "numbered_key", "post_key"]
 # remark, for example, is no news.
 _STATUSES = ("approval_status", "payment_status", "billpay_status")
 _DATES = ("approved_date", "payment_date", "billpay_date", "refund_date")
-_TELLING = ("failure_code", "bank_transaction_id")  # these tell apart two payment attempts with equal statuses
+_TELLING = ("failure_code", "bank_transaction_id")  # differ between two payment attempts with equal statuses
 _DATES_ON_THE_WIRE = ("approvedDate", "paymentDate", "billpayDate", "refundDate")
 
 

@@ -35,7 +35,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: India Standard Time. EnKash documents no time zone; the whole package assumes this one.
+#: India Standard Time. EnKash documents no time zone; the whole package assumes this zone.
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 
 # The rule on EnKash's page Confirm Debit (api-10664802): neither a full stop nor a slash is allowed.

@@ -85,7 +85,7 @@ def _attributes(value: Any) -> dict[str, Any]:
     found = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(kind) if field.eq}
     if isinstance(value, Bill):
         found["outcome"] = value.outcome.value
-    for last in ("unreadable", "extra"):  # moved to the end, since they matter least
+    for last in ("unreadable", "extra"):  # these two come last, since they matter least
         if last in found:
             found[last] = found.pop(last)
     return found

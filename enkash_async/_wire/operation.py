@@ -65,7 +65,7 @@ class Response:
 
 
 class Departure(Protocol):
-    """Writes down, each time before it is sent, a request that must not be sent twice."""
+    """Writes down a request that must not be sent twice, each time before the request is sent."""
 
     async def note(self) -> None:
         """Write down that the request is sent next; if this raises an `EnkashError`, the request is not sent."""

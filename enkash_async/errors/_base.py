@@ -12,7 +12,7 @@ class RetryAdvice(enum.Enum):
     """What a task queue should do with a job that failed."""
 
     NOW = "now"  # run the job again at once: nothing was done
-    LATER = "later"  # run the job again after `retry_after` seconds, or after the queue's own pause if that is None
+    LATER = "later"  # run the job again after `retry_after` seconds, or after the queue's own pause if it is None
     NEVER = "never"  # the same job would fail again: drop the job, or have a person correct it
     LOOK = "look"  # the call may have had an effect: first read EnKash's state, or ask a person
 
@@ -44,10 +44,10 @@ class EnkashError(Exception):
 
     def __str__(self) -> str:
         said = super().__str__()
-        theirs = getattr(self, "request_id", None)  # of an `ApiError`; a gateway may return our id
+        theirs = getattr(self, "request_id", None)  # only an `ApiError` has one; it may be our `call_id`, sent back
         marks = [] if self.call_id is None else [f"call {self.call_id}"]
         marks += [] if theirs in {None, self.call_id} else [f"EnKash's request id {theirs}"]
-        new = ", ".join(mark for mark in marks if mark not in said)  # not twice, if the message quotes its cause
+        new = ", ".join(mark for mark in marks if mark not in said)  # the message may quote its cause with an id
         return f"{said} [{new}]" if new else said
 
     def __reduce__(self) -> tuple[Any, ...]:

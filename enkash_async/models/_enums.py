@@ -114,8 +114,8 @@ class Circle(OpenEnum):
     AHM = "AHM"
     BHIWANDI = "BHIWANDI"
     SURAT = "SURAT"
-    # EnKash's page prints its words without separators, so this may be three words. It is most likely one Torrent Power
-    # area. The enum is open, so it accepts the three words too.
+    # EnKash's page prints its words without separators, so this may be three words. Most likely, it is one word, for an
+    # area of Torrent Power. The enum is open, so it accepts the three words too.
     SHILMUMBRAKALWA = "SHILMUMBRAKALWA"
 
 

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 
 __all__ = ["value_schema", "word_schema"]
 
-_EXACT_DIGITS = 15  # decimal digits that every float keeps; a float with more may have lost digits of the text
+_EXACT_DIGITS = 15  # decimal digits that every float keeps; a float with more digits may have lost digits of the text
 
 
 def _exact(value: object) -> object:

@@ -110,10 +110,10 @@ class Webhooks:
             async for bill in client.webhooks.missed(datetime.now(UTC) - timedelta(hours=2)):
                 await receiver.handle(bill.utility_enkash_id)
 
-        Searches for bills that were created, paid, settled or refunded since that day. Also searches for all unpaid
-        bills of the last six days, since EnKash may give a failure no date. Compares each bill with the receiver's
-        records; if they differ, reads the bill again. Leaves out bills that a worker is handling now. Also leaves out
-        bills without a confirmed debit if the receiver has no record of them.
+        Searches for bills that were created, paid, settled or refunded since the first day, and for all unpaid bills of
+        the last six days, since EnKash may give a failure no date. Compares each bill with the receiver's records; if
+        they differ, reads the bill again. Leaves out bills that a worker is handling now, and bills without a confirmed
+        debit if the receiver has no record of them.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 

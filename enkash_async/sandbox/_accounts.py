@@ -90,10 +90,10 @@ class Accounts:
         self._failures = 0
 
     def check_client(self, client_id: str, client_secret: str, form_client_id: str) -> None:
-        """Check the client; a wrong client does not count towards the lock, since it names no user.
+        """Check the client's ids and secret; a wrong client does not count towards the lock, since it names no user.
 
         Raises:
-            LoginRefusedError: One of the three is wrong.
+            LoginRefusedError: One of the three arguments is wrong.
         """
         ours = self.credentials
         expected = (ours.client_id, ours.client_secret, ours.form_client_id or ours.client_id)

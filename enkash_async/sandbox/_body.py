@@ -79,7 +79,7 @@ class Body:
         return cls(members)
 
     def text(self, name: str, *, pattern: str | None = None, among: Collection[str] | None = None) -> str | None:
-        """Return a non-empty string that matches `pattern` and is one of `among`, where given."""
+        """Return a non-empty string; refuse a string that does not match `pattern` or is not in `among`."""
         value = self.members.get(name)
         if value is None:
             return None

@@ -58,7 +58,7 @@ class Query:
     Args:
         equal: The wanted text, by the filter word from `EQUAL`.
         one_of: The accepted texts, by the filter word from `ONE_OF`; an empty set finds nothing.
-        days: The day for each word of `DAYS`; a payment without that date does not match.
+        days: The wanted day, by the filter word from `DAYS`; a payment without this date does not match.
         amount_from: Least rupees, inclusive.
         amount_to: Most rupees, inclusive.
         offset: Records to skip.

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 _CONNECTIONS = 4  # connections of one process
 _TIMEOUT = 2.0  # seconds for an answer; a healthy server takes a few milliseconds
 _FIRST_PAUSE = 0.02  # seconds before a statement is sent again, doubled each time
-_SWEEP_EVERY = 256  # swaps of one process between two removals of expired records
+_SWEEP_EVERY = 256  # calls of `swap` in one process, after which it removes expired records
 _FASTER = ("40001", "40P01")  # serialization failure and deadlock: another process changed the record
 
 _TABLE = """\

@@ -102,7 +102,7 @@ class Facts:
     """What a server says about itself.
 
     Attributes:
-        policy: The server's `maxmemory-policy`, or the worst one in a cluster; None if the server does not tell.
+        policy: The server's `maxmemory-policy`, in a cluster the least safe of its servers; None if unknown.
         replicas: Number of replicas of the server, or the smallest number in a cluster.
     """
 

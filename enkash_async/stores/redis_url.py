@@ -94,7 +94,7 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
 
 
 def _try_out(client: Client) -> None:
-    """Check the options of a client by making a connection object, without connecting; redis-py checks them then."""
+    """Check the options of a client: redis-py checks them when it makes a connection object, before it connects."""
     if isinstance(client, Redis):
         pool: Any = client.connection_pool  # redis-py has no type hints for this method
         pool.make_connection()

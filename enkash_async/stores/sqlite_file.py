@@ -206,7 +206,7 @@ class SQLiteFile:
 
 def _check_ours(connection: sqlite3.Connection) -> None:
     """Refuse another program's database before anything in it is changed."""
-    connection.execute("BEGIN")  # if another process is making the store now, this sees all of the store or nothing
+    connection.execute("BEGIN")  # sees all or nothing of a store that another process makes now
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     connection.execute("COMMIT")

@@ -148,7 +148,7 @@ class StoreContract(Races, Machines):
         run(store, body)
 
     def test_a_value_is_deleted_only_where_it_is_exactly_the_old_one(self, store: Store) -> None:
-        """After that, the key holds nothing and may be set again."""
+        """After the deletion, the key holds nothing and may be set again."""
 
         async def body(store: Store) -> None:
             key = new_key()
@@ -225,7 +225,7 @@ class StoreContract(Races, Machines):
     # Tests of time.
 
     def test_a_record_is_kept_for_its_time_and_no_longer(self, store: Store) -> None:
-        """After that, the key holds nothing: a swap with the expired value fails, and a swap with None sets the key."""
+        """Once the time is over, a swap with the expired value fails, and a swap with None sets the key."""
 
         async def is_in_time(store: Store, keep: float) -> bool:
             brief, deleted, eternal, long = [new_key() for _ in range(4)]

@@ -127,7 +127,7 @@ class Racer:
         return self.process.stdout.readline().rstrip("\n")
 
     def kill(self) -> list[str]:
-        """Kill the process and wait for its end, once; return the lines that it printed and nobody has read."""
+        """Kill the process, wait for its end, and return its unread lines; a second call returns no lines."""
         stdin, stdout = self.process.stdin, self.process.stdout
         assert stdin is not None
         assert stdout is not None

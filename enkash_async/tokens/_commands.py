@@ -70,8 +70,8 @@ class Claim:
         lease: Seconds in which the attempt must be reported, from `lease_for`; until then no other caller logs in.
         share: Random number in [0, 1), which spreads the cooldowns of several callers.
         above: The token must have a higher fence than this; 0 accepts any token.
-        rejected: Mark of a secret that EnKash refused, so that the token must not have it; empty if there is none.
-        seen: Highest fence that the caller has seen; the attempt gets a higher one.
+        rejected: Mark of a secret that EnKash refused; the token must have another secret. Empty if there is none.
+        seen: Highest fence that the caller has seen; the attempt gets a higher fence.
         begins: Whether an attempt may begin; False only asks for a token.
     """
 

@@ -142,11 +142,11 @@ class Identity:
     """Identifies an account and its credentials by hashes, which reveal neither.
 
     Attributes:
-        account: Hash of the user name and the host, which together are what EnKash locks. It names the record that
+        account: Hash of the user name and the host: EnKash locks one user at one host. The hash names the record that
             processes share.
         fingerprint: Hash of the password and the client secret. It changes with them, so that a corrected password is
             tried at once while the wrong password stays barred.
-        client: Hash of the client id. Tokens are kept per client id, since a token of one is not valid for another.
+        client: Hash of the client id. Tokens are kept per client id, since a token is valid for one client id only.
     """
 
     account: str

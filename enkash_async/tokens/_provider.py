@@ -369,7 +369,7 @@ class StoreTokenProvider:
             self._adopt(outcome)
         elif outcome is not None:
             self._failures += 1
-            if type(outcome) is not self._complained:  # log only a new kind: a closed guard fails every second
+            if type(outcome) is not self._complained:  # not again for the same kind: a closed guard fails every second
                 self._complained = type(outcome)
                 _log.warning("no new token: %s: %s", type(outcome).__name__, outcome, extra=about(outcome.call_id))
 
@@ -391,7 +391,7 @@ def _fence(refusal: Reject | None) -> int:
 def _held(result: RefreshResult, windows: Windows, now: float) -> Held:
     token = result.token
     end = token.requested_at + token.expires_in
-    # If EnKash gave out the same secret again, renew later: when `wait` begins; after a second repeat, with `hold`.
+    # If EnKash gave out the same secret again, renew when `wait` begins; after a second repeat, when `hold` begins.
     ahead_at = [end - windows.ahead, end - windows.wait, end - windows.hold][min(result.repeats, 2)]
     if result.is_unshared:
         ahead_at = min(ahead_at, now + RETRY_STORE)

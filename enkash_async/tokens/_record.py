@@ -41,7 +41,7 @@ class Attempt:
     """A login attempt. It is charged before its login is sent, and stays charged until a later login works.
 
     Attributes:
-        fence: Number of the attempt; a later attempt has a higher one.
+        fence: Number of the attempt; a later attempt has a higher number.
         lease: Seconds from `at` in which no other caller begins a login. Without a report until then, the attempt's
             state becomes unknown.
     """
@@ -84,8 +84,8 @@ class StoredToken:
         at: Instant just before the login was sent.
         life: Lifetime in seconds, counted from `at`.
         came_at: Instant at which the login was reported.
-        repeats: Number of logins that brought the same valid secret again. After one, the next renewal begins in the
-            window `wait`; after two, in the window `hold`.
+        repeats: Number of logins that brought the same valid secret again. After one such login, the next renewal begins in
+            the window `wait`; after two, in the window `hold`.
         refused: Whether EnKash refused the token with 401.
     """
 

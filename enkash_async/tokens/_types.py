@@ -85,7 +85,7 @@ class ProviderState:
         logins: Number of successful logins by this process.
         failures: Number of failed refreshes of this process.
         barred: Why the guard forbade a login when the store was last read, as `LoginGuardError.reason`; None if it
-            did not.
+            allowed a login.
         cooling: Seconds until a login may be tried after a transient failure; 0 if no wait is needed.
         store_away: Whether the shared store was unavailable when it was last needed.
         proven: Whether these credentials were known to work when the store was last read.
@@ -107,7 +107,7 @@ class ProviderState:
 
 @runtime_checkable
 class TokenProvider(Protocol):
-    """Hands out usable tokens; the client asks it for one before each request."""
+    """Hands out usable tokens; the client asks for a token before each request."""
 
     async def get_token(self, *, rejected: Token | None = None) -> Token:
         """Return a token to attach to a request.
