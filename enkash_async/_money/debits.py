@@ -126,7 +126,7 @@ class _Run:
         self._under_way: dict[str, float] = {}  # seconds for which a confirmation, or another claim, may be in flight
         self._vain: dict[str, int] = {}  # number of failed departures of each bill
         self._seen: dict[str, Bill | EnkashError] = {}
-        self._new_bills: set[str] = set()  # bills that their records show as created and never sent
+        self._new_bills: set[str] = set()  # bills whose records say that no confirmation was sent
         self._held_back: EnkashError | None = None  # a refusal that EnKash would give every further single call too
 
     async def confirm(self, window: float, pauses: PollPolicy) -> Mapping[str, ConfirmResult]:
@@ -158,7 +158,7 @@ class _Run:
         return all(self._waits_in_vain(one) for one in self._all(Do.WAIT))
 
     def _waits_in_vain(self, one: str) -> bool:
-        """Whether the rest of this call cannot bring the bill further.
+        """Whether waiting longer in this call is of no use for the bill.
 
         Either the store stays too young until the call ends, or no further read of the bill can succeed, for example
         because the client is being closed.
@@ -209,7 +209,7 @@ class _Run:
         self.attempts[one] = attrs.evolve(self.attempts[one], do=Do.END, end=self.attempts[one].end or End.NOT_SENT)
 
     def _note(self, one: str, answer: Answer) -> None:
-        """Pass an answer to the bill's attempt; if that attempt sent nothing or ended unclearly, make a new one."""
+        """Pass an answer to the bill's attempt; make a new attempt if the old one sent nothing or ended unclearly."""
         if isinstance(answer, Mine):
             self._under_way.pop(one, None)  # nothing was sent before, or a single read after the window shows no debit
             self._new_bills |= {one} if answer.is_new else set()

@@ -40,7 +40,7 @@ class Hold:
     """The claim of one attempt at handling a bill's news.
 
     Attributes:
-        by: Id of the attempt, unique to it.
+        by: Unique id of the attempt.
         at: When the attempt claimed or last extended its claim, on the store's clock.
         lease: Seconds from `at` for which the claim holds.
     """

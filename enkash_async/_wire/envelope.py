@@ -78,7 +78,7 @@ _LONGEST = 500  # characters of a string and items of a list that an error keeps
 _DEEPEST = 20  # levels of a payload that an error keeps
 _SHORTEST_SECRET = 4  # characters; redacting a shorter value, such as `1`, would only garble the message
 
-#: Stands for a body that is not JSON; None cannot, since `null` is JSON.
+#: Stands for a body that is not JSON; None already stands for the JSON value `null`.
 _NOT_JSON = object()
 
 #: Bytes. A reply of at least this size is read in slices; it holds about 150 bills, which take 3 ms to decode.

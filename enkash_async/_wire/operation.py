@@ -92,8 +92,8 @@ class Operation(Generic[T]):
             None for a request that is not written down.
         alone: Whether a read gets a connection of its own, because its reply cannot be told from a late reply
             to another call.
-        contradiction: Called with the result or EnKash's error; returns what shows that the reply belongs to another
-            call, or None if nothing does.
+        contradiction: Called with the result or EnKash's error; returns a text that says why the reply must belong
+            to another call, or None.
     """
 
     name: str

@@ -12,7 +12,7 @@ __all__ = ["ClosedStore"]
 
 
 class ClosedStore:
-    """Refuses every call; the error says that the client is closed, since the caller may not know of the store."""
+    """Refuses every call; the error names the closed client, since its user may not know that there is a store."""
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, Cell]:  # noqa: ARG002 (as the protocol names it)
         """Raise a `StoreError`."""

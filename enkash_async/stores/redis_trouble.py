@@ -125,7 +125,7 @@ def trouble_of(problem: Exception) -> Trouble:
 
 
 def _cause_of(problem: Exception) -> Cause | str | None:
-    """Return the cause of an exception, or of an exception that it was raised from, as by a cluster client."""
+    """Return the cause of an exception; a cluster client may have raised it from the exception that tells the cause."""
     return next(filter(None, map(_own_cause, linked(problem))), None)
 
 

@@ -84,8 +84,8 @@ class StoredToken:
         at: Instant just before the login was sent.
         life: Lifetime in seconds, counted from `at`.
         came_at: Instant at which the login was reported.
-        repeats: Number of logins that brought the same valid secret again. After one such login, the next renewal begins in
-            the window `wait`; after two, in the window `hold`.
+        repeats: Number of logins that brought the same valid secret again. After one such login, the next renewal
+            begins in the window `wait`; after two, in the window `hold`.
         refused: Whether EnKash refused the token with 401.
     """
 

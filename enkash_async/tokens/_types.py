@@ -89,8 +89,8 @@ class ProviderState:
         cooling: Seconds until a login may be tried after a transient failure; 0 if no wait is needed.
         store_away: Whether the shared store was unavailable when it was last needed.
         proven: Whether these credentials were known to work when the store was last read.
-        charged: Number of login attempts since the last successful one that EnKash may count as wrong; two close the
-            guard.
+        charged: Number of attempts that EnKash may count as wrong logins, since the last successful login. After two,
+            the guard forbids logins.
     """
 
     generation: int | None
