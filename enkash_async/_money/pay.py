@@ -187,7 +187,7 @@ class PayRun:
             await _if_it_can(
                 self._payer.creations.end(step.reference_id, bill.utility_enkash_id, by=by, digest=step.digest)
             )
-        elif _is_taken(step, after):  # else the next call would believe that this create may have made the bill
+        elif _is_taken(step, after):  # delete the note: this create did not make the bill
             await _if_it_can(self._payer.creations.end(step.reference_id, None, by=by))
         return after
 

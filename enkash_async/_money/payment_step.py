@@ -138,7 +138,7 @@ def _seen(step: Step, bill: Bill) -> Step:
         return _another(step, bill, different)
     if not (match.identified or step.is_own(bill)):
         told = attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
-        return attrs.evolve(told, bill=None)  # else the next call would take the bill for its own
+        return attrs.evolve(told, bill=None)  # the next call would treat a noted bill as its own
     step = step.with_bill(bill, match)
     if contradicts_itself(bill):
         return step.look_at("EnKash shows it as paid beside a debit that is not confirmed")

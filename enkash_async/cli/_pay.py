@@ -182,7 +182,7 @@ def _nothing_sent(results: Sequence[Result]) -> Exit | None:
 
 
 def _was_sent(payment: Payment) -> bool:
-    """Whether a payment has a result: a request was sent, or its bill exists without a confirmation."""
+    """Whether the report must show a payment: a request was sent, or EnKash has the bill without a confirmation."""
     return payment.state is not PaymentState.NOT_SENT or payment.bill is not None
 
 

@@ -41,7 +41,7 @@ def report(results: Sequence[Result], as_json: bool, *, dry_run: bool, result: P
             }
         )
         return exit_of(results)
-    if dry_run:  # there is no result file for rows that are left out: unpaid rows come first
+    if dry_run:  # shows the unpaid rows first: a dry run has no result file with the rest
         _print_rows(results if len(results) <= _SHOWN else sorted(results, key=lambda one: one.payment.state in _DONE))
     else:
         _print_rows([one for one in results if one.payment.state not in _DONE])

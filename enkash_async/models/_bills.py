@@ -163,9 +163,10 @@ class Bill(Reply):
     def debit_confirmed(self) -> bool | None:
         """Whether the debit was confirmed; None if EnKash's data is ambiguous.
 
-        EnKash documents no member for this, so the SDK infers the answer from other members. True: the bill has an approval, a date or
-        a status that only a confirmed debit can have. False: the approval is pending, or the payment is in `INIT`, and
-        the bill shows no sign of progress. None: every other case, such as a bill without any status. A bill with an
+        EnKash documents no member for this, so the SDK infers the answer from other members. True: the bill has an
+        approval, a date or a status that only a confirmed debit can have. False: the approval is pending, or the
+        payment is in `INIT`, and the bill shows no sign of progress. None: every other case, such as a bill without any
+        status. A bill with an
         `unreadable` member gives None too. This prevents a double debit: the member may show an earlier debit.
         """
         if self.unreadable:

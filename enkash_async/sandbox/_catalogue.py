@@ -9,7 +9,7 @@ import attrs
 
 __all__ = ["BILLERS", "CIRCLES", "Biller", "Input", "categories"]
 
-# EnKash's list has no separators. The last word may be three towns; as they form one supply area, it is one circle here.
+# EnKash's list has no separators. The last word may be three towns; they form one supply area, so here it is a circle.
 # fmt: off
 CIRCLES = frozenset((
     "AP", "ASM", "BIH", "CHE", "DEL", "GUJ", "HAR", "HP", "JK", "KK", "KER", "KOL", "MAH", "MP", "MUM", "NE",

@@ -124,7 +124,7 @@ class PostgresStore:
         return {key: Cell(value, now) for key, value, now in rows}
 
     async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
-        """Make each change whose key still holds exactly `old`, with one statement for all changes of a kind."""
+        """Make each change whose key still holds exactly `old`: all inserts, all updates, all deletions at once."""
         self._swaps += 1
         job = functools.partial(self._swap, list(changes), self._swaps % _SWEEP_EVERY == 0)
         return await self._run(job, may_repeat=False)

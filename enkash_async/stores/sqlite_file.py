@@ -241,7 +241,7 @@ class _Forks:
             file.forget()
 
     def in_parent(self) -> None:
-        """Let jobs run again; a job opens its file again."""
+        """Release the locks, so that jobs can run; the next job on a file opens the file again."""
         while self._held:
             self._held.pop().lock.release()
         self._lock.release()

@@ -106,8 +106,8 @@ class SharedAccount:
     async def claim(self, claim: Claim) -> Told:
         """Ask for a token, or for the right to log in.
 
-        If no answer comes, the attempt may have begun in the store, but its login is never sent. It is then reported as
-        not counted: at once if the caller was cancelled, otherwise when the store answers again.
+        If no answer comes, the attempt may have begun in the store, but its login is never sent. The attempt is then
+        reported as not counted: at once if the caller was cancelled, otherwise when the store answers again.
 
         Raises:
             StoreUnavailableError: The store is unavailable.
