@@ -1,1 +1,1 @@
-"""Rate and concurrency limits, polling, bulk jobs, and the table of failures; knows no single EnKash call."""
+"""Rate and concurrency limits, polling, bulk jobs, and the table of failures; independent of single EnKash calls."""

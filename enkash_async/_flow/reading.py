@@ -88,7 +88,7 @@ class _Pass:
         if before is None or self.lacks:
             return False
         if not self.moved and not before.moved and self.digest == before.digest:
-            return True  # both passes saw the same rows, although rows repeat or pages do not overlap
+            return True  # equal passes are proof enough, even if rows repeat or pages do not overlap
         # The order of rows stayed the same. A row that the previous pass missed would lie between its rows.
         in_order = not any(one.disordered or one.apart for one in (self, before))
         return in_order and not self.late

@@ -47,7 +47,7 @@ def _sorted(document: Any) -> Any:
 
 
 def _content(bill: Bill) -> Iterator[Any]:
-    # The reference is used only if there is no id. It is marked as a reference, so that it cannot equal another id.
+    # The reference is used only if there is no id. Its key has a mark, so that it cannot equal the key of an id.
     yield bill.utility_enkash_id or ["reference", bill.reference_id]
     for name in (*_STATUSES, *_DATES, *_TELLING):
         value = getattr(bill, name)

@@ -53,7 +53,7 @@ class Vault:
 
         Args:
             token: The token; its generation is the fence of its attempt.
-            age: Seconds since just before its login was sent.
+            age: Seconds since just before the token's login was sent.
         """
         if not self.stores:
             return FreshToken(_ABSENT, b"", mark_of(token), token.expires_in, age)
@@ -67,7 +67,7 @@ class Vault:
 
         Args:
             stored: The token as the record holds it.
-            requested_at: Instant just before its login was sent, on the clock of this process.
+            requested_at: Instant just before the token's login was sent, on the clock of this process.
         """
         text = self._opened(stored)
         return None if text is None else Token(text, stored.life, requested_at, stored.fence)
