@@ -177,11 +177,11 @@ class PasswordGrant:
             return await transport.send(self._request(), self._authorization(), alone=True, call_id=call_id)
         except TransportError as problem:
             if problem.status >= 400:
-                return Response(status=problem.status, headers={}, body=b"")  # the status shows the failure
+                return Response(status=problem.status, headers={}, body=b"")  # the status tells enough without a body
             return TokenEndpointError(f"the login failed: {problem}", counted=problem.sent)
         except ResponseDecodeError as problem:
             if not 200 <= problem.status < 300:
-                return Response(status=problem.status, headers={}, body=b"")  # the status shows the failure
+                return Response(status=problem.status, headers={}, body=b"")  # the status tells enough without a body
             return TokenReplyError(
                 "the login's reply is far larger than a token", status=problem.status, content_type=problem.content_type
             )

@@ -1,7 +1,7 @@
 """Posts to the registered webhooks: their order, attempts and faults.
 
-EnKash documents neither resends, nor the order of posts, nor the answer it expects. The sandbox guesses: a 2xx ends a
-post, any other answer causes another attempt, and the posts of one bill to one URL go out one after the other.
+EnKash documents neither resends, nor the order of posts, nor the answer that a post needs. The sandbox guesses: a 2xx
+ends a post, any other answer causes another attempt, and the posts of one bill to one URL go out one after the other.
 """
 
 from __future__ import annotations

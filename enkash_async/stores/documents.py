@@ -69,7 +69,7 @@ class DocumentCodec(Generic[_R]):
         return records[0]
 
     def _read(self, value: bytes) -> tuple[list[_R], str]:
-        """Return a list that holds the record, and ""; or an empty list, and the reason why the document is unusable."""
+        """Return a list that holds the record, and ""; or an empty list, and why the document is unusable."""
         try:
             document = self._document.decode(value)
             if document.format == self._format:

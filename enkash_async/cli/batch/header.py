@@ -71,7 +71,7 @@ class Names:
             accepts the known headers only.
 
     Raises:
-        InvalidRequestError: This package has no column of a name in `columns`.
+        InvalidRequestError: A key of `columns` is not the name of a column of this package.
     """
 
     def __init__(self, columns: Mapping[str, str] | None = None) -> None:

@@ -37,7 +37,7 @@ _SAID = {"result_outcome": "REPEATED", "result_error": "the same bill as an earl
 _COPY = tuple(map(_SAID.get, _COLUMNS))  # a repeated row gets no amount, so that a sum over the column stays right
 _LONGEST = 40  # digits written out; more than any amount has
 _NAME = 40  # characters of the file's name in its temporary file's name, which must stay below 255 bytes
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # first characters that make a spreadsheet read a cell as a formula
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")  # first characters of cells that are read as formulas
 _STEERING = ("\t", "\r", "\n")
 
 
