@@ -177,9 +177,10 @@ def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
     """Return the step after a fetch."""
     if isinstance(seen, EnkashError):
         return _refused(step, seen)
-    amount = due_amount(seen) if step.request.bill_amount is None else step.request.bill_amount
-    if due_amount(seen) is None or seen.company_biller_id is None:
-        words = biller_words(seen)
+    due = due_amount(seen)
+    amount = due if step.request.bill_amount is None else step.request.bill_amount
+    if due is None or amount is None or amount < 1 or seen.company_biller_id is None:
+        words = biller_words(seen) or ("" if due is None else f"the amount is {rupees(due)}")
         said = f": {words}" if words else ""
         return _refused(step, InvalidRequestError(f"the biller shows nothing to pay{said}"))
     named = attrs.evolve(seen, biller_id=step.request.biller_id, consumer_number=step.request.params["cn"])

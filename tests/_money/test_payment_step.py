@@ -177,6 +177,26 @@ def test_a_look_that_fails_where_nothing_is_known_has_sent_nothing() -> None:
     assert end(steps.looked(step, PAID)) == (PaymentState.ALREADY_PAID, RetryAdvice.NEVER)
 
 
+@pytest.mark.parametrize("due", ["0", "0.00", "-120.50", "0.50"])
+@pytest.mark.parametrize("rehearses", [False, True], ids=["pays", "rehearses"])
+def test_a_biller_that_shows_no_rupee_shows_nothing_to_pay(due: str, rehearses: bool) -> None:
+    """A paid bill and a credit show like this: the bill may be paid already, so it is looked up first."""
+    step = steps.found(begun(rehearses=rehearses), Found())
+    step = steps.fetched(step, attrs.evolve(FETCHED, bill_net_amount=Decimal(due)))
+    assert step.do is Do.LOOK
+    assert end(steps.looked(step, PAID)) == (PaymentState.ALREADY_PAID, RetryAdvice.NEVER)
+    refused = steps.looked(step, absent())
+    assert end(refused) == (PaymentState.REFUSED, RetryAdvice.NEVER)
+    assert why(refused).startswith("the biller shows nothing to pay: the amount is ₹ ")
+
+
+def test_an_amount_of_the_caller_is_paid_also_where_nothing_is_due() -> None:
+    """Some billers take payments in advance."""
+    step = steps.found(begun(attrs.evolve(REQUEST, bill_amount=Decimal(500))), Found())
+    step = steps.fetched(step, attrs.evolve(FETCHED, bill_net_amount=Decimal(0)))
+    assert (step.do, step.amount) == (Do.CREATE, Decimal(500))
+
+
 # --- the create -------------------------------------------------------------------------------------------------------
 
 
