@@ -102,7 +102,7 @@ def _filled(given: ClientOptions) -> ClientOptions:
         # A wrong option may be a secret. Drops it, since a rendered traceback shows the locals of these frames.
         cast("dict[str, object]", given).clear()
         raise wrong
-    if given.get("proxy") is not None:
+    if isinstance(given.get("proxy"), str):
         given["proxy"] = HiddenStr(given["proxy"])  # may hold a password, which a traceback would show
     return {**_DEFAULTS, **given}  # type: ignore[typeddict-item]
 

@@ -124,7 +124,9 @@ def proxy_trouble(problem: Exception, proxy: URL | None, host: str) -> str | Non
         host: Name of EnKash's host.
     """
     name = "the proxy" if proxy is None else f"the proxy {proxy.host}:{proxy.port}"
-    if isinstance(problem, aiohttp.ClientProxyConnectionError):
+    # Through a proxy that the SDK chose, only the proxy's own name is resolved on this machine.
+    is_unnamed = proxy is not None and isinstance(problem, aiohttp.ClientConnectorDNSError)
+    if is_unnamed or isinstance(problem, aiohttp.ClientProxyConnectionError):
         return f"no connection to {name}: {phrase_of(problem)}; nothing was sent"
     if isinstance(problem, aiohttp.ClientHttpProxyError):
         wanted = f": {Cause.AUTHENTICATION}; it wants a user and a password, {_AS_IN}"

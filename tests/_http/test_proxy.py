@@ -101,6 +101,12 @@ def test_a_wrong_variable_is_named_before_a_request(monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_proxy_that_is_no_text_is_refused_by_the_client(sandbox: Sandbox) -> None:
+    """A port alone is no host of that name."""
+    with pytest.raises(ConfigurationError, match=r"^proxy must be the URL of an HTTP proxy such as 'http://"):
+        EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, proxy=3128)  # type: ignore[arg-type]
+
+
 def test_the_password_of_a_proxy_is_in_no_error(sandbox: Sandbox) -> None:
     """An error about another option shows it nowhere, also not in the locals of a rendered traceback."""
     with pytest.raises(ConfigurationError) as caught:
@@ -240,6 +246,12 @@ async def test_a_proxy_that_cannot_be_reached_is_named(unused_tcp_port: int) -> 
     said = str(await _failure("https://api.invalid", f"http://user:hunter2@127.0.0.1:{unused_tcp_port}"))
     assert said.startswith(f"no connection to the proxy 127.0.0.1:{unused_tcp_port}: ")
     assert said.endswith("; nothing was sent")
+
+
+async def test_a_proxy_whose_name_is_not_found_is_named() -> None:
+    """A misspelt proxy does not send the reader to EnKash's own name, which was never looked up."""
+    said = str(await _failure("https://api.invalid", "http://user:hunter2@proxy.invalid:3128"))
+    assert said == "no connection to the proxy proxy.invalid:3128: the host name is not found (DNS); nothing was sent"
 
 
 async def test_a_login_says_what_the_proxy_did(sandbox: Sandbox, unused_tcp_port: int) -> None:
