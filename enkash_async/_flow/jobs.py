@@ -334,7 +334,7 @@ async def _streamed(job: Job[S, T], source: Source[Any], concurrency: int) -> As
             await _Run(job, emit, _ignore)(source, concurrency)
         except asyncio.CancelledError:
             raise  # the caller takes no more items
-        except BaseException:  # even a SystemExit of the source: the caller waits for the None
+        except BaseException:  # even a SystemExit of the source: without the None below, the caller would wait forever
             await done.put(None)
             raise
         await done.put(None)

@@ -261,9 +261,10 @@ async def _told(call: Awaitable[T]) -> T | EnkashError:
 
 
 def _usable(answer: T | EnkashError, step: Step | None = None) -> T | EnkashError:
-    """Return an answer; raise an error that every other call of this client would get too.
+    """Return an answer, or raise it if it is an error that every other call of this client would get too.
 
-    A raised error says that nothing was sent, so no error is raised once `step` may have created the bill.
+    The caller takes a raised error to mean that nothing was sent. So once `step` may have created the bill, every error
+    is returned.
     """
     if step is not None and (step.has_sent or step.is_created):
         return answer

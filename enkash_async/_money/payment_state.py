@@ -160,7 +160,7 @@ class Step:
         return most is not None and (amount is None or amount > most)
 
     def too_dear(self, amount: Decimal | None) -> str:
-        """Return the reason for an amount over the ceiling, in words."""
+        """Return words that say that the amount is above `max_amount`, or that no amount is known."""
         most = rupees(self.request.max_amount)
         return (
             f"{rupees(amount)} is more than the max_amount of {most}" if amount else f"no amount is known below {most}"

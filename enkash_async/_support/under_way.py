@@ -34,7 +34,7 @@ class UnderWay:
             await asyncio.sleep(_BETWEEN_CHECKS)
 
     def _goes_on(self) -> bool:
-        # Not counted: calls that began in a loop that has stopped, or before a `fork`. They never end here.
+        # Not counted: calls that began in a loop that has stopped, or before a `fork`. In this process they never end.
         return any(loop.is_running() and process == os.getpid() for loop, process in list(self._places.values()))
 
 

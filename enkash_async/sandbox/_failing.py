@@ -76,7 +76,7 @@ class Failing:
         return await _send_after(fault, request, deed())
 
     def send_stray(self, request: web.Request) -> None:
-        """Send the second reply that waits on the connection of a request, if any."""
+        """Send the extra reply that a fault has left for the connection of this request, if there is one."""
         self._send_stray(request.transport)
 
     async def close(self) -> None:

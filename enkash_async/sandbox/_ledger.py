@@ -293,7 +293,7 @@ class Ledger:
         """Read payments that are due for a change.
 
         Args:
-            most: Most payments to read.
+            most: The largest number of payments to read.
 
         Returns:
             The number of payments read.

@@ -181,7 +181,7 @@ def _decision(
 
 
 async def _swap(store: Store, changes: list[Change]) -> tuple[dict[str, bool], StoreUnavailableError | None]:
-    """Return whether each change was made, by key, and None; or nothing and the error that leaves this unknown."""
+    """Return for each key whether its change was made, and None; if the store failed, an empty dict and the error."""
     try:
         made = await to_its_end(store.swap(changes))
     except StoreUnavailableError as error:

@@ -142,7 +142,7 @@ def _over_budget(account: Account, who: Who, now: float) -> Closed | Cooling | N
 
 
 def _is_reserved(account: Account, now: float) -> bool:
-    """Whether only proven credentials may use the last attempt: a token of theirs was valid within ten minutes."""
+    """Whether the last attempt is kept for proven credentials, because they had a valid token within ten minutes."""
     return any(
         left(token.at, token.life + _TEN_MINUTES, now) > 0 and account.fingerprint(token.fingerprint).proven
         for client in account.clients

@@ -155,7 +155,7 @@ class StoreTokenProvider:
         if flight is None or flight.task is None:
             return
         if flight.loop is asyncio.get_running_loop():
-            if flight.logs_in:  # a login that is cut off stays charged, since EnKash may count it
+            if flight.logs_in:  # a login that is cut off stays charged to the budget, since EnKash may count it
                 await asyncio.wait([flight.task], timeout=_GRACE)
             flight.task.cancel()
             await asyncio.wait([flight.task])

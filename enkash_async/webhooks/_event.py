@@ -71,6 +71,6 @@ def _progress(bill: Bill) -> int:
     """Return the progress of a bill: 0 in progress, 1 settled, 2 refunded."""
     if bill.payment_status == PaymentStatus.REFUNDED or bill.refund_date is not None:
         return 2
-    # EnKash's example shows COMPLETED, a word that is not in EnKash's lists of statuses. Such a post does not count as
-    # paid, but makes the receiver read the bill from EnKash once more.
+    # COMPLETED stands in EnKash's example, but in none of its lists of statuses. It ranks as settled here only so that
+    # the receiver reads the bill from EnKash once more; nothing takes such a post for a payment.
     return 1 if bill.is_settled or bill.billpay_status == "COMPLETED" else 0
