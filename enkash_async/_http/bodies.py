@@ -15,6 +15,7 @@ from aiohttp.payload import BytesPayload
 from enkash_async._http.connections import has_stray_bytes
 from enkash_async._http.failures import NotBegunError
 from enkash_async._support.causes import Cause
+from enkash_async._support.transports import beneath_tls
 from enkash_async._wire.operation import Departure, Request
 
 __all__ = ["LoneShot", "OneShot", "body_of"]
@@ -62,7 +63,9 @@ class OneShot(BytesPayload):
         super().__init__(value, content_type=content_type)
         self._alone = alone
         self._is_withdrawn = False
-        self._line: Any = None  # the transport of a connection that serves this request only
+        # The transports of a connection that serves this request only: aiohttp's, and the one that has the socket.
+        self._line: Any = None
+        self._beneath: Any = None
 
     def withdraw(self, *, is_answered: bool) -> None:
         """Refuse from now on to write the body, because the caller already has a result.
@@ -74,8 +77,8 @@ class OneShot(BytesPayload):
             is_answered: Whether a whole reply has arrived.
         """
         self._is_withdrawn = True
-        if is_answered and self._line is not None and not _is_buffering(self._line):
-            self._line.abort()
+        if is_answered and self._line is not None and not _unsent(self._line, self._beneath):
+            self._beneath.abort()
 
     async def let_no_other(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -97,7 +100,7 @@ class OneShot(BytesPayload):
             line.abort()
             raise NotBegunError(Cause.STRAY)
         if line is not None and self._alone:
-            self._line = line
+            self._line, self._beneath = line, beneath_tls(line)
             line.get_protocol().force_close()  # even if the server ignores `Connection: close`
         self.begun = True
         await super().write_with_length(writer, content_length)
@@ -119,13 +122,13 @@ class LoneShot(OneShot):
     def __init__(self, value: bytes, *, content_type: str | None, is_timely: Callable[[], bool]) -> None:
         super().__init__(value, content_type=content_type, alone=True)
         self._is_timely = is_timely
-        self._transport: Any = None
+        self._socket: Any = None  # the transport that has it
         self._protocol: Any = None
 
     async def write_with_length(self, writer: Any, content_length: int | None) -> None:
-        self._transport = writer.transport
-        self._protocol = self._transport.get_protocol()
-        _set_option(self._transport, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
+        self._protocol = writer.transport.get_protocol()
+        self._socket = beneath_tls(writer.transport)
+        _set_option(self._socket, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
         if not self.begun and not self._is_timely():
             raise NotBegunError(Cause.TOO_LATE)
         await super().write_with_length(writer, content_length)
@@ -138,16 +141,18 @@ class LoneShot(OneShot):
     def withdraw(self, *, is_answered: bool) -> None:
         """Refuse from now on to write the body; without a reply, reset the connection, so that no byte leaves later."""
         super().withdraw(is_answered=is_answered)
-        if self._transport is not None and not is_answered:
-            _set_option(self._transport, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+        if self._socket is not None and not is_answered:
+            _set_option(self._socket, socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._socket.abort()
 
 
-def _is_buffering(line: asyncio.Transport) -> bool:
+def _unsent(line: Any, beneath: Any) -> int:
+    """Return how many bytes of a connection wait to be sent; asyncio forgets those of TLS that was closed twice."""
     try:
-        return line.get_write_buffer_size() > 0
-    except AttributeError:  # how asyncio's transport for TLS answers once its connection is closed
-        return False
+        size: int = line.get_write_buffer_size()
+    except AttributeError:
+        size = beneath.get_write_buffer_size()
+    return size
 
 
 def _set_option(transport: asyncio.Transport, level: int, option: int | None, value: int | bytes) -> None:

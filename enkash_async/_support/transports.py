@@ -1,11 +1,20 @@
-"""Closes connections whose event loop does not run any more."""
+"""Looks beneath TLS, and closes connections whose event loop does not run any more."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 
-__all__ = ["close_by_hand"]
+__all__ = ["beneath_tls", "close_by_hand"]
+
+
+def beneath_tls(transport: asyncio.Transport) -> asyncio.Transport:
+    """Return the transport that has the socket: the one beneath TLS, or this one.
+
+    A TLS transport of asyncio that was closed twice, as by the server's goodbye and by aiohttp, forgets what lies
+    beneath it: most of its methods then raise `AttributeError`, and `abort()` does nothing. So ask while it is open.
+    """
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
 
 
 def close_by_hand(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -14,7 +23,7 @@ def close_by_hand(transport: asyncio.Transport, loop: asyncio.AbstractEventLoop)
     `transport.close()` would only ask the loop to close the socket later. Python has no public way to close the socket
     at once.
     """
-    beneath: asyncio.Transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
+    beneath = beneath_tls(transport)
     end = getattr(beneath, "_call_connection_lost", None)
     if loop.is_closed():
         with contextlib.suppress(RuntimeError):  # a closed loop refuses the callback that `abort` adds

@@ -140,6 +140,28 @@ async def test_the_body_keeps_its_type(request_: Request) -> None:
 
 
 @pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
+async def test_a_server_may_end_tls_together_with_its_reply(departure: Timely | None) -> None:
+    """asyncio closes such a connection before aiohttp does, and forgets its buffers at the second time."""
+    theirs, ours = tls_contexts()
+
+    async def answer_and_end(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"}")
+        if server.requests:
+            writer.write(reply(b"{}"))
+        server.requests.append(b"")
+        writer.close()  # the client runs in the same event loop, so it finds reply and goodbye together
+
+    async with raw_server(answer_and_end, theirs) as server:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=ours)) as session:
+            transport = Transport(checked_base_url(server.base_url), session=session)
+            with pytest.raises(TransportError) as caught:
+                await transport.send(PUT, None, departure, alone=True)
+            assert caught.value.sent
+            for _ in range(3):
+                assert (await transport.send(PUT, None, departure, alone=True)).status == 200
+
+
+@pytest.mark.parametrize("departure", [None, Timely()], ids=["change", "confirmation"])
 async def test_a_server_that_is_deaf_to_the_end_of_tls_holds_no_descriptor(departure: Timely | None) -> None:
     """Each create has a connection of its own; a client that waits for a goodbye would run out of descriptors."""
     theirs, ours = tls_contexts()
