@@ -61,7 +61,7 @@ class Settling:
         async def look(patience: float) -> bool:
             nonlocal seen
             seen = await peek(self._reads.get_by_reference(reference_id), max(patience, self._timeout))
-            if isinstance(seen, Bill) and not seen.utility_enkash_id:
+            if isinstance(seen, Bill) and not seen.utility_enkash_id.strip():
                 # A reply without a bill must not count as a success: the caller would believe that the bill exists.
                 seen = ResponseDecodeError("the look-up by reference was answered without a bill's id", status=200)
             return isinstance(seen, Bill) or judge(seen).is_permanent
@@ -115,7 +115,7 @@ class Settling:
         Raises:
             OutcomeUnknownError: The reply has no bill's id, and EnKash does not show the wanted bill.
         """
-        if not created.utility_enkash_id:
+        if not created.utility_enkash_id.strip():
             unclear = OutcomeUnknownError(operation="bills.create", reference_id=wanted.reference_id)
             unclear.__cause__ = ResponseDecodeError("EnKash said yes, and named no bill", status=200)
             return await self.created(wanted, unclear, attrs.evolve(self.policy, window=0.0))

@@ -254,9 +254,11 @@ async def test_a_reference_is_made_when_none_is_given() -> None:
     assert uuid.UUID(first.reference_id).version == 4
 
 
-async def test_a_create_that_is_answered_without_data_is_unknown() -> None:
+@pytest.mark.parametrize("payload", ["null", '{"utilityEnkashId":" "}'])
+async def test_a_create_that_is_answered_without_data_is_unknown(payload: str) -> None:
     """No bill with an empty id is taken for a success; the error names the reference."""
-    async with raw_server(_answers(b'{"response_code":0,"response_message":"Success","payload":null}')) as server:
+    said = b'{"response_code":0,"response_message":"Success","payload":%s}' % payload.encode()
+    async with raw_server(_answers(said)) as server:
         async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
             with pytest.raises(OutcomeUnknownError) as caught:
                 await client.bills.create(2001, CN, reference_id="r")
@@ -385,7 +387,7 @@ async def test_a_used_reference_that_cannot_be_looked_up_is_refused(sandbox: San
     assert isinstance(caught.value.__cause__, ServerError)
 
 
-@pytest.mark.parametrize("payload", ["{}", '{"utilityEnkashId":""}', '{"message":"none"}'])
+@pytest.mark.parametrize("payload", ["{}", '{"utilityEnkashId":""}', '{"utilityEnkashId":" "}', '{"message":"none"}'])
 async def test_a_look_up_that_shows_no_bill_is_no_proof_of_one(payload: str) -> None:
     """After an empty look the create stays unknown, and `reconcile` returns no bill."""
     shown = reply(f'{{"response_code":0,"payload":{payload}}}'.encode())
