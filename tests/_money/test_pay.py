@@ -52,10 +52,12 @@ def many(count: int, **more: Any) -> list[BillRequest]:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "memory":
-        return MemoryStore(nothing_pending=True)
-    return SQLiteStore(tmp_path / "store.sqlite3", nothing_pending=True)
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    made: Store = MemoryStore(nothing_pending=True)
+    if request.param == "sqlite":
+        made = SQLiteStore(tmp_path / "store.sqlite3", nothing_pending=True)
+    yield made
+    await made.aclose()
 
 
 @pytest.fixture
@@ -68,7 +70,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 async def client(sandbox: Sandbox, store: Store) -> AsyncIterator[EnkashClient]:
     async with another(sandbox, store) as made:
         yield made
-    await store.aclose()
 
 
 @pytest.fixture
