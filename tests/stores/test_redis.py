@@ -134,7 +134,7 @@ async def test_tls_is_verified_with_the_ca_of_the_url(redis_server: Server, tmp_
 async def test_a_few_connections_serve_many_tasks(redis_server: Server) -> None:
     """Four in each loop."""
     before = strangers(redis_server)
-    store = RedisStore.from_url(redis_server.url)
+    store = RedisStore.from_url(redis_server.url, timeout=10)  # on a busy machine, 200 tasks keep the first one waiting
     await asyncio.gather(*(put(store, f"key-{number}", b"value") for number in range(200)))
     assert strangers(redis_server) - before <= 4
     await store.aclose()
