@@ -47,9 +47,15 @@ def _is_open(folder: Path) -> bool:
     return os.geteuid() != 0 or all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
 
 
+def _open_to_all() -> Path | None:
+    """Return a folder for temporary files that everybody may enter: nox's own may lie where only root may enter."""
+    here = Path(tempfile.gettempdir())
+    return next((one for one in (here, *here.parents) if _is_open(one) and one.stat().st_mode & stat.S_IWOTH), None)
+
+
 def _copied(folder: Path) -> Path:
     """Copy the programs out of a virtual environment that only root may enter, such as one in a folder of `mktemp`."""
-    open_to_all = Path(tempfile.mkdtemp(prefix="pg-programs-"))
+    open_to_all = Path(tempfile.mkdtemp(prefix="pg-programs-", dir=_open_to_all()))
     atexit.register(shutil.rmtree, open_to_all, ignore_errors=True)
     open_to_all.chmod(0o755)
     package = folder.parent
@@ -83,7 +89,7 @@ class Postgres:
         self._auth = auth
         self._config = config
         # Not below pytest's folder: only its owner may enter that.
-        self._folder = Path(tempfile.mkdtemp(prefix="pg"))
+        self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=_open_to_all()))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
