@@ -17,9 +17,12 @@ from enkash_async._support.secret import HiddenStr
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
 from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
 from enkash_async.stores.postgres_links import Call, Connection, Links
-from enkash_async.stores.postgres_trouble import PostgresTrouble, need_psycopg, psycopg
+from enkash_async.stores.postgres_trouble import PostgresTrouble, need_psycopg
 from enkash_async.stores.store import Cell, Change
 from enkash_async.stores.workers import Workers
+
+with contextlib.suppress(ImportError):  # see `need_psycopg`
+    import psycopg
 
 __all__ = ["PostgresStore", "table_statement"]
 

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 from enkash_async._support.forks import reset_after_fork
-from enkash_async.stores.postgres_trouble import PostgresTrouble, psycopg
+from enkash_async.stores.postgres_trouble import PostgresTrouble
+
+with contextlib.suppress(ImportError):  # see `need_psycopg`
+    import psycopg
 
 __all__ = ["Call", "Connection", "Links"]
 

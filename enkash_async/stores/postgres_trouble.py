@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import re
 
 import attrs
@@ -9,13 +11,10 @@ import attrs
 from enkash_async._support.causes import Cause, cause_of
 from enkash_async.errors import ConfigurationError
 
-try:
+with contextlib.suppress(ImportError):  # `need_psycopg` tells the caller who makes a store
     import psycopg
-except ImportError:
-    psycopg = None  # type: ignore[assignment]  # `need_psycopg` tells whoever makes a store
 
-
-__all__ = ["PostgresTrouble", "need_psycopg", "psycopg"]
+__all__ = ["PostgresTrouble", "need_psycopg"]
 
 # SQLSTATEs, or their first characters: the server stops, starts, fails over, or is short of connections; or the
 # transaction conflicted with another transaction.
@@ -113,7 +112,7 @@ def need_psycopg() -> None:
 
     The import raises no error: `from enkash_async import *` and `help(enkash_async)` load every public name.
     """
-    if psycopg is None:
+    if importlib.util.find_spec("psycopg") is None:
         raise ConfigurationError("PostgresStore needs psycopg: pip install 'enkash-async[postgres]'")
 
 
