@@ -61,6 +61,19 @@ async def confirm_unrecorded(client: EnkashClient, ids: Sequence[str]) -> Any:
         return (await reply.json())["payload"]
 
 
+class Timely:
+    """A departure that writes nothing down; it is late if `timely` is False."""
+
+    def __init__(self, *, timely: bool = True) -> None:
+        self._timely = timely
+
+    async def note(self) -> None:
+        return None
+
+    def is_timely(self) -> bool:
+        return self._timely
+
+
 class Sent:
     """A `Send` that records what it is given and answers from a list, whose last answer is repeated."""
 

@@ -22,22 +22,12 @@ from enkash_async.sandbox import Sandbox
 
 from servers._proxy import forward_proxy
 from servers._relays import tls_relay
-from support import RawServer, Reader, Writer, raw_server, reply, shown
+from support import RawServer, Reader, Timely, Writer, raw_server, reply, shown
 
 GET = Request(method="GET", path="/x")
 PUT = Request(method="PUT", path="/x", body=b'{"a":1}', content_type="application/json")
 VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 HTTPS = URL("https://api.example")
-
-
-class Timely:
-    """A departure that is always in time."""
-
-    async def note(self) -> None:
-        return None
-
-    def is_timely(self) -> bool:
-        return True
 
 
 @pytest.fixture(autouse=True)

@@ -16,21 +16,11 @@ from enkash_async._http.transport import Transport
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.operation import Request
 
-from support import EAGER, RawServer, Reader, Writer, raw_server, reply
+from support import EAGER, RawServer, Reader, Timely, Writer, raw_server, reply
 
 GET = Request(method="GET", path="/x")
 PUT = Request(method="PUT", path="/x", body=b'{"a":1}', content_type="application/json")
 FORM = Request(method="POST", path="/x", body=b"a=1", content_type="application/x-www-form-urlencoded")
-
-
-class Timely:
-    """A departure that is always in time."""
-
-    async def note(self) -> None:
-        return None
-
-    def is_timely(self) -> bool:
-        return True
 
 
 async def seal(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -14,7 +14,7 @@ from enkash_async._http.transport import Transport
 from enkash_async.errors import EnkashError, TransportError
 from enkash_async.sandbox import FaultKind
 
-from support import RawServer, Reader, Writer, reply
+from support import RawServer, Reader, Timely, Writer, reply
 from troubles import CHANGE, SECRET, WHO, Stage, Told, answering, failure, of_enkash, of_store, row, said
 
 GOOD = b'{"response_code":0,"response_message":"Success","payload":{"utilityEnkashId":"U-1"}}'
@@ -139,19 +139,6 @@ async def strict_member(stage: Stage) -> Sequence[Told]:
 @row("the reply answers another call")
 async def astray(stage: Stage) -> Sequence[Told]:
     return await unreadable(stage, said("200 OK", 0, '{"utilityEnkashId":"U-2"}', "Success"))
-
-
-class Timely:
-    """A departure; it is late if `timely` is False."""
-
-    def __init__(self, *, timely: bool = True) -> None:
-        self._timely = timely
-
-    async def note(self) -> None:
-        """Write nothing down."""
-
-    def is_timely(self) -> bool:
-        return self._timely
 
 
 @row("sent more than one reply: none is believed")
