@@ -10,7 +10,8 @@ import contextlib
 import select
 import warnings
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -33,7 +34,7 @@ def has_stray_bytes(protocol: object) -> bool:
 
 
 class OpenSession:
-    """An aiohttp session in the running event loop.
+    """An aiohttp session in the running event loop, which sends each request once.
 
     `aclose` closes the session. Without `aclose`, it is closed when `asyncio.run` ends or this object is
     garbage-collected.
@@ -49,6 +50,9 @@ class OpenSession:
         self.session: aiohttp.ClientSession = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
         )
+        # Keeps aiohttp from sending a GET twice, so that `RetryPolicy.attempts` is the exact number of attempts. There
+        # is no public option for it; aiohttp's own test client sets this attribute too.
+        self.session._retry_connection = False  # noqa: SLF001
         self._keeper = _keep(self.session)
         self._connector = connector
         # The finalizer keeps the session alive: if both objects were collected together, aiohttp would warn too.
@@ -141,15 +145,16 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(limit=limit)
-        self._made: weakref.WeakSet[Any] = weakref.WeakSet()  # protocols of all connections
-        self._new: set[Any] = set()  # protocols of the connections that no request has yet
+        # The protocols of all connections; each with a function that says whether there is something to read, or with
+        # None while no request has had the connection.
+        self._made: dict[Any, Callable[[], object] | None] = {}
 
     async def _create_connection(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> Any:
         protocol = await super()._create_connection(req, traces, timeout)
-        self._made.add(protocol)
-        self._new.add(protocol)
+        self._made = {made: look for made, look in self._made.items() if made.transport is not None}
+        self._made[protocol] = None
         return protocol
 
     async def connect(
@@ -158,18 +163,19 @@ class _Connector(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol in self._new:
-                # Not checked: the bytes on a new connection may be a part of its TLS handshake.
-                self._new.discard(protocol)
+            look = self._made.get(protocol)
+            if look is None:
+                # Not looked at: the bytes on a new connection may be a part of its TLS handshake.
+                self._made[protocol] = _look_at(connection.transport)
                 return connection
-            if not has_stray_bytes(protocol) and not _is_readable(connection.transport):
+            if not has_stray_bytes(protocol) and not look():
                 return connection
             connection.close()
 
     def close_by_hand(self) -> None:
         """Close every connection without the event loop, which does not run any more."""
         for protocol in list(self._made):
-            transport = getattr(protocol, "transport", None)
+            transport = protocol.transport
             if transport is not None:
                 close_by_hand(transport, self._loop)
         self._close()
@@ -183,13 +189,13 @@ class _Connector(aiohttp.TCPConnector):
         self._closed = True
 
 
-def _is_readable(transport: asyncio.Transport | None) -> bool:
-    """Whether there are bytes to read, or the end of the connection; an idle connection has neither."""
+def _look_at(transport: asyncio.Transport | None) -> Callable[[], object]:
+    """Return a function that says whether a connection has bytes to read or has ended; an idle one has neither."""
     line = None if transport is None else transport.get_extra_info("socket")
     if line is None or (number := line.fileno()) < 0:
-        return transport is None or transport.is_closing()
+        return lambda: transport is None or transport.is_closing()
     if not _HAS_POLL:
-        return bool(select.select([line], [], [], 0)[0])
+        return lambda: select.select([number], [], [], 0)[0]
     poll = select.poll()
     poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
+    return partial(poll.poll, 0)

@@ -10,7 +10,7 @@ from enkash_async._http.proxy import proxy_trouble
 from enkash_async._support.causes import Cause, linked, phrase_of
 from enkash_async.errors import RequestTimeoutError, TransportError
 
-__all__ = ["AgainError", "NotBegunError", "failure_of"]
+__all__ = ["NotBegunError", "failure_of"]
 
 _UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 _TLS_RECORD = ("\\x15\\x03", "\\x16\\x03")  # first bytes of a TLS alert and handshake in aiohttp's messages
@@ -36,19 +36,6 @@ class NotBegunError(ConnectionAbortedError):
     def __init__(self, why: Cause) -> None:
         super().__init__(why)
         self.why: str = why
-
-
-class AgainError(aiohttp.ClientConnectionError):
-    """A second attempt of aiohttp that this package prevented.
-
-    Args:
-        first: The exception of the first attempt. Only its meaning is kept: its traceback leads to frames that hold the
-            token.
-    """
-
-    def __init__(self, first: BaseException) -> None:
-        super().__init__()
-        self.why: str = _why(first)
 
 
 def failure_of(
@@ -96,7 +83,7 @@ def _why(problem: BaseException) -> str:
     """Return the fixed phrase for an exception, or the name of its class if no phrase fits."""
     chain = list(linked(problem))
     for one in chain:
-        if isinstance(one, (NotBegunError, AgainError)):
+        if isinstance(one, NotBegunError):
             return one.why
     for one in chain:
         if isinstance(one, http_exceptions.BadHttpMessage) and "Too many headers" in one.message:

@@ -19,7 +19,7 @@ from yarl import URL
 from enkash_async._flow.gate import Gate
 from enkash_async._http.bodies import LoneShot, OneShot, body_of
 from enkash_async._http.connections import OpenSession, has_stray_bytes
-from enkash_async._http.failures import AgainError, failure_of
+from enkash_async._http.failures import failure_of
 from enkash_async._http.proxy import netrc_flaw, proxy_for
 from enkash_async._support import call_ids, checks
 from enkash_async._support.cancellation import is_cancelled
@@ -55,28 +55,6 @@ _REPLACED = (
     "twice; nothing was sent: let it change headers only"
 )
 _HEADERS = {"Accept": "application/json", "User-Agent": _USER_AGENT}
-
-
-class _Once:
-    """A client middleware that lets only the first attempt of a request through.
-
-    It keeps aiohttp from retrying a GET by itself, so that `RetryPolicy.attempts` is the exact number of attempts. A
-    user's own session keeps its own middlewares instead, so there aiohttp may retry a read.
-    """
-
-    def __init__(self) -> None:
-        self._first: AgainError | None = None
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        if self._first is not None:
-            raise self._first
-        try:
-            return await handler(request)
-        except aiohttp.ClientError as problem:
-            self._first = AgainError(problem)
-            raise
 
 
 def _log_exchange(request: Request, result: Response | EnkashError, spent: float, call_id: str) -> None:
@@ -130,8 +108,10 @@ class Transport:
         self._of_parents: list[OpenSession | None] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = UnderWay()
+        # Both are made when the client first runs in an event loop.
+        self._gate: Gate
+        self._calls_here: AbstractContextManager[None]
         self._limits = limits
-        self._gate: Gate  # made when the client first runs in an event loop
         self._timeout = aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect)
         self._max_response_bytes = max_response_bytes
         self._is_closing = False
@@ -154,7 +134,7 @@ class Transport:
         self._enter_loop()
         if self._is_closing:
             raise ConfigurationError(_CLOSED)
-        return self._calls.one()
+        return self._calls_here
 
     def gate(self) -> Gate:
         """Return the gate at which the pipeline waits before it signs and sends a request.
@@ -191,7 +171,10 @@ class Transport:
         alone = alone or departure is not None
         body = body_of(request, departure, alone=alone)
         started = fast_clock()
-        result = await self._exchange(request, body, authorization, call_id, alone=alone)
+        if body is None:
+            result = await self._exchange(request, None, authorization, call_id, alone=alone)
+        else:
+            result = await self._exchange_body(request, body, authorization, call_id, alone=alone)
         if _log.isEnabledFor(DEBUG):
             _log_exchange(request, result, (fast_clock() - started) * 1000, call_id)
         if isinstance(result, EnkashError):
@@ -214,18 +197,18 @@ class Transport:
             if opened is not None:
                 await opened.aclose(_OTHER_LOOP)
 
-    async def _exchange(
-        self, request: Request, body: OneShot | None, authorization: Secret | None, call_id: str, *, alone: bool
+    async def _exchange_body(
+        self, request: Request, body: OneShot, authorization: Secret | None, call_id: str, *, alone: bool
     ) -> Response | EnkashError:
+        """Make an exchange with a body, and believe the reply only if it came after the body, on its own."""
         result: Response | EnkashError | None = None
         try:
-            result = await self._exchanged(request, body, authorization, call_id, alone=alone)
+            result = await self._exchange(request, body, authorization, call_id, alone=alone)
         finally:
-            if body is not None:
-                body.withdraw(is_answered=isinstance(result, Response))
-        if body is not None and body.is_replaced and not body.begun:
+            body.withdraw(is_answered=isinstance(result, Response))
+        if body.is_replaced and not body.begun:
             return ConfigurationError(_REPLACED)
-        if not isinstance(result, Response) or body is None:
+        if not isinstance(result, Response):
             return result
         if not body.begun:
             result.abandon()  # the reply came before the request, and aiohttp did not send the request
@@ -234,10 +217,10 @@ class Transport:
             return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
         return result
 
-    async def _exchanged(
+    async def _exchange(
         self, request: Request, body: OneShot | None, authorization: Secret | None, call_id: str, *, alone: bool
     ) -> Response | EnkashError:
-        session, status = await self._session(alone=alone), 0
+        session, status = self._kept_session() or await self._session(alone=alone), 0
         try:
             async with session.request(
                 request.method,
@@ -254,10 +237,10 @@ class Transport:
                 auto_decompress=True,
                 middlewares=self._middlewares(body),
             ) as reply:
-                status, length = reply.status, reply.content_length
-                if length is None or length > self._max_response_bytes or "Content-Encoding" in reply.headers:
-                    return await self._read(reply, alone=alone)
-                return self._whole(reply, await reply.content.read(), alone=alone)
+                status, content = reply.status, reply.content
+                if content.is_eof() and content.total_bytes <= self._max_response_bytes:
+                    return self._whole(reply, content.read_nowait(), alone=alone)  # it came at once, as most replies do
+                return await self._read(reply, alone=alone)
         except asyncio.CancelledError as cancelled:
             if is_cancelled():
                 # Drop aiohttp's frames, since their locals hold the bearer token.
@@ -274,7 +257,7 @@ class Transport:
     def _whole(self, reply: aiohttp.ClientResponse, body: bytes, *, alone: bool) -> Response | TransportError:
         # aiohttp has returned the connection to its pool by now, and has no public API that names the connection.
         protocol = getattr(reply, "_protocol", None)
-        abandon = getattr(protocol, "close", lambda: None)
+        abandon = reply.close if protocol is None else protocol.close
         has_more = has_stray_bytes(protocol)
         if alone or has_more:
             abandon()
@@ -311,10 +294,10 @@ class Transport:
         return headers
 
     def _middlewares(self, body: OneShot | None) -> Sequence[aiohttp.ClientMiddlewareType] | None:
-        if self._given is None:
-            return (_Once(),)
+        if self._given is None or body is None:
+            return None
         # aiohttp has no public way to add a middleware to those of the session.
-        return None if body is None else (*getattr(self._given, "_middlewares", ()), body.let_no_other)
+        return (*getattr(self._given, "_middlewares", ()), body.let_no_other)
 
     def _url(self, request: Request) -> URL:
         url = self._host.with_path(self._prefix + request.path, encoded=True)  # faster than `URL(...)`, which parses
@@ -322,16 +305,19 @@ class Transport:
             return url
         return URL(f"{url}?{urlencode(request.query, quote_via=quote)}", encoded=True)
 
-    async def _session(self, *, alone: bool) -> aiohttp.ClientSession:
+    def _kept_session(self) -> aiohttp.ClientSession | None:
+        """Return the session that was opened here in this event loop, if there is one."""
         self._enter_loop()
+        return None if self._opened is None else self._opened.session
+
+    async def _session(self, *, alone: bool) -> aiohttp.ClientSession:
         if self._given is not None:
             for _ in range(0 if alone else _TURNS):  # lets aiohttp notice which connections were closed
                 await asyncio.sleep(0)
             return self._given
-        if self._opened is None:
-            self._opened = OpenSession(self._limits.concurrency, _HEADERS)
-            await self._opened.begin()
-        return self._opened.session
+        opened = self._opened = OpenSession(self._limits.concurrency, _HEADERS)
+        await opened.begin()
+        return opened.session
 
     def _enter_loop(self) -> None:
         """Bind the transport to the running event loop. It can move to another loop once its loop is closed."""
@@ -350,4 +336,4 @@ class Transport:
         left, self._opened = self._opened, None
         if left is not None:
             left.let_go()
-        self._loop, self._gate = loop, Gate(self._limits)
+        self._loop, self._gate, self._calls_here = loop, Gate(self._limits), self._calls.here()

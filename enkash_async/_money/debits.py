@@ -94,7 +94,7 @@ class Debits:
         """
         calls.confirm_debit(self.routes, ids, remarks=remarks)  # checks the arguments before anything is written
         run = _Run(self, remarks, check_first, frozenset(created), frozenset(doubted), ids)
-        with self.records.acts.one():
+        with self.records.acts.here():
             return await run.confirm(self._settling.window(settle), (settle or self._settling.policy).pauses)
 
 

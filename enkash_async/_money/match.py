@@ -11,6 +11,7 @@ import enum
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import attrs
 
@@ -136,12 +137,12 @@ def vouches(wanted: Wanted, bill: Bill) -> bool:
 
 def contradicts_id(utility_enkash_id: str) -> Callable[[Bill | EnkashError], str | None]:
     """Return a function that finds a contradiction in the reply to a look-up by id."""
-    return lambda answer: _of_another(answer, "utility_enkash_id", utility_enkash_id)
+    return partial(_of_another, "utility_enkash_id", utility_enkash_id)
 
 
 def contradicts_reference(reference_id: str) -> Callable[[Bill | EnkashError], str | None]:
     """Return a function that finds a contradiction in the reply to a look-up by reference."""
-    return lambda answer: _of_another(answer, "reference_id", reference_id)
+    return partial(_of_another, "reference_id", reference_id)
 
 
 def contradicts_wanted(wanted: Wanted) -> Callable[[Bill | EnkashError], str | None]:
@@ -171,8 +172,11 @@ def contradicts_fetch(consumer_number: str) -> Callable[[FetchedBill | EnkashErr
     return contradiction
 
 
-def _of_another(answer: Bill | EnkashError, name: str, asked: str) -> str | None:
-    return None if isinstance(answer, EnkashError) else _another(name, asked, getattr(answer, name))
+def _of_another(name: str, asked: str, answer: Bill | EnkashError) -> str | None:
+    if isinstance(answer, EnkashError):
+        return None
+    stated = getattr(answer, name)
+    return None if stated == asked else _another(name, asked, stated)
 
 
 def _of_look_up(answer: EnkashError) -> str | None:
@@ -182,7 +186,7 @@ def _of_look_up(answer: EnkashError) -> str | None:
 
 
 def _another(name: str, asked: str, stated: str | None) -> str | None:
-    is_another = stated != asked and _same(_folded(asked), _folded(stated)) is False
+    is_another = _same(_folded(asked), _folded(stated)) is False
     return f"it has another {name}" if is_another else None
 
 

@@ -170,7 +170,7 @@ class PayRun:
             case Do.FETCH:
                 return steps.fetched(step, _usable(await self._fetched(step)))
             case Do.CREATE:
-                with payer.debits.records.acts.one():
+                with payer.debits.records.acts.here():
                     return await self._created(step, by)
             case Do.CONFIRM:
                 result = await self._portions.confirm(step.bill_id, waits=step.is_waiting)

@@ -15,13 +15,15 @@ _IDS = re.compile(r" \[(call [0-9a-f]{16}(, )?)?(EnKash's request id [^\]]*)?\]"
 # A generator of its own: if a program seeds the module `random`, its runs must not send the same ids.
 _chance = random.Random()  # noqa: S311 (an id is no secret)
 
+_draw = _chance.getrandbits
+
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     os.register_at_fork(after_in_child=_chance.seed)  # otherwise all children would draw the same ids
 
 
 def new_call_id() -> str:
     """Return a random, unique id of 16 hexadecimal digits; this takes well under a microsecond."""
-    return f"{_chance.getrandbits(64):016x}"
+    return f"{_draw(64):016x}"
 
 
 def without_ids(text: str) -> str:

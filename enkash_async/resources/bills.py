@@ -204,7 +204,7 @@ class SingleBills:
         return await self._create(create)
 
     async def _create(self, create: calls.Create) -> Bill:
-        with self._debits.acts.one():
+        with self._debits.acts.here():
             births = await self._births()
             bill = await self._created(create)
             if bill.utility_enkash_id and not bill.recovered and births is not None:

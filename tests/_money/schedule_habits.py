@@ -60,12 +60,12 @@ def adopt(habit: Habit) -> None:
         case Habit.TRUSTS_REFUSALS:
             _replace(debits, "outcome_of", lambda problem, _, *, begun: outcome_of(problem, 1, begun=begun))
         case Habit.SHARES:
-            _replace(Transport, "_exchange", _shared)
+            _replace(Transport, "_exchange_body", _shared)
             for kind in (OneShot, LoneShot):
                 _replace(kind, "write_with_length", _written)
             _replace(transport, "has_stray_bytes", lambda _: False)
             _replace(connections, "has_stray_bytes", lambda _: False)
-            _replace(connections, "_is_readable", lambda _: False)
+            _replace(connections, "_look_at", lambda _: lambda: False)
         case Habit.HELD:
             if random.random() < 0.5:
                 _replace(DebitDeparture, "is_timely", _held_once(DebitDeparture.is_timely))
@@ -78,7 +78,7 @@ def _replace(owner: object, name: str, by: object) -> None:
 
 
 async def _shared(self: Transport, request: Any, body: Any, authorization: Any, call_id: str, **_: bool) -> Any:
-    return await self._exchanged(request, body, authorization, call_id, alone=False)
+    return await self._exchange(request, body, authorization, call_id, alone=False)
 
 
 async def _written(self: OneShot, writer: Any, content_length: int | None) -> None:
