@@ -14,8 +14,6 @@ from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from logging import DEBUG, getLogger
 from typing import TypeVar
 
-import attrs
-
 from enkash_async._flow.gate import Gate
 from enkash_async._flow.verdicts import Next, decide
 from enkash_async._http.transport import Transport
@@ -45,13 +43,6 @@ __all__ = ["Pipeline", "decoded"]
 T = TypeVar("T")
 
 _log = getLogger("enkash_async")
-
-
-@attrs.frozen
-class _Astray:
-    """A reply that belongs to another call, for example after a stray reply on a kept-alive connection."""
-
-    error: ResponseDecodeError
 
 
 class Pipeline:
@@ -90,25 +81,22 @@ class Pipeline:
         call_id = new_call_id()
         try:
             with self._transport.call():
-                return await self._result(operation, call_id)
+                result = await self._attempt(operation, call_id, alone=False)
+                return await self._retried(operation, call_id, result) if isinstance(result, EnkashError) else result
         except EnkashError as failure:
             if not isinstance(failure, (TokenError, ConfigurationError)):  # raised before the call was sent
                 failure.call_id = failure.call_id or call_id
             raise
 
-    async def _result(self, operation: Operation[T], call_id: str) -> T:
+    async def _retried(self, operation: Operation[T], call_id: str, failure: EnkashError) -> T:
+        """Make the attempts after a first one that failed."""
         attempt = 1
         unclear: EnkashError | None = None
-        result: T | EnkashError | None = None
         while True:
-            # Retry on a new connection: the server may have closed the other kept connections as well.
-            result = await self._attempt(operation, call_id, alone=isinstance(result, TransportError))
-            if not isinstance(result, EnkashError):
-                return result
-            if decide(operation.effect, result) is Next.RECONCILE:
-                unclear = unclear or result
-            then = decide(operation.effect, result, writes=self._retry.writes and operation.departure is None)
-            pause = self._pause(attempt, result) if then is Next.AGAIN else None
+            if decide(operation.effect, failure) is Next.RECONCILE:
+                unclear = unclear or failure
+            then = decide(operation.effect, failure, writes=self._retry.writes and operation.departure is None)
+            pause = self._pause(attempt, failure) if then is Next.AGAIN else None
             if pause is None:
                 # Whatever the last attempt's answer is, an earlier attempt may have succeeded. Even «reference used
                 # before» proves nothing, since the earlier attempt may have used the reference.
@@ -116,12 +104,17 @@ class Pipeline:
                     error = _unknown(operation, unclear)
                     unclear.call_id = call_id
                     raise error from unclear
-                raise result
+                raise failure
             if _log.isEnabledFor(DEBUG):
-                line, kind = "%s: %s, attempt %d, again in %.2f s [call %s]", type(result).__name__
+                line, kind = "%s: %s, attempt %d, again in %.2f s [call %s]", type(failure).__name__
                 _log.debug(line, operation.name, kind, attempt, pause, call_id, extra=about(call_id))
             await self._sleep(pause)
             attempt += 1
+            # Retry on a new connection: the server may have closed the other kept connections as well.
+            result = await self._attempt(operation, call_id, alone=isinstance(failure, TransportError))
+            if not isinstance(result, EnkashError):
+                return result
+            failure = result
 
     def _pause(self, attempt: int, failure: EnkashError) -> float | None:
         """Return the seconds until the next attempt, or None if no attempt may follow."""
@@ -166,41 +159,32 @@ class Pipeline:
             raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
 
     async def _exchange(
-        self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
+        self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool, again: bool = True
     ) -> T | EnkashError:
+        """Send the call once; send a read once more, on a new connection, if its reply belongs to another call."""
         if operation.departure is not None:
             await operation.departure.note()  # last, so that no wait comes between this note and the request
-        result = await self._answer(operation, token, gate, call_id, alone=alone)
-        if isinstance(result, _Astray):
-            if operation.effect is not Effect.READ:
-                return result.error  # the resource looks up whether the call did something
-            await gate.turn()
-            result = await self._answer(operation, token, gate, call_id, alone=True)
-            if isinstance(result, _Astray):
-                return result.error
-        if isinstance(result, RateLimitError):
-            asked = self._retry.backoff if result.retry_after is None else result.retry_after
-            gate.pause(min(asked, self._retry.max_retry_after))
-        return result
-
-    async def _answer(
-        self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool
-    ) -> T | EnkashError | _Astray:
         # A call that changes something uses no kept connection: the server may be closing the connection, and then the
         # outcome would be unknown. And a refusal names no bill, so a late refusal of another call could be taken for
         # the reply.
-        alone = alone or operation.alone or operation.effect is not Effect.READ
+        is_read = operation.effect is Effect.READ
+        alone = alone or operation.alone or not is_read
         response = await self._transport.send(
             operation.request, Secret(token.authorization), operation.departure, alone=alone, call_id=call_id
         )
         result = await decoded(operation, response, secrets=(token.reveal(),), decode_lock=gate.decode_lock)
-        if operation.contradiction is None:
-            return result
-        why = operation.contradiction(result)
-        if why is None:
-            return result
-        response.abandon()
-        return _Astray(ResponseDecodeError(f"the reply answers another call: {why}", status=response.status))
+        why = None if operation.contradiction is None else operation.contradiction(result)
+        if why is not None:
+            response.abandon()
+            if is_read and again:
+                await gate.turn()
+                return await self._exchange(operation, token, gate, call_id, alone=True, again=False)
+            # After a call that changes something, the resource looks up whether the call did something.
+            return ResponseDecodeError(f"the reply answers another call: {why}", status=response.status)
+        if isinstance(result, RateLimitError):
+            asked = self._retry.backoff if result.retry_after is None else result.retry_after
+            gate.pause(min(asked, self._retry.max_retry_after))
+        return result
 
 
 async def decoded(
