@@ -12,6 +12,7 @@ import attrs
 from enkash_async._flow.verdicts import judge
 from enkash_async._support import checks
 from enkash_async._support.cancellation import is_cancelled
+from enkash_async._support.tracebacks import without_frames
 from enkash_async.bulk import BulkError, BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
     EnkashError,
@@ -136,15 +137,16 @@ async def drive(feed: AsyncIterator[S], handle: Callable[[S], Awaitable[object]]
 
 
 class Collected(Generic[T]):
-    """Sorts items into groups, and keeps the order in which the caller gave the items."""
+    """Keeps the items in the order in which the caller gave them, and sorts them into groups at the end."""
 
     def __init__(self) -> None:
-        self._groups: dict[BulkGroup, list[tuple[int, BulkItem[T]]]] = {group: [] for group in BulkGroup}
+        self._items: list[BulkItem[T] | None] = []  # by place; None: not done yet, or given before
         self._repeated: dict[str, None] = {}
 
-    def add(self, index: int, item: BulkItem[T]) -> None:
-        """Add an item at its place in the caller's order."""
-        self._groups[item.group].append((index, item))
+    def add(self, place: int, item: BulkItem[T]) -> None:
+        """Add an item at its place in the caller's order, counted from 0."""
+        self._items += [None] * (place + 1 - len(self._items))
+        self._items[place] = item
 
     def repeat(self, key: str) -> None:
         """Note that the caller gave the item of this key again."""
@@ -153,17 +155,15 @@ class Collected(Generic[T]):
     def result(self) -> BulkResult[T]:
         """Return every item in its group, in the caller's order."""
         return BulkResult(
-            succeeded=self._sorted(BulkGroup.SUCCEEDED),
-            failed=self._sorted(BulkGroup.FAILED),
-            unknown=self._sorted(BulkGroup.UNKNOWN),
-            not_sent=self._sorted(BulkGroup.NOT_SENT),
+            succeeded=self._in(BulkGroup.SUCCEEDED),
+            failed=self._in(BulkGroup.FAILED),
+            unknown=self._in(BulkGroup.UNKNOWN),
+            not_sent=self._in(BulkGroup.NOT_SENT),
             duplicates=tuple(self._repeated),
         )
 
-    def _sorted(self, group: BulkGroup) -> tuple[BulkItem[T], ...]:
-        found = self._groups[group]
-        found.sort(key=lambda pair: pair[0])
-        return tuple(item for _, item in found)
+    def _in(self, group: BulkGroup) -> tuple[BulkItem[T], ...]:
+        return tuple(item for item in self._items if item is not None and item.group is group)
 
 
 @attrs.frozen(kw_only=True)
@@ -250,7 +250,7 @@ class _Run(Generic[S, T]):
         except EnkashError as problem:
             if judge(problem).ends_job:
                 self._stopped_by = problem
-            return _item(key, problem, item)
+            return _item(key, without_frames(problem), item)
         except asyncio.CancelledError:
             if is_cancelled():
                 raise

@@ -23,7 +23,7 @@ __all__ = ["Confirming"]
 
 @attrs.define
 class _Portion:
-    """The unique ids of one call, each with its place in the caller's order."""
+    """The unique ids of one call, each with its place in the result."""
 
     places: dict[str, int] = attrs.field(factory=dict)
     count: int = 0  # ids that the caller gave, repeated and malformed ones included
@@ -43,7 +43,8 @@ class Confirming:
         self._confirm = confirm
         self._progress = progress
         self._portions = 0
-        self._seen: set[str] = set()
+        self._places = 0  # items of the result so far; a repeated id has none of its own
+        self._seen: set[str] = set()  # the only thing beside the result that grows with the number of ids
         self._stopped_by: EnkashError | None = None
         self.collected: Collected[None] = Collected()
 
@@ -73,13 +74,17 @@ class Confirming:
             one = checks.identifier(given, "an id in ids")
         except InvalidRequestError as wrong:
             item = BulkItem[None](f"ids[{index}]", error=wrong, group=BulkGroup.NOT_SENT, request=given)
-            self.collected.add(index, item)
+            self.collected.add(self._next_place(), item)
             return
         if one in self._seen:
             self.collected.repeat(one)
             return
         self._seen.add(one)
-        portion.places[one] = index
+        portion.places[one] = self._next_place()
+
+    def _next_place(self) -> int:
+        self._places += 1
+        return self._places - 1
 
     async def confirm(self, given: _Portion) -> None:
         """Confirm one portion; after a permanent failure, later portions are not sent."""

@@ -8,6 +8,7 @@ import attrs
 
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.attempt import Attempt, End
+from enkash_async._support.tracebacks import without_frames
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import EnkashError, OutcomeUnknownError, StoreUnavailableError, TransportError
 from enkash_async.models import Bill
@@ -63,12 +64,18 @@ class _Young:
     seconds: float
 
 
-_Told = ConfirmResult | _Unclear | _Young
+@attrs.frozen
+class _Lagging:
+    """A debit that has to wait until EnKash shows the bill. All such bills share one error."""
+
+
+_Told = ConfirmResult | _Unclear | _Young | _Lagging
 
 
 def told(evidence: Mapping[str, Evidence]) -> dict[str, ConfirmResult]:
-    """Return the result of each bill for the caller."""
+    """Return the result of each bill for the caller; bills with the same outcome share one result."""
     found: dict[str, _Told] = {one: _told(one, known) for one, known in evidence.items()}
+    lagging = ConfirmResult(BulkGroup.NOT_SENT, _LAGS.copy())
     young = _young([each.seconds for each in found.values() if isinstance(each, _Young)])
     alike: dict[tuple[str, int], dict[str, _Unclear]] = {}
     for one, each in found.items():
@@ -82,8 +89,12 @@ def told(evidence: Mapping[str, Evidence]) -> dict[str, ConfirmResult]:
                 results[one] = each
             case _Young():
                 results[one] = young
+            case _Lagging():
+                results[one] = lagging
             case _:
                 results[one] = ConfirmResult(BulkGroup.UNKNOWN, shared[one])
+        if (error := results[one].error) is not None:
+            without_frames(error)
     return results
 
 
@@ -110,7 +121,7 @@ def _waiting(known: Evidence) -> _Told:
     if wait is not None and wait.why == "store":
         return _Young(wait.seconds)
     if known.is_lagging:
-        return ConfirmResult(BulkGroup.NOT_SENT, _LAGS.copy())
+        return _Lagging()
     return _Unclear("another process may have sent it", known.trouble, known.window)
 
 
