@@ -63,7 +63,9 @@ class MemoryStore:
         if change.new is None:
             self._held.pop(change.key, None)
         else:
-            self._held[change.key] = change.new, None if change.keep is None else now + change.keep
+            # Copied, since bytes from msgspec keep the whole buffer in which they were written, a third more.
+            value = bytes(memoryview(change.new))
+            self._held[change.key] = value, None if change.keep is None else now + change.keep
         return True
 
     def _sweep(self, now: float) -> None:

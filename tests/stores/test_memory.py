@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import msgspec
 import pytest
 from stores.stores import Skip, alone, in_child, put, value_of
 
@@ -28,6 +31,22 @@ async def test_records_that_have_ended_are_removed() -> None:
         clock.ahead += 1
     assert len(store._held) < 60 + 256 + 1
     assert await value_of(store, "key-1999") == b"value"
+
+
+async def test_a_value_takes_no_more_than_its_bytes() -> None:
+    """Bytes from msgspec keep the whole buffer in which they were written."""
+    store, size, count = MemoryStore(), 300, 500
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            await put(store, f"key-{number}", msgspec.json.encode("x" * (size - 2)))
+        held = tracemalloc.get_traced_memory()[0]
+        for number in range(count):
+            store._held[f"key-{number}"] = b"", None
+        held -= tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert size * count < held < 1.3 * size * count
 
 
 def test_a_process_has_one_store() -> None:
