@@ -162,7 +162,7 @@ class EnkashClient:
         proxy: URL of the HTTP proxy for the session that the client opens, such as `http://user:password@host:3128`.
             None, the default, follows `HTTPS_PROXY` and `NO_PROXY`. The store is never reached through the proxy.
         debit_on_create: Whether EnKash debits your account as soon as a bill is created, as it does for accounts that
-            are set up so; False by default. Then `payments.pay` confirms nothing.
+            are set up so; False by default. Then `payments.pay` confirms nothing, and `payments.confirm_debit` refuses.
         max_response_bytes: Largest reply in bytes; 64 MiB by default. A larger reply raises an error.
         allow_insecure: Allow plain `http` to hosts other than this machine; False by default.
 

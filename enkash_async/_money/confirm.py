@@ -13,12 +13,31 @@ from enkash_async._money.told import ConfirmResult
 from enkash_async._support import checks
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
+    ConfigurationError,
     EnkashError,
     InvalidRequestError,
     OutcomeUnknownError,
 )
 
-__all__ = ["Confirming"]
+__all__ = ["Confirming", "refuse_debited"]
+
+
+def refuse_debited(debit_on_create: bool) -> None:
+    """Refuse to confirm debits if the create of a bill is its debit.
+
+    Prevents a double debit: no EnKash page says that a confirmation of a debited bill does nothing.
+
+    Args:
+        debit_on_create: Whether the client is told that EnKash debits the account on creation.
+
+    Raises:
+        ConfigurationError: The client is told so.
+    """
+    if debit_on_create:
+        raise ConfigurationError(
+            "nothing was sent: by debit_on_create or ENKASH_DEBIT_ON_CREATE, the create of a bill was its debit, so "
+            "there is nothing to confirm; unset it if your account does not debit on creation"
+        )
 
 
 @attrs.define

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -10,6 +11,8 @@ from typing import Any
 
 import click
 
+from enkash_async._environment import Environment
+from enkash_async._money.confirm import refuse_debited
 from enkash_async._support.text import clean
 from enkash_async.bulk import BulkResult
 from enkash_async.cli._arguments import BILLER_ID, as_params, as_reference, as_rupees, settle_option
@@ -126,7 +129,11 @@ def _announce(reference: str) -> None:
 @settle_option
 @json_option
 def confirm(ids: tuple[str, ...], remarks: str | None, yes: bool, settle: float, as_json: bool) -> int:
-    """Confirm the debit of bills: the money leaves your EnKash account."""
+    """Confirm the debit of bills: the money leaves your EnKash account.
+
+    Refused with ENKASH_DEBIT_ON_CREATE=1: then the create of a bill was its debit.
+    """
+    refuse_debited(Environment(os.environ).debit_on_create())
     if not yes and not _agreed(ids):
         raise click.ClickException("nothing was sent")
     result = with_client(

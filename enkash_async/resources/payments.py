@@ -16,7 +16,7 @@ from enkash_async._flow.jobs import (
     drive,
     items_of,
 )
-from enkash_async._money.confirm import Confirming
+from enkash_async._money.confirm import Confirming, refuse_debited
 from enkash_async._money.debits import Debits
 from enkash_async._money.pay import Payer
 from enkash_async._money.release import release, shown
@@ -62,13 +62,13 @@ class Payments(PayCalls):
     ) -> BulkResult[None]:
         """Confirm the debit of bills from your EnKash account, 1,000 bills per call.
 
-        Not needed if EnKash debits your account on creation. Prevents a double debit: the call records each bill in the
-        store before it sends the confirmation, so that all processes that share the store confirm a bill once, even if
-        a job is run again after a crash, or by two workers at once. Bills that EnKash shows as confirmed are not sent
-        and count as succeeded. If the outcome is unclear, the call reads the bills back for `RetryPolicy.settle`. A
-        bill that is still unclear then is `unknown`; the same call after `retry_after` finds out. If EnKash refuses a
-        request with several bills, they are `unknown`, too: EnKash may carry out the request for three minutes. The
-        same call afterwards confirms the bills one by one.
+        A client with `debit_on_create` refuses the call: the create of a bill was its debit. Prevents a double debit:
+        the call records each bill in the store before it sends the confirmation, so that all processes that share the
+        store confirm a bill once, even if a job is run again after a crash, or by two workers at once. Bills that
+        EnKash shows as confirmed are not sent and count as succeeded. If the outcome is unclear, the call reads the
+        bills back for `RetryPolicy.settle`. A bill that is still unclear then is `unknown`; the same call after
+        `retry_after` finds out. If EnKash refuses a request with several bills, they are `unknown`, too: EnKash may
+        carry out the request for three minutes. The same call afterwards confirms the bills one by one.
 
         With 1,000 ids or fewer, an error that all of them share is raised; all other outcomes are returned. A new store
         does not know what was sent before the store existed. So for its first minutes, it confirms only bills that were
@@ -92,12 +92,14 @@ class Payments(PayCalls):
             Every bill in one group: check the groups, or call `raise_for_failures()`.
 
         Raises:
+            ConfigurationError: The client has `debit_on_create`; nothing was sent.
             InvalidRequestError: No ids, an empty id, or remarks that EnKash refuses; nothing was sent.
             OutcomeUnknownError: All bills, 1,000 or fewer, may or may not be confirmed. Call again after `retry_after`.
             StoreUnavailableError: Nothing can be written down, so nothing was sent.
             BulkError: The generator failed; `result` has the ids before the failure.
             EnkashError: None of the bills, 1,000 or fewer, was confirmed; all failed with this error.
         """
+        refuse_debited(self._payer.debit_on_create)
         note = checks.optional(checks.remarks, remarks, "remarks")
         checks.flag(check_first, "check_first")
         calls_at_once = checked_concurrency(concurrency)

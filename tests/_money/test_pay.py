@@ -15,6 +15,7 @@ import pytest
 from enkash_async import (
     BillRequest,
     BulkError,
+    ConfigurationError,
     EnkashClient,
     InvalidRequestError,
     MemoryStore,
@@ -415,6 +416,26 @@ async def test_with_the_option_the_create_is_the_debit(sandbox: Sandbox, store: 
         assert unpriced.state is OVER_CEILING
     assert sandbox.counts["confirm_debit"] == 0
     assert sandbox.debits == {"inv-1": 1, "inv-2": 1}
+
+
+async def test_with_the_option_no_debit_is_confirmed(sandbox: Sandbox, store: Store) -> None:
+    """The call is refused before its source is read, and before anything is sent or written down."""
+
+    def untouched() -> Iterator[str]:
+        raise AssertionError("the ids were read")
+        yield ""
+
+    sandbox.ledger.debit_on_create = True
+    async with another(sandbox, store, debit_on_create=True) as client:
+        bill = await client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="inv-1")
+        requests = sandbox.counts.total()
+        for ids in ([bill.utility_enkash_id], untouched()):
+            with pytest.raises(ConfigurationError, match="the create of a bill was its debit"):
+                await client.payments.confirm_debit(ids)
+        assert sandbox.counts.total() == requests
+        (record,) = await client.payments.debits([bill.utility_enkash_id])
+        assert record.state == "created"
+    assert sandbox.debits == {"inv-1": 1}
 
 
 @pytest.mark.usefixtures("brief")

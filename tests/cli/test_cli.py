@@ -483,6 +483,17 @@ class TestBillConfirm:
         assert "\nenkash: nobody is there to say yes: add --yes" in run.err
         assert not sandbox.counts
 
+    async def test_an_account_that_debits_on_creation_is_asked_nothing(
+        self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The command exits with 2, says which variable to unset, and sends nothing."""
+        monkeypatch.setenv("ENKASH_DEBIT_ON_CREATE", "1")
+        run = await enkash("bill", "confirm", "U1")
+        assert (run.code, run.out) == (2, "")
+        assert run.err.startswith("enkash: nothing was sent: ")
+        assert "ENKASH_DEBIT_ON_CREATE" in run.err
+        assert not sandbox.counts
+
     async def test_ctrl_c_at_the_prompt(
         self, enkash: Enkash, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -124,3 +124,15 @@ async def debits_on_creation(stage: Stage) -> Sequence[Told]:
         payment = await client.payments.pay(ELECTRICITY)
         await client.aclose()
     return [payment.reason]
+
+
+@row("the create of a bill was its debit, so there is nothing to confirm")
+async def nothing_to_confirm(stage: Stage) -> Sequence[Told]:
+    client = await stage.logging_in(debit_on_create=True)
+    bill = await client.bills.create(2001, {"cn": "CN1"}, bill_amount=500, reference_id="r-1")
+    found = await failure(client.payments.confirm_debit([bill.utility_enkash_id]))
+    stage.monkeypatch.setenv("ENKASH_DEBIT_ON_CREATE", "1")
+    run = await stage.enkash("bill", "confirm", bill.utility_enkash_id, "--yes")
+    assert run.code == 2
+    assert stage.sandbox.counts["confirm_debit"] == 0
+    return [found, run.err]
