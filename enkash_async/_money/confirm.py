@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import attrs
@@ -11,6 +12,7 @@ from enkash_async._flow.jobs import Collected, Progress, Source, items_of
 from enkash_async._flow.verdicts import judge
 from enkash_async._money.told import ConfirmResult
 from enkash_async._support import checks
+from enkash_async._support.cancellation import is_cancelled
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
     ConfigurationError,
@@ -125,14 +127,14 @@ class Confirming:
     async def _confirmed(self, ids: Sequence[str]) -> Mapping[str, ConfirmResult]:
         try:
             return await self._confirm(ids)
+        except asyncio.CancelledError as problem:
+            if is_cancelled():
+                raise
+            # No caller cancelled this task; something that the call awaited was cancelled, such as a call of the user's
+            # own store. If the error were passed on, this task would end silently, and the result would lack its bills.
+            return _broken_off(ids, problem)
         except Exception as problem:  # noqa: BLE001 (an error raised here would cancel the other calls)
-            broken = OutcomeUnknownError(
-                f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
-                operation="payments.confirm_debit",
-                utility_enkash_ids=ids,
-            )
-            broken.__cause__ = problem
-            return dict.fromkeys(ids, ConfirmResult(BulkGroup.UNKNOWN, broken))
+            return _broken_off(ids, problem)
 
     def result(self) -> BulkResult[None]:
         """Return every bill in its group.
@@ -147,6 +149,16 @@ class Confirming:
             if first is not None and all(_is_the_same(item.error, first) for item in groups[0]):
                 raise first
         return result
+
+
+def _broken_off(ids: Sequence[str], problem: BaseException) -> Mapping[str, ConfirmResult]:
+    broken = OutcomeUnknownError(
+        f"payments.confirm_debit broke off with {type(problem).__name__}; it may or may not have happened",
+        operation="payments.confirm_debit",
+        utility_enkash_ids=ids,
+    )
+    broken.__cause__ = problem
+    return dict.fromkeys(ids, ConfirmResult(BulkGroup.UNKNOWN, broken))
 
 
 def _is_the_same(error: EnkashError | None, other: EnkashError) -> bool:

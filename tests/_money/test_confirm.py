@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from enkash_async import (
     BulkResult,
     EnkashClient,
     InvalidRequestError,
+    MemoryStore,
     NotFoundError,
     OutcomeUnknownError,
     PaymentStatus,
@@ -46,6 +47,7 @@ from enkash_async.errors import (
     VelocityLimitError,
 )
 from enkash_async.sandbox import FaultKind, Sandbox
+from enkash_async.stores import Change
 
 from support import FEEDS, leaping, plainly, slowly
 
@@ -594,6 +596,40 @@ async def test_a_call_that_was_cancelled_is_finished_by_a_second_run(till: Till)
     assert call.cancelled()
     assert _keys((await till.confirm(ids)).succeeded) == ids
     assert (len(till.calls), till.debits) == (1, sorted(ids))
+
+
+class Cancelled(MemoryStore):
+    """A store whose third change of many records is cancelled, as by a user's own task that ends."""
+
+    def __init__(self) -> None:
+        super().__init__(nothing_pending=True)
+        self.large = 0
+
+    async def swap(self, changes: Sequence[Change]) -> Sequence[bool]:
+        self.large += len(changes) == 1000
+        if self.large == 3:
+            self.large += 1
+            raise asyncio.CancelledError
+        return await super().swap(changes)
+
+
+@pytest.mark.parametrize("count", [1000, 3000])
+async def test_a_store_that_is_cancelled_loses_no_bill(till: Till, count: int) -> None:
+    """The bills of its call are unknown, since the confirmation may have been sent; a second run is not cancelled."""
+    ids, store = till.stock(count), Cancelled()
+    async with EnkashClient.from_credentials(
+        till.sandbox.base_url, till.sandbox.credentials, store=store, retry=QUICK
+    ) as till.client:
+        if count == 1000:
+            with pytest.raises(OutcomeUnknownError, match="broke off with CancelledError") as caught:
+                await till.confirm(ids, check_first=False)
+            assert caught.value.utility_enkash_ids == tuple(ids)
+        else:
+            result = await till.confirm(ids, check_first=False, concurrency=1)
+            assert (_keys(result.unknown), _keys(result.succeeded)) == (ids[:1000], ids[1000:])
+        assert till.debits == sorted(ids)
+        assert _keys((await till.confirm(ids)).succeeded) == ids
+        assert till.debits == sorted(ids)
 
 
 # --- sources that break off -------------------------------------------------------------------------------------------
