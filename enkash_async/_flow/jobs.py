@@ -225,7 +225,7 @@ class _Run(Generic[S, T]):
             item = job.check(given)
             key, digest = job.key(item), job.digest(item)
         except InvalidRequestError as wrong:
-            await self._emit(index, _item(f"{job.where}[{index}]", wrong, given))
+            await self._emit(index, _item(f"{job.where}[{index}]", without_frames(wrong), given))
             return
         except Exception as problem:  # noqa: BLE001 (from the user's item; raising would cancel the other calls)
             kind = type(problem).__name__

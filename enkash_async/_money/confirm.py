@@ -13,6 +13,7 @@ from enkash_async._flow.verdicts import judge
 from enkash_async._money.told import ConfirmResult
 from enkash_async._support import checks
 from enkash_async._support.cancellation import is_cancelled
+from enkash_async._support.tracebacks import without_frames
 from enkash_async.bulk import BulkGroup, BulkItem, BulkResult
 from enkash_async.errors import (
     ConfigurationError,
@@ -94,7 +95,8 @@ class Confirming:
         try:
             one = checks.identifier(given, "an id in ids")
         except InvalidRequestError as wrong:
-            item = BulkItem[None](f"ids[{index}]", error=wrong, group=BulkGroup.NOT_SENT, request=given)
+            error = without_frames(wrong)
+            item = BulkItem[None](f"ids[{index}]", error=error, group=BulkGroup.NOT_SENT, request=given)
             self.collected.add(self._next_place(), item)
             return
         if one in self._seen:

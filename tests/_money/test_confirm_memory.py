@@ -19,6 +19,7 @@ from enkash_async import (
     PaymentStatus,
     PollPolicy,
     SettlePolicy,
+    StaticTokenProvider,
     VelocityLimitError,
 )
 from enkash_async._wire.operation import Effect, Operation
@@ -123,3 +124,12 @@ async def test_an_error_of_a_result_has_no_traceback(fault: FaultKind) -> None:
     errors = [item.error for item in (*confirmed.unknown, *confirmed.failed)] + [item.error for item in read.failed]
     assert len(errors) == len(ids) + 3
     assert all(error is not None and tracebacks(error) == [] for error in errors)
+
+
+async def test_an_error_about_a_wrong_id_has_no_traceback() -> None:
+    """A generator may give any number of them."""
+    confirmed = await payments().confirm_debit(slowly(["", 5, "U-1"]))
+    assert [tracebacks(item.error) for item in confirmed.not_sent] == [[], []]
+    async with EnkashClient("http://127.0.0.1:9", tokens=StaticTokenProvider("token")) as client:
+        read = await client.bills.get_many(slowly(["", 5]))
+    assert [tracebacks(item.error) for item in read.not_sent] == [[], []]
