@@ -228,13 +228,26 @@ class PayRun:
     async def _waiting(self, created: Collection[str]) -> Collection[str]:
         """Return the new bills that a search does not show as debited, because the account may debit on creation.
 
-        One search covers 99 bills. Up to three bills are returned unread, because each would take a call of its own.
+        One search covers 99 bills. Up to three bills are returned unread, because each would take a call of its own,
+        unless another bill has shown that the account debits on creation.
         """
-        if len(created) <= FEW:
+        if len(created) <= FEW and self.stopped_by is None:
             return created
         found, _ = await self._payer.reads.searched(list(created), patience=self._payer.timeout)
-        shown = {one for one, bill in found.items() if isinstance(bill, Bill) and bill.debit_confirmed}
+        shown = [one for one, bill in found.items() if isinstance(bill, Bill) and bill.debit_confirmed]
+        if shown:
+            await self._stop_if_unconfirmed(shown)
         return [one for one in created if one not in shown]
+
+    async def _stop_if_unconfirmed(self, debited: Sequence[str]) -> None:
+        """Stop the run if no process has confirmed one of the debited bills: then its create was its debit."""
+        try:
+            records = await self._payer.debits.records.show(debited)
+        except StoreError:  # the confirmation fails too, and tells each payment
+            return
+        for one, shown in records.items():
+            if shown.debit is not None and shown.debit.state == "created":
+                self.stopped_by = self.stopped_by or steps.debits_on_creation(one)
 
     def _patience(self, seconds: float) -> float:
         """Return how many seconds to wait for an unclear end: at most `seconds`, and at most the client's policy."""

@@ -236,11 +236,16 @@ def _charged(step: Step) -> Step:
     return _debited(attrs.evolve(step, remark=f"{step.too_dear(step.amount)}, and its create has debited it"))
 
 
-def _debits_on_creation(step: Step) -> Step:
-    stops = ConfigurationError(
-        f"this account debits on creation: bill {step.bill_id} was debited before it was confirmed; set "
+def debits_on_creation(bill_id: str) -> ConfigurationError:
+    """Return the error that stops a run whose client was not told that the account debits on creation."""
+    return ConfigurationError(
+        f"this account debits on creation: bill {bill_id} was debited before it was confirmed; set "
         "debit_on_create=True or ENKASH_DEBIT_ON_CREATE=1"
     )
+
+
+def _debits_on_creation(step: Step) -> Step:
+    stops = debits_on_creation(step.bill_id)
     return attrs.evolve(step, stops=stops).look_at(str(stops))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from decimal import Decimal
@@ -11,6 +12,8 @@ from typing import Any
 
 import attrs
 import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from enkash_async import (
     BillRequest,
@@ -24,11 +27,13 @@ from enkash_async import (
     PaymentState,
     RetryAdvice,
     RetryPolicy,
+    Routes,
     SQLiteStore,
     Store,
     StoreUnavailableError,
     TokenError,
 )
+from enkash_async._flow.poller import Poller
 from enkash_async._money import instants
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.stores import Change, FallbackStore
@@ -416,6 +421,45 @@ async def test_with_the_option_the_create_is_the_debit(sandbox: Sandbox, store: 
         assert unpriced.state is OVER_CEILING
     assert sandbox.counts["confirm_debit"] == 0
     assert sandbox.debits == {"inv-1": 1, "inv-2": 1}
+
+
+async def test_an_account_whose_creates_hide_their_debit_stops_the_run(store: Store) -> None:
+    """The search for a portion shows it. A bill whose create is under way is read first, and no other is created."""
+    sandbox = Sandbox(settle_after=600, debit_on_create=True, repeat_debits=True)
+    ready, told = asyncio.Event(), asyncio.Event()
+
+    @web.middleware
+    async def hiding(request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await handler(request)
+        if request.path != Routes().create_bill or not isinstance(answer, web.Response):
+            return answer
+        document = json.loads(answer.text or "")
+        document["payload"] |= {
+            "approvalStatus": "MAKER_APPROVAL_PENDING",
+            "paymentStatus": "INIT",
+            "approvedDate": None,
+        }
+        if document["payload"]["referenceId"] == "held":
+            await told.wait()
+        return web.json_response(document)
+
+    sandbox._app.middlewares.append(hiding)
+    async with sandbox, another(sandbox, store) as client:
+        payer = attrs.evolve(client.payments._payer, poller=Poller(sleep=lambda _: ready.wait()))
+        async with payer.run(within=1.0) as run:
+            four = [asyncio.ensure_future(run.pay(one)) for one in many(4)]
+            held = asyncio.ensure_future(run.pay(request("held")))
+            async with asyncio.timeout(60):
+                while run._portions._open is None or len(run._portions._open.waiting) < 4:
+                    await asyncio.sleep(0.001)
+                ready.set()
+                await asyncio.wait(four)
+                told.set()
+                assert {(await one).payment.state for one in (*four, held)} == {PENDING}
+            with pytest.raises(ConfigurationError, match="this account debits on creation"):
+                await run.pay(request("late"))
+    assert sandbox.debits == {"m-0": 1, "m-1": 1, "m-2": 1, "m-3": 1, "held": 1}
+    assert sandbox.counts["confirm_debit"] == 0
 
 
 async def test_with_the_option_no_debit_is_confirmed(sandbox: Sandbox, store: Store) -> None:
