@@ -116,14 +116,52 @@ class TestCells:
         assert said == f"batch.csv:2: {column}: a spreadsheet has changed the number: {what_to_do}"
 
     @pytest.mark.parametrize(
-        "cell", ["1.2E11", "1.2e+11", "1E11", "12e+9", "-1.2E+11", "1.2 E+11", "1,234,567", "12,34,567"]
-    )
+        "cell",
+        ["1.2E11", "1.2e+11", "1E11", "12e+9", "-1.2E+11", "1.2 E+11", "1,234,567", "12,34,567", "1.2E 11", "1,2E+ 11",
+         "12 E + 9", "1,2E+11", "\uff11\uff12\uff13E+11", "\uff11.\uff12\uff2511", "1.2\u00d710^11", "1.2x10**11",
+         "\u22121.2E+11", "1.2E\u207a\u00b9\u00b9"],
+    )  # fmt: skip
     @pytest.mark.parametrize("column", ["Consumer No.", "reference"])
     def test_every_spelling_of_a_shortened_number_is_refused(self, batch: Batch, cell: str, column: str) -> None:
         """The reader knows the spellings of spreadsheets and of programs."""
         other = "ad1" if column == "Consumer No." else "cn"
         said = problem(batch(f'biller_id,{column},{other}\n2001,"{cell}",5\n'))
         assert said.startswith(f"batch.csv:2: {column}: a spreadsheet has changed the number: ")
+
+    @pytest.mark.parametrize(
+        "cell", ["0.5", "0,25", "123456789,5", "(500)", "(1,250.00)", "\u20b9 500", "\u20b91,250", "$5", "5%", "12.5 %"]
+    )
+    def test_a_number_in_another_format_is_no_consumer_number(self, batch: Batch, cell: str) -> None:
+        """The cell was formatted as money, as a share, or with a decimal comma; an input of the biller may be."""
+        said = problem(batch(f'biller_id,cn\n2001,"{cell}"\n'))
+        assert said.startswith("batch.csv:2: cn: a spreadsheet has changed the number: ")
+        assert only(batch(f'biller_id,cn,param.x\n2001,5,"{cell}"\n')).params["x"] == cell
+
+    @pytest.mark.parametrize("cell", ["12:30:00", "12:30", "44:00:00", "9:05 PM", "12:30:00.5"])
+    def test_a_time_is_no_consumer_number(self, batch: Batch, cell: str) -> None:
+        """A spreadsheet has made a time of what was typed; an input of the biller may be one."""
+        said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
+        assert said.startswith("batch.csv:2: cn: a spreadsheet has made a time of it: ")
+        assert only(batch(f"biller_id,cn,param.x\n2001,5,{cell}\n")).params["x"] == cell
+
+    @pytest.mark.parametrize("cell", ["XXXXXX1234", "1234XXXX", "**1234", "\u2022\u2022\u2022\u20221234", "12xxxxxx34"])
+    def test_a_masked_number_is_refused(self, batch: Batch, cell: str) -> None:
+        """The number was copied from a statement, which shows only a part of it."""
+        said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
+        assert said == "batch.csv:2: cn: a part of the number is masked: write the whole number"
+
+    @pytest.mark.parametrize("cell", ["---", "...", "\u2026", "\u2014", "*", "??", "_", "#"])
+    def test_a_consumer_number_has_a_letter_or_a_digit(self, batch: Batch, cell: str) -> None:
+        """The cell is a sign for nothing."""
+        said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
+        assert said.startswith("batch.csv:2: cn: there is neither a letter nor a digit in it: ")
+
+    @pytest.mark.parametrize("cell", ["\uff11\uff12\uff13", "\u096b\u0966\u0966", "12\u00b2"])
+    def test_a_consumer_number_has_digits_of_one_kind(self, batch: Batch, cell: str) -> None:
+        """The biller would not know digits of another script, which look like its own."""
+        said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
+        code = next(f"U+{ord(one):04X}" for one in cell if not one.isascii())
+        assert said == f"batch.csv:2: cn: there is a digit in it that is none of 0 to 9 ({code}): type the number again"
 
     @pytest.mark.parametrize(
         "cell",
@@ -150,12 +188,29 @@ class TestCells:
             ("#NAME?", "a formula has failed here (#NAME?): "),
             ("#WERT!", "a formula has failed here (#WERT!): "),
             ("Err:502", "a formula has failed here (Err:502): "),
+            ("#VALUE!", "a formula has failed here (#VALUE!): "),
+            ("#SPILL!", "a formula has failed here (#SPILL!): "),
+            ("#N/D", "a formula has failed here (#N/D): "),
+            ("#\u00a1VALOR!", "a formula has failed here (#\u00a1VALOR!): "),
+            ("#\u0417\u041d\u0410\u0427!", "a formula has failed here (#\u0417\u041d\u0410\u0427!): "),
+            ("#N/A N/A", "a formula has failed here (#N/A N/A): "),
+            ("Error 502", "a formula has failed here (Error 502): "),
             ("########", "the column was too narrow, so the number is not in the file: "),
             ("nan", "'nan' stands for no value: "),
             ("NULL", "'NULL' stands for no value: "),
             ("None", "'None' stands for no value: "),
             ("TRUE", "'TRUE' stands for no value: "),
             ("<NA>", "'<NA>' stands for no value: "),
+            ("(blank)", "'(blank)' stands for no value: "),
+            ("<null>", "'<null>' stands for no value: "),
+            ("[NULL]", "'[NULL]' stands for no value: "),
+            ("{empty}", "'{empty}' stands for no value: "),
+            ("1.#QNAN", "'1.#QNAN' stands for no value: "),
+            ("-nan(ind)", "'-nan(ind)' stands for no value: "),
+            ("VRAI", "'VRAI' stands for no value: "),
+            ("Loading...", "'Loading...' stands for no value: "),
+            ("{=A1}", "there is a formula in it: "),
+            ("-A1+B1", "there is a formula in it: "),
             ("=A1", "there is a formula in it: "),
             ('="00123"', "there is a formula in it: "),
             ("+A1*2", "there is a formula in it: "),
@@ -169,7 +224,13 @@ class TestCells:
         found = problem(batch(f"{','.join(cells)}\n{','.join(cells.values())}\n"))
         assert found.startswith(f"batch.csv:2: {column}: {said}")
 
-    @pytest.mark.parametrize("cell", ["NA", "n/a", "-", "nil"])
+    @pytest.mark.parametrize("cell", ["+A1", "-B$12"])
+    def test_a_formula_that_names_a_cell_is_no_id(self, batch: Batch, cell: str) -> None:
+        """Another input of the biller may look like one."""
+        assert problem(batch(f"biller_id,cn\n2001,{cell}\n")).startswith("batch.csv:2: cn: there is a formula in it: ")
+        assert only(batch(f"biller_id,cn,ad1\n2001,5,{cell}\n")).params["ad1"] == cell
+
+    @pytest.mark.parametrize("cell", ["NA", "n/a", "-", "--", "?", "nil", "n.a.", "blank", "not available"])
     def test_what_stands_for_no_number_may_be_an_input(self, batch: Batch, cell: str) -> None:
         """A consumer number of that kind is refused; a biller may want the word in another input."""
         said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
@@ -198,7 +259,27 @@ class TestCells:
         assert str(only(batch(f'{HEADER}a,2001,1,"{cell}"\n')).max_amount) == amount
 
     @pytest.mark.parametrize(
-        "cell", ["1.250,00", "1,25,00", "12,50,00", "1.25.000", "₹ 1,250.000", "1 250,00", "(500.00)"]
+        "cell",
+        [
+            "1.250,00",
+            "1,25,00",
+            "12,50,00",
+            "1.25.000",
+            "₹ 1,250.000",
+            "1 250,00",
+            "(500.00)",
+            "1.25.000,00",
+            "-500",
+            "500-",
+            "-\u20b9500",
+            "500 Cr",
+            "500 Cr.",
+            "5k",
+            "1.25 lakh",
+            "1.25 crore",
+            "1\u00a0250,00",
+            "\u2212500",
+        ],
     )
     def test_an_ambiguous_amount_is_shown_whole(self, batch: Batch, cell: str) -> None:
         """The user sees what was refused."""
@@ -206,7 +287,31 @@ class TestCells:
         assert said == f"batch.csv:2: max_amount: write rupees such as 2450.75, not {cell!r}"
 
     @pytest.mark.parametrize(
-        "cell", ["123.05", "12.3.00", "A1.00", "100", "12E4567", "MAR-1234", "13-13-1313", "E11", "01/2026"]
+        "cell",
+        [
+            "123.05",
+            "12.3.00",
+            "A1.00",
+            "100",
+            "12E4567",
+            "MAR-1234",
+            "13-13-1313",
+            "E11",
+            "01/2026",
+            "E1234",
+            "0012",
+            "TN-0099/12",
+            "12 E 34",
+            "12 34 56",
+            "+919876543210",
+            "-5",
+            "1.234.567",
+            "A1",
+            "4 x 10",
+            "XX12",
+            "#12/A",
+            "NA12",
+        ],
     )
     def test_a_number_that_nobody_changed_is_taken(self, batch: Batch, cell: str) -> None:
         """The reader keeps the text of a cell that no spreadsheet has reformatted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 from enkash_async._support.text import RUPEE, clean, exact_rupees
@@ -10,20 +11,41 @@ from enkash_async.cli.batch.problems import shown
 
 __all__ = ["altered", "odd", "rupees_of", "shown_amount", "stray"]
 
-# Errors that spreadsheets show in place of a value: `#N/A`, `#REF!`, `#NAME?`, `#WERT!`, `Err:502`.
-_FAILED = re.compile(r"#(N/A|NA|NV|[A-Z][A-Z0-9_/]*[!?]|GETTING_DATA|SPILL|CALC)|Err:[0-9]+", re.IGNORECASE)
+# Errors that spreadsheets show in place of a value: `#N/A`, `#REF!`, `#NAME?`, `#¡VALOR!`, `#ЗНАЧ!`, `Err:502`.
+_FAILED = re.compile(
+    r"#[¡¿]?[^\W\d_][\w/]*[!?]|#(N/?[^\W\d_]|GETTING_DATA|SPILL|CALC|ERR(OR)?)( .*)?|Err(or)?[: ]\s?[0-9]+",
+    re.IGNORECASE,
+)
 _TOO_NARROW = re.compile(r"#{2,}")
 # Words that programs write for a missing value, a truth value or an infinite number.
 _WORDS = frozenset({
-    "nan", "null", "none", "true", "false", "nat", "undefined", "inf", "+inf", "-inf", "infinity", "<na>", "(null)",
-    "#null", "[null]", "\\n", "wahr", "falsch",
+    "nan", "-nan", "null", "none", "true", "false", "nat", "undefined", "inf", "+inf", "-inf", "infinity", "#null",
+    "\\n", "wahr", "falsch", "vrai", "faux", "verdadero", "falso", "loading...",
 })  # fmt: skip
-_WORDS_FOR_NO_ID = frozenset({"na", "n/a", "n.a.", "nil", "-", "--", "?", "tbd", "missing"})
-_FORMULA = re.compile(r"=.+|[+@-][A-Za-z$].*[(:!+*/].*", re.DOTALL)
+_WORDS_FOR_NO_ID = frozenset({
+    "na", "n/a", "n\\a", "n.a.", "n.a", "n/a.", "nil", "tbd", "tba", "tbc", "missing", "blank", "empty", "unknown",
+    "not available", "not applicable", "no value", "-", "--", "?",
+})  # fmt: skip
+_IN_BRACKETS = re.compile(r"[(\[<{]\s*([^()\[\]<>{}]+?)\s*[)\]>}]")  # such as `(blank)` of a pivot table, or `<null>`
+_NO_NUMBER = re.compile(
+    r"[+-]?[0-9]\.#(INF|IND|[QS]NAN)[0-9]*|[+-]?nan\([a-z]+\)", re.IGNORECASE
+)  # as Windows prints it
+_FORMULA = re.compile(r"\{?=.+|[+@-][A-Za-z$].*[(:!+*/].*", re.DOTALL)
+_CELL = re.compile(r"[+-]\$?[A-Z]{1,3}\$?[0-9]{1,7}")  # a formula that names one cell, such as +A1
 
-_SHORTENED = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?\s?[eE][+-]?[0-9]{1,3}")  # a rounded number, such as 1.23E+11
+# A rounded number, such as 1.23E+11, 1,23E 11 or 1.23×10^11. `12 E 34` may be what the user typed: it has neither a
+# decimal mark nor a plus sign.
+_SHORTENED = re.compile(
+    r"[+-]?([0-9]+([.,][0-9]+)?\s?E[+-]?[0-9]{1,3}"
+    r"|[0-9]+[.,][0-9]+\s*(E|[x×*·]\s*10\s*(\^|\*\*)?)\s*[+-]?\s*[0-9]{1,3}"
+    r"|[0-9]+\s*E\s*\+\s*[0-9]{1,3})",
+    re.IGNORECASE,
+)
 _DECIMALS = re.compile(r"[0-9]+[.,]0+")  # the number of a cell with fixed decimals, such as 123.00
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}")  # a number in groups of digits, such as 123,456,789
+# What a number becomes in a cell with another format: 0.5, 123,5, (500), ₹ 500, 5%.
+_FORMATTED = re.compile(r"0[.,][0-9]+|[0-9]+,[0-9]+|\([0-9.,]+\)|[₹$€£]\s?[0-9.,]+|[0-9.,]+\s?%")
+_MASKED = re.compile(r"(?=.*[0-9])[0-9A-Z -]*([*•]{2,}|X{4,})[0-9A-Z -]*", re.IGNORECASE)
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
     r"|nov(?:ember)?|dec(?:ember)?)"
@@ -39,13 +61,17 @@ _DATE_IN_WORDS = re.compile(
     re.IGNORECASE,
 )
 _TIME = re.compile(r"[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[AP]M)?(Z|[+-][0-9:]+)?$", re.IGNORECASE)
+_ONLY_TIME = re.compile(r"[0-9]{1,4}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AP]M)?", re.IGNORECASE)
 _CHANGED = "format the column as text, and write the number again"
 
 _CURRENCY = rf"(?:{RUPEE}|INR|Rs\.?|Re\.?|Rupees)"
 # Accepts groups of two digits as in India, or of three. Any other group is ambiguous: its comma may be a decimal mark.
 _NUMBER = r"((?:[0-9]{1,15}|[0-9]{1,2}(?:,[0-9]{2})*,[0-9]{3}|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]{1,2})?)"
 _AMOUNT = re.compile(rf"(?:{_CURRENCY}\s*)?{_NUMBER}\s*(?:/[-=]|{_CURRENCY})?(?:\s*only)?", re.IGNORECASE)
-_LIKE_AMOUNT = re.compile(rf"(?=.*[^0-9])(?:{_CURRENCY})?[0-9.,'/()=+\s-]{{1,30}}(?:{_CURRENCY})?", re.IGNORECASE)
+_UNIT = r"(?:[CD]r\.?|k|lakhs?|lacs?|crores?|million|mn|m)"
+_LIKE_AMOUNT = re.compile(
+    rf"(?=.*[^0-9])(?:-?{_CURRENCY})?[0-9.,'/()=+\s\u2212-]{{1,30}}(?:{_CURRENCY}|{_UNIT})?", re.IGNORECASE
+)
 
 
 def stray(text: str, *, is_id: bool) -> str | None:
@@ -55,15 +81,25 @@ def stray(text: str, *, is_id: bool) -> str | None:
         text: The cell, stripped.
         is_id: Whether the cell must hold a number or an id. In other cells, `NA` may be what the biller wants.
     """
-    if _TOO_NARROW.fullmatch(text):
+    plain = _folded(text)
+    if _TOO_NARROW.fullmatch(plain):
         return "the column was too narrow, so the number is not in the file: widen it, and export again"
-    if _FAILED.fullmatch(text):
+    if _FAILED.fullmatch(plain):
         return f"a formula has failed here ({clean(text)[:20]}): write the value itself"
-    if text.lower() in _WORDS or (is_id and text.lower() in _WORDS_FOR_NO_ID):
+    if _is_no_value(plain.lower(), is_id=is_id):
         return f"{text[:20]!r} stands for no value: write the value, or leave out the row"
-    if _FORMULA.fullmatch(text):
+    if _FORMULA.fullmatch(plain) or (is_id and _CELL.fullmatch(plain)):
         return "there is a formula in it: export the values (in a spreadsheet: paste as values)"
     return None
+
+
+def _is_no_value(text: str, *, is_id: bool) -> bool:
+    if text in _WORDS or _NO_NUMBER.fullmatch(text):
+        return True
+    inner = _IN_BRACKETS.fullmatch(text)
+    if inner is not None and inner[1] in _WORDS | _WORDS_FOR_NO_ID:
+        return True
+    return is_id and text in _WORDS_FOR_NO_ID
 
 
 def altered(text: str, *, is_id: bool, is_number: bool) -> str | None:
@@ -74,12 +110,27 @@ def altered(text: str, *, is_id: bool, is_number: bool) -> str | None:
         is_id: Whether the cell must hold an id. A biller's other inputs may be dates or amounts.
         is_number: Whether the cell must hold a consumer number. A reference may look like a date: `nov-1`.
     """
-    if _SHORTENED.fullmatch(text) or _DECIMALS.fullmatch(text) or (is_id and _GROUPED.fullmatch(text)):
+    plain = _folded(text)
+    if (
+        _SHORTENED.fullmatch(plain)
+        or _DECIMALS.fullmatch(plain)
+        or (is_id and _GROUPED.fullmatch(plain))
+        or (is_number and _FORMATTED.fullmatch(plain))
+    ):
         return f"a spreadsheet has changed the number: {_CHANGED}"
-    day = _TIME.sub("", text)
+    day = _TIME.sub("", plain)
     if (is_id and _DATE.fullmatch(day)) or (is_number and _DATE_IN_WORDS.fullmatch(day)):
         return f"a spreadsheet has made a date of it: {_CHANGED}"
+    if is_number and _ONLY_TIME.fullmatch(plain):
+        return f"a spreadsheet has made a time of it: {_CHANGED}"
+    if is_number and _MASKED.fullmatch(plain):
+        return "a part of the number is masked: write the whole number"
     return None
+
+
+def _folded(text: str) -> str:
+    """Return a cell with full-width and superscript characters as plain ones, and with `-` for the minus sign."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip()
 
 
 def odd(number: str) -> str | None:
@@ -87,6 +138,11 @@ def odd(number: str) -> str | None:
     hidden_one = next((one for one in number if not one.isprintable()), None)
     if hidden_one is not None:
         return f"there is an invisible character in it (U+{ord(hidden_one):04X}): type the cell again"
+    if not any(one.isalnum() for one in number):
+        return "there is neither a letter nor a digit in it: write the number, or leave out the row"
+    foreign = next((one for one in number if one.isdigit() and not one.isascii()), None)
+    if foreign is not None:
+        return f"there is a digit in it that is none of 0 to 9 (U+{ord(foreign):04X}): type the number again"
     if {"'", '"'} & set(number):  # users write '00123 to keep the zeros in a spreadsheet
         return "there is a quotation mark in it: write the number alone"
     return None
