@@ -10,11 +10,12 @@ from typing import Any
 
 from enkash_async._support.values import plain
 
-__all__ = ["RUPEE", "clean", "control_flaw", "exact_rupees", "members", "plain", "rupees", "shown"]
+__all__ = ["JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "members", "plain", "rupees", "shown"]
 
 RUPEE = "₹"
 
-_JOINERS = "\u200c\u200d"  # invisible characters that scripts of India need
+#: Invisible characters that scripts of India need.
+JOINERS = "\u200c\u200d"
 # Only plain ASCII digits: `Decimal` would also accept `1_000`, `1e9`, `NaN` and the digits of other scripts.
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
@@ -33,7 +34,7 @@ def clean(value: object) -> str:
 
 
 def _visible(character: str) -> str:
-    if character.isprintable() or character in _JOINERS:
+    if character.isprintable() or character in JOINERS:
         return character
     return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
 

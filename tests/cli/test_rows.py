@@ -277,7 +277,6 @@ class TestCells:
             "5k",
             "1.25 lakh",
             "1.25 crore",
-            "1\u00a0250,00",
             "\u2212500",
         ],
     )
@@ -324,7 +323,21 @@ class TestCells:
         code = f"U+{ord(odd):04X}"
         assert said == f"batch.csv:2: cn: there is an invisible character in it ({code}): type the cell again"
 
-    @pytest.mark.parametrize("cell", ["'00123", ' \t"00123"', '0"12'])
+    @pytest.mark.parametrize("cells", ["\u200e2001,5,", "2001,5,\u200e500", "2001,5,1\u202f250"])
+    def test_an_invisible_character_is_named_in_every_column(self, batch: Batch, cells: str) -> None:
+        """The number would look right in the message."""
+        said = problem(batch(f"biller_id,cn,max\n{cells}\n"))
+        column = "biller_id" if cells.startswith("\u200e") else "max"
+        assert said.startswith(f"batch.csv:2: {column}: there is an invisible character in it (U+20")
+
+    def test_a_character_that_an_export_has_lost_is_refused(self, batch: Batch) -> None:
+        """Nobody can know what the character was."""
+        said = problem(batch("biller_id,cn\n2001,12\ufffd3\n"))
+        assert said == "batch.csv:2: cn: a character was lost in an earlier export (U+FFFD): type the cell again"
+
+    @pytest.mark.parametrize(
+        "cell", ["'00123", "\u201c00123\u201d", "\u201800123", "12`3", "12\u20323", ' \t"00123"', '0"12']
+    )
     def test_a_consumer_number_holds_no_quotation_mark(self, batch: Batch, cell: str) -> None:
         """The mark was meant for the spreadsheet, or it stands behind a blank."""
         said = problem(batch(f"cn,biller_id\n{cell},2001\n"))
@@ -361,7 +374,7 @@ class TestHeader:
         assert (row.biller_id, row.params) == (2001, {"cn": "77"})
         assert (row.max_amount, row.reference_id) == (Decimal(50), "r-1")
 
-    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
     def test_the_header_says_what_separates(self, batch: Batch, delimiter: str) -> None:
         """The reader finds the separator in a header whose names have other ones."""
         header = delimiter.join(["biller_id", '"param.a,b;c,d;e,f"', "cn"])
@@ -443,6 +456,39 @@ class TestHeader:
         for wrong in ("amount", "result_outcome", "param.", ""):
             with pytest.raises(InvalidRequestError, match=r"there is no column .* to read: use reference, biller_id"):
                 read_rows(batch("biller_id,cn\n2001,1\n"), columns={wrong: "cn"})
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "\ufeff\ufeffbiller_id,cn,max",
+            "\u200bbiller_id,cn\u200b,\u200emax",
+            "biller\u00a0id,consumer\u00a0number,max\u00a0amount",
+            '"biller\nid","consumer\r\nnumber","max\namount (Rs.)"',
+            "Biller ID:,Consumer No.*,Max Amount *",
+            "\uff42iller_id,cn,max",
+        ],
+    )
+    def test_what_the_user_cannot_see_in_a_name_does_not_matter(self, batch: Batch, header: str) -> None:
+        """Nor does a line break, or the mark of a column that a form demands."""
+        row = only(batch(f"{header}\n2001,77,5\n"))
+        assert (row.biller_id, row.params, row.max_amount) == (2001, {"cn": "77"}, Decimal(5))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            '"biller_id,cn"\n"2001,5"\n',
+            "biller_id cn\n2001 5\n",
+            "biller_id^cn\n2001^5\n",
+            "sep=,\nbiller_id;cn\n2001;5\n",
+        ],
+    )
+    def test_names_in_one_cell_are_told_to_be_separated(self, batch: Batch, content: str) -> None:
+        """Another export has quoted whole lines, or separates the cells by something else."""
+        line = 2 if content.startswith("sep") else 1
+        assert problem(batch(content)) == (
+            f"batch.csv:{line}: the names of all columns are in one cell: separate them by commas, semicolons or tabs, "
+            "and put no quotes around a whole line"
+        )
 
     @pytest.mark.parametrize("name", ["Max Amount (Rs.)", "max_amount [INR]", "Ceiling (₹)"])
     def test_a_unit_behind_a_name_does_not_matter(self, batch: Batch, name: str) -> None:
@@ -531,6 +577,33 @@ class TestLines:
         assert said == (
             "batch.csv:3: the row has 5 cells, but the header has 4: put a cell that holds a comma into quotes"
         )
+
+    @pytest.mark.parametrize(
+        "row",
+        ["Total,,,500", ",Total,,500", ",,Grand Total,500", ",5,Total,500", "Sub-total:,,,", "Total,Total,Total,Total",
+         "total amount,2001,,500", "Sum,,7,500"],
+    )  # fmt: skip
+    def test_a_total_is_no_bill(self, batch: Batch, row: str) -> None:
+        """The number of bills above it is no biller, and `Total` no consumer."""
+        said = problem(batch(f"{HEADER}a,2001,1,500\n{row}\n"))
+        assert said == "batch.csv:3: this line looks like a total, not like a bill: remove it"
+
+    def test_a_word_of_a_total_may_be_in_a_bill(self, batch: Batch) -> None:
+        """A row with biller and consumer is a bill, whatever its reference is."""
+        assert only(batch(f"{HEADER}Total,2001,1,500\n")).reference_id == "Total"
+
+    @pytest.mark.parametrize("row", [",,,500", "# a note", "Prepared by accounts,,,", "\x1a", "3 rows"])
+    def test_a_line_without_biller_and_consumer_is_one_problem(self, batch: Batch, row: str) -> None:
+        """The line is a remark, or what a program writes at the end of a file."""
+        assert problem(batch(f"{HEADER}a,2001,1,500\n{row}\n")) == (
+            "batch.csv:3: this line names neither biller nor consumer: remove it, or fill in biller_id and "
+            "consumer_number"
+        )
+
+    def test_a_header_that_is_repeated_is_one_problem(self, batch: Batch) -> None:
+        """Each page of a printed list has one."""
+        said = problem(batch(f"{HEADER}a,2001,1,500\n{HEADER}b,2001,2,500\n"))
+        assert said == "batch.csv:3: this line repeats the header: remove it"
 
     @pytest.mark.parametrize(
         ("rows", "said"),
@@ -624,8 +697,23 @@ class TestFile:
 
     def test_a_workbook_is_told_how_to_be_saved(self, batch: Batch) -> None:
         """The message names the kind of file, and what to choose in Excel."""
-        said = "batch.csv: this is a workbook (.xlsx), not CSV: save it as UTF-8 (Excel: 'CSV UTF-8')"
+        said = "batch.csv: this is a workbook (.xlsx or .ods), not CSV: save it as UTF-8 (Excel: 'CSV UTF-8')"
         assert problem(batch(b"PK\x03\x04\x14\0\x06")) == said
+
+    @pytest.mark.parametrize(
+        ("data", "kind"),
+        [
+            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(9), "a workbook (.xls)"),
+            (b"%PDF-1.7\n\xff", "a PDF"),
+            (b"\x1f\x8b\x08\0", "a compressed file"),
+            (b"{\\rtf1 x}", "a document (.rtf)"),
+            (b"\xef\xbb\xbf\r\n<table><tr><td>biller_id</td></tr></table>", "a page of HTML or XML"),
+            (b'[{"biller_id": 2001}]', "JSON"),
+        ],
+    )
+    def test_another_kind_of_file_is_named(self, batch: Batch, data: bytes, kind: str) -> None:
+        """The message says what was exported in place of CSV, whatever its name is."""
+        assert problem(batch(data)) == f"batch.csv: this is {kind}, not CSV: save it as UTF-8 (Excel: 'CSV UTF-8')"
 
     def test_a_nul_is_told_by_its_line(self, batch: Batch) -> None:
         """The message has the line of a character that no person types."""
@@ -727,6 +815,14 @@ class TestReferences:
         for rows in (f",2001,1,\n{derived},2001,2,\n", f"{derived},2001,2,\n,2001,1,\n"):
             said = problem(batch(HEADER + rows))
             assert said == "batch.csv:3: reference: is already used in line 2: give each bill one of its own"
+
+    @pytest.mark.parametrize("odd", ["\u200b", "\u200d", "\ufeff", "\u00a0", "\u202e", "\u2060"])
+    def test_a_reference_holds_nothing_invisible(self, batch: Batch, odd: str) -> None:
+        """Prevents a double payment: two references that look the same would be two bills at EnKash."""
+        said = problem(batch(f"{HEADER}nov{odd}1,2001,1,\n"))
+        code = f"U+{ord(odd):04X}"
+        assert said == f"batch.csv:2: reference: there is an invisible character in it ({code}): type the cell again"
+        assert only(batch(f"{HEADER}\u0915\u094d\u200d\u0937,2001,1,\n")).reference_id == "\u0915\u094d\u200d\u0937"
 
     @pytest.mark.parametrize("cell", [".", "..", "a\x1bb", "a\nb"])
     def test_a_reference_can_be_looked_up(self, batch: Batch, cell: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from decimal import Decimal
 
-from enkash_async._support.text import RUPEE, clean, exact_rupees
+from enkash_async._support.text import JOINERS, RUPEE, clean, exact_rupees
 from enkash_async.cli.batch.problems import shown
 
-__all__ = ["altered", "odd", "rupees_of", "shown_amount", "stray"]
+__all__ = ["altered", "hidden_in", "is_total", "odd", "rupees_of", "shown_amount", "stray"]
 
 # Errors that spreadsheets show in place of a value: `#N/A`, `#REF!`, `#NAME?`, `#¡VALOR!`, `#ЗНАЧ!`, `Err:502`.
 _FAILED = re.compile(
@@ -64,13 +65,17 @@ _TIME = re.compile(r"[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?( ?[AP]M)?(Z|
 _ONLY_TIME = re.compile(r"[0-9]{1,4}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AP]M)?", re.IGNORECASE)
 _CHANGED = "format the column as text, and write the number again"
 
+_QUOTES = frozenset("'\"`\u00b4\u2018\u2019\u201a\u201c\u201d\u201e\u2032\u2033\u00ab\u00bb")
+_LOST = "\ufffd"  # what a program writes for a character that it could not read
+_TOTAL = re.compile(r"((grand|sub|net|page)[ -]?)?(totals?|sum)( amount)?\s*:?|subtotal|sum total", re.IGNORECASE)
+
 _CURRENCY = rf"(?:{RUPEE}|INR|Rs\.?|Re\.?|Rupees)"
 # Accepts groups of two digits as in India, or of three. Any other group is ambiguous: its comma may be a decimal mark.
 _NUMBER = r"((?:[0-9]{1,15}|[0-9]{1,2}(?:,[0-9]{2})*,[0-9]{3}|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.[0-9]{1,2})?)"
 _AMOUNT = re.compile(rf"(?:{_CURRENCY}\s*)?{_NUMBER}\s*(?:/[-=]|{_CURRENCY})?(?:\s*only)?", re.IGNORECASE)
 _UNIT = r"(?:[CD]r\.?|k|lakhs?|lacs?|crores?|million|mn|m)"
 _LIKE_AMOUNT = re.compile(
-    rf"(?=.*[^0-9])(?:-?{_CURRENCY})?[0-9.,'/()=+\s\u2212-]{{1,30}}(?:{_CURRENCY}|{_UNIT})?", re.IGNORECASE
+    rf"(?=.*[^0-9])(?:-?{_CURRENCY})?[0-9.,'/()=+Ee\s\u2212-]{{1,30}}(?:{_CURRENCY}|{_UNIT})?", re.IGNORECASE
 )
 
 
@@ -135,17 +140,33 @@ def _folded(text: str) -> str:
 
 def odd(number: str) -> str | None:
     """Return what is wrong with the characters of a consumer number, or None."""
-    hidden_one = next((one for one in number if not one.isprintable()), None)
-    if hidden_one is not None:
-        return f"there is an invisible character in it (U+{ord(hidden_one):04X}): type the cell again"
+    if (hidden := hidden_in(number)) is not None:
+        return hidden
     if not any(one.isalnum() for one in number):
         return "there is neither a letter nor a digit in it: write the number, or leave out the row"
     foreign = next((one for one in number if one.isdigit() and not one.isascii()), None)
     if foreign is not None:
         return f"there is a digit in it that is none of 0 to 9 (U+{ord(foreign):04X}): type the number again"
-    if {"'", '"'} & set(number):  # users write '00123 to keep the zeros in a spreadsheet
+    if _QUOTES & set(number):  # users write '00123 to keep the zeros in a spreadsheet
         return "there is a quotation mark in it: write the number alone"
+    if _LOST in number:
+        return f"a character was lost in an earlier export (U+{ord(_LOST):04X}): type the cell again"
     return None
+
+
+def hidden_in(text: str) -> str | None:
+    """Return what is wrong if a cell holds an invisible character, which makes it differ from its like; otherwise None.
+
+    Joiners are allowed in text that is not ASCII: scripts of India need them.
+    """
+    allowed = "" if text.replace(JOINERS[0], "").replace(JOINERS[1], "").isascii() else JOINERS
+    found = next((one for one in text if not (one.isprintable() or one in allowed)), None)
+    return None if found is None else f"there is an invisible character in it (U+{ord(found):04X}): type the cell again"
+
+
+def is_total(cells: Iterable[str]) -> bool:
+    """Whether a row is a total below the bills, such as `Grand Total,,,45000`."""
+    return any(_TOTAL.fullmatch(cell.strip()) for cell in cells)
 
 
 def rupees_of(text: str) -> Decimal | None:

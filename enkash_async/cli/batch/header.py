@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -39,6 +40,7 @@ HEADER = "'reference,biller_id,consumer_number,max_amount'"
 _NAME = 40  # characters of a name that are shown, so that a message stays one line
 _CLOSE = 0.87  # similarity, 0 to 1, from which a header counts as a misspelling of a known one
 _LIMITS = frozenset({"max", "maximum", "ceiling", "limit", "cap"})
+_MARKS = ".:* _"  # behind a name: `Consumer No.`, or `Biller ID *` for a column that a form demands
 _UNIT = re.compile(r"\s*[(\[](rs\.?|inr|₹|rupees)[)\]]$", re.IGNORECASE)
 
 
@@ -95,17 +97,22 @@ class Names:
 
 
 def _plain(header: str) -> str:
-    return " ".join(header.split()).casefold()
+    return " ".join(_seen(header).split()).casefold()
+
+
+def _seen(header: str) -> str:
+    """Return a header as the user sees it: without invisible characters, and full-width letters as plain ones."""
+    return "".join(one for one in unicodedata.normalize("NFKC", header) if unicodedata.category(one) != "Cf").strip()
 
 
 def _meaning(header: str) -> str | None:
-    name = _UNIT.sub("", header.strip())
+    name = _UNIT.sub("", _seen(header))
     if name.lower().startswith(PARAM):
         return PARAM + name[len(PARAM) :].strip()
     snake = _snake(name)
     if snake.startswith(ADDED):
         return OUTCOME if snake == OUTCOME else ADDED
-    return _MEANINGS.get(fold(snake).rstrip(".")) if name else ""
+    return _MEANINGS.get(fold(snake).rstrip(_MARKS)) if name else ""
 
 
 def _snake(name: str) -> str:
@@ -144,6 +151,12 @@ def read_columns(header: Sequence[str], line: int, names: Names, problems: Probl
     meanings = [names.meaning(cell) for cell in header]
     if not names.found(header):
         # The file most likely has no header. The message does not show this line, which may hold consumer numbers.
+        if len(header) == 1 and any(map(_meaning, re.split(r"[,;|:^~\s]+", header[0]))):
+            raise problems.fatal(
+                "the names of all columns are in one cell: separate them by commas, semicolons or tabs, and put no "
+                "quotes around a whole line",
+                line,
+            )
         raise problems.fatal(
             f"this line is no header, no column of it is known: write one such as {HEADER} above it", line
         )
@@ -189,7 +202,7 @@ def _doubt(header: str) -> str | None:
         return f"column {name} names no input: write param.NAME with the name that the biller gives it"
     if _meaning(header):
         return None  # `columns` maps this meaning to another header
-    folded = fold(_snake(_UNIT.sub("", header))).rstrip(".")
+    folded = fold(_snake(_UNIT.sub("", header))).rstrip(_MARKS)
     if re.fullmatch(r"ad[0-9]+", folded):
         return f"column {name} is unknown: name it param.{folded} if the biller asks for it"
     close = difflib.get_close_matches(folded, _MEANINGS, n=1, cutoff=_CLOSE)

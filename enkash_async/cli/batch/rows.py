@@ -15,7 +15,7 @@ import attrs
 
 from enkash_async._support import checks
 from enkash_async.cli.batch import header as heads
-from enkash_async.cli.batch.cells import altered, odd, rupees_of, shown_amount, stray
+from enkash_async.cli.batch.cells import altered, hidden_in, is_total, odd, rupees_of, shown_amount, stray
 from enkash_async.cli.batch.header import Column, Names, find_header, read_columns
 from enkash_async.cli.batch.problems import Problems, shown
 from enkash_async.cli.batch.row import Row
@@ -32,8 +32,8 @@ _TOP = 20  # records at the top of the file that may be the header
 def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str] | None = None) -> list[Row]:
     """Return the rows of a file, in the file's order.
 
-    The file is CSV in UTF-8 with a header; commas, semicolons or tabs separate the cells. Titles above the header are
-    skipped, and the cells of unknown columns are kept in `Row.given`. A row that repeats an earlier row is the same
+    The file is CSV in UTF-8 with a header; commas, semicolons, tabs or bars separate the cells. Titles above the header
+    are skipped, and the cells of unknown columns are kept in `Row.given`. A row that repeats an earlier row is the same
     bill, and is kept in the earlier row's `copies`.
 
     For a row without a reference, the reference is derived from the batch's name and the row's biller, circle and
@@ -65,7 +65,7 @@ def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str
         raise problems.fatal(
             f"the file is empty: begin it with a header such as {heads.HEADER}, then rows such as {_EXAMPLE}"
         )
-    reader = _Reader(read_columns(header, line, names, problems), len(header), problems, _batch(path, batch, problems))
+    reader = _Reader(read_columns(header, line, names, problems), header, problems, _batch(path, batch, problems))
     if len(problems) > syntax:  # after a wrong header, every row would be reported too
         problems.raise_any()
     for each, cells in chain(below, found):
@@ -117,18 +117,19 @@ class _Reader:
 
     Args:
         columns: The columns of the file.
-        width: Number of cells of the header.
+        header: The cells of the header.
         problems: Collects the problems.
         batch: The batch's name, or None for a pipe, from which no reference can be derived.
     """
 
-    def __init__(self, columns: Sequence[Column], width: int, problems: Problems, batch: str | None) -> None:
+    def __init__(self, columns: Sequence[Column], header: Sequence[str], problems: Problems, batch: str | None) -> None:
         self._read = [column for column in columns if column.meaning]
         self._kept = [column for column in columns if column.meaning not in {"", heads.OUTCOME}]
         self._unread = tuple(column.header.strip() for column in columns if column.meaning is None)
         self._unnamed = {column.index for column in columns if column.meaning == ""}
         self._headers = {str(column.meaning): column.header.strip() for column in self._read}
-        self._width = width
+        self._header = [cell.strip() for cell in header]
+        self._width = len(header)
         self._problems = problems
         self._batch = batch
         self._lines: dict[str, tuple[int, bool]] = {}  # of each reference: its line, and whether it is derived
@@ -145,6 +146,9 @@ class _Reader:
             return
         cells = [*cells, *[""] * (self._width - len(cells))]
         values = {str(column.meaning): text for column in self._read if (text := cells[column.index].strip())}
+        if (other := self._no_bill(cells, values)) is not None:
+            self._note(line, None, other)
+            return
         biller = self._biller_id(line, values.get(heads.BILLER))
         params = self._params(line, values)
         max_amount = self._max_amount(line, values.get(heads.CEILING))
@@ -191,10 +195,21 @@ class _Reader:
                 self._note(line, None, f"column {index + 1} has no name in the header: name it, or empty its cells")
         return True
 
+    def _no_bill(self, cells: Sequence[str], values: Mapping[str, str]) -> str | None:
+        """Return what to do with a line that is no bill, such as a total, or None for a bill."""
+        if [cell.strip() for cell in cells] == self._header:
+            return "this line repeats the header: remove it"
+        needed = [values.get(meaning, "") for meaning in heads.NEEDED]
+        if is_total(needed) or (is_total(cells) and "" in needed):
+            return "this line looks like a total, not like a bill: remove it"
+        if not any(needed):
+            return "this line names neither biller nor consumer: remove it, or fill in biller_id and consumer_number"
+        return None
+
     def _biller_id(self, line: int, text: str | None) -> int | None:
         if text is not None and re.fullmatch(r"[0-9]{1,10}", text) and 0 < int(text) < 2**31:
             return int(text)
-        wrong = None if text is None else stray(text, is_id=True)
+        wrong = None if text is None else stray(text, is_id=True) or hidden_in(text)
         if wrong is None:
             found = "is empty" if text is None else f"not {shown(text)}"
             wrong = f"write EnKash's number of the biller, such as 2001; {found}"
@@ -231,8 +246,8 @@ class _Reader:
     def _max_amount(self, line: int, text: str | None) -> Decimal | None:
         amount = None if text is None else rupees_of(text)
         if text is not None and amount is None:
-            least = ", at least 1" if text.startswith("0") else ""
-            wrong = stray(text, is_id=False)
+            least = ", at least 1" if re.fullmatch(r"0[0-9.]*", text) else ""
+            wrong = stray(text, is_id=False) or hidden_in(text.replace("\u00a0", " "))
             said = wrong or f"write rupees such as 2450.75{least}, not {shown_amount(text)}"
             self._note(line, heads.CEILING, said, kind=wrong or f"no amount{least}")
         return amount
@@ -242,10 +257,14 @@ class _Reader:
         if not self._is_sound(line, heads.REFERENCE, text):
             return None
         try:
-            return checks.identifier(text, "it")
+            checks.identifier(text, "it")
         except InvalidRequestError as problem:
-            self._note(line, heads.REFERENCE, str(problem))
-            return None
+            wrong = str(problem)
+        else:
+            wrong = hidden_in(text) or ""  # two references that look the same would be two payments of one bill
+        if wrong:
+            self._note(line, heads.REFERENCE, wrong)
+        return None if wrong else text
 
     def _derive(self, line: int, biller: int, circle: str | None, params: Mapping[str, str]) -> str | None:
         if self._batch is None:

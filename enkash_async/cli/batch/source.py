@@ -13,9 +13,20 @@ from enkash_async.cli.batch.problems import Problems
 
 __all__ = ["DELIMITERS", "is_stream", "name_of", "records", "text_of", "without_preamble"]
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 _AS_UTF8 = "save it as UTF-8 (Excel: 'CSV UTF-8')"
 _LARGEST = 64 * 1024 * 1024  # bytes; far more than any batch has; stops reading from an endless pipe
+# How files begin that users take for CSV, and some exports call `.csv`.
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a workbook (.xlsx or .ods)",
+    b"\xd0\xcf\x11\xe0": "a workbook (.xls)",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "a compressed file",
+    b"{\\rtf": "a document (.rtf)",
+    b"<": "a page of HTML or XML",
+    b"[{": "JSON",
+    b'{"': "JSON",
+}
 # `sep=;` tells Excel which delimiter the file uses; `#TYPE …` is the first line of PowerShell's Export-Csv.
 _SEPARATOR = re.compile(r'"?sep=([,;|:^~\t])"?[,;]*(?=[\r\n])', re.IGNORECASE)
 _TYPE = re.compile(r'"?#TYPE [^\r\n]*')
@@ -55,8 +66,9 @@ def text_of(path: Path, problems: Problems) -> str:
         raise problems.fatal(f"this is more than {_LARGEST >> 20} MiB: split it")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise problems.fatal(f"the file is UTF-16: {_AS_UTF8}", 1)
-    if data.startswith(b"PK\x03\x04"):
-        raise problems.fatal(f"this is a workbook (.xlsx), not CSV: {_AS_UTF8}")
+    for mark, kind in _OTHER_KINDS.items():
+        if data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(mark):
+            raise problems.fatal(f"this is {kind}, not CSV: {_AS_UTF8}")
     if b"\0" in data:
         line = _line_at(data, data.index(b"\0"))
         raise problems.fatal(f"a NUL character, which is in no CSV file, but in UTF-16 and .xlsx: {_AS_UTF8}", line)
