@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from enkash_async._http.login import PasswordGrant
 from enkash_async._support.secret import HiddenStr
-from enkash_async._support.text import control_flaw
+from enkash_async._support.text import url_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores import Store, default_store, open_store
 from enkash_async.tokens import LOGIN_TIMEOUT, NEEDED, Credentials, TokenSealer, missing
@@ -68,7 +68,7 @@ class Environment:
             ConfigurationError: As for `credentials()`.
         """
         credentials = self.credentials()  # before the base URL is read: this error names every missing variable
-        if (flaw := control_flaw(self.base_url)) is not None:
+        if (flaw := url_flaw(self.base_url)) is not None:
             raise ConfigurationError(f"ENKASH_BASE_URL {flaw}")
         return PasswordGrant(
             self.base_url, credentials, session=session, path=path, allow_insecure=allow_insecure, proxy=proxy
@@ -87,7 +87,7 @@ class Environment:
         nothing_pending = self._flag("ENKASH_NOTHING_PENDING")
         for name in ("ENKASH_STORE_URL", "ENKASH_REDIS_URL"):
             url = HiddenStr(self._environ.get(name, "").strip())
-            if (flaw := control_flaw(url)) is not None:
+            if (flaw := url_flaw(url)) is not None:
                 raise ConfigurationError(f"{name} {flaw}")
             if url:
                 return _opened(name, url, nothing_pending)

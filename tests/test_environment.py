@@ -78,6 +78,26 @@ def test_a_control_character_is_told_by_the_variable(name: str) -> None:
     assert "hunter2" not in shown(caught.value, frames=False)
 
 
+@pytest.mark.parametrize("name", ["ENKASH_BASE_URL", "ENKASH_CLIENT_SECRET", "ENKASH_STORE_URL", "ENKASH_REDIS_URL"])
+def test_an_invisible_character_is_told_by_the_variable(name: str) -> None:
+    """The message has its place and name, and not the value."""
+    value = SETTINGS.get(name, "redis://127.0.0.1")
+    with pytest.raises(ConfigurationError) as caught:
+        EnkashClient.from_env({**SETTINGS, name: f"{value}\u200bhunter2"})
+    assert str(caught.value) == (
+        f"{name} holds an invisible character: character {len(value) + 1} is U+200B, zero width space; remove it"
+    )
+    assert "hunter2" not in shown(caught.value, frames=False)
+
+
+@pytest.mark.parametrize("name", ["ENKASH_BASE_URL", "ENKASH_STORE_URL"])
+def test_quotation_marks_around_a_url_are_told_by_the_variable(name: str) -> None:
+    """`docker --env-file` keeps them; the message says what to remove."""
+    value = f'"{SETTINGS.get(name, "redis://127.0.0.1")}"'
+    with pytest.raises(ConfigurationError, match=f"^{name} begins and ends with a quotation mark: remove it$"):
+        EnkashClient.from_env({**SETTINGS, name: value})
+
+
 @pytest.mark.parametrize("url", [None, "", "  "])
 async def test_without_a_url_the_processes_of_this_user_share_a_file(
     url: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from enkash_async._support.causes import Cause, phrase_of
-from enkash_async._support.text import control_flaw
+from enkash_async._support.text import url_flaw
 from enkash_async._support.urls import is_loopback
 from enkash_async.errors import ConfigurationError
 
@@ -59,7 +59,7 @@ def checked_proxy(value: object, name: str = "proxy") -> URL:
     Raises:
         ConfigurationError: The value is not the URL of an HTTP proxy.
     """
-    flaw = control_flaw(value) if isinstance(value, str) else None
+    flaw = url_flaw(value) if isinstance(value, str) else None
     if flaw is not None:
         raise ConfigurationError(f"{name} {flaw}")
     url = _parsed(value) if isinstance(value, str) else None

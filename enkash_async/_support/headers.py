@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from enkash_async._support.text import hidden_flaw
 from enkash_async.errors import InvalidRequestError
 
 __all__ = ["checked_headers", "is_visible", "names_flaw"]
@@ -42,6 +43,8 @@ def checked_headers(given: object) -> dict[str, str]:
     if (flaw := names_flaw(given)) is not None:
         raise InvalidRequestError(flaw)
     for name, value in given.items():
+        if isinstance(value, str) and (flaw := hidden_flaw(value)) is not None:
+            raise InvalidRequestError(f"headers[{name!r}] {flaw}")
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise InvalidRequestError(
                 f"headers[{name!r}] must be a non-empty str of ASCII characters without spaces at its ends: was a "

@@ -10,7 +10,10 @@ from typing import Any
 
 from enkash_async._support.values import plain
 
-__all__ = ["JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "members", "plain", "rupees", "shown"]
+__all__ = [
+    "JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "hidden_flaw", "hidden_place", "members", "outer_flaw",
+    "plain", "rupees", "shown", "url_flaw",
+]  # fmt: skip
 
 RUPEE = "₹"
 
@@ -20,6 +23,9 @@ JOINERS = "\u200c\u200d"
 _RUPEES = re.compile(r"[0-9]{1,15}(\.[0-9]{1,2})?")
 
 _CONTROLS = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\0": "a NUL"}
+
+_ALIASES = {"\ufeff": "byte order mark"}  # a name that more people know than «zero width no-break space»
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 _LONGEST = 40  # largest exponent of an amount that is written in full; a server may send a larger one
 
@@ -49,6 +55,47 @@ def control_flaw(text: str) -> str | None:
     is_last = all(one.isspace() or unicodedata.category(one) == "Cc" for one in text[at:])
     place = " at its end" if is_last else " at its start" if at == 0 else ""
     return f"holds {name} (U+{ord(text[at]):04X}){place}: remove it"
+
+
+def hidden_flaw(text: str) -> str | None:
+    """Return what is wrong if a setting holds a control character or an invisible one, without showing the setting.
+
+    Invisible are blanks other than the space, and format characters such as the zero width space or the marks of the
+    writing direction. Users copy them from web pages and mails together with a value.
+    """
+    if (flaw := control_flaw(text)) is not None:
+        return flaw
+    where = hidden_place(text)
+    return None if where is None else f"holds an invisible character: {where}; remove it"
+
+
+def hidden_place(text: str) -> str | None:
+    """Return place and name of the first invisible character, as in `character 9 is U+200B, zero width space`."""
+    if text.isascii():
+        return None
+    for at, one in enumerate(text, 1):
+        if one != " " and unicodedata.category(one) in {"Cf", "Zs", "Zl", "Zp"}:
+            return (
+                f"character {at} is U+{ord(one):04X}, {_ALIASES.get(one) or unicodedata.name(one, 'no name').lower()}"
+            )
+    return None
+
+
+def outer_flaw(text: str) -> str | None:
+    """Return text about a blank or quotation mark at an end of a setting, without showing the setting; None if fine."""
+    for what, characters in (("a quotation mark", _QUOTES), ("a blank", None)):
+        begins, ends = text.lstrip(characters) != text, text.rstrip(characters) != text
+        if begins or ends:
+            return f"{' and '.join(['begins'] * begins + ['ends'] * ends)} with {what}"
+    return None
+
+
+def url_flaw(text: str) -> str | None:
+    """Return what is wrong if a URL holds what nobody sees, or stands in quotation marks or blanks; otherwise None."""
+    if (flaw := hidden_flaw(text)) is not None:
+        return flaw
+    outer = outer_flaw(text)
+    return None if outer is None else f"{outer}: remove it"
 
 
 def rupees(amount: Decimal | None) -> str:

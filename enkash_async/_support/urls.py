@@ -9,7 +9,7 @@ from collections.abc import Callable
 from yarl import URL
 
 from enkash_async._support import checks
-from enkash_async._support.text import control_flaw
+from enkash_async._support.text import url_flaw
 from enkash_async.errors import ConfigurationError, InvalidRequestError
 
 __all__ = ["checked_base_url", "checked_url", "folded_host", "is_loopback"]
@@ -83,7 +83,7 @@ def _parsed(value: str, name: str, example: str, advice: str, error: Callable[[s
         advice: Where a secret belongs instead, for the message.
         error: Class of the error.
     """
-    if isinstance(value, str) and (flaw := control_flaw(value)) is not None:
+    if isinstance(value, str) and (flaw := url_flaw(value)) is not None:
         raise error(f"{name} {flaw}")
     try:
         url = URL("" if _UNMEANT.search(value) else value)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from enkash_async._support.secret import HiddenStr
+from enkash_async._support.text import url_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.stores.memory import process_store
 from enkash_async.stores.store import Store
@@ -39,6 +40,8 @@ def open_store(url: str, *, nothing_pending: bool = False) -> Store:
     """
     url = HiddenStr(url)  # the URL may hold a password, and a rendered traceback would show a plain `str`
     scheme = url.partition(":")[0].lower()
+    if (flaw := url_flaw(url)) is not None:
+        raise ConfigurationError(f"the store's URL {flaw}")
     make = _MAKERS.get(scheme)
     if make is None or ("://" not in url and scheme != "memory"):
         raise ConfigurationError(_WHAT)

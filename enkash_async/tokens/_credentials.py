@@ -10,7 +10,7 @@ from typing import ClassVar, NoReturn, Self, TypeVar
 import attrs
 
 from enkash_async._support import checks
-from enkash_async._support.text import control_flaw
+from enkash_async._support.text import control_flaw, hidden_flaw, hidden_place, outer_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._keys import account_name, client_name, joined
 
@@ -20,8 +20,6 @@ C = TypeVar("C", bound="Credentials")
 
 #: The variables that `Credentials.from_env` needs, in the order of the arguments.
 NEEDED = ("ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_PASSWORD")
-
-_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 
 
 @attrs.frozen(init=False)
@@ -36,8 +34,8 @@ class Credentials:
         form_client_id: Value of the form field `clientId`, such as `CEK…`; None sends `client_id`, as some products do.
 
     Raises:
-        ConfigurationError: A value is empty, not a string, or holds a control character such as a line break; or the
-            client id holds a colon.
+        ConfigurationError: A value is empty, not a string, or holds a control character such as a line break; a value
+            other than the password holds an invisible character; or the client id holds a colon.
 
     EnKash page: Generate Authentication Token (api-12704314).
     """
@@ -81,11 +79,11 @@ class Credentials:
         raise TypeError("Credentials are not pickled; read them again where they are needed")
 
     def doubts(self) -> str:
-        """Return text about the values that begin or end with a blank or a quotation mark; empty if there are none."""
+        """Return text about the values that begin or end oddly or hold an invisible character; empty if none does."""
         found = [
             f"{field.name} {flaw}"
             for field in attrs.fields(Credentials)
-            if (flaw := _outer_flaw(getattr(self, field.name) or "")) is not None
+            if (flaw := _doubt(getattr(self, field.name) or "")) is not None
         ]
         return f". Most likely the cause: {', '.join(found)}" if found else ""
 
@@ -94,7 +92,7 @@ class Credentials:
             value = getattr(self, field.name)
             if value is None and field.name == "form_client_id":
                 continue
-            if (flaw := _flaw(value)) is not None:
+            if (flaw := _flaw(value, may_be_hidden=field.name == "password")) is not None:
                 return f"{field.name} {flaw}"
         # RFC 7617: a server takes everything after the first colon for the secret.
         return "client_id must not contain ':'" if ":" in self.client_id else None
@@ -119,22 +117,27 @@ def _from_env(cls: type[C], environ: Mapping[str, str]) -> C | ConfigurationErro
         return problem.with_traceback(None)
 
 
-def _flaw(value: object) -> str | None:
-    """Return what is wrong with a value, without showing the value; None if nothing is wrong."""
+def _flaw(value: object, *, may_be_hidden: bool) -> str | None:
+    """Return what is wrong with a value, without showing the value; None if nothing is wrong.
+
+    Args:
+        value: The value.
+        may_be_hidden: Whether an invisible character is allowed. Users choose a password, and may have typed a no-break
+            space on purpose; EnKash made the other values.
+    """
     if not isinstance(value, str) or not value:
         return f"must be a non-empty str, not {type(value).__name__}"
     if not checks.is_encodable(value):
         return "holds half of a surrogate pair: it was decoded wrongly"
-    return control_flaw(value)
+    return control_flaw(value) if may_be_hidden else hidden_flaw(value)
 
 
-def _outer_flaw(value: str) -> str | None:
-    """Return text about a blank or quotation mark at an end of a value, without showing the value; None if fine."""
-    for what, characters in (("a quotation mark", _QUOTES), ("a blank", None)):
-        begins, ends = value.lstrip(characters) != value, value.rstrip(characters) != value
-        if begins or ends:
-            return f"{' and '.join(['begins'] * begins + ['ends'] * ends)} with {what}"
-    return None
+def _doubt(value: str) -> str | None:
+    """Return what looks wrong with a value that EnKash has refused, without showing the value; otherwise None."""
+    if (flaw := outer_flaw(value)) is not None:
+        return flaw
+    where = hidden_place(value)
+    return None if where is None else f"holds an invisible character ({where})"
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ import attrs
 from enkash_async._support.clock import instant
 from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import Secret
+from enkash_async._support.text import hidden_flaw
 from enkash_async.errors import ConfigurationError
 from enkash_async.tokens._credentials import Identity
 
@@ -45,7 +46,9 @@ class Token:
         del access_token  # keeps secrets out of rendered tracebacks, which show the locals of this frame
         self.__attrs_init__(secret, expires_in, instant() if requested_at is None else requested_at, generation)
         if not is_text or not is_visible(secret.reveal()):
-            raise ConfigurationError("access_token must be a non-empty str of printable ASCII without spaces")
+            flaw = hidden_flaw(secret.reveal()) if is_text else None
+            must = "must be a non-empty str of printable ASCII without spaces"
+            raise ConfigurationError(f"access_token {flaw or must}")
 
     def reveal(self) -> str:
         """Return the access token itself."""

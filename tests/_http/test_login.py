@@ -146,14 +146,22 @@ async def test_reserved_characters_are_encoded_as_a_form() -> None:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
+VISIBLE = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zs", "Zl", "Zp"], include_characters=" "),
+    min_size=1,
+    max_size=40,
+)
 
 
 @settings(deadline=None, max_examples=40)
-@given(client_id=TEXTS, client_secret=TEXTS, username=TEXTS, password=TEXTS)
+@given(client_id=VISIBLE, client_secret=VISIBLE, username=VISIBLE, password=TEXTS)
 def test_whatever_the_credentials_they_arrive_whole(
     client_id: str, client_secret: str, username: str, password: str
 ) -> None:
-    """The server decodes any printable characters of the credentials; a colon in the client id is refused."""
+    """The server decodes any visible characters of the credentials, and invisible ones of the password.
+
+    A colon in the client id is refused.
+    """
     credentials = Credentials(client_id.replace(":", "-"), client_secret, username, password)
     _, headers, body = asyncio.run(sent_by(credentials))
     form = urllib.parse.parse_qs(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
@@ -171,6 +179,10 @@ def test_whatever_the_credentials_they_arrive_whole(
         ({"client_secret": "\u201chunter2"}, "client_secret begins with a quotation mark"),
         ({"form_client_id": "' x'"}, "form_client_id begins and ends with a quotation mark"),
         ({"client_id": " id "}, "client_id begins and ends with a blank"),
+        ({"password": "hunt\u00a0er2"},
+         "password holds an invisible character (character 5 is U+00A0, no-break space)"),
+        ({"password": "hunter2\u200b"},
+         "password holds an invisible character (character 8 is U+200B, zero width space)"),
     ],
 )  # fmt: skip
 async def test_a_refusal_names_what_surrounds_a_credential(changes: dict[str, str], said: str) -> None:

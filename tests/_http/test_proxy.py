@@ -91,6 +91,15 @@ def test_a_wrong_variable_is_named_before_a_request(monkeypatch: pytest.MonkeyPa
     assert "hunter2" not in str(caught.value)
 
 
+def test_an_invisible_character_in_a_proxy_is_named() -> None:
+    """The message has its place, and no password of the proxy."""
+    with pytest.raises(ConfigurationError) as caught:
+        proxy_for(HTTPS, "http://user:hunter2@p\u200b.example:3128")
+    assert str(caught.value) == (
+        "proxy holds an invisible character: character 22 is U+200B, zero width space; remove it"
+    )
+
+
 def test_a_proxy_that_is_no_text_is_refused_by_the_client(sandbox: Sandbox) -> None:
     """A port alone is no host of that name."""
     with pytest.raises(ConfigurationError, match=r"^proxy must be the URL of an HTTP proxy such as 'http://"):

@@ -91,6 +91,19 @@ def test_what_leads_to_no_store_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["redis://:{}\u200b@host", "postgresql://owner:{}\u00a0@host/db", "sqlite:///{}\u202e/x"]
+)
+def test_an_invisible_character_is_refused_by_its_place(url: str) -> None:
+    """One that is meant can be percent-encoded; the message does not show the URL."""
+    with pytest.raises(
+        ConfigurationError, match=r"^the store's URL holds an invisible character: character \d+ is U"
+    ) as no:
+        open_store(url.format(SECRET))
+    assert SECRET not in shown(no.value)
+    assert isinstance(open_store("sqlite:///made%E2%80%8Dup"), SQLiteStore)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         functools.partial(PostgresStore, f"postgresql://owner:{SECRET}@host/db?made_up=1"),

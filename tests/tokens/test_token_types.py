@@ -90,6 +90,14 @@ class TestToken:
         assert Token("at-one", 60.0, 0.0, 1) != Token("at-two", 60.0, 0.0, 1)
         assert attrs.evolve(Token("at-one", 60.0, 0.0), generation=4).reveal() == "at-one"
 
+    def test_what_is_wrong_with_a_token_is_named(self) -> None:
+        """The message has the place of an invisible character, and not the token."""
+        with pytest.raises(ConfigurationError) as caught:
+            Token("at-hidden\u200b", 60.0)
+        assert str(caught.value) == (
+            "access_token holds an invisible character: character 10 is U+200B, zero width space; remove it"
+        )
+
 
 class TestSecret:
     @pytest.mark.parametrize("show", [repr, str, "{}".format, lambda secret: f"{[secret]}"])
@@ -155,6 +163,46 @@ class TestCredentials:
         with pytest.raises(ConfigurationError, match=rf"^Credentials.{name} holds .* \(U\+00..\) at its end") as caught:
             Credentials(**{**parts, name: f"hunter2{control}"})
         assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["client_id", "client_secret", "username", "form_client_id"])
+    @pytest.mark.parametrize(
+        ("hidden", "called"),
+        [
+            ("\u200b", "zero width space"),
+            ("\u200c", "zero width non-joiner"),
+            ("\u200d", "zero width joiner"),
+            ("\u200e", "left-to-right mark"),
+            ("\u200f", "right-to-left mark"),
+            ("\ufeff", "byte order mark"),
+            ("\u2028", "line separator"),
+            ("\u2029", "paragraph separator"),
+            ("\u00a0", "no-break space"),
+            ("\u202f", "narrow no-break space"),
+            ("\u3000", "ideographic space"),
+            ("\u00ad", "soft hyphen"),
+            ("\u2060", "word joiner"),
+            ("\u202a", "left-to-right embedding"),
+            ("\u202e", "right-to-left override"),
+            ("\u2066", "left-to-right isolate"),
+            ("\u2069", "pop directional isolate"),
+        ],
+    )
+    def test_an_invisible_character_is_refused_by_its_place(self, name: str, hidden: str, called: str) -> None:
+        """It was copied together with the value, and nobody can see it; the message does not show the value."""
+        for value, at in ((f"hunter2x{hidden}y", 9), (f"{hidden}hunter2", 1)):
+            with pytest.raises(ConfigurationError) as caught:
+                attrs.evolve(OURS, **{name: value})
+            assert str(caught.value) == (
+                f"Credentials.{name} holds an invisible character: character {at} is U+{ord(hidden):04X}, {called}; "
+                "remove it"
+            )
+
+    @pytest.mark.parametrize("hidden", ["\u200b", "\u00a0", "\ufeff", "\u202e", "\u2028"])
+    def test_a_password_may_hold_an_invisible_character(self, hidden: str) -> None:
+        """The user may have chosen it; if EnKash refuses the password, the error names it."""
+        credentials = attrs.evolve(OURS, password=f"hun{hidden}ter2")
+        assert credentials.password == f"hun{hidden}ter2"
+        assert f"password holds an invisible character (character 4 is U+{ord(hidden):04X}, " in credentials.doubts()
 
     def test_a_colon_in_the_client_id_is_refused(self) -> None:
         """The server would read the rest as the secret; other parts may have a colon."""

@@ -41,6 +41,11 @@ async def quoted(stage: Stage) -> Sequence[Told]:
     return [await refused(stage, password=f'"{SECRET}"'), await refused(stage, username="'user@example.com'")]
 
 
+@row("Most likely the cause: … holds an invisible character (character …")
+async def invisible(stage: Stage) -> Sequence[Told]:
+    return [await refused(stage, password=f"{SECRET[:3]}\u200b{SECRET[3:]}")]
+
+
 @row("(HTTP …, invalid_client): check client id, client secret and form client id")
 async def wrong_client(stage: Stage) -> Sequence[Told]:
     return [await refused(stage, client_secret=SECRET)]

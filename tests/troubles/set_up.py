@@ -34,6 +34,24 @@ async def line_break(stage: Stage) -> Sequence[Told]:
     return [await made(lambda: EnkashClient.from_env(environ))]
 
 
+@row("holds an invisible character: character … is U+")
+async def invisible(stage: Stage) -> Sequence[Told]:
+    names = ("ENKASH_CLIENT_ID", "ENKASH_CLIENT_SECRET", "ENKASH_USERNAME", "ENKASH_BASE_URL", "ENKASH_STORE_URL")
+    known = {"ENKASH_STORE_URL": "memory:", **stage.sandbox.environ()}
+    return [
+        await made(lambda: EnkashClient.from_env({**known, name: f"{known[name]}\u200b{SECRET}"}))  # noqa: B023
+        for name in names
+    ]
+
+
+@row("begins and ends with a quotation mark: remove it")
+async def quoted_url(stage: Stage) -> Sequence[Told]:
+    environ = stage.sandbox.environ()
+    return [
+        await made(lambda: EnkashClient.from_env({**environ, "ENKASH_BASE_URL": f"'{environ['ENKASH_BASE_URL']}'"}))
+    ]
+
+
 @row("must be https, or tokens travel in the clear")
 async def plain_http(stage: Stage) -> Sequence[Told]:
     return [await failure(stage.client("http://enkash.example"))]
