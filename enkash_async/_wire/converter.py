@@ -220,7 +220,7 @@ def _read_items(built: list[Any], items: list[Any], hook: Hook, kind: Any) -> No
     """
     for item in items:
         try:
-            built.append(hook({} if item is None else item, kind))
+            built.append(hook(item, kind))
         except UnreadableError as problem:
             built.append(kind(extra={"": item}, unreadable=(f"the item is not {problem.expected}",)))
 

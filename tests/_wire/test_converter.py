@@ -730,6 +730,14 @@ def test_an_inner_object_keeps_what_can_be_read() -> None:
     assert (bill.company_biller.biller, bill.unreadable) == (biller, ())
 
 
+@pytest.mark.parametrize("kind", [Bill, Biller, BillerCategory, BillerParam])
+def test_a_null_in_a_list_says_that_it_cannot_be_read(kind: type[Reply]) -> None:
+    """A bill without a flaw would look like one of which EnKash knows nothing."""
+    for built in (structure([{}, None], list[kind]), structure({"list": [{}, None]}, Page[kind]).items):  # type: ignore[valid-type]
+        plain, null = built
+        assert (plain, null) == (kind(), kind(unreadable=("the item is not an object",), extra={"": None}))
+
+
 def test_an_unreadable_item_does_not_take_the_others_with_it() -> None:
     """The list has one value for each item, in order, and those that cannot be read say what they lack."""
     good, odd, none, word = structure(
@@ -737,7 +745,7 @@ def test_an_unreadable_item_does_not_take_the_others_with_it() -> None:
     )
     assert good == Bill(utility_enkash_id="U1", amount=Decimal(1))
     assert odd == Bill(utility_enkash_id="U2", unreadable=("amount is not a number",), extra={"amount": "hush"})
-    assert none == Bill()
+    assert none == Bill(unreadable=("the item is not an object",), extra={"": None})
     assert word == Bill(unreadable=("the item is not an object",), extra={"": "hush"})
     assert "hush" not in repr([odd, word])
 

@@ -30,13 +30,13 @@ RETRY = RetryPolicy(settle=SettlePolicy(window=0))
 class Bills:
     """An EnKash with these bills, that counts how often each debit was confirmed."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Any]
     confirmed: list[str] = attrs.field(factory=list)
 
     async def search(self, request: web.Request) -> web.Response:
         wanted = (await request.json()).get("utilityEnkashIds")
         offset = (await request.json())["offset"]
-        rows = [row for row in self.rows if wanted is None or row.get("utilityEnkashId") in wanted]
+        rows = [row for row in self.rows if wanted is None or row["utilityEnkashId"] in wanted]
         return _reply(rows[offset:])
 
     async def get(self, request: web.Request) -> web.Response:
@@ -79,6 +79,18 @@ async def test_a_search_gives_every_bill_around_one_that_cannot_be_read() -> Non
         with pytest.raises(ResponseDecodeError, match=r"payload\.amount is not a number"):
             await client.bills.get("U-2")
         assert (await client.bills.get("U-3")).extra == {"numberOfUnits": "245 KWH"}
+
+
+@pytest.mark.parametrize("at", [0, 2, 4])
+async def test_a_null_among_the_bills_of_a_search_says_that_it_cannot_be_read(at: int) -> None:
+    """The iteration gives every other bill, and none of them twice."""
+    rows: list[Any] = [{"utilityEnkashId": f"U-{number}", "amount": number} for number in range(4)]
+    rows.insert(at, None)
+    async with Bills(rows).client() as client:
+        found = [bill async for bill in client.bills.search(BillFilter())]
+    assert [bill.utility_enkash_id for bill in found if not bill.unreadable] == ["U-0", "U-1", "U-2", "U-3"]
+    assert [bill.unreadable for bill in found if not bill.utility_enkash_id] == [("the item is not an object",)]
+    assert found[at].extra == {"": None}
 
 
 @pytest.mark.parametrize("count", [2, 5])  # read singly, and by a search
