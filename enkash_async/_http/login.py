@@ -21,6 +21,7 @@ from enkash_async._support.clock import instant
 from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import HiddenStr, Secret
 from enkash_async._support.urls import checked_base_url
+from enkash_async._wire.envelope import request_id_of
 from enkash_async._wire.hints import of_packing, of_status
 from enkash_async._wire.operation import Request, Response
 from enkash_async._wire.retry_after import parse_retry_after
@@ -152,6 +153,10 @@ class PasswordGrant:
         result = response if isinstance(response, TokenError) else self._meaning(response, requested_at)
         if isinstance(result, TokenError):
             result.call_id = call_id
+            if isinstance(response, Response):
+                secrets = (self._credentials.client_secret, self._credentials.password)
+                result.request_id = request_id_of(response, secrets)
+                del secrets  # keeps secrets out of rendered tracebacks, which show the locals of this frame
             raise result
         return result
 

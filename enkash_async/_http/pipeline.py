@@ -104,6 +104,8 @@ class Pipeline:
                     error = _unknown(operation, unclear)
                     unclear.call_id = call_id
                     raise error from unclear
+                if attempt > 1:
+                    failure.call_id = failure.call_id or call_id  # also of a login that failed before this attempt
                 raise failure
             if _log.isEnabledFor(DEBUG):
                 line, kind = "%s: %s, attempt %d, again in %.2f s [call %s]", type(failure).__name__
@@ -137,9 +139,10 @@ class Pipeline:
                 await gate.turn()
                 try:
                     renewed = await self._token(token)
-                except (LoginGuardError, TokenEndpointError) as no_login:
-                    if no_login.reason == "renewal":
+                except EnkashError as no_login:
+                    if isinstance(no_login, (LoginGuardError, TokenEndpointError)) and no_login.reason == "renewal":
                         return result
+                    no_login.call_id = no_login.call_id or call_id  # the call was sent, with the old token
                     raise
                 return await self._exchange(operation, renewed, gate, call_id, alone=alone)
         except EnkashError as failure:

@@ -33,7 +33,7 @@ from enkash_async.errors import (
     VelocityLimitError,
 )
 
-__all__ = ["SLICED_FROM", "personal_values", "read", "read_in_slices"]
+__all__ = ["SLICED_FROM", "personal_values", "read", "read_in_slices", "request_id_of"]
 
 T = TypeVar("T")
 
@@ -244,12 +244,22 @@ def _undecodable(
 ) -> ResponseDecodeError:
     content_type = _redacted(response.content_type, redact)
     kind = content_type or "no content type"
-    return ResponseDecodeError(
+    error = ResponseDecodeError(
         f"{operation.name}: EnKash answered HTTP {response.status} ({kind}) but the reply cannot be read: {what}",
         status=response.status,
         content_type=content_type,
         where=where,
     )
+    error.request_id = request_id_of(response, redact)
+    return error
+
+
+def request_id_of(response: Response, redact: tuple[str, ...]) -> str | None:
+    """Return EnKash's id of a request, for an error; words in `redact` become `***`."""
+    found: str | None = _redacted(
+        response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), redact
+    )
+    return found
 
 
 def _envelope(document: Any) -> _Envelope:
@@ -296,7 +306,7 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, red
         payload=payload,
         method=operation.request.method,
         path=operation.request.path,
-        request_id=_redacted(response.headers.get("x-request-id") or response.headers.get("x-correlation-id"), redact),
+        request_id=request_id_of(response, redact),
     )
     if isinstance(error, NotFoundError):
         error.bill_absent = absent

@@ -116,7 +116,6 @@ class ApiError(EnkashError):
         payload: The envelope's payload with sensitive values replaced by `***`, or None.
         method: HTTP method of the call.
         path: Path of the call, with its ids.
-        request_id: EnKash's id of the request: the reply's `X-Request-Id` or `X-Correlation-Id`, or None.
     """
 
     def __init__(

@@ -28,11 +28,13 @@ class EnkashError(Exception):
         retry_after: Seconds after which to run the job again; None if neither EnKash nor this package names a time.
         call_id: Id of the call, which every attempt sends to EnKash as `X-Request-Id` and every log line about the call
             shows; the id of the login if the login failed. None if the error was raised before anything was sent.
+        request_id: EnKash's id of the request: the reply's `X-Request-Id` or `X-Correlation-Id`. None if there is none.
     """
 
     _advice: ClassVar[RetryAdvice] = RetryAdvice.NEVER
     retry_after: float | None = None
     call_id: str | None = None
+    request_id: str | None = None
 
     @property
     def retry(self) -> RetryAdvice:
@@ -44,7 +46,7 @@ class EnkashError(Exception):
 
     def __str__(self) -> str:
         said = super().__str__()
-        theirs = getattr(self, "request_id", None)  # only an `ApiError` has one; it may be our `call_id`, sent back
+        theirs = self.request_id  # may be our `call_id`, sent back
         marks = [] if self.call_id is None else [f"call {self.call_id}"]
         marks += [] if theirs in {None, self.call_id} else [f"EnKash's request id {theirs}"]
         new = ", ".join(mark for mark in marks if mark not in said)  # the message may quote its cause with an id

@@ -13,7 +13,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from enkash_async import BillRequest, Credentials, EnkashClient, MemoryStore, PasswordGrant, StaticTokenProvider
+from enkash_async import (
+    BillRequest,
+    Credentials,
+    EnkashClient,
+    MemoryStore,
+    PasswordGrant,
+    RetryPolicy,
+    StaticTokenProvider,
+)
 from enkash_async._support.call_ids import new_call_id, without_ids
 from enkash_async.errors import (
     ApiError,
@@ -22,11 +30,17 @@ from enkash_async.errors import (
     EnkashError,
     LoginGuardError,
     OutcomeUnknownError,
+    ResponseDecodeError,
+    TokenEndpointError,
+    TokenError,
+    TokenReplyError,
     TransportError,
 )
+from enkash_async.tokens import Token
 
 from support import EAGER, RawServer, Reader, Writer, raw_server, reply
 
+ONCE = RetryPolicy(attempts=1)
 ID = re.compile(rb"\r\nX-Request-Id: ([0-9a-f]{16})\r\n", re.IGNORECASE)
 BILL = b'{"response_code":0,"response_message":"Success","payload":{"utilityEnkashId":"U-1"}}'
 WRONG = b'{"response_code":1,"response_message":"Failed","payload":"no"}'
@@ -213,6 +227,78 @@ async def test_a_refused_login_is_named() -> None:
         with pytest.raises(CredentialsRejectedError) as direct:
             await PasswordGrant(server.base_url, who).fetch_token()
         assert direct.value.call_id == ids_of(server)[-1]
+
+
+class Tokens:
+    """A provider that hands out tokens from a list, and fails at the end of the list."""
+
+    def __init__(self, *tokens: str) -> None:
+        self._tokens = [Token(one, 300.0) for one in tokens]
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        if not self._tokens:
+            raise TokenError("the provider has no more tokens")
+        return self._tokens.pop(0)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("answer", [reply(b"", "401 No"), reply(b"", "503 Busy"), b""], ids=["401", "503", "dropped"])
+async def test_a_token_that_is_missed_after_the_call_was_sent_names_the_call(answer: bytes) -> None:
+    """EnKash has seen the call under this id; a call that was never sent has none."""
+    async with raw_server(Answers(answer)) as server:
+        for tokens in ("t-1",), ():
+            async with EnkashClient(
+                server.base_url, tokens=Tokens(*tokens), store=MemoryStore(), retry=EAGER
+            ) as client:
+                with pytest.raises(TokenError) as caught:
+                    await client.bills.get("U-1")
+            assert caught.value.call_id == (ids_of(server)[0] if tokens else None)
+
+
+async def test_a_login_that_fails_after_the_call_was_sent_has_its_own_id() -> None:
+    """The login is what EnKash's operators have to look at."""
+    token, denied = b'{"accessToken":"t-1","expiresIn":300}', b'{"error":"invalid_grant"}'
+    answers = (reply(token), reply(b"", "401 No"), reply(denied, "400 Bad Request"))
+    async with raw_server(Answers(*answers)) as server:
+        who = Credentials("client", "secret", "user", "password")
+        async with EnkashClient.from_credentials(server.base_url, who, store=MemoryStore()) as client:
+            with pytest.raises(CredentialsRejectedError) as caught:
+                await client.bills.get("U-1")
+    assert caught.value.call_id == ids_of(server)[2]
+
+
+@pytest.mark.parametrize("header", ["X-Request-Id", "X-Correlation-Id"])
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b'{"error":"invalid_grant"}', "400 Bad Request", CredentialsRejectedError),
+        (b"", "500 Oops", TokenEndpointError),
+        (b"{}", "200 OK", TokenReplyError),
+    ],
+)
+async def test_a_failed_login_names_enkashs_request(
+    body: bytes, status: str, kind: type[TokenError], header: str
+) -> None:
+    """Both ids are in the message and in attributes, as for a call; a secret that came back is not."""
+    who = Credentials("client", "secret-9b1f", "user", "hunter2-of-ours")
+    async with raw_server(Answers(reply(body, status, f"{header}: ek-77-hunter2-of-ours"))) as server:
+        async with EnkashClient.from_credentials(server.base_url, who, store=MemoryStore(), retry=ONCE) as client:
+            with pytest.raises(kind) as caught:
+                await client.bills.get("U-1")
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.call_id, error.request_id) == (ids_of(server)[0], "ek-77-***")
+    assert str(error).endswith(f"[call {error.call_id}, EnKash's request id ek-77-***]")
+
+
+async def test_a_reply_that_cannot_be_read_names_enkashs_request() -> None:
+    """EnKash's operators find what they have answered."""
+    async with client_of(reply(b"<html>", "200 OK", "X-Correlation-Id: ek-78")) as (client, _):
+        with pytest.raises(ResponseDecodeError) as caught:
+            await client.bills.get("U-1")
+    assert caught.value.request_id == "ek-78"
+    assert str(caught.value).endswith(f"[call {caught.value.call_id}, EnKash's request id ek-78]")
 
 
 # --- what the log says ------------------------------------------------------------------------------------------------
