@@ -62,6 +62,7 @@ class Cause(enum.StrEnum):
     DISK = "it cannot write to its disk, which may be full"
     NO_DATABASE = "no such database"
     NO_TABLE = "no such table"
+    BAD_OPTION = "an option of its URL is wrong, or this server does not fulfil it"
     NO_SENTINEL = "no Sentinel answers, or none knows a primary of this name"
     OTHER_KIND = "the server is of another kind than the URL says (single, Sentinel or cluster)"
     NO_COMMAND = "it does not know a command that is needed"

@@ -38,6 +38,10 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
         (r"role \".*\" does not exist", Cause.AUTHENTICATION),
         (r"not permitted to log in|no pg_hba\.conf entry|pg_hba\.conf rejects", Cause.NOT_ADMITTED),
         (r"database \".*\" does not exist", Cause.NO_DATABASE),
+        (r"session is read-only|server is in hot standby mode", Cause.READ_ONLY),
+        (r"(unrecognized configuration|invalid value for) parameter", Cause.BAD_OPTION),
+        (r"session is not read-only|server is not in hot standby mode", Cause.BAD_OPTION),  # target_session_attrs
+        (r"channel binding|authentication method requirement", Cause.BAD_OPTION),
         (r"too many clients|too many connections|remaining connection slots", Cause.TOO_MANY_CONNECTIONS),
         (r"database system is|database is being", Cause.STARTING),
         (r"root certificate file", Cause.CA_MISSING),
@@ -61,6 +65,26 @@ _PERMANENT = frozenset(Cause) - {
     *(Cause.NO_HOST, Cause.REFUSED, Cause.UNREACHABLE, Cause.NO_SOCKET, Cause.CONNECT_TIMED_OUT, Cause.TIMED_OUT),
     *(Cause.RESET, Cause.CLOSED, Cause.TOO_MANY_CONNECTIONS, Cause.STARTING, Cause.OTHER_PROTOCOL),
 }
+# What psycopg says where libpq refuses to begin a connection: a value in the URL is wrong, such as that of `sslmode`.
+_UNBEGUN = "connection is bad: "
+# Options that a message of libpq can be about, by its words; a message of ours names no other words of libpq's.
+_OPTIONS = {
+    "port number": "port",
+    "network address": "hostaddr",
+    "definition of service": "service",
+    "hot standby mode|session is not read-only": "target_session_attrs",
+    "channel binding": "channel_binding",
+    "authentication method requirement": "require_auth",
+    "GSSAPI": "gssencmode",
+    **{
+        name: name
+        for name in (
+            "sslmode", "sslnegotiation", "sslcertmode", "ssl_min_protocol_version", "ssl_max_protocol_version",
+            "channel_binding", "require_auth", "gssencmode", "target_session_attrs", "client_encoding", "keepalives",
+            "load_balance_hosts", "tcp_user_timeout",
+        )
+    },
+}  # fmt: skip
 _ADDRESS = re.compile(r'connection to server at "([^"\s]{1,255})"[^,"]{0,60}, port (\d{1,5})')
 
 
@@ -103,7 +127,8 @@ class PostgresTrouble:
         where = _ADDRESS.search(words)
         at = f" at {where[1]}:{where[2]}" if where else ""
         if cause in _PERMANENT:
-            return cls(f"PostgreSQL{at} cannot be used as a store: {cause}", is_transient=False)
+            named = _option(words) if cause is Cause.BAD_OPTION else ""
+            return cls(f"PostgreSQL{at} cannot be used as a store: {cause}{named}", is_transient=False)
         return cls(f"PostgreSQL{at} does not answer: {cause or kind}", is_transient=True)
 
 
@@ -121,4 +146,10 @@ _REFUSED = f"PostgreSQL refuses the user or the password that it was given ({Cau
 
 def _by_words(problem: Exception) -> Cause | None:
     words = str(problem)
-    return next((cause for known, cause in _BY_WORDS if known.search(words)), None) or cause_of(problem)
+    cause = next((cause for known, cause in _BY_WORDS if known.search(words)), None) or cause_of(problem)
+    return Cause.BAD_OPTION if cause is None and words.startswith(_UNBEGUN) else cause
+
+
+def _option(words: str) -> str:
+    """Return the option that a message is about, as in ` (sslmode)`; empty if none is known."""
+    return next((f" ({name})" for known, name in _OPTIONS.items() if re.search(known, words)), "")

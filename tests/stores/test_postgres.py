@@ -58,6 +58,46 @@ async def test_without_the_table_the_store_is_away_and_says_how_to_make_it(postg
     await store.aclose()
 
 
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("sslmode=nonsense", " (sslmode)"),
+        ("sslnegotiation=direct", " (sslmode)"),  # libpq blames both
+        ("ssl_min_protocol_version=TLSv9", " (ssl_min_protocol_version)"),
+        ("hostaddr=nonsense", " (hostaddr)"),
+        ("service=nonsense", " (service)"),
+        ("gssencmode=require", " (gssencmode)"),
+        ("target_session_attrs=standby", " (target_session_attrs)"),
+        ("channel_binding=require", " (channel_binding)"),
+        ("require_auth=md5", " (require_auth)"),
+        ("client_encoding=nonsense", " (client_encoding)"),
+        ("options=-c%20nonsense%3D1", ""),
+        ("keepalives=x", " (keepalives)"),
+    ],
+)
+async def test_a_wrong_option_of_the_url_is_told(postgres: Postgres, option: str, named: str) -> None:
+    """A retry does not help; the message has a fixed phrase, and not the value."""
+    store = open_store(f"{postgres.dsn}?{option}")
+    with pytest.raises(StoreUnavailableError) as caught:
+        await value_of(store, KEY)
+    await store.aclose()
+    said = str(caught.value)
+    assert said.endswith(
+        f"cannot be used as a store: an option of its URL is wrong, or this server does not fulfil it{named}"
+    )
+    assert SECRET not in shown(caught.value)
+
+
+@pytest.mark.parametrize("port", ["99999", "0"])
+async def test_a_port_that_cannot_be_is_told(port: str) -> None:
+    """The message names the port as what is wrong."""
+    store = open_store(f"postgresql://owner:{SECRET}@{HOST}:{port}/postgres")
+    with pytest.raises(StoreUnavailableError, match=r"an option of its URL is wrong, .* \(port\)$") as caught:
+        await value_of(store, KEY)
+    await store.aclose()
+    assert SECRET not in shown(caught.value)
+
+
 async def test_a_record_is_one_row(store: PostgresStore, postgres: Postgres) -> None:
     """With its bytes and its end."""
     await store.swap([Change(KEY, None, b"\xffvalue", 90.5), Change("other", None, b"", None)])

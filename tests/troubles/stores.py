@@ -202,6 +202,14 @@ async def no_database(stage: Stage) -> Sequence[Told]:
     return [await of_store(redis_at(stage, database=99)), await of_store(postgres_at(stage, database="missing"))]
 
 
+@row("an option of its URL is wrong, or this server does not fulfil it")
+async def bad_option(stage: Stage) -> Sequence[Told]:
+    url = postgres_at(stage)
+    wrong = ("sslmode=nonsense", "target_session_attrs=standby", "channel_binding=require", "client_encoding=nonsense")
+    found: list[Told] = [await of_store(f"{url}?{option}") for option in wrong]
+    return [*found, await of_store(f"postgresql://owner:{SECRET}@{HOST}:99999/postgres")]
+
+
 @row("no such table: make it with")
 async def no_table(stage: Stage) -> Sequence[Told]:
     return [await of_store(stage.servers.postgres.dsn)]
