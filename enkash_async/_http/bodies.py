@@ -98,7 +98,8 @@ class OneShot(BytesPayload):
         line = writer.transport  # None if the connection was lost meanwhile; aiohttp then raises
         if line is not None and has_stray_bytes(line.get_protocol()):
             line.abort()
-            raise NotBegunError(Cause.STRAY)
+            # No other request had this connection, so the bytes were meant for this one, or for nobody.
+            raise NotBegunError(Cause.EARLY if self._alone else Cause.STRAY)
         if line is not None and self._alone:
             self._line, self._beneath = line, beneath_tls(line)
             line.get_protocol().force_close()  # even if the server ignores `Connection: close`

@@ -212,7 +212,8 @@ class Transport:
             return result
         if not body.begun:
             result.abandon()  # the reply came before the request, and aiohttp did not send the request
-            return TransportError(f"{Cause.STRAY}; nothing was sent", sent=False)
+            why = f"{Cause.EARLY} (HTTP {result.status}), and is not believed" if alone else Cause.STRAY
+            return TransportError(f"{self._host.host}: {why}; nothing was sent", sent=False)
         if isinstance(body, LoneShot) and body.has_stray_bytes:
             return TransportError(f"{self._host.host} sent more than one reply: none is believed", sent=True)
         return result

@@ -48,6 +48,7 @@ class Cause(enum.StrEnum):
     ENCODING = "bad content encoding: the reply cannot be unpacked"
     # Requests that this package refuses to send
     STRAY = "bytes of another reply were on the connection"
+    EARLY = "a reply came before the request was sent"
     TOO_LATE = "the request was held up for too long, and is not begun"
     # States that a store reports
     AUTHENTICATION = "authentication failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import aiohttp
 import attrs
@@ -103,12 +104,41 @@ async def test_a_reply_that_comes_before_the_request_is_not_believed(departure: 
     watch.on_connection_create_end.append(wait)
     async with raw_server(reply_first) as server, aiohttp.ClientSession(trace_configs=[watch]) as session:
         transport = Transport(checked_base_url(server.base_url), session=session)
-        with pytest.raises(TransportError, match="bytes of another reply") as caught:
+        with pytest.raises(TransportError, match="a reply came before the request was sent") as caught:
             await transport.send(PUT, None, departure, alone=True)
         assert not caught.value.sent
         await asyncio.sleep(0.05)
         assert server.requests == []
         await transport.aclose()
+
+
+@pytest.mark.parametrize("status", ["413 Too Large", "401 No", "200 OK"])
+@pytest.mark.parametrize("departure", [None, Notes()], ids=["create", "confirmation"])
+async def test_an_early_answer_to_a_request_that_waits_for_100_is_told(departure: Notes | None, status: str) -> None:
+    """The server answers the headers alone: its answer is named and not believed, and no body is sent."""
+
+    async def refuse(server: RawServer, reader: Reader, writer: Writer) -> None:
+        got.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(reply(b'{"response_code":0}', status, KEEP))
+        with contextlib.suppress(ConnectionError):
+            got.append(await reader.read())
+        is_over.set()
+
+    got: list[bytes] = []
+    is_over = asyncio.Event()
+    async with raw_server(refuse) as server, aiohttp.ClientSession(headers={"Expect": "100-continue"}) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        with pytest.raises(TransportError) as caught:
+            await transport.send(PUT, None, departure, alone=True)
+        assert str(caught.value) == (
+            f"127.0.0.1: a reply came before the request was sent (HTTP {status[:3]}), and is not believed; "
+            "nothing was sent"
+        )
+        assert (caught.value.sent, caught.value.status) == (False, 0)
+        await asyncio.wait_for(is_over.wait(), 30)
+        await transport.aclose()
+    assert got[0].startswith(b"PUT ")
+    assert b"".join(got[1:]) == b""
 
 
 async def test_a_request_that_was_held_up_is_not_begun() -> None:

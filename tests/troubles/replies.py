@@ -176,6 +176,18 @@ async def stray(stage: Stage) -> Sequence[Told]:
         return [found]
 
 
+@row("a reply came before the request was sent")
+async def early(stage: Stage) -> Sequence[Told]:
+    async def refuse(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(reply(b"", "413 Too Large"))
+        await reader.read()
+
+    async with aiohttp.ClientSession(headers={"Expect": "100-continue"}) as session:
+        transport = Transport(await stage.serve(refuse), session=session)
+        return [await failure(transport.send(CHANGE, None, departure, alone=True)) for departure in (None, Timely())]
+
+
 @row("the request was held up for too long, and is not begun")
 async def held_up(stage: Stage) -> Sequence[Told]:
     transport = Transport(await stage.serve(answering(reply(GOOD))))
