@@ -37,6 +37,7 @@ from enkash_async.config import Routes, SettlePolicy
 from enkash_async.errors import (
     DuplicateReferenceError,
     EnkashError,
+    InvalidRequestError,
     OutcomeUnknownError,
     StoreError,
     StoreUnavailableError,
@@ -198,7 +199,10 @@ class PayRun:
 
     async def _created(self, step: Step, by: str) -> Step:
         payer, reference = self._payer, step.reference_id
-        create = requested.create(payer.routes, step.request, reference)
+        try:
+            create = requested.create(payer.routes, step.request, reference)
+        except InvalidRequestError as flaw:  # in what the biller shows: the caller's own values were checked before
+            return steps.created(step, flaw)
         births = await payer.debits.records.births()
         known = await payer.creations.begin(reference, by=by, digest=step.digest)
         if known.utility_enkash_id:  # another process has created the bill meanwhile

@@ -31,6 +31,7 @@ from enkash_async._money.match import Amount, Match
 from enkash_async._money.payment import Payment, PaymentState
 from enkash_async._money.payment_state import Do, Options, Step
 from enkash_async._money.wait_looks import contradicts_itself
+from enkash_async._support.checks import is_in_paise
 from enkash_async._support.text import rupees
 from enkash_async.bulk import BulkGroup
 from enkash_async.errors import (
@@ -183,6 +184,9 @@ def fetched(step: Step, seen: FetchedBill | EnkashError) -> Step:
         words = biller_words(seen) or ("" if due is None else f"the amount is {rupees(due)}")
         said = f": {words}" if words else ""
         return _refused(step, InvalidRequestError(f"the biller shows nothing to pay{said}"))
+    if step.request.bill_amount is None and isinstance(due, Decimal) and not is_in_paise(due):
+        odd = f"the biller asks for {rupees(due)}, and no amount has more than two decimals"
+        return _refused(step, InvalidRequestError(f"{odd}: name the amount to pay as bill_amount"))
     named = attrs.evolve(seen, biller_id=step.request.biller_id, consumer_number=step.request.params["cn"])
     return _priced(attrs.evolve(step, request=attrs.evolve(step.request, fetched=named)), amount)
 

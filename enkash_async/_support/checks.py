@@ -24,6 +24,7 @@ __all__ = [
     "identifier",
     "identifiers",
     "is_encodable",
+    "is_in_paise",
     "number",
     "number_flaw",
     "optional",
@@ -188,6 +189,12 @@ def amount(value: object, where: str, *, least: int | None = 1) -> Decimal:
             f"write Decimal('{money:f}').quantize(Decimal('0.01'), ROUND_HALF_UP), or round as your books do"
         )
     return paise
+
+
+def is_in_paise(money: Decimal) -> bool:
+    """Whether an amount has no digit other than zero after its second decimal."""
+    _, digits, exponent = money.as_tuple()
+    return not isinstance(exponent, int) or exponent >= -_PAISE or not any(digits[exponent + _PAISE :])
 
 
 def _exact(value: object, where: str) -> Decimal:

@@ -20,6 +20,7 @@ from enkash_async import (
     BulkError,
     ConfigurationError,
     EnkashClient,
+    FetchedBill,
     InvalidRequestError,
     MemoryStore,
     Outcome,
@@ -98,6 +99,32 @@ async def until_it_ends(client: EnkashClient, what: BillRequest, *, wait: float 
         await asyncio.sleep(min(payment.retry_after or 0.05, 3.0))
         payment = await client.payments.pay(what, wait=wait)
     return payment
+
+
+# --- what the biller shows --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fetched", "said"),
+    [
+        (
+            FetchedBill(company_biller_id="CB-1", bill_net_amount=Decimal("2450.755")),
+            "the biller asks for ₹ 2,450.755, and",
+        ),
+        (FetchedBill(company_biller_id=" ", bill_net_amount=Decimal(500)), "fetched.company_biller_id is empty"),
+    ],
+)
+async def test_what_the_biller_shows_and_nobody_can_pay_is_refused(
+    client: EnkashClient, sandbox: Sandbox, fetched: FetchedBill, said: str
+) -> None:
+    """A payment ends in a state, alone and among others, and nothing is created."""
+    odd = request(fetched=fetched)
+    for payment in (await client.payments.pay(odd), await client.payments.pay(odd, wait=1)):
+        assert (payment.state, payment.retry) == (REFUSED, RetryAdvice.NEVER)
+        assert payment.reason.startswith(said)
+    result = await client.payments.pay_many([odd, request("inv-2")], wait=10)
+    assert [[item.key for item in group] for group in (result.succeeded, result.failed)] == [["inv-2"], ["inv-1"]]
+    assert sandbox.counts["create_bill"] == 1
 
 
 # --- how far it gets --------------------------------------------------------------------------------------------------

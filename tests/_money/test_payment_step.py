@@ -28,6 +28,7 @@ from enkash_async._calls.requested import fingerprint
 from enkash_async._money import payment_step as steps
 from enkash_async._money.creation import Found
 from enkash_async._money.payment_state import Do, Options, Step
+from enkash_async._support.text import rupees
 from enkash_async.models import ApprovalStatus, BillPayStatus, PaymentStatus
 
 REQUEST = BillRequest(2001, {"cn": "CN123456789", "ad1": "4567"}, reference_id="inv-1")
@@ -188,6 +189,33 @@ def test_a_biller_that_shows_no_rupee_shows_nothing_to_pay(due: str, rehearses: 
     refused = steps.looked(step, absent())
     assert end(refused) == (PaymentState.REFUSED, RetryAdvice.NEVER)
     assert why(refused).startswith("the biller shows nothing to pay: the amount is ₹ ")
+
+
+@pytest.mark.parametrize("due", ["2450.755", "1.001", "99999999999999.999"])
+@pytest.mark.parametrize("rehearses", [False, True])
+def test_an_amount_that_is_not_in_paise_is_refused_by_its_figure(due: str, rehearses: bool) -> None:
+    """The biller's own amount cannot be paid as it is; an earlier call may have paid the bill, so it is looked up."""
+    step = steps.found(begun(rehearses=rehearses), Found())
+    if step.do is Do.LOOK:
+        step = steps.looked(step, absent())
+    step = steps.fetched(step, attrs.evolve(FETCHED, bill_net_amount=Decimal(due)))
+    if step.do is Do.LOOK:
+        assert end(steps.looked(step, PAID)) == (PaymentState.ALREADY_PAID, RetryAdvice.NEVER)
+        step = steps.looked(step, absent())
+    assert end(step) == (PaymentState.REFUSED, RetryAdvice.NEVER)
+    assert why(step) == (
+        f"the biller asks for {rupees(Decimal(due))}, and no amount has more than two decimals: name the amount to pay "
+        "as bill_amount"
+    )
+
+
+def test_zeros_after_the_paise_are_no_obstacle() -> None:
+    """Nor is an odd amount of the biller's, where the caller names the amount to pay."""
+    step = steps.fetched(steps.found(begun(), Found()), attrs.evolve(FETCHED, bill_net_amount=Decimal("2450.7500")))
+    assert (step.do, step.amount) == (Do.CREATE, Decimal("2450.75"))
+    step = steps.found(begun(attrs.evolve(REQUEST, bill_amount=Decimal("2450.76"))), Found())
+    step = steps.fetched(step, attrs.evolve(FETCHED, bill_net_amount=Decimal("2450.755")))
+    assert (step.do, step.amount) == (Do.CREATE, Decimal("2450.76"))
 
 
 def test_an_amount_of_the_caller_is_paid_also_where_nothing_is_due() -> None:

@@ -516,3 +516,13 @@ def test_unset_members_are_left_out() -> None:
 def test_india_is_five_and_a_half_hours_ahead() -> None:
     """The assumption about EnKash's time zone is tested here alone."""
     assert checks.IST.utcoffset(None) == timedelta(hours=5, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("amount", "is_so"),
+    [("1", True), ("1.5", True), ("1.50", True), ("1.500", True), ("1.505", False), ("1E+400", True), ("1E-400", False),
+     ("0E-400", True), ("9" * 90 + ".990", True), ("9" * 90 + ".999", False), ("0.001", False), ("-2.001", False)],
+)  # fmt: skip
+def test_an_amount_is_in_paise_or_not(amount: str, is_so: bool) -> None:
+    """However many digits it has."""
+    assert checks.is_in_paise(Decimal(amount)) is is_so

@@ -66,9 +66,19 @@ async def reused(stage: Stage) -> Sequence[Told]:
     return [await paying(stage, BillRequest(2001, {"cn": "CN987654321"}, reference_id="inv-1"), store=store)]
 
 
+@row("the biller asks for …, and no amount has more than two decimals")
+async def third_decimal(stage: Stage) -> Sequence[Told]:
+    return await paid_of(stage, '{"companyBillerId":"CB-1","billNetAmount":2450.755}')
+
+
 @row("the biller shows nothing to pay")
 async def nothing_due(stage: Stage) -> Sequence[Told]:
-    answers = {"fetchOrAddBill": said("200 OK", 0, '{"statusMessage":"No bill due"}', "Success")}
+    return await paid_of(stage, '{"statusMessage":"No bill due"}')
+
+
+async def paid_of(stage: Stage, fetched: str) -> Sequence[Told]:
+    """Return what a payment comes to whose fetch is answered with this."""
+    answers = {"fetchOrAddBill": said("200 OK", 0, fetched, "Success")}
     absent = said("400 Bad Request", 1, '"No utility payment found"')
 
     async def answer(server: Any, reader: Any, writer: Any) -> None:
