@@ -16,6 +16,7 @@ from functools import partial
 import attrs
 
 from enkash_async._calls.bills import Wanted
+from enkash_async._support.text import look_up
 from enkash_async.errors import DuplicateReferenceError, EnkashError, NotFoundError
 from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.models.base import shown_short
@@ -206,8 +207,8 @@ def refusal(wanted: Wanted, bill: Bill, different: tuple[str, ...]) -> Duplicate
     """Return the error for a reference that belongs to another bill, or to a bill that cannot be recognised."""
     error = DuplicateReferenceError(
         f"the reference {wanted.reference_id!r} was used before, and its bill {described(wanted, bill, different)}; "
-        "this call created nothing: look at that bill with bills.get_by_reference() before you give this one another "
-        "reference"
+        "this call created nothing: look at that bill with bills.get_by_reference() or "
+        f"`{look_up(wanted.reference_id)}` before you give this one another reference"
     )
     error.response_code = 38
     error.differences = different

@@ -12,6 +12,7 @@ from enkash_async._flow.verdicts import judge
 from enkash_async._money import match as matching
 from enkash_async._money.reads import Reads
 from enkash_async._support import checks
+from enkash_async._support.text import look_up
 from enkash_async.config import SettlePolicy
 from enkash_async.errors import (
     DuplicateReferenceError,
@@ -85,7 +86,8 @@ class Settling:
                 other = OutcomeUnknownError(
                     f"{unclear.operation} ended unclearly, and the bill that EnKash shows under "
                     f"{wanted.reference_id!r} {matching.described(wanted, seen, different)}; it may be the one of this "
-                    "call or an older one: look at it with bills.get_by_reference() before you do anything else",
+                    "call or an older one: look at it with bills.get_by_reference() or "
+                    f"`{look_up(wanted.reference_id)}` before you do anything else",
                     operation=unclear.operation,
                     reference_id=wanted.reference_id,
                 )

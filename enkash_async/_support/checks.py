@@ -164,7 +164,7 @@ def biller_id(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         _wrong(f"biller_id must be an int such as 2001, not {type(value).__name__}")
     if not 0 < value <= _INT32:
-        _wrong(f"biller_id must be between 1 and {_INT32}: take it from billers.list()")
+        _wrong(f"biller_id must be between 1 and {_INT32}: take it from billers.list() or `enkash billers`")
     return value
 
 

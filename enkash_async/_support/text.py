@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,8 +12,8 @@ from typing import Any
 from enkash_async._support.values import plain
 
 __all__ = [
-    "JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "hidden_flaw", "hidden_place", "members", "outer_flaw",
-    "plain", "rupees", "shown", "url_flaw",
+    "JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "hidden_flaw", "hidden_place", "look_up", "members",
+    "outer_flaw", "plain", "rupees", "shown", "url_flaw",
 ]  # fmt: skip
 
 RUPEE = "₹"
@@ -134,6 +135,11 @@ def shown(value: object, name: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else clean(value)
+
+
+def look_up(reference_id: str) -> str:
+    """Return the command that shows the bill of a reference."""
+    return f"enkash bill get --reference {shlex.quote(reference_id)}"
 
 
 def members(value: object) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,8 @@ _ADVICE: dict[type[ApiError], str] = {
     PermissionDeniedError: "check that the account may do this and that this machine's IP address is whitelisted",
     BillerInactiveError: "the biller is not active",
     VelocityLimitError: "the account's velocity limit is reached: wait, or have it raised",
-    DuplicateReferenceError: "this reference_id was used before: look the bill up with bills.get_by_reference()",
+    DuplicateReferenceError: "this reference_id was used before: look the bill up with bills.get_by_reference() or "
+    "`enkash bill get --reference`",
     RateLimitError: "too many requests: wait and try again",
 }
 

@@ -13,11 +13,11 @@ import click
 
 from enkash_async._environment import Environment
 from enkash_async._money.confirm import refuse_debited
-from enkash_async._support.text import clean
+from enkash_async._support.text import clean, look_up
 from enkash_async.bulk import BulkResult
 from enkash_async.cli._arguments import BILLER_ID, as_params, as_reference, as_rupees, settle_option
 from enkash_async.cli._enquiry import get, search
-from enkash_async.cli._errors import Exit, look_up
+from enkash_async.cli._errors import Exit
 from enkash_async.cli._output import json_option, note, print_json, print_record, print_table
 from enkash_async.cli._run import with_client
 from enkash_async.client import EnkashClient

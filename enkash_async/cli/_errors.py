@@ -8,10 +8,10 @@ import shlex
 
 import click
 
-from enkash_async._support.text import clean
+from enkash_async._support.text import clean, look_up
 from enkash_async.errors import ConfigurationError, InvalidRequestError, OutcomeUnknownError
 
-__all__ = ["Exit", "complain", "explain", "look_up"]
+__all__ = ["Exit", "complain", "explain"]
 
 
 class Exit(enum.IntEnum):
@@ -36,11 +36,6 @@ class Exit(enum.IntEnum):
                 return cls.UNKNOWN
             case _:
                 return cls.FAILED
-
-
-def look_up(reference_id: str) -> str:
-    """Return the command that finds a bill by its reference."""
-    return f"enkash bill get --reference {shlex.quote(reference_id)}"
 
 
 def explain(problem: BaseException) -> str:

@@ -86,7 +86,10 @@ def test_a_circle_is_sent_as_its_word(circle: Any) -> None:
     ("arguments", "said"),
     [
         ({"biller_id": "2001"}, "biller_id must be an int such as 2001, not str"),
-        ({"biller_id": 0}, "biller_id must be between 1 and 2147483647: take it from billers.list()"),
+        (
+            {"biller_id": 0},
+            "biller_id must be between 1 and 2147483647: take it from billers.list() or `enkash billers`",
+        ),
         ({"params": "1"}, "params must be a mapping such as {'cn': '123456789'}, not str"),
         ({"params": {}}, "params needs 'cn', the consumer number: {'cn': '123456789'}"),
         ({"params": {"cn": ""}}, "params['cn'] is empty; leave it out or give it a value"),

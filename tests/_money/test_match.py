@@ -297,7 +297,7 @@ def test_a_refusal_without_a_difference_says_that_the_bill_cannot_be_told() -> N
     error = refusal(WANTED, Bill(), compare(WANTED, Bill()).different)
     assert error.differences == ()
     assert "does not say whose it is" in str(error)
-    assert "get_by_reference" in str(error)
+    assert "look at that bill with bills.get_by_reference() or `enkash bill get --reference " in str(error)
 
 
 @given(

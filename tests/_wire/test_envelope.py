@@ -397,7 +397,7 @@ def test_the_request_id_is_the_replys(headers: dict[str, str], request_id: str |
         (403, 1, "IP address"),
         (422, 1, "not active"),
         (200, 36, "velocity limit"),
-        (200, 38, "bills.get_by_reference()"),
+        (200, 38, "bills.get_by_reference() or `enkash bill get --reference`"),
         (429, 1, "wait and try again"),
     ],
 )

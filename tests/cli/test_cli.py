@@ -308,6 +308,7 @@ class TestBillCreate:
         run = await enkash("bill", "create", "2001", *CONSUMER, "--reference", "inv-1", "--amount", "10.50")
         assert (run.code, run.out) == (1, "")
         assert "the reference 'inv-1' was used before, and its bill differs in amount" in run.err
+        assert "or `enkash bill get --reference inv-1` before you give this one another reference" in run.err
 
     @pytest.mark.parametrize("how", [FaultKind.DROP_AFTER, FaultKind.TRUNCATED, FaultKind.SERVER_ERROR_AFTER])
     async def test_an_unclear_end_is_looked_up(self, enkash: Enkash, sandbox: Sandbox, how: FaultKind) -> None:
