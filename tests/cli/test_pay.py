@@ -439,6 +439,20 @@ class TestCautions:
         first, _ = run.err.splitlines()
         assert first == "lines 2 and 3 name the same biller and consumer: both bills are paid"
 
+    @pytest.mark.parametrize(
+        ("numbers", "warned"),
+        [
+            (["123456789012345000", "900000001", "9876543210123450"], True),
+            (["123456789012345000", "9876543210123456"], False),
+            (["123456789012345", "1234567890A2345000"], False),
+        ],
+    )
+    def test_long_numbers_that_all_end_in_zeros(self, numbers: list[str], warned: bool) -> None:
+        """A spreadsheet keeps fifteen digits; a long number with another end shows that none has rounded these."""
+        found = cautions([row(at, params={"cn": number}) for at, number in enumerate(numbers)])
+        said = "the consumer number has zeros after 15 digits, as have all long ones of the file"
+        assert found == warned * [f"line {row(0).line}: {said}: a spreadsheet may have rounded them"]
+
     def test_there_are_ten_at_most(self) -> None:
         """The command shows ten cautions and drops the others, because nobody reads a longer list."""
         assert len(cautions([row(number, params=row(1).params) for number in range(1, 20)])) == 10

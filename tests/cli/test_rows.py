@@ -330,6 +330,13 @@ class TestCells:
         column = "biller_id" if cells.startswith("\u200e") else "max"
         assert said.startswith(f"batch.csv:2: {column}: there is an invisible character in it (U+20")
 
+    @pytest.mark.parametrize("cell", ["-", "NA", "?", "n/a", "(blank)"])
+    @pytest.mark.parametrize("column", ["circle", "reference"])
+    def test_what_stands_for_no_circle_or_reference_is_refused(self, batch: Batch, cell: str, column: str) -> None:
+        """The message says that the cell may be empty."""
+        said = problem(batch(f"biller_id,cn,{column}\n2001,5,{cell}\n"))
+        assert said == f"batch.csv:2: {column}: {cell!r} stands for no value: write the value, or empty the cell"
+
     def test_a_character_that_an_export_has_lost_is_refused(self, batch: Batch) -> None:
         """Nobody can know what the character was."""
         said = problem(batch("biller_id,cn\n2001,12\ufffd3\n"))
@@ -600,9 +607,10 @@ class TestLines:
             "consumer_number"
         )
 
-    def test_a_header_that_is_repeated_is_one_problem(self, batch: Batch) -> None:
-        """Each page of a printed list has one."""
-        said = problem(batch(f"{HEADER}a,2001,1,500\n{HEADER}b,2001,2,500\n"))
+    @pytest.mark.parametrize("mark", ["", "\ufeff"])
+    def test_a_header_that_is_repeated_is_one_problem(self, batch: Batch, mark: str) -> None:
+        """Each page of a printed list has one, and each of several files that were put together."""
+        said = problem(batch(f"{HEADER}a,2001,1,500\n{mark}{HEADER}b,2001,2,500\n"))
         assert said == "batch.csv:3: this line repeats the header: remove it"
 
     @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Warnings about a batch that is valid, but may pay a bill twice."""
+"""Warnings about a batch that is valid, but may not be what the user means."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from enkash_async.cli.batch.header import header_name
@@ -9,6 +10,8 @@ from enkash_async.cli.batch.row import Row
 
 __all__ = ["cautions"]
 
+_KEPT = 15  # digits of a number that a spreadsheet keeps
+_LONG = re.compile(rf"[0-9]{{{_KEPT + 1},}}")
 _MOST = 10  # warnings; users would not read more
 
 
@@ -37,9 +40,19 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
         more = f" and {len(rows[0].unread) - _MOST} more" if len(rows[0].unread) > _MOST else ""
         found.append(f"not read, only copied into the result file: {names}{more}")
     found += [f"line {copy.line} repeats line {row.line}: the bill is paid once" for row in rows for copy in row.copies]
+    found += _rounded(rows)
     first: dict[object, int] = {}
     for row in rows:
         line = first.setdefault((row.biller_id, row.circle, tuple(sorted(row.params.items()))), row.line)
         if line != row.line:
             found.append(f"lines {line} and {row.line} name the same biller and consumer: both bills are paid")
     return found[:_MOST]
+
+
+def _rounded(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence if a spreadsheet may have rounded the long consumer numbers; it would have rounded all."""
+    long = [row for row in rows if _LONG.fullmatch(row.params["cn"])]
+    if not long or any(set(row.params["cn"][_KEPT:]) != {"0"} for row in long):
+        return []
+    like_it = f"has zeros after {_KEPT} digits, as have all long ones of the file"
+    return [f"line {long[0].line}: the consumer number {like_it}: a spreadsheet may have rounded them"]

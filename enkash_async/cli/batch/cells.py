@@ -79,12 +79,13 @@ _LIKE_AMOUNT = re.compile(
 )
 
 
-def stray(text: str, *, is_id: bool) -> str | None:
+def stray(text: str, *, is_id: bool, is_needed: bool = False) -> str | None:
     """Return what is wrong if a cell holds a placeholder or an error instead of a value; otherwise None.
 
     Args:
         text: The cell, stripped.
-        is_id: Whether the cell must hold a number or an id. In other cells, `NA` may be what the biller wants.
+        is_id: Whether the cell must hold an id or a circle. In other cells, `NA` may be what the biller wants.
+        is_needed: Whether the cell must not be empty.
     """
     plain = _folded(text)
     if _TOO_NARROW.fullmatch(plain):
@@ -92,7 +93,8 @@ def stray(text: str, *, is_id: bool) -> str | None:
     if _FAILED.fullmatch(plain):
         return f"a formula has failed here ({clean(text)[:20]}): write the value itself"
     if _is_no_value(plain.lower(), is_id=is_id):
-        return f"{text[:20]!r} stands for no value: write the value, or leave out the row"
+        otherwise = "leave out the row" if is_needed else "empty the cell"
+        return f"{text[:20]!r} stands for no value: write the value, or {otherwise}"
     if _FORMULA.fullmatch(plain) or (is_id and _CELL.fullmatch(plain)):
         return "there is a formula in it: export the values (in a spreadsheet: paste as values)"
     return None

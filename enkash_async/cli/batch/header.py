@@ -17,7 +17,7 @@ from enkash_async.models.base import shown_short
 
 __all__ = [
     "ADDED", "BILLER", "CEILING", "CIRCLE", "CONSUMER", "HEADER", "NEEDED", "OUTCOME", "PARAM", "REFERENCE",
-    "Column", "Names", "find_header", "header_name", "holds_reference", "read_columns",
+    "Column", "Names", "find_header", "header_name", "holds_reference", "read_columns", "seen",
 ]  # fmt: skip
 
 REFERENCE, BILLER, CONSUMER, CIRCLE, CEILING = "reference", "biller_id", "param.cn", "circle", "max_amount"
@@ -97,16 +97,16 @@ class Names:
 
 
 def _plain(header: str) -> str:
-    return " ".join(_seen(header).split()).casefold()
+    return " ".join(seen(header).split()).casefold()
 
 
-def _seen(header: str) -> str:
+def seen(header: str) -> str:
     """Return a header as the user sees it: without invisible characters, and full-width letters as plain ones."""
     return "".join(one for one in unicodedata.normalize("NFKC", header) if unicodedata.category(one) != "Cf").strip()
 
 
 def _meaning(header: str) -> str | None:
-    name = _UNIT.sub("", _seen(header))
+    name = _UNIT.sub("", seen(header))
     if name.lower().startswith(PARAM):
         return PARAM + name[len(PARAM) :].strip()
     snake = _snake(name)

@@ -128,7 +128,7 @@ class _Reader:
         self._unread = tuple(column.header.strip() for column in columns if column.meaning is None)
         self._unnamed = {column.index for column in columns if column.meaning == ""}
         self._headers = {str(column.meaning): column.header.strip() for column in self._read}
-        self._header = [cell.strip() for cell in header]
+        self._header = [heads.seen(cell) for cell in header]
         self._width = len(header)
         self._problems = problems
         self._batch = batch
@@ -152,7 +152,7 @@ class _Reader:
         biller = self._biller_id(line, values.get(heads.BILLER))
         params = self._params(line, values)
         max_amount = self._max_amount(line, values.get(heads.CEILING))
-        circle, own = self._plain(line, heads.CIRCLE, values), values.get(heads.REFERENCE)
+        circle, own = self._circle(line, values.get(heads.CIRCLE)), values.get(heads.REFERENCE)
         reference = None if own is None else self._own(line, own)
         if biller is not None and params is not None and own is None:
             reference = self._derive(line, biller, circle, params)
@@ -197,7 +197,7 @@ class _Reader:
 
     def _no_bill(self, cells: Sequence[str], values: Mapping[str, str]) -> str | None:
         """Return what to do with a line that is no bill, such as a total, or None for a bill."""
-        if [cell.strip() for cell in cells] == self._header:
+        if [heads.seen(cell) for cell in cells] == self._header:
             return "this line repeats the header: remove it"
         needed = [values.get(meaning, "") for meaning in heads.NEEDED]
         if is_total(needed) or (is_total(cells) and "" in needed):
@@ -209,7 +209,7 @@ class _Reader:
     def _biller_id(self, line: int, text: str | None) -> int | None:
         if text is not None and re.fullmatch(r"[0-9]{1,10}", text) and 0 < int(text) < 2**31:
             return int(text)
-        wrong = None if text is None else stray(text, is_id=True) or hidden_in(text)
+        wrong = None if text is None else stray(text, is_id=True, is_needed=True) or hidden_in(text)
         if wrong is None:
             found = "is empty" if text is None else f"not {shown(text)}"
             wrong = f"write EnKash's number of the biller, such as 2001; {found}"
@@ -229,7 +229,8 @@ class _Reader:
     def _is_sound(self, line: int, meaning: str, text: str) -> bool:
         """Whether a cell still holds what the user typed; notes a problem if a spreadsheet has changed it."""
         is_id = meaning in {heads.CONSUMER, heads.REFERENCE}
-        wrong = stray(text, is_id=is_id) or altered(text, is_id=is_id, is_number=meaning == heads.CONSUMER)
+        is_number = meaning == heads.CONSUMER
+        wrong = stray(text, is_id=is_id, is_needed=is_number) or altered(text, is_id=is_id, is_number=is_number)
         if wrong is None and meaning == heads.CONSUMER:
             # Only for consumer numbers: other inputs may be names with invisible joiners, or addresses on many lines.
             wrong = odd(text)
@@ -237,10 +238,9 @@ class _Reader:
             self._note(line, meaning, wrong)
         return wrong is None
 
-    def _plain(self, line: int, meaning: str, values: Mapping[str, str]) -> str | None:
-        text = values.get(meaning)
-        if text is not None and (wrong := stray(text, is_id=False)) is not None:
-            self._note(line, meaning, wrong)
+    def _circle(self, line: int, text: str | None) -> str | None:
+        if text is not None and (wrong := stray(text, is_id=True) or hidden_in(text)) is not None:
+            self._note(line, heads.CIRCLE, wrong)
         return text
 
     def _max_amount(self, line: int, text: str | None) -> Decimal | None:
