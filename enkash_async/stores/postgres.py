@@ -14,6 +14,7 @@ from enkash_async._support.breaker import CircuitBreaker
 from enkash_async._support.clock import loop_now
 from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import HiddenStr
+from enkash_async._support.text import hidden_flaw
 from enkash_async.errors import ConfigurationError, StoreUnavailableError
 from enkash_async.stores.loop_timeout import checked_timeout, loop_timeout
 from enkash_async.stores.postgres_links import Call, Connection, Links
@@ -214,6 +215,8 @@ def _statement(change: Change) -> str:
 
 
 def _checked(dsn: HiddenStr) -> HiddenStr:
+    if (flaw := hidden_flaw(dsn)) is not None:
+        raise ConfigurationError(f"dsn {flaw}")
     try:
         found = psycopg.conninfo.conninfo_to_dict(dsn)
     except Exception:  # noqa: BLE001 (its own message repeats the DSN)

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
+from enkash_async._support.text import url_flaw
 from enkash_async.errors import ConfigurationError
 
 try:
@@ -73,6 +74,8 @@ def redis_target(url: str, timeout: float, *, reply_timeout: float | None = None
         # No retries by redis-py: the store decides, since it knows which commands are safe to repeat.
         "retry": Retry(NoBackoff(), 0),
     }
+    if (flaw := url_flaw(url)) is not None:
+        raise ConfigurationError(f"the Redis URL {flaw}")
     way: RedisTarget | None = None
     try:
         scheme, _, kind = url.partition("://")[0].lower().partition("+")

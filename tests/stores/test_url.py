@@ -104,6 +104,22 @@ def test_an_invisible_character_is_refused_by_its_place(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (RedisStore.from_url, "the Redis URL"),
+        (PostgresStore, "dsn"),
+    ],
+)
+def test_a_store_that_is_made_directly_is_checked_as_well(make: Callable[[str], object], name: str) -> None:
+    """A character that nobody sees is named before the host is looked for."""
+    for odd, said in (("\u200b", "an invisible character: character "), ("\n", "a line break (U+000A)")):
+        with pytest.raises(ConfigurationError) as caught:
+            make(f"redis://:{SECRET}@host{odd}/0" if make is not PostgresStore else f"postgresql://u:{SECRET}@h{odd}/d")
+        assert str(caught.value).startswith(f"{name} holds {said}")
+        assert SECRET not in shown(caught.value)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         functools.partial(PostgresStore, f"postgresql://owner:{SECRET}@host/db?made_up=1"),
