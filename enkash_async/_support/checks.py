@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Context, Decimal
 from typing import Any, NoReturn, TypedDict, TypeVar, Unpack
 
+from enkash_async._support.text import hidden_flaw
 from enkash_async.errors import InvalidRequestError
 
 __all__ = [
@@ -251,6 +252,8 @@ def bill_params(value: object) -> dict[str, str]:
         found[name] = str(_whole(item, where)) if whole else text(item, where)
     if "cn" not in found:
         _wrong("params needs 'cn', the consumer number: {'cn': '123456789'}")
+    if not found["cn"].isprintable() and (flaw := hidden_flaw(found["cn"])) is not None:
+        _wrong(f"params['cn'] {flaw}")
     return found
 
 

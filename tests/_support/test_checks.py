@@ -126,7 +126,8 @@ def test_money_is_returned_exactly_as_given(money: Decimal) -> None:
     assert checks.amount(money, "amount").as_tuple() == money.as_tuple()
 
 
-@given(st.integers(10**27, 10**29).map(Decimal), st.integers(-29, -3))
+# Up to 99 * 10**27: rounded, 10**29 - 5 would have 29 digits, one more than `decimal` keeps by default.
+@given(st.integers(10**27, 99 * 10**27).map(Decimal), st.integers(-29, -3))
 @example(Decimal(2450755), -3)
 @example(Decimal(2450750), -3)
 @example(Decimal(999999999999999999999999999999000), -4)
@@ -381,6 +382,22 @@ def test_bill_params_are_sent_as_strings_with_their_leading_zeros() -> None:
 def test_bill_params_may_be_any_mapping(kind: Callable[[dict[str, str]], Any]) -> None:
     """The check copies any mapping into a dict."""
     assert checks.bill_params(kind({"cn": "1"})) == {"cn": "1"}
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ("\n", "holds a line break (U+000A): remove it"),
+        ("\x1b", "holds a control character (U+001B): remove it"),
+        ("\u200b", "holds an invisible character: character 5 is U+200B, zero width space; remove it"),
+        ("\u00a0", "holds an invisible character: character 5 is U+00A0, no-break space; remove it"),
+    ],
+)
+def test_a_consumer_number_holds_nothing_that_nobody_sees(odd: str, said: str) -> None:
+    """The biller would not know it; the message does not show the number. Other inputs may be addresses and names."""
+    assert refusal(lambda: checks.bill_params({"cn": f"9876{odd}54321"})) == f"params['cn'] {said}"
+    other = {"cn": "9876 54321", "ad1": f"9876{odd}54321"}
+    assert checks.bill_params(other) == other
 
 
 def test_bill_params_are_a_copy() -> None:
