@@ -33,6 +33,7 @@ class Cause(enum.StrEnum):
     CERTIFICATE_REFUSED = "certificate refused: not trusted, expired or revoked"
     CERTIFICATE_WANTED = "a client certificate is wanted"
     CA_MISSING = "the file with the certificate of the CA cannot be read"
+    CLIENT_FILES = "the file with the client certificate or its key cannot be used"
     NO_TLS = "TLS is not spoken there"
     TLS_WANTED = "TLS is wanted there"
     TLS_FAILED = "TLS failed: no version or cipher in common, or the other side refuses this client"

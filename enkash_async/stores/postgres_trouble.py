@@ -45,6 +45,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
         (r"too many clients|too many connections|remaining connection slots", Cause.TOO_MANY_CONNECTIONS),
         (r"database system is|database is being", Cause.STARTING),
         (r"root certificate file", Cause.CA_MISSING),
+        (r"private key file|could not (read|load) certificate|could not load private key", Cause.CLIENT_FILES),
         (r"does not match host name", Cause.CERTIFICATE_OTHER_NAME),
         (r"certificate verify failed", Cause.CERTIFICATE_REFUSED),  # libpq does not say why
         (r"certificate required|valid client certificate", Cause.CERTIFICATE_WANTED),

@@ -153,6 +153,25 @@ async def of_postgres(context: ssl.SSLContext, root: Path | str) -> Exception:
         return await of_store(f"{where}?sslmode=verify-full&sslrootcert={root}")
 
 
+@row("the file with the client certificate or its key cannot be used")
+async def client_files(stage: Stage) -> Sequence[Told]:
+    authority = Authority.make(stage.folder)
+    mine, other = (authority.ca.issue_cert(f"{name}@enkash.example") for name in ("mine", "other"))
+    certificate, key, not_mine, junk = (
+        stage.folder / name for name in ("cert.pem", "key.pem", "other.pem", "junk.pem")
+    )
+    mine.cert_chain_pems[0].write_to_path(str(certificate))
+    mine.private_key_pem.write_to_path(str(key))
+    other.private_key_pem.write_to_path(str(not_mine))
+    junk.write_text("made up")
+    for file, mode in ((key, 0o644), (not_mine, 0o600), (junk, 0o600)):
+        file.chmod(mode)
+    pairs = ((certificate, stage.folder / "none"), (certificate, key), (certificate, not_mine), (junk, not_mine))
+    with blocking_server(authority.serving("localhost"), is_postgres=True) as port:
+        where = f"postgresql://owner:{SECRET}@localhost:{port}/postgres?sslmode=require"
+        return [await of_store(f"{where}&sslcert={one}&sslkey={its}") for one, its in pairs]
+
+
 @row("certificate not trusted: the CA that issued it is not known here")
 async def untrusted(stage: Stage) -> Sequence[Told]:
     authority = Authority.make(stage.folder)
