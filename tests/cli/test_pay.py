@@ -439,6 +439,16 @@ class TestCautions:
         first, _ = run.err.splitlines()
         assert first == "lines 2 and 3 name the same biller and consumer: both bills are paid"
 
+    async def test_lines_that_end_before_their_ceiling(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
+        """A cell may be missing in such a line, and its bill be paid whatever it is."""
+        file = tmp_path / "november.csv"
+        lines = "a,2001,900000001\nb,2001,900000002,90000\nc,2001,900000003,\nd,2001,900000004\n"
+        file.write_text(f"reference,biller_id,consumer_number,max_amount,note\n{lines}")
+        first, *_ = (await enkash("pay", str(file), "--dry-run")).err.splitlines()[1:]
+        assert first == "fewer cells than the header, so that no max_amount limits what is paid: lines 2, 5"
+        file.write_text(f"max_amount,{HEADER.replace(',max_amount', '')}\n90000,a,2001,900000001\n")
+        assert "fewer cells" not in (await enkash("pay", str(file), "--dry-run")).err
+
     @pytest.mark.parametrize(
         ("numbers", "warned"),
         [

@@ -129,7 +129,20 @@ class TestCells:
         assert said.startswith(f"batch.csv:2: {column}: a spreadsheet has changed the number: ")
 
     @pytest.mark.parametrize(
-        "cell", ["0.5", "0,25", "123456789,5", "(500)", "(1,250.00)", "\u20b9 500", "\u20b91,250", "$5", "5%", "12.5 %"]
+        "cell",
+        [
+            "0.5",
+            "123.",
+            "0,25",
+            "123456789,5",
+            "(500)",
+            "(1,250.00)",
+            "\u20b9 500",
+            "\u20b91,250",
+            "$5",
+            "5%",
+            "12.5 %",
+        ],
     )
     def test_a_number_in_another_format_is_no_consumer_number(self, batch: Batch, cell: str) -> None:
         """The cell was formatted as money, as a share, or with a decimal comma; an input of the biller may be."""
@@ -156,12 +169,24 @@ class TestCells:
         said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
         assert said.startswith("batch.csv:2: cn: there is neither a letter nor a digit in it: ")
 
-    @pytest.mark.parametrize("cell", ["\uff11\uff12\uff13", "\u096b\u0966\u0966", "12\u00b2"])
-    def test_a_consumer_number_has_digits_of_one_kind(self, batch: Batch, cell: str) -> None:
-        """The biller would not know digits of another script, which look like its own."""
+    @pytest.mark.parametrize(
+        ("cell", "odd"),
+        [
+            ("\uff11\uff12\uff13", "U+FF11, fullwidth digit one"),
+            ("\u096b\u0966\u0966", "U+096B, devanagari digit five"),
+            ("12\u00b2", "U+00B2, superscript two"),
+            ("12\u201334", "U+2013, en dash"),
+            ("12\u201134", "U+2011, non-breaking hyphen"),
+            ("\u04101234", "U+0410, cyrillic capital letter a"),
+            ("\uff21B12", "U+FF21, fullwidth latin capital letter a"),
+            ("\u00bd", "U+00BD, vulgar fraction one half"),
+        ],
+    )
+    def test_a_consumer_number_is_of_ascii_characters(self, batch: Batch, cell: str, odd: str) -> None:
+        """The biller would not know a dash that a program has put, nor a letter or digit that looks like its own."""
         said = problem(batch(f"biller_id,cn\n2001,{cell}\n"))
-        code = next(f"U+{ord(one):04X}" for one in cell if not one.isascii())
-        assert said == f"batch.csv:2: cn: there is a digit in it that is none of 0 to 9 ({code}): type the number again"
+        assert said == f"batch.csv:2: cn: there is a character in it that is not ASCII ({odd}): type the number again"
+        assert only(batch(f"biller_id,cn,param.x\n2001,5,{cell}\n")).params["x"] == cell
 
     @pytest.mark.parametrize(
         "cell",

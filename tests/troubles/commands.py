@@ -83,9 +83,10 @@ async def a_dash(stage: Stage) -> Sequence[Told]:
     return await complaint(stage, "r-1,2001,\u2014,500")
 
 
-@row("there is a digit in it that is none of 0 to 9")
-async def other_digits(stage: Stage) -> Sequence[Told]:
-    return await complaint(stage, "r-1,2001,\uff11\uff12\uff13\uff14,500")
+@row("there is a character in it that is not ASCII (U+…)")
+async def foreign(stage: Stage) -> Sequence[Told]:
+    cells = ("\uff11\uff12\uff13\uff14", "12\u201334", "\u04101234")
+    return [said for cell in cells for said in await complaint(stage, f"r-1,2001,{cell},500")]
 
 
 @row("there is a quotation mark in it")

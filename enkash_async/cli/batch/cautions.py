@@ -40,6 +40,7 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
         more = f" and {len(rows[0].unread) - _MOST} more" if len(rows[0].unread) > _MOST else ""
         found.append(f"not read, only copied into the result file: {names}{more}")
     found += [f"line {copy.line} repeats line {row.line}: the bill is paid once" for row in rows for copy in row.copies]
+    found += _cut(rows)
     found += _rounded(rows)
     first: dict[object, int] = {}
     for row in rows:
@@ -47,6 +48,17 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
         if line != row.line:
             found.append(f"lines {line} and {row.line} name the same biller and consumer: both bills are paid")
     return found[:_MOST]
+
+
+def _cut(rows: Sequence[Row]) -> list[str]:
+    """Return a sentence if lines end before their ceiling, as those do in which a cell is missing."""
+    lines = [str(row.line) for row in rows if row.is_cut]
+    if not lines:
+        return []
+    named = ", ".join([*lines[:_MOST], *["…"] * (len(lines) > _MOST)])
+    return [
+        f"fewer cells than the header, so that no max_amount limits what is paid: line{'s' * (len(lines) > 1)} {named}"
+    ]
 
 
 def _rounded(rows: Sequence[Row]) -> list[str]:

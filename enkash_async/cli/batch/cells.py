@@ -44,8 +44,8 @@ _SHORTENED = re.compile(
 )
 _DECIMALS = re.compile(r"[0-9]+[.,]0+")  # the number of a cell with fixed decimals, such as 123.00
 _GROUPED = re.compile(r"[0-9]{1,3}(,[0-9]{2,3})*,[0-9]{3}")  # a number in groups of digits, such as 123,456,789
-# What a number becomes in a cell with another format: 0.5, 123,5, (500), ₹ 500, 5%.
-_FORMATTED = re.compile(r"0[.,][0-9]+|[0-9]+,[0-9]+|\([0-9.,]+\)|[₹$€£]\s?[0-9.,]+|[0-9.,]+\s?%")
+# What a number becomes in a cell with another format: 0.5, 123., 123,5, (500), ₹ 500, 5%.
+_FORMATTED = re.compile(r"0[.,][0-9]+|[0-9]+[.,]|[0-9]+,[0-9]+|\([0-9.,]+\)|[₹$€£]\s?[0-9.,]+|[0-9.,]+\s?%")
 _MASKED = re.compile(r"(?=.*[0-9])[0-9A-Z -]*([*•]{2,}|X{4,})[0-9A-Z -]*", re.IGNORECASE)
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
@@ -146,13 +146,14 @@ def odd(number: str) -> str | None:
         return hidden
     if not any(one.isalnum() for one in number):
         return "there is neither a letter nor a digit in it: write the number, or leave out the row"
-    foreign = next((one for one in number if one.isdigit() and not one.isascii()), None)
-    if foreign is not None:
-        return f"there is a digit in it that is none of 0 to 9 (U+{ord(foreign):04X}): type the number again"
     if _QUOTES & set(number):  # users write '00123 to keep the zeros in a spreadsheet
         return "there is a quotation mark in it: write the number alone"
     if _LOST in number:
         return f"a character was lost in an earlier export (U+{ord(_LOST):04X}): type the cell again"
+    foreign = next((one for one in number if not one.isascii()), None)
+    if foreign is not None:
+        name = unicodedata.name(foreign, "without a name").lower()
+        return f"there is a character in it that is not ASCII (U+{ord(foreign):04X}, {name}): type the number again"
     return None
 
 

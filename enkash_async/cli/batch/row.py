@@ -27,6 +27,7 @@ class Row:
         given: The cells as read, by header, without the columns that a result file adds.
         derived: Whether the reference was derived, because the file has none for this row.
         unclear: Whether the file is a result file in which this row's outcome is UNKNOWN.
+        is_cut: Whether the line ends before the column of the ceiling, so that `max_amount` counts as empty.
         copies: Later rows for the same bill, with equal values in every column that is read, `max_amount` included.
         unread: Headers of the columns that are only copied into the result file.
     """
@@ -40,6 +41,7 @@ class Row:
     given: Mapping[str, str] = attrs.field(factory=dict, repr=hidden, hash=False)
     unclear: bool = attrs.field(default=False, eq=False)
     derived: bool = attrs.field(default=False, eq=False)
+    is_cut: bool = attrs.field(default=False, eq=False)
     copies: tuple[Row, ...] = attrs.field(default=(), eq=False)
     unread: tuple[str, ...] = attrs.field(default=(), eq=False)
 

@@ -130,6 +130,7 @@ class _Reader:
         self._headers = {str(column.meaning): column.header.strip() for column in self._read}
         self._header = [heads.seen(cell) for cell in header]
         self._width = len(header)
+        self._ceiling = next((column.index for column in columns if column.meaning == heads.CEILING), None)
         self._problems = problems
         self._batch = batch
         self._lines: dict[str, tuple[int, bool]] = {}  # of each reference: its line, and whether it is derived
@@ -144,6 +145,7 @@ class _Reader:
         """Turn a record into a row and keep the row, or note at least one problem of the record."""
         if not self._fits(line, cells):
             return
+        is_cut = self._ceiling is not None and len(cells) <= self._ceiling
         cells = [*cells, *[""] * (self._width - len(cells))]
         values = {str(column.meaning): text for column in self._read if (text := cells[column.index].strip())}
         if (other := self._no_bill(cells, values)) is not None:
@@ -171,6 +173,7 @@ class _Reader:
                     given={column.header: cells[column.index] for column in self._kept},
                     unclear=values.get(heads.OUTCOME) == "UNKNOWN",
                     derived=own is None,
+                    is_cut=is_cut,
                     unread=self._unread,
                 )
             )
