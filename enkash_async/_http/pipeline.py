@@ -156,10 +156,11 @@ class Pipeline:
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
-            raise TokenError("the token provider was cancelled; nothing was sent") from None
+            raise TokenError(f"the token provider was cancelled; {_sent_until(rejected)}") from None
         except Exception as problem:
             # A user's provider may raise anything. A bulk call reports its finished parts only after an `EnkashError`.
-            raise TokenError(f"the token provider failed with {type(problem).__name__}; nothing was sent") from problem
+            why = f"the token provider failed with {type(problem).__name__}; {_sent_until(rejected)}"
+            raise TokenError(why) from problem
 
     async def _exchange(
         self, operation: Operation[T], token: Token, gate: Gate, call_id: str, *, alone: bool, again: bool = True
@@ -219,6 +220,11 @@ async def decoded(
                 except StopIteration as end:
                     result: T | ApiError | ResponseDecodeError = end.value
                     return result
+
+
+def _sent_until(rejected: Token | None) -> str:
+    """Return what was sent of an attempt that gets no token."""
+    return "nothing was sent" if rejected is None else "EnKash refused the call with the token before"
 
 
 def _unknown(operation: Operation[T], cause: EnkashError) -> OutcomeUnknownError:

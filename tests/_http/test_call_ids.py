@@ -257,6 +257,27 @@ async def test_a_token_that_is_missed_after_the_call_was_sent_names_the_call(ans
             assert caught.value.call_id == (ids_of(server)[0] if tokens else None)
 
 
+class Vault(Tokens):
+    """A provider that fails with an error of its own once its token was refused."""
+
+    async def get_token(self, *, rejected: Token | None = None) -> Token:
+        if rejected is not None:
+            raise KeyError("vault")
+        return await super().get_token()
+
+
+async def test_a_provider_that_fails_after_a_401_does_not_say_that_nothing_was_sent() -> None:
+    """The call was sent and refused; the error says so, and has its id."""
+    async with raw_server(Answers(reply(b"", "401 No"))) as server:
+        async with EnkashClient(server.base_url, tokens=Vault("t-1"), store=MemoryStore(), retry=ONCE) as client:
+            with pytest.raises(TokenError) as caught:
+                await client.bills.get("U-1")
+    assert str(caught.value) == (
+        "the token provider failed with KeyError; EnKash refused the call with the token before "
+        f"[call {ids_of(server)[0]}]"
+    )
+
+
 async def test_a_login_that_fails_after_the_call_was_sent_has_its_own_id() -> None:
     """The login is what EnKash's operators have to look at."""
     token, denied = b'{"accessToken":"t-1","expiresIn":300}', b'{"error":"invalid_grant"}'
