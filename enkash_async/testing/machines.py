@@ -32,7 +32,8 @@ from enkash_async.tokens._record import CODEC, Account
 __all__ = ["Machines"]
 
 _PROCESSES, _CALLERS = 4, 5
-_LEASE = 0.3  # seconds that a claim holds in these tests
+# Seconds that a claim holds in these tests; a power of two, so that no instant after it is rounded up.
+_LEASE = 0.25
 _HOUR = 3600.0
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 
 import attrs
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokens.doubles import AwayStore, Clock, Login, ambiguous, refused, transient
 
@@ -53,7 +53,8 @@ class Fleet:
         self.clock = Clock()
         self.store = AwayStore(clock=self.clock)
         self.right = "old"
-        self.refused_with_store: Counter[str] = Counter()  # refusals of a password since it last worked
+        self.refused_with_store: Counter[str] = Counter()  # refusals of a password since its bar was last lifted
+        self.proven: set[str] = set()  # passwords that have worked and were not refused since
         self.refused_to: Counter[int] = Counter()  # refusals of a worker since any login last worked
         self.told: set[int] = set()  # workers that the store has barred since any login last worked
         self.too_many = ""
@@ -91,6 +92,10 @@ class Fleet:
     def note_refusal(self, login: Person) -> None:
         """Count the refusal and record an excess; raising here would be one more failed login."""
         self.refused_to[login.number] += 1
+        if login.password in self.proven:
+            # The refusal of a password that worked lifts the bars of the others: one of them may be the new password.
+            self.proven.discard(login.password)
+            self.refused_with_store.clear()
         self.refused_with_store[login.password] += not self.store.cut_off
         # Twice for one that missed the fleet's last token: its refusal seems to be from before that.
         if self.refused_with_store[login.password] > 1 or self.refused_to[login.number] > 2:
@@ -100,6 +105,7 @@ class Fleet:
 
     def note_success(self, login: Person) -> None:
         self.refused_with_store[login.password] = 0
+        self.proven.add(login.password)
         self.refused_to.clear()
         self.told.clear()
 
@@ -142,8 +148,16 @@ class Person(Login):
         return token
 
 
+#: A password that was refused is tried again once the one that worked in the meantime is refused as well.
+LIFTED = [
+    *(Step("ask", 2, 0, 0.5), Step("ask", 0, 0, 0.5), Step("change", 0, 0, 0.5), Step("ask", 0, 1, 0.5)),
+    *(Step("change", 0, 0, 0.5), Step("ask", 2, 0, 0.5)),
+]
+
+
 @settings(deadline=None, max_examples=200)
 @given(policy=st.sampled_from(["serve", "login_if_proven"]), steps=STEPS)
+@example(policy="serve", steps=LIFTED)
 def test_the_fleet_stays_within_its_bounds(policy: OnStoreDown, steps: list[Step]) -> None:
     """With the store, all workers try a refused password once; without it, each worker at most once."""
 
