@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["dumps", "loads", "loads_in_slices", "loads_strictly"]
+__all__ = ["TornStr", "dumps", "loads", "loads_in_slices", "loads_strictly"]
 
 _LONGEST_NUMBER = 60  # characters, and also orders of magnitude; far more than any amount, count or time stamp has
 _DEEPEST = 40  # levels of nesting
@@ -26,6 +26,19 @@ _FEW = 1_000  # most items or members decoded between two pauses, even if their 
 _PLAIN_FIRST = frozenset('-0123456789"tf]')  # characters after `[` that begin plain values or end an empty list
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PLAIN = 40  # largest exponent, up or down, of a number that is written out in full
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+class TornStr(str):
+    """Text with half of a surrogate pair: valid JSON, but no UTF-8 can carry it, so no store can keep it.
+
+    A server sends such text if it cuts a text within an emoji. The text has a class of its own so that the readers of
+    replies can refuse it without a search through every string. msgspec refuses such documents, so only the other
+    decoders make it.
+    """
+
+    __slots__ = ()
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -129,6 +142,7 @@ class _Walk:
 
     def __init__(self, text: str, shares_names: bool) -> None:
         self._text = text
+        self._decode = _decode_torn if _may_be_torn(text) else _decoder.raw_decode
         self._pause_at = _SLICE
         self._names: dict[str, str] | None = {} if shares_names else None
 
@@ -139,16 +153,16 @@ class _Walk:
             return (yield from self._list(at + 1))
         if first == "{" and levels:
             return (yield from self._object(at + 1, levels - 1))
-        return _decoder.raw_decode(self._text, at)
+        return self._decode(self._text, at)
 
     def _list(self, at: int) -> Generator[None, None, tuple[list[Any], int]]:
         text, items, begin = self._text, list[Any](), at - 1
         at = _skipped(text, at)
         if text[at : at + 1] in _PLAIN_FIRST:
-            found: tuple[list[Any], int] = _decoder.raw_decode(text, begin)
+            found: tuple[list[Any], int] = self._decode(text, begin)
             return found
         while True:
-            item, at = _decoder.raw_decode(text, at)
+            item, at = self._decode(text, at)
             items.append(self._sharing(item))
             if self._is_due(at, len(items)):
                 yield
@@ -204,9 +218,33 @@ def _closed(mark: str, expected: str, at: int) -> int:
 
 def _decoded(decoder: json.JSONDecoder, body: bytes) -> Any:
     try:
-        return decoder.decode(body.decode("utf-8-sig"))
+        text = body.decode("utf-8-sig")
+        document = decoder.decode(text)
+        return _torn(document) if _may_be_torn(text) else document
     except (ArithmeticError, RecursionError):
         raise ValueError("a number or the nesting is out of bounds") from None
+
+
+def _may_be_torn(text: str) -> bool:
+    return "\\u" in text and _ESCAPED_HALF.search(text) is not None
+
+
+def _decode_torn(text: str, at: int) -> tuple[Any, int]:
+    value, end = _decoder.raw_decode(text, at)
+    return _torn(value), end
+
+
+def _torn(value: Any) -> Any:
+    """Return a decoded document in which every string with half of a surrogate pair is a `TornStr`."""
+    match value:
+        case str():
+            return TornStr(value) if _HALF.search(value) else value
+        case dict():
+            return {name: _torn(item) for name, item in value.items()}
+        case list():
+            return [_torn(item) for item in value]
+        case _:
+            return value
 
 
 def dumps(value: Any) -> str:

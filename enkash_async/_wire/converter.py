@@ -144,7 +144,7 @@ def _reply(cls: type[Reply]) -> Hook:
 def _category(raw: Any, _: Any) -> BillerCategory:
     """Read a category. EnKash does not document the reply, so a bare string counts as the category's name."""
     if isinstance(raw, str):
-        return BillerCategory(name=raw)
+        return BillerCategory(name=string(raw))
     known: BillerCategory = _plain_category(raw, BillerCategory)
     return known
 

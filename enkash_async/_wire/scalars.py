@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from enkash_async._support.checks import IST
+from enkash_async._support.exact_json import TornStr
 from enkash_async.models import OpenEnum
 
 __all__ = [
@@ -66,8 +67,8 @@ def integer(raw: Any, _: Any = None) -> int:
 
 
 def string(raw: Any, _: Any = None) -> str:
-    """Return a string, or the digits of a number."""
-    if isinstance(raw, str):
+    """Return a string, or the digits of a number; refuses text that no store could keep."""
+    if isinstance(raw, str) and not isinstance(raw, TornStr):
         return raw
     if isinstance(raw, (int, Decimal)) and not isinstance(raw, bool):
         return str(raw)
@@ -126,7 +127,7 @@ def word(kind: type[OpenEnum]) -> Hook:
     """Return the function that reads a word as a member of an open enum."""
 
     def hook(raw: Any, _: Any = None) -> OpenEnum:
-        if isinstance(raw, str):
+        if isinstance(raw, str) and not isinstance(raw, TornStr):
             return kind(raw)
         raise UnreadableError("a word")
 

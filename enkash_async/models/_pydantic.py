@@ -5,6 +5,7 @@ Pydantic writes the members that `to_dict` returns. Amounts are strings in its J
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +30,8 @@ def _exact(value: object) -> object:
 
 
 _LAST = {"unreadable": 1, "extra": 2}  # fields to write last, since they matter least
+_HALF = re.compile("[\ud800-\udfff]")
+_AS_SENT = frozenset(("extra", "payload"))  # fields that hold JSON as EnKash sent it
 
 #: Replacements for types of fields that pydantic alone would read too leniently: floats as amounts, times without zone.
 _STRICTER: Mapping[Any, Any] = {
@@ -59,7 +62,10 @@ def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> 
         return value if isinstance(value, cls) else cls(**inner(value))
 
     def written(value: Any) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in members}
+        found = {name: getattr(value, name) for name in members}
+        for name in found.keys() & _AS_SENT:
+            found[name] = _in_unicode(found[name])
+        return found
 
     taken = {
         field.name: core_schema.typed_dict_field(schemas[field.name], required=field.default is attrs.NOTHING)
@@ -78,6 +84,19 @@ def value_schema(cls: type[Any], source: Any, handler: GetCoreSchemaHandler) -> 
             written, return_schema=core_schema.typed_dict_schema(given, cls=cls, config=config)
         ),
     )
+
+
+def _in_unicode(value: Any) -> Any:
+    """Return decoded JSON with U+FFFD for each half of a surrogate pair, which pydantic refuses to write."""
+    match value:
+        case str():
+            return _HALF.sub("\ufffd", value)
+        case Mapping():
+            return {_in_unicode(name): _in_unicode(item) for name, item in value.items()}
+        case list():
+            return [_in_unicode(item) for item in value]
+        case _:
+            return value
 
 
 def _filled(hint: Any, parameters: tuple[TypeVar, ...], chosen: tuple[Any, ...]) -> Any:

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enkash_async._support import exact_json
+from enkash_async._support.exact_json import TornStr
 
 from support import drained
 
@@ -315,6 +316,21 @@ def test_nesting_means_the_same_to_every_decoder(opening: str, closing: str, lev
     assert_one_meaning((opening * levels + "1" + closing * levels).encode())
     assert_one_meaning((opening * levels + closing * levels).encode())
     assert_one_meaning((opening * levels).encode())
+
+
+@pytest.mark.parametrize("decode", [exact_json.loads, exact_json.loads_strictly, plainly, in_slices, sharing])
+@pytest.mark.parametrize("text", [r"\ud83d", r"a\uDFFFb", r"\udc00\ud800", r"\uD83Dx\ude00"])
+@pytest.mark.parametrize("frame", ["@", "[@]", '[["x", @]]', '{"a":@}', '{"a":[{"b":@}]}', '{"a":{"b":{"c":{"d":@}}}}'])
+def test_every_decoder_marks_half_a_surrogate_pair(decode: Callable[[bytes], Any], text: str, frame: str) -> None:
+    """The readers of replies then refuse the text, wherever in the document it stands."""
+
+    def strings(value: Any) -> list[str]:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return [value] if isinstance(value, str) else [found for item in inner for found in strings(item)]
+
+    for said, kind in ((text, TornStr), (r"\ud83d\ude00", str), (r"\\ud83d", str), ("\U0001f600", str)):
+        found = strings(decode(frame.replace("@", f'"{said}"').encode()))[-1]
+        assert (found, type(found)) == (json.loads(f'"{said}"'), kind)
 
 
 # --- in slices --------------------------------------------------------------------------------------------------------

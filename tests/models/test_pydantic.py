@@ -36,6 +36,7 @@ from enkash_async import (
     WebhookEvent,
     WebhookRegistration,
     to_dict,
+    to_json,
 )
 
 AT = datetime(2026, 1, 31, 6, 30, tzinfo=UTC)
@@ -85,6 +86,15 @@ def test_pydantic_writes_the_members_of_to_dict(value: Any) -> None:
     schema = document["$defs"][document["$ref"].rpartition("/")[2]] if "$ref" in document else document
     assert set(schema["properties"]) == set(schema["required"]) == expected
     assert schema["title"] == type(value).__name__
+
+
+def test_half_a_surrogate_pair_is_written_as_a_replacement_character() -> None:
+    """It is valid JSON, but not for pydantic: one such text of EnKash's would fail a whole list of bills."""
+    torn = {"a\ud83d": ["x\udfff", {"b": "\udc00\ud83d"}], "c": Decimal("1.10")}
+    for value, name in ((Bill(extra=torn), "extra"), (PaymentInitiation(payload=torn), "payload")):
+        found = json.loads(TypeAdapter(type(value)).dump_json(value))[name]
+        assert found == {"a\ufffd": ["x\ufffd", {"b": "\ufffd\ufffd"}], "c": "1.10"}
+        assert json.loads(to_json(value))[name]["a\ud83d"] == ["x\udfff", {"b": "\udc00\ud83d"}]
 
 
 @given(st.decimals(-(10**24), 10**24, allow_nan=False, allow_infinity=False, places=2))

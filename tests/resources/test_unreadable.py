@@ -13,8 +13,11 @@ from aiohttp import web
 
 from enkash_async import (
     BillFilter,
+    BillRequest,
     EnkashClient,
     MemoryStore,
+    OutcomeUnknownError,
+    PaymentState,
     ResponseDecodeError,
     RetryPolicy,
     Routes,
@@ -28,10 +31,11 @@ RETRY = RetryPolicy(settle=SettlePolicy(window=0))
 
 @attrs.define
 class Bills:
-    """An EnKash with these bills, that counts how often each debit was confirmed."""
+    """An EnKash with these bills, that counts how often each debit was confirmed; `odd` is in each bill made here."""
 
     rows: list[Any]
     confirmed: list[str] = attrs.field(factory=list)
+    odd: dict[str, Any] = attrs.field(factory=dict)
 
     async def search(self, request: web.Request) -> web.Response:
         wanted = (await request.json()).get("utilityEnkashIds")
@@ -42,15 +46,33 @@ class Bills:
     async def get(self, request: web.Request) -> web.Response:
         return _reply(next(row for row in self.rows if row["utilityEnkashId"] == request.match_info["id"]))
 
+    async def by_reference(self, request: web.Request) -> web.Response:
+        rows = [row for row in self.rows if row["referenceId"] == request.match_info["id"]]
+        if not rows:
+            return web.json_response({"response_code": 1, "payload": "No utility payment found"}, status=400)
+        return _reply(rows[0])
+
+    async def add(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        facts = {"referenceId": asked["referenceId"], "amount": asked["billAmount"]}
+        number = {"consumerNumber": asked["billParams"]["cn"]}
+        self.rows.append({"utilityEnkashId": f"U-{len(self.rows)}", **WAITS, **facts, **number, **self.odd})
+        return _reply(self.rows[-1])
+
     async def confirm(self, request: web.Request) -> web.Response:
         self.confirmed += (await request.json())["utilityPaymentIds"]
+        for row in self.rows:
+            if row["utilityEnkashId"] in self.confirmed:
+                row |= {"approvalStatus": "CHECKER_APPROVED", "paymentStatus": "SUCCESS", "billpayStatus": "SUCCESS"}
         return _reply(None)
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[EnkashClient]:
         app = web.Application()
         app.router.add_post(Routes().search_bills, self.search)
+        app.router.add_post(Routes().add_bill, self.add)
         app.router.add_put(Routes().confirm_debit, self.confirm)
+        app.router.add_get(Routes().bill_by_reference.replace("{referenceId}", "{id}"), self.by_reference)
         app.router.add_get(Routes().bill.replace("{utilityEnkashId}", "{id}"), self.get)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
         await runner.setup()
@@ -114,3 +136,35 @@ async def test_a_bill_that_cannot_be_read_is_not_debited(odd: dict[str, Any], co
         result = await client.payments.confirm_debit(ids)
     assert sorted(server.confirmed) == ids[1:]
     assert [item.key for item in result.unknown + result.not_sent + result.failed] == ["U-0"]
+
+
+# --- text that no store can keep --------------------------------------------------------------------------------------
+
+#: What is left of «paid 😀» where a server cuts a text after a number of 16-bit units.
+TORN = "paid \ud83d"
+REQUEST = BillRequest(2001, {"cn": "CN123456"}, reference_id="inv-1", bill_amount=100)
+
+
+@pytest.mark.parametrize("name", ["billNumber", "bankTransactionId", "billReferenceId", "remarks"])
+async def test_a_bill_with_torn_text_is_paid_once_and_told_again(name: str) -> None:
+    """The store keeps these facts of a paid bill, and could not: every later call would have failed as well."""
+    server = Bills([], odd={name: TORN})
+    async with server.client() as client:
+        paid = await client.payments.pay(REQUEST, wait=30)
+        assert paid.state is PaymentState.PAID
+        assert paid.bill is not None
+        assert paid.bill.extra == {name: TORN}
+        assert (await client.payments.pay(REQUEST)).state is PaymentState.ALREADY_PAID
+    assert server.confirmed == ["U-0"]
+
+
+async def test_a_torn_id_leaves_a_create_unclear_and_debits_nothing() -> None:
+    """No key can be made of it, and no later call could send it."""
+    server = Bills([], odd={"utilityEnkashId": TORN})
+    async with server.client() as client:
+        with pytest.raises(OutcomeUnknownError, match="utilityEnkashId is not text"):
+            await client.bills.create(2001, {"cn": "CN123456"}, reference_id="inv-2", bill_amount=100)
+        assert (await client.payments.pay(REQUEST)).state is PaymentState.UNKNOWN
+        [first, _] = [bill async for bill in client.bills.search(BillFilter())]
+        assert first.unreadable == ("utilityEnkashId is not text",)
+    assert server.confirmed == []
