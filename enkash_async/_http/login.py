@@ -65,6 +65,7 @@ _CHECK_ALL = "check client id, client secret, form client id, username and passw
 # Matches "ACCOUNT_LOCKED" and "has been locked", but not "blocked", "unlocked", "deadlocked" or "accountNonLocked".
 _LOCKED = re.compile(rb"(?<!un)(?<!non)(?<!dead)(?<![bcf])locked", re.IGNORECASE)
 _LONGEST_TOKEN = 16_384  # characters; servers refuse longer header lines
+_NO_REFUSAL = re.compile(r"0|[25]\d\d", re.ASCII)  # codes of success, and of a server that failed
 _NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
@@ -75,7 +76,7 @@ class _Reply:
     access_token: Secret | None = None
     expires_in: float = 0.0
     error: str | None = None
-    is_failure: bool = False  # whether the reply has a `response_code` other than 0
+    is_failure: bool = False  # whether the reply's own code is that of a failure
 
 
 class PasswordGrant:
@@ -233,8 +234,15 @@ def _read(response: Response, wall_clock: Callable[[], float]) -> _Reply:
         access_token=_access_token(document),
         expires_in=_lifetime(document, response, wall_clock),
         error=error if isinstance(error, str) and error in _OAUTH_ERRORS else None,
-        is_failure=str(document.get("response_code", 0)) != "0",
+        is_failure=_is_failure(document),
     )
+
+
+def _is_failure(document: dict[str, Any]) -> bool:
+    """Whether the reply's code refuses the login; sister products of EnKash put an HTTP status there."""
+    named = (document.get(name) for name in ("response_code", "code", "resultCode"))
+    code = str(next((code for code in named if code is not None), 0))
+    return _NO_REFUSAL.fullmatch(code) is None
 
 
 def _access_token(document: dict[str, Any]) -> Secret | None:

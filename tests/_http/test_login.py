@@ -396,6 +396,20 @@ async def test_a_success_without_a_token_is_an_error_of_its_own(body: str | byte
     assert (failure.status, failure.content_type) == (200, "application/json")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"resultCode":200,"resultMessage":"OK"}',
+        '{"code":0,"message":"Success","payload":null}',
+        '{"code":503,"message":"try later"}',
+        '{"response_code":500,"response_message":"FAILURE"}',
+    ],
+)
+async def test_a_code_that_refuses_nothing_is_no_refusal(body: str) -> None:
+    """The credentials may be right: a code of success lacks a token, and a server that failed says nothing of them."""
+    assert (await puzzle_of(Answer(body, "200 OK"))).status == 200
+
+
 async def test_a_success_of_no_kind_says_so() -> None:
     """The message suggests that a gateway answered and that the base URL may be wrong."""
 
@@ -432,6 +446,10 @@ async def test_a_large_page_does_not_hide_the_status(status: str, kind: type[Tok
     [
         ('{"error":"invalid_grant","error_description":"Bad credentials"}', "invalid_grant", False),
         ('{"resultCode":423,"resultMessage":"Account is locked"}', None, True),
+        ('{"resultCode":401,"resultMessage":"Invalid credentials"}', None, False),
+        ('{"code":"401","message":"Bad credentials","token":null}', None, False),
+        ('{"code":1,"message":"FAILURE","payload":"wrong"}', None, False),
+        ('{"response_code":null,"code":1}', None, False),
     ],
 )
 async def test_a_refusal_with_a_status_of_success_is_a_refusal(body: str, error: str | None, says_locked: bool) -> None:
