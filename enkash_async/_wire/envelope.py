@@ -330,8 +330,10 @@ def _kind(status: int, code: int | None, absent: bool) -> type[ApiError]:
         return _BY_CODE[code]
     # A sister product of EnKash answers HTTP 200 with an HTTP status as response_code.
     effective: int = status if status >= 300 else code or 0
-    if 500 <= effective < 600:
-        return ServerError  # a 5xx does not tell whether the work was done, whatever the body says
+    # A 5xx does not tell whether the work was done, whatever the body says. RFC 9110, section 15: a status that is no
+    # final HTTP status, such as 999, counts as a 5xx.
+    if 500 <= effective < 600 or not 200 <= status < 600:
+        return ServerError
     if absent and effective not in _SHUT_OUT:
         return NotFoundError
     return _BY_STATUS.get(effective, ApiError)

@@ -341,6 +341,10 @@ def test_a_code_other_than_zero_is_an_error_even_with_200(code: Any, kind: type[
         (503, ServerError),
         (504, ServerError),
         (599, ServerError),
+        (99, ServerError),
+        (101, ServerError),
+        (600, ServerError),
+        (999, ServerError),
     ],
 )
 @pytest.mark.parametrize("code", [0, 1, "1", None, 400])
@@ -476,6 +480,12 @@ def test_a_server_error_that_says_so_is_a_server_error(status: int) -> None:
     """A 500 with the words for «no such bill» does not mark the bill as absent."""
     assert type(meaning(envelope(SAID[0], 1), status)) is ServerError
     assert type(meaning(envelope(SAID[0], status), 200)) is ServerError
+
+
+@pytest.mark.parametrize("status", [99, 101, 600, 999])
+def test_a_number_that_is_no_status_proves_nothing_about_the_bill(status: int) -> None:
+    """RFC 9110 counts it as a 5xx."""
+    assert type(meaning(envelope(SAID[0], 1), status)) is ServerError
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,15 @@ RETRY = RetryPolicy(settle=SettlePolicy(window=0))
 
 @attrs.define
 class Bills:
-    """An EnKash with these bills, that counts how often each debit was confirmed; `odd` is in each bill made here."""
+    """An EnKash with these bills, that counts how often each debit was confirmed.
+
+    `odd` is in each bill made here, and `created` is the status with which it says so.
+    """
 
     rows: list[Any]
     confirmed: list[str] = attrs.field(factory=list)
     odd: dict[str, Any] = attrs.field(factory=dict)
+    created: int = 200
 
     async def search(self, request: web.Request) -> web.Response:
         wanted = (await request.json()).get("utilityEnkashIds")
@@ -57,7 +61,7 @@ class Bills:
         facts = {"referenceId": asked["referenceId"], "amount": asked["billAmount"]}
         number = {"consumerNumber": asked["billParams"]["cn"]}
         self.rows.append({"utilityEnkashId": f"U-{len(self.rows)}", **WAITS, **facts, **number, **self.odd})
-        return _reply(self.rows[-1])
+        return _reply(self.rows[-1], self.created)
 
     async def confirm(self, request: web.Request) -> web.Response:
         self.confirmed += (await request.json())["utilityPaymentIds"]
@@ -86,8 +90,9 @@ class Bills:
             await runner.cleanup()
 
 
-def _reply(payload: Any) -> web.Response:
-    return web.json_response({"response_code": 0, "response_message": "Success", "payload": payload})
+def _reply(payload: Any, status: int = 200) -> web.Response:
+    document = {"response_code": 0, "response_message": "Success", "payload": payload}
+    return web.json_response(document, status=status, reason="So")
 
 
 async def test_a_search_gives_every_bill_around_one_that_cannot_be_read() -> None:
@@ -136,6 +141,15 @@ async def test_a_bill_that_cannot_be_read_is_not_debited(odd: dict[str, Any], co
         result = await client.payments.confirm_debit(ids)
     assert sorted(server.confirmed) == ids[1:]
     assert [item.key for item in result.unknown + result.not_sent + result.failed] == ["U-0"]
+
+
+@pytest.mark.parametrize("status", [500, 600, 999])
+async def test_a_create_that_is_answered_with_no_known_status_is_looked_up(status: int) -> None:
+    """The bill exists, and to create it again would have it paid twice."""
+    server = Bills([], created=status)
+    async with server.client() as client:
+        bill = await client.bills.create(2001, {"cn": "CN123456"}, reference_id="inv-1", bill_amount=100)
+    assert (bill.utility_enkash_id, bill.recovered, len(server.rows)) == ("U-0", True, 1)
 
 
 # --- text that no store can keep --------------------------------------------------------------------------------------
