@@ -22,7 +22,7 @@ from enkash_async._support.headers import is_visible
 from enkash_async._support.secret import HiddenStr, Secret
 from enkash_async._support.urls import checked_base_url
 from enkash_async._wire.envelope import request_id_of
-from enkash_async._wire.hints import of_packing, of_status
+from enkash_async._wire.hints import media_type, of_packing, of_status
 from enkash_async._wire.operation import Request, Response
 from enkash_async._wire.retry_after import parse_retry_after
 from enkash_async.config import Timeouts
@@ -323,10 +323,10 @@ def _says_locked(response: Response) -> bool:
 def _without_token(response: Response, error: str | None, doubts: str, *, is_failure: bool) -> TokenError:
     if error is not None or is_failure or _says_locked(response):
         return _refusal(response, 400 if error in _OTHER else 401, error, doubts)
-    kind = response.content_type or "no content type"
+    kind = media_type(response.content_type)
     return TokenReplyError(
-        f"the login was answered HTTP {response.status} ({kind}) without a token that can be read"
+        f"the login was answered HTTP {response.status} ({kind or 'no content type'}) without a token that can be read"
         f"{of_packing(response)}; check the base URL",
         status=response.status,
-        content_type=response.content_type,
+        content_type=kind,
     )

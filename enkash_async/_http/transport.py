@@ -29,6 +29,7 @@ from enkash_async._support.forks import reset_after_fork
 from enkash_async._support.secret import Secret
 from enkash_async._support.under_way import UnderWay
 from enkash_async._support.version import __version__
+from enkash_async._wire.hints import media_type
 from enkash_async._wire.operation import Departure, Request, Response
 from enkash_async.config import MAX_RESPONSE_BYTES, Limits, Timeouts
 from enkash_async.errors import (
@@ -278,7 +279,7 @@ class Transport:
                 return ResponseDecodeError(
                     f"the reply is larger than max_response_bytes={self._max_response_bytes}",
                     status=reply.status,
-                    content_type=reply.headers.get("Content-Type"),
+                    content_type=media_type(reply.headers.get("Content-Type")),
                 )
         return self._whole(reply, bytes(body), alone=alone)
 

@@ -63,7 +63,7 @@ _ADVICE: dict[type[ApiError], str] = {
 
 _NO_BILL = re.compile(r"no\s+utility\s+payments?\s+found", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FAILED = ("failure", "failed", "error")
 _SHUT_OUT = frozenset({401, 403, 429})  # EnKash refused the caller, which proves nothing about a bill
 _ENVELOPE = ("response_code", "response_message", "payload", "code")
@@ -376,7 +376,8 @@ def _redacted(value: Any, redact: tuple[str, ...], depth: int = 0) -> Any:
         for word in redact:
             value = value.replace(word, "***")
         shown = _BEARER.sub(r"\1 ***", value)[:_LONGEST]
-        # A line break could forge a line of a log, and half a surrogate pair cannot be printed.
+        # A line break could forge a line of a log, a change of the writing direction its words, and half a surrogate
+        # pair cannot be printed.
         return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), shown)
     if isinstance(value, (int, Decimal)) and any(word in str(value) for word in redact):
         return "***"  # EnKash may send back a string of digits as a number

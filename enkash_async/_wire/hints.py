@@ -8,10 +8,11 @@ from yarl import URL
 
 from enkash_async._wire.operation import Response
 
-__all__ = ["of_packing", "of_status"]
+__all__ = ["media_type", "of_packing", "of_status"]
 
 _REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 _WANTS_LOGIN = 407  # HTTP Proxy Authentication Required
+_MEDIA_TYPE = re.compile(r"\s*([\w.+-]{1,60}/[\w.+-]{1,60})\s*(;|$)", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._:\[\]-]{1,255}", re.ASCII)
 
 
@@ -40,6 +41,16 @@ def _target(location: str | None) -> str:
     if not url.raw_host:
         return "another path of the same host"
     return f"{url.scheme or 'https'}://{host}" if _HOST.fullmatch(host) else "an unreadable place"
+
+
+def media_type(content_type: str | None) -> str | None:
+    """Return the media type of a `Content-Type` header; its parameters may hold anything, also what was sent.
+
+    Returns:
+        Such as `text/html`; None if there is no header, or if it does not begin with a media type.
+    """
+    found = None if content_type is None else _MEDIA_TYPE.match(content_type)
+    return None if found is None else found[1]
 
 
 def of_packing(response: Response) -> str:

@@ -331,7 +331,7 @@ class TokenReplyError(TokenEndpointError):
 
     Attributes:
         status: HTTP status of the login's reply.
-        content_type: `Content-Type` of the reply, or None.
+        content_type: Media type of the reply, such as `text/html`, or None.
     """
 
     _advice = RetryAdvice.NEVER  # a person has to check the base URL first

@@ -424,6 +424,35 @@ async def test_a_success_of_no_kind_says_so() -> None:
     assert caught.value.content_type is None
 
 
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        (b"Content-Type: text/\x1b[31mred", None),
+        (b"Content-Type: text/\xff", None),
+        (b"Content-Type: " + b"x" * 5000, None),
+        (b"Content-Type: Text/HTML ; was=" + OURS.password.encode(), "Text/HTML"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"hello", b" " * (2**20 + 1)], ids=["short", "too large"])
+async def test_a_success_shows_no_more_of_its_type_than_a_media_type(
+    header: bytes, shown: str | None, body: bytes
+) -> None:
+    """The rest could hold a terminal's escape code, bytes that cannot be printed, or what was sent."""
+
+    async def odd(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%b\r\n\r\n%b" % (len(body), header, body))
+        await writer.drain()
+
+    async with raw_server(odd) as server:
+        with pytest.raises(TokenReplyError) as caught:
+            await PasswordGrant(server.base_url, OURS).fetch_token()
+    assert caught.value.content_type == shown
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+    assert OURS.password not in str(caught.value) + repr(vars(caught.value))
+
+
 async def test_a_success_far_larger_than_a_token_is_not_read_to_its_end() -> None:
     """The login stops at a megabyte, so a server cannot fill this process's memory."""
     failure = await puzzle_of(Answer(b'{"accessToken":"at-1","x":"' + b"x" * 2**20 + b'"}'))

@@ -410,6 +410,13 @@ def test_a_message_says_what_to_do_next(status: int, code: int, advice: str) -> 
     assert advice in str(meaning(envelope(None, code, "Failed"), status))
 
 
+def test_a_message_turns_no_writing_direction() -> None:
+    """A terminal would show the words in another order, as in a forged line of a log."""
+    error = meaning(envelope("\u202eon\u2066", 1, "x\u2028y \u0939\u200d"), 400)
+    assert not {*"\u202e\u2066\u2028"} & {*str(error), *str(error.payload)}
+    assert (error.payload, error.response_message) == (r"\u202eon\u2066", r"x\u2028y " + "\u0939\u200d")
+
+
 def test_a_message_does_not_repeat_itself() -> None:
     """The message says nothing twice and does not call an error a success."""
     assert str(meaning(envelope("Bad biller", 1, "Bad biller"), 400)).count("Bad biller") == 1
