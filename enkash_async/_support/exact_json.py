@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
 
-__all__ = ["TornStr", "dumps", "loads", "loads_in_slices", "loads_strictly"]
+__all__ = ["OddStr", "dumps", "loads", "loads_in_slices", "loads_strictly"]
 
 _LONGEST_NUMBER = 60  # characters, and also orders of magnitude; far more than any amount, count or time stamp has
 _DEEPEST = 40  # levels of nesting
@@ -30,12 +31,12 @@ _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-class TornStr(str):
-    """Text with half of a surrogate pair: valid JSON, but no UTF-8 can carry it, so no store can keep it.
+class OddStr(str):
+    """Stands in a document for valid JSON that Python or a store cannot hold.
 
-    A server sends such text if it cuts a text within an emoji. The text has a class of its own so that the readers of
-    replies can refuse it without a search through every string. msgspec refuses such documents, so only the other
-    decoders make it.
+    It is text with half of a surrogate pair, which a server sends if it cuts a text within an emoji, or the digits of a
+    number that Python refuses. It has a class of its own so that the readers of replies can refuse it without a search
+    through every string. msgspec refuses such documents, so only the decoders behind it make this class.
     """
 
     __slots__ = ()
@@ -63,8 +64,16 @@ def _exact(word: str) -> Decimal:
     return number
 
 
+def _held(kind: type[int | Decimal], word: str) -> int | Decimal | OddStr:
+    try:
+        return kind(word)
+    except (ValueError, ArithmeticError):
+        return OddStr(word)
+
+
 _quick = msgspec.json.Decoder(float_hook=Decimal).decode
-_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
+_decoder = json.JSONDecoder(parse_float=partial(_held, Decimal), parse_int=partial(_held, int), parse_constant=_refuse)
+_fast_decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)  # raises an error for an odd number
 _strict_decoder = json.JSONDecoder(parse_float=_exact, parse_int=_whole, parse_constant=_refuse)
 
 
@@ -72,7 +81,7 @@ def loads(body: bytes) -> Any:
     """Return the decoded document, with `Decimal` for every number that has a fraction or an exponent.
 
     Raises:
-        ValueError: The body is not UTF-8 or not JSON, is nested too deeply, or has a number that Python refuses. A
+        ValueError: The body is not UTF-8 or not JSON, or is nested too deeply. A
             caller who raises another error instead writes `from None`: `json.JSONDecodeError` keeps the whole text.
     """
     try:
@@ -128,23 +137,32 @@ def loads_in_slices(body: bytes, *, shares_names: bool = False) -> Generator[Non
     try:
         text = body.decode("utf-8-sig")
         yield
-        walk = _Walk(text, shares_names)
-        document, end = yield from walk.value(_skipped(text, 0), _OUTER)
-        if _skipped(text, end) != len(text):
-            raise ValueError("there is more after the document")
-    except (ArithmeticError, RecursionError):
-        raise ValueError("a number or the nesting is out of bounds") from None
-    return document
+        is_odd = _may_be_torn(text)
+        try:
+            return (yield from _Walk(text, shares_names, is_odd=is_odd).document())
+        except (ValueError, ArithmeticError):
+            if is_odd:
+                raise
+        return (yield from _Walk(text, shares_names, is_odd=True).document())  # there may just be an odd number
+    except RecursionError:
+        raise ValueError("the nesting is out of bounds") from None
 
 
 class _Walk:
     """Decodes a document in parts, with a pause after each slice of its text."""
 
-    def __init__(self, text: str, shares_names: bool) -> None:
+    def __init__(self, text: str, shares_names: bool, *, is_odd: bool) -> None:
         self._text = text
-        self._decode = _decode_torn if _may_be_torn(text) else _decoder.raw_decode
+        self._decode = _decode_odd if is_odd else _fast_decoder.raw_decode
         self._pause_at = _SLICE
         self._names: dict[str, str] | None = {} if shares_names else None
+
+    def document(self) -> Generator[None, None, Any]:
+        """Return the whole document."""
+        document, end = yield from self.value(_skipped(self._text, 0), _OUTER)
+        if _skipped(self._text, end) != len(self._text):
+            raise ValueError("there is more after the document")
+        return document
 
     def value(self, at: int, levels: int) -> Generator[None, None, tuple[Any, int]]:
         """Return the value that begins at `at`, and the position after it; pause in the `levels` outer objects."""
@@ -229,16 +247,16 @@ def _may_be_torn(text: str) -> bool:
     return "\\u" in text and _ESCAPED_HALF.search(text) is not None
 
 
-def _decode_torn(text: str, at: int) -> tuple[Any, int]:
+def _decode_odd(text: str, at: int) -> tuple[Any, int]:
     value, end = _decoder.raw_decode(text, at)
     return _torn(value), end
 
 
 def _torn(value: Any) -> Any:
-    """Return a decoded document in which every string with half of a surrogate pair is a `TornStr`."""
+    """Return a decoded document in which every string with half of a surrogate pair is a `OddStr`."""
     match value:
         case str():
-            return TornStr(value) if _HALF.search(value) else value
+            return OddStr(value) if _HALF.search(value) else value
         case dict():
             return {name: _torn(item) for name, item in value.items()}
         case list():

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from enkash_async._support.checks import IST
-from enkash_async._support.exact_json import TornStr
+from enkash_async._support.exact_json import OddStr
 from enkash_async.models import OpenEnum
 
 __all__ = [
@@ -68,7 +68,7 @@ def integer(raw: Any, _: Any = None) -> int:
 
 def string(raw: Any, _: Any = None) -> str:
     """Return a string, or the digits of a number; refuses text that no store could keep."""
-    if isinstance(raw, str) and not isinstance(raw, TornStr):
+    if isinstance(raw, str) and not isinstance(raw, OddStr):
         return raw
     if isinstance(raw, (int, Decimal)) and not isinstance(raw, bool):
         return str(raw)
@@ -127,7 +127,7 @@ def word(kind: type[OpenEnum]) -> Hook:
     """Return the function that reads a word as a member of an open enum."""
 
     def hook(raw: Any, _: Any = None) -> OpenEnum:
-        if isinstance(raw, str) and not isinstance(raw, TornStr):
+        if isinstance(raw, str) and not isinstance(raw, OddStr):
             return kind(raw)
         raise UnreadableError("a word")
 

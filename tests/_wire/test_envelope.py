@@ -240,9 +240,8 @@ NOT_JSON = [
     b"NaN",
     b'{"response_code": 0, "payload": {"amount": NaN}}',
     b"[" * 100_000,
-    b'{"response_code": 0, "payload": {"amount": ' + b"9" * 10_000 + b"}}",
 ]
-IDS = "html empty blank truncated cut binary word nan inner-nan deep 10000-digits"
+IDS = "html empty blank truncated cut binary word nan inner-nan deep"
 
 
 @pytest.mark.parametrize("body", NOT_JSON, ids=IDS.split(" "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -24,6 +25,8 @@ from enkash_async import (
     SettlePolicy,
     StaticTokenProvider,
 )
+
+from support import RawServer, Reader, Writer, raw_server, reply
 
 WAITS = {"approvalStatus": "MAKER_APPROVAL_PENDING", "paymentStatus": "INIT", "billpayStatus": "PENDING"}
 RETRY = RetryPolicy(settle=SettlePolicy(window=0))
@@ -118,6 +121,28 @@ async def test_a_null_among_the_bills_of_a_search_says_that_it_cannot_be_read(at
     assert [bill.utility_enkash_id for bill in found if not bill.unreadable] == ["U-0", "U-1", "U-2", "U-3"]
     assert [bill.unreadable for bill in found if not bill.utility_enkash_id] == [("the item is not an object",)]
     assert found[at].extra == {"": None}
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "1e" + "9" * 30], ids=len)
+@pytest.mark.parametrize("count", [3, 3_000], ids=["at once", "in slices"])
+async def test_a_number_that_python_cannot_hold_costs_its_bill_alone(number: str, count: int) -> None:
+    """It is valid JSON: where no payment depends on it, not even its bill is concerned."""
+    rows = [f'{{"utilityEnkashId":"U-{each}","amount":{each}.10,"remarks":"{"x" * 80}"}}' for each in range(count)]
+    rows[0] = f'{{"utilityEnkashId":"U-0","amount":{number}}}'
+    rows[1] = f'{{"utilityEnkashId":"U-1","amount":1.10,"numberOfUnits":{number},"more":[{number}]}}'
+
+    async def answer(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            offset = json.loads((await server.read_request(reader)).partition(b"\r\n\r\n")[2])["offset"]
+            writer.write(reply(f'{{"response_code":0,"payload":[{",".join(rows[offset:])}]}}'.encode()))
+            await writer.drain()
+
+    async with raw_server(answer) as server, EnkashClient(server.base_url, tokens=StaticTokenProvider("t")) as client:
+        found = [bill async for bill in client.bills.search(BillFilter(), page_size=count)]
+    assert [bill.amount for bill in found] == [None, *(Decimal(f"{each}.10") for each in range(1, count))]
+    assert [bill.unreadable for bill in found[:3]] == [("amount is not a number",), (), ()]
+    assert found[1].extra == {"numberOfUnits": number, "more": [number]}
+    assert found[1].number_of_units is None
 
 
 @pytest.mark.parametrize("count", [2, 5])  # read singly, and by a search
