@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterable, Iterator
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import attrs
@@ -19,6 +20,7 @@ from enkash_async._wire.converter import UnreadableError, integer, structure, st
 from enkash_async._wire.hints import of_packing, of_status
 from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async._wire.retry_after import parse_retry_after
+from enkash_async._wire.wording import message_of, plain_text, reason_in
 from enkash_async.errors import (
     ApiError,
     AuthenticationError,
@@ -65,9 +67,9 @@ _NO_BILL = re.compile(r"no\s+utility\s+payments?\s+found", re.IGNORECASE)
 _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _FAILED = ("failure", "failed", "error")
+_PHRASES = [status.phrase.lower() for status in HTTPStatus]  # Spring writes them as `error`
 _SHUT_OUT = frozenset({401, 403, 429})  # EnKash refused the caller, which proves nothing about a bill
 _ENVELOPE = ("response_code", "response_message", "payload", "code")
-_MESSAGES = ("response_message", "message", "errorMessage", "error_description", "error")
 _SENSITIVE_NAMES = frozenset(
     (
         *("accesstoken", "refreshtoken", "token", "password", "clientsecret", "secret", "authorization", "otp"),
@@ -186,8 +188,10 @@ def _looked_into(
             return _undecodable(
                 operation, response, redact, f"{problem.where} is not {problem.expected}", problem.where
             )
-        envelope = _Envelope(None, _message(document), document.get("payload"), _reason(document))
+        envelope = _Envelope(None, message_of(document), document.get("payload"), reason_in(document))
     if not response.is_success:
+        if document is _NOT_JSON:
+            envelope = _Envelope(None, plain_text(response), None)
         return _error(operation, response, envelope, redact)
     if operation.result is object and not response.body:
         return _Payload(None)
@@ -269,7 +273,7 @@ def _envelope(document: Any) -> _Envelope:
     raw_code = document.get("response_code")
     if raw_code is None:
         raw_code = document.get("code")
-    return _Envelope(_code(raw_code), _message(document), document.get("payload"), _reason(document))
+    return _Envelope(_code(raw_code), message_of(document), document.get("payload"), reason_in(document))
 
 
 def _code(raw: Any) -> int | None:
@@ -280,21 +284,9 @@ def _code(raw: Any) -> int | None:
         raise problem.under("response_code") from None
 
 
-def _message(document: dict[str, Any]) -> str | None:
-    inner = document.get("errorResponse")
-    places = (document, inner) if isinstance(inner, dict) else (document,)
-    words = (place.get(name) for place in places for name in _MESSAGES)
-    return next((word for word in words if isinstance(word, str) and word), None)
-
-
-def _reason(document: dict[str, Any]) -> str | None:
-    """Return the message in `errorResponse`; the `response_message` beside it often says just `FAILURE`."""
-    inner = document.get("errorResponse")
-    return _message(inner) if isinstance(inner, dict) else None
-
-
 def _error(operation: Operation[T], response: Response, envelope: _Envelope, redact: tuple[str, ...]) -> ApiError:
-    reason = envelope.reason if _tells(envelope, *_FAILED) and envelope.reason else envelope.message
+    is_bare = envelope.message is None or _tells(envelope, *_FAILED, *_PHRASES)
+    reason = envelope.reason if is_bare and envelope.reason else envelope.message
     message = _redacted(reason, redact)
     payload = _redacted(envelope.payload, redact)
     absent = any(_NO_BILL.search(said) for said in _words(response, envelope))
@@ -319,7 +311,7 @@ def _error(operation: Operation[T], response: Response, envelope: _Envelope, red
 def _words(response: Response, envelope: _Envelope) -> Iterator[str]:
     """Yield the texts of a reply in which EnKash may explain the failure."""
     payload = envelope.payload
-    said = (payload, envelope.message, envelope.reason, _message(payload) if isinstance(payload, dict) else None)
+    said = (payload, envelope.message, envelope.reason)
     yield from (word for word in said if isinstance(word, str))
     if payload is None and response.body.lstrip()[:1] not in {b"<", b"{"}:
         yield response.body[:_LONGEST].decode("ascii", "replace")  # the body is plain text

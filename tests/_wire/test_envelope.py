@@ -545,7 +545,18 @@ def test_the_reason_of_a_fleet_error_may_be_that_there_is_no_bill(name: str) -> 
         ({"error": "invalid_token", "error_description": "M"}, "M"),
         ({"errorResponse": {"errorMessage": "M"}}, "M"),
         ({"errorResponse": {"message": "M"}}, "M"),
-        ({"errorResponse": "M"}, None),
+        ({"errorResponse": "M"}, "M"),
+        ({"response_message": "FAILURE", "errorResponse": ["M"]}, "M"),
+        ({"response_message": "FAILURE", "errorResponse": [{"errorMessage": "M"}]}, "M"),
+        ({"response_message": "FAILURE", "payload": {"message": "M"}}, "M"),
+        ({"response_message": "Failed", "payload": [{"other": 1}, "M"]}, "M"),
+        ({"response_message": "FAILURE", "payload": {"other": "M"}}, "FAILURE"),
+        ({"type": "about:blank", "title": "Bad Request", "detail": "M"}, "M"),
+        ({"resultCode": 400, "resultMessage": "M"}, "M"),
+        ({"error": {"code": 1, "message": "M"}}, "M"),
+        ({"errors": ["", {"message": "M"}]}, "M"),
+        ({"error": "Bad Request", "errors": [{"field": "billAmount", "defaultMessage": "M"}]}, "billAmount M"),
+        ({"errors": [[[[[["M"]]]]]]}, None),
         ({"response_message": "", "message": "M"}, "M"),
         ({"response_message": None, "message": ["M"], "error": "E"}, "E"),
         ({"timestamp": 1, "status": 400, "error": "Bad Request", "path": "/x"}, "Bad Request"),
@@ -556,6 +567,27 @@ def test_the_nearest_thing_to_a_message_is_found(document: dict[str, Any], messa
     """The reader finds the message in bodies of Spring, OAuth and sister products."""
     error = meaning(document, 400)
     assert error.response_message == message
+    assert message is None or message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "message"),
+    [
+        (b" biller is down\n", "text/plain", "biller is down"),
+        (b"biller is down", "Text/Plain; charset=utf-8", "biller is down"),
+        (b"caf\xe9", "text/plain", "caf\ufffd"),
+        (b"", "text/plain", None),
+        (b"biller is down", "text/html", None),
+        (b"biller is down", "", None),
+        (b"<p>down</p>", "text/plain", None),
+        (b'{"message": "down', "text/plain", None),
+        (b"x" * 501, "text/plain", None),
+    ],
+)
+def test_a_short_plain_text_is_the_message(body: bytes, content_type: str, message: str | None) -> None:
+    """A firewall or a gateway says so what it refuses; a page or a broken document is no sentence."""
+    error = meaning(body, 403, content_type=content_type)
+    assert (type(error), error.response_message, error.payload) == (PermissionDeniedError, message, None)
     assert message is None or message in str(error)
 
 

@@ -19,6 +19,7 @@ from enkash_async import (
     MemoryStore,
     OutcomeUnknownError,
     PaymentState,
+    PermissionDeniedError,
     ResponseDecodeError,
     RetryPolicy,
     Routes,
@@ -175,6 +176,29 @@ async def test_a_create_that_is_answered_with_no_known_status_is_looked_up(statu
     async with server.client() as client:
         bill = await client.bills.create(2001, {"cn": "CN123456"}, reference_id="inv-1", bill_amount=100)
     assert (bill.utility_enkash_id, bill.recovered, len(server.rows)) == ("U-0", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("caller not allowed for t0ken", "text/plain"),
+        ('{"title":"Forbidden","detail":"caller not allowed for t0ken"}', "application/problem+json"),
+        ('{"response_message":"FAILURE","errorResponse":["caller not allowed for t0ken"]}', "application/json"),
+    ],
+    ids=["plain text", "RFC 9457", "list"],
+)
+async def test_the_words_of_a_refusal_are_in_its_message(body: str, kind: str) -> None:
+    """Whatever the form in which they come, without the token that they repeat."""
+
+    async def refuse(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        writer.write(reply(body.encode(), "403 Forbidden", f"Content-Type: {kind}"))
+        await writer.drain()
+
+    async with raw_server(refuse) as server:
+        async with EnkashClient(server.base_url, tokens=StaticTokenProvider("t0ken")) as client:
+            with pytest.raises(PermissionDeniedError, match=r"HTTP 403, caller not allowed for \*\*\* "):
+                await client.bills.get("U-1")
 
 
 # --- text that no store can keep --------------------------------------------------------------------------------------
