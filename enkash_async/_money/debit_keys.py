@@ -42,8 +42,12 @@ class Keys:
     account: str = ""
 
     def debit(self, utility_enkash_id: str) -> str:
-        """Return the key of a bill's debit."""
-        return _tagged(record_key("debit", self.host, utility_enkash_id))
+        """Return the key of a bill's debit.
+
+        Ids that differ only in case or in blanks around them share a record, as they are equal in `match.py`. Prevents
+        a double debit: EnKash may find one bill under both.
+        """
+        return _tagged(record_key("debit", self.host, utility_enkash_id.strip().casefold()))
 
     def create(self, reference_id: str) -> str:
         """Return the key of the create under a reference."""

@@ -103,7 +103,13 @@ class DebitRecords:
         return answers
 
     async def _acted(self, commands: Mapping[str, Command]) -> dict[str, Answer]:
-        names = {self._keys.debit(one): one for one in commands}
+        names: dict[str, str] = {}
+        for one in commands:
+            names.setdefault(self._keys.debit(one), one)
+        if len(names) < len(commands):  # two spellings of an id share a record, which changes once at a time
+            first = {one: commands[one] for one in names.values()}
+            others = {one: command for one, command in commands.items() if one not in first}
+            return await self._acted(first) | await self._acted(others)
         todo = {key: commands[one] for key, one in names.items()}
         answers: dict[str, Answer] = {}
         for _ in range(_TRIES):

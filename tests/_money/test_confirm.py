@@ -357,6 +357,21 @@ async def test_bills_of_which_none_exists_are_refused_without_a_call(till: Till)
     assert till.calls == []
 
 
+async def test_two_spellings_of_an_id_are_one_debit(till: Till) -> None:
+    """Also in one call, at an EnKash that finds a bill whatever the case of its id."""
+    (one,) = till.stock(1)
+
+    def carry_out(ids: list[str]) -> web.Response:
+        till.sandbox.ledger.confirm([each.upper() for each in ids])
+        return web.json_response({"response_code": 0, "response_message": "Success", "payload": None})
+
+    till.refuse = carry_out
+    result = await till.confirm([one, one.lower()], check_first=False)
+    assert (_keys(result.succeeded), till.debits) == ([one, one.lower()], [one])
+    await till.confirm([f" {one}"], check_first=False)
+    assert till.debits == [one]
+
+
 # --- what EnKash refuses ----------------------------------------------------------------------------------------------
 
 

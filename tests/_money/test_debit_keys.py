@@ -20,6 +20,12 @@ def test_spellings_of_a_host_share_their_records() -> None:
     assert Keys("http://localhost:1").debit("UTIL-1") == Keys("http://127.0.0.1:1").debit("UTIL-1")
 
 
+def test_spellings_of_a_bills_id_share_a_record() -> None:
+    """EnKash may find one bill under each of them."""
+    assert len({Keys(HOST).debit(one) for one in ("UTIL-1a", "util-1A", " UTIL-1a ")}) == 1
+    assert Keys(HOST).debit("UTIL-01") != Keys(HOST).debit("UTIL-1")
+
+
 def test_hosts_bills_references_and_accounts_have_records_of_their_own() -> None:
     """A reference belongs to a company, so the account tells them apart."""
     keys = {
