@@ -130,9 +130,13 @@ class LoneShot(OneShot):
         self._protocol = writer.transport.get_protocol()
         self._socket = beneath_tls(writer.transport)
         _set_option(self._socket, socket.IPPROTO_TCP, _USER_TIMEOUT, _UNHEARD * 1000)
+        # aiohttp awaits the session's traces of a sent chunk before it writes the chunk: they could make it late.
+        tell, writer._on_chunk_sent = getattr(writer, "_on_chunk_sent", None), None  # noqa: SLF001 (no public way)
         if not self.begun and not self._is_timely():
             raise NotBegunError(Cause.TOO_LATE)
         await super().write_with_length(writer, content_length)
+        if tell is not None:
+            await tell(self._value)
 
     @property
     def has_stray_bytes(self) -> bool:

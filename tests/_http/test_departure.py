@@ -153,6 +153,30 @@ async def test_a_request_that_was_held_up_is_not_begun() -> None:
         await transport.aclose()
 
 
+async def test_no_trace_comes_between_the_last_look_and_the_first_byte() -> None:
+    """aiohttp awaits the traces of a chunk before it sends the chunk; a slow one would make a confirmation late."""
+    departure, is_told = Notes(), asyncio.Event()
+    arrived = asyncio.Event()
+
+    async def serve(server: RawServer, reader: Reader, writer: Writer) -> None:
+        await server.read_request(reader)
+        arrived.set()
+        writer.write(reply(b"{}"))
+
+    async def trace(_session: object, _context: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
+        assert sent.chunk == PUT.body
+        is_told.set()
+        await asyncio.wait_for(arrived.wait(), 30)
+
+    watch = aiohttp.TraceConfig()
+    watch.on_request_chunk_sent.append(trace)
+    async with raw_server(serve) as server, aiohttp.ClientSession(trace_configs=[watch]) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session, timeout=Timeouts(total=60))
+        assert (await transport.send(PUT, None, departure)).status == 200
+        assert is_told.is_set()
+        await transport.aclose()
+
+
 async def test_a_connection_that_is_given_up_is_reset() -> None:
     """Bytes that are still buffered leave no more: the server sees a reset, not an end."""
     ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
