@@ -86,6 +86,12 @@ def test_a_documented_code_is_a_refusal_whatever_stands_beside_it(code: int) -> 
             assert _create(status, code) == "clear"
 
 
+@pytest.mark.parametrize("status", [400, 403, 412, 422])
+def test_a_refusal_whose_body_says_yes_is_unclear(status: int) -> None:
+    """EnKash may have made the debit."""
+    assert _confirmation(status, 0) == "unclear"
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 500, 503])
 def test_a_code_that_is_a_status_counts_as_that_status(status: int) -> None:
     """EnKash's sister product answers HTTP 200 with an HTTP status as code."""
