@@ -120,8 +120,13 @@ def compare_amounts(asked: Decimal | None, stated: Decimal | None) -> Amount:
 
 
 def net_amount(bill: Bill) -> Decimal | None:
-    """Return the rupees to pay for a bill: the net amount, or else the amount of the whole bill."""
-    return bill.bill_amount if bill.amount is None else bill.amount
+    """Return the rupees to pay for a bill: the net amount, or else the amount of the whole bill.
+
+    None if EnKash states neither. No bill costs less than a rupee, so a smaller amount, such as the 0 of a member that
+    EnKash has not filled, states nothing; believed, it would be below every ceiling.
+    """
+    stated = (amount for amount in (bill.amount, bill.bill_amount) if amount is not None)
+    return next((amount for amount in stated if amount >= _RUPEE), None)
 
 
 def vouches(wanted: Wanted, bill: Bill) -> bool:

@@ -33,8 +33,10 @@ from enkash_async._money.settle import Settling
 from enkash_async._money.told import ConfirmResult
 from enkash_async._money.watch import Watch
 from enkash_async._wire.operation import Send
+from enkash_async.bulk import BulkGroup
 from enkash_async.config import Routes, SettlePolicy
 from enkash_async.errors import (
+    ConfigurationError,
     DuplicateReferenceError,
     EnkashError,
     InvalidRequestError,
@@ -119,6 +121,7 @@ class PayRun:
         self._portions = Portions(self._confirm, within=within, sleep=payer.poller.sleep)
         self._watch = Watch(payer.reads, payer.poller, shortest=payer.timeout)
         self._stack = AsyncExitStack()
+        self._debits_on_creation: ConfigurationError | None = None
         self.stopped_by: EnkashError | None = None
 
     async def __aenter__(self) -> Self:
@@ -224,6 +227,10 @@ class PayRun:
         window = self._patience(self._options.wait)
         settle: SettlePolicy = attrs.evolve(self._payer.settling.policy, window=window)
         waiting = await self._waiting(created)
+        if created and self._debits_on_creation is not None:
+            new = ConfirmResult(BulkGroup.UNKNOWN, self._debits_on_creation)
+            others = [one for one in ids if one not in created]
+            return {**dict.fromkeys(created, new), **(await self._confirm(others, ()) if others else {})}
         doubted = [one for one in ids if one not in created]  # a read has shown them unconfirmed
         return await self._payer.debits.confirm(
             ids, remarks=self._remarks, created=waiting, doubted=doubted, settle=settle
@@ -232,10 +239,10 @@ class PayRun:
     async def _waiting(self, created: Collection[str]) -> Collection[str]:
         """Return the new bills that a search does not show as debited, because the account may debit on creation.
 
-        One search covers 99 bills. Up to three bills are returned unread, because each would take a call of its own,
-        unless another bill has shown that the account debits on creation.
+        One search covers 99 bills. Up to three bills are returned unread, because each would take a call of its own.
+        If the search shows a debit that nobody has confirmed, no new bill of this run is confirmed any more.
         """
-        if len(created) <= FEW and self.stopped_by is None:
+        if len(created) <= FEW:
             return created
         found, _ = await self._payer.reads.searched(list(created), patience=self._payer.timeout)
         shown = [one for one, bill in found.items() if isinstance(bill, Bill) and bill.debit_confirmed]
@@ -244,14 +251,14 @@ class PayRun:
         return [one for one in created if one not in shown]
 
     async def _stop_if_unconfirmed(self, debited: Sequence[str]) -> None:
-        """Stop the run if no process has confirmed one of the debited bills: then its create was its debit."""
+        """Note that creates are debits if no process has confirmed one of the debited bills."""
         try:
             records = await self._payer.debits.records.show(debited)
         except StoreError:  # the confirmation fails too, and tells each payment
             return
         for one, shown in records.items():
-            if shown.debit is not None and shown.debit.state == "created":
-                self.stopped_by = self.stopped_by or steps.debits_on_creation(one)
+            if shown.debit is None or shown.debit.state == "created":
+                self._debits_on_creation = self._debits_on_creation or steps.debits_on_creation(one)
 
     def _patience(self, seconds: float) -> float:
         """Return how many seconds to wait for an unclear end: at most `seconds`, and at most the client's policy."""

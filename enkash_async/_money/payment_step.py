@@ -46,7 +46,7 @@ from enkash_async.errors import (
 )
 from enkash_async.models import Bill, BillPayStatus, FetchedBill, Outcome, PaymentStatus
 
-__all__ = ["begin", "confirmed", "created", "fetched", "found", "looked", "waited"]
+__all__ = ["begin", "confirmed", "created", "debits_on_creation", "fetched", "found", "looked", "waited"]
 
 _SOON = 15.0  # seconds within which EnKash should show a bill that it says exists
 _LAG = "EnKash has the bill and does not show it yet"
@@ -215,10 +215,11 @@ def created(step: Step, answer: Bill | EnkashError) -> Step:
     if contradicts_itself(answer):
         return step.to(Do.READ)
     if answer.debit_confirmed:
-        return _debits_on_creation(step)
+        return _stopped(step, debits_on_creation(step.bill_id))
     stated = matching.net_amount(answer)
+    bounds = (step.request.max_amount, step.request.bill_amount)
     is_vague = matching.compare_amounts(sent, stated) is Amount.ROUNDED or (
-        stated is None and step.request.max_amount is not None
+        stated is None and any(bound is not None for bound in bounds)
     )
     if is_vague or answer.debit_confirmed is None:
         return step.to(Do.READ)
@@ -248,8 +249,7 @@ def debits_on_creation(bill_id: str) -> ConfigurationError:
     )
 
 
-def _debits_on_creation(step: Step) -> Step:
-    stops = debits_on_creation(step.bill_id)
+def _stopped(step: Step, stops: ConfigurationError) -> Step:
     return attrs.evolve(step, stops=stops).look_at(str(stops))
 
 
@@ -296,6 +296,8 @@ def confirmed(step: Step, group: BulkGroup, error: EnkashError | None) -> Step:
     """Return the step after the confirmation of the debit."""
     if group is BulkGroup.SUCCEEDED or error is None:
         return _debited(step)
+    if group is BulkGroup.UNKNOWN and isinstance(error, ConfigurationError):
+        return _stopped(step, error)
     if group is BulkGroup.UNKNOWN or isinstance(error, NotFoundError):
         advice = RetryAdvice.LATER if error.retry is not RetryAdvice.LOOK else RetryAdvice.LOOK
         return step.end(PaymentState.UNKNOWN, str(error), retry=advice, after=error.retry_after, cause=error)

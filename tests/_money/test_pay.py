@@ -35,7 +35,7 @@ from enkash_async import (
     TokenError,
 )
 from enkash_async._flow.poller import Poller
-from enkash_async._money import instants
+from enkash_async._money import instants, portions
 from enkash_async.sandbox import FaultKind, Sandbox
 from enkash_async.stores import Change, FallbackStore
 
@@ -88,6 +88,21 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 def another(sandbox: Sandbox, store: Store, *, retry: RetryPolicy = EAGER, **options: Any) -> EnkashClient:
     """Return a client as another process would have it."""
     return EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=store, retry=retry, **options)
+
+
+def alter_creates(sandbox: Sandbox, **members: object) -> None:
+    """Have the replies to creates say something else than the sandbox knows."""
+
+    @web.middleware
+    async def alter(request: web.Request, handler: Any) -> web.StreamResponse:
+        answer: web.Response = await handler(request)
+        if request.method != "POST" or not request.path.endswith(("/addBill", "/v2/utilityPayment")):
+            return answer
+        document = json.loads(answer.text or "")
+        document["payload"] |= members
+        return web.json_response(document)
+
+    sandbox._app.middlewares.append(alter)
 
 
 async def until_it_ends(client: EnkashClient, what: BillRequest, *, wait: float = 1.0, most: int = 20) -> Payment:
@@ -433,6 +448,37 @@ async def test_an_account_that_debits_on_creation_stops_the_run(sandbox: Sandbox
         assert [item.key for item in result.unknown] == ["m-0"]
         assert len(result.not_sent) == 39
     assert sandbox.debits == {"inv-1": 1, "m-0": 1}
+
+
+async def test_once_a_search_shows_a_debit_of_a_create_no_new_bill_is_confirmed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the reply to a create does not show its debit, portions too small for a search would be debited again."""
+    monkeypatch.setattr(portions, "_MOST", 6)
+    sandbox = Sandbox(settle_after=0.0, repeat_debits=True, debit_on_create=True)
+    alter_creates(sandbox, paymentStatus="INIT", approvalStatus="MAKER_APPROVAL_PENDING", billpayStatus=None)
+    async with sandbox, another(sandbox, store) as client:
+        result = await client.payments.pay_many(many(8), wait=0)
+        payments = [item.value for item in result.unknown if item.value is not None]
+        assert len(payments) == 8
+        assert {payment.retry for payment in payments} == {RetryAdvice.LOOK}
+        assert all("this account debits on creation" in payment.reason for payment in payments)
+    assert sandbox.counts["confirm_debit"] == 0
+    assert set(sandbox.debits.values()) == {1}
+
+
+@pytest.mark.parametrize("stated", [0, -5, 0.5])
+@pytest.mark.parametrize("bound", ["max_amount", "bill_amount"])
+async def test_an_amount_below_a_rupee_is_below_no_ceiling(store: Store, stated: object, bound: str) -> None:
+    """EnKash prints 0 where it has filled no amount in: the bill is read before its debit."""
+    sandbox = Sandbox(settle_after=0.0, repeat_debits=True, amount_shift=Decimal(100_000))
+    alter_creates(sandbox, amount=stated)
+    async with sandbox, another(sandbox, store) as client:
+        payment = await client.payments.pay(request(**{bound: 20_000}))
+        assert payment.state is OVER_CEILING
+        assert payment.amount is not None
+        assert payment.amount > 100_000
+    assert sandbox.debits == {"inv-1": 0}
 
 
 async def test_with_the_option_the_create_is_the_debit(sandbox: Sandbox, store: Store) -> None:
