@@ -10,6 +10,7 @@ from enkash_async._calls import bills
 from enkash_async._calls.bills import Create, Wanted
 from enkash_async._calls.requests import BillRequest
 from enkash_async._support import exact_json
+from enkash_async._support.text import folded
 from enkash_async._wire.operation import Operation
 from enkash_async.config import Routes
 from enkash_async.models import FetchedBill
@@ -44,7 +45,7 @@ def fingerprint(request: BillRequest) -> str:
     The hashes show whether two requests with the same reference are the same. Spellings that EnKash treats as equal
     give the same hash of the bill.
     """
-    params = sorted((name, value.strip().casefold()) for name, value in request.params.items())
+    params = sorted((name, folded(value)) for name, value in request.params.items())
     bill = exact_json.dumps([request.biller_id, params, str(request.circle or "").strip().upper()])
     return f"{hashlib.sha256(bill.encode()).hexdigest()[:32]}:{request.digest[:32]}"
 

@@ -16,7 +16,7 @@ from functools import partial
 import attrs
 
 from enkash_async._calls.bills import Wanted
-from enkash_async._support.text import look_up
+from enkash_async._support.text import folded, look_up
 from enkash_async.errors import DuplicateReferenceError, EnkashError, NotFoundError
 from enkash_async.models import Bill, Circle, FetchedBill
 from enkash_async.models.base import shown_short
@@ -256,7 +256,7 @@ def _folded(text: str | None) -> str | None:
     """Return a text for comparison, leading zeros kept, or None when it is empty or EnKash has masked it."""
     if text is None or not text.strip() or _MASKED.search(text):
         return None
-    return text.strip().casefold()
+    return folded(text)
 
 
 def _short(number: str | None) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from enkash_async._support.values import plain
 
 __all__ = [
-    "JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "hidden_flaw", "hidden_place", "look_up", "members",
-    "outer_flaw", "plain", "rupees", "shown", "url_flaw",
+    "JOINERS", "RUPEE", "clean", "control_flaw", "exact_rupees", "folded", "hidden_flaw", "hidden_place", "look_up",
+    "members", "outer_flaw", "plain", "rupees", "shown", "url_flaw",
 ]  # fmt: skip
 
 RUPEE = "₹"
@@ -44,6 +44,11 @@ def _visible(character: str) -> str:
     if character.isprintable() or character in JOINERS:
         return character
     return " " if character.isspace() else character.encode("unicode_escape").decode("ascii")
+
+
+def folded(text: str) -> str:
+    """Return a text as it is compared: without blanks around it, in one case, and in Unicode form NFC."""
+    return unicodedata.normalize("NFC", text.strip().casefold())
 
 
 def control_flaw(text: str) -> str | None:

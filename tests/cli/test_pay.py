@@ -431,6 +431,12 @@ class TestCautions:
             assert first.startswith("1 of 2 rows have no reference of their own, ")
             assert f"{cause} pays the same bills again" in first
 
+    async def test_one_consumer_in_two_spellings(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
+        """The caution names it as well."""
+        same = [row(number, params={"cn": cn}) for number, cn in ((1, "cn7"), (2, "CN7"))]
+        run = await enkash("pay", str(written(tmp_path / "november.csv", *same)), "--dry-run")
+        assert "lines 2 and 3 name the same biller and consumer: both bills are paid" in run.err
+
     async def test_one_consumer_in_two_rows(self, enkash: Enkash, sandbox: Sandbox, tmp_path: Path) -> None:
         """The caution names it, and no caution names other consumers and billers."""
         same = [row(number, params=row(1).params) for number in (1, 2)]

@@ -800,6 +800,24 @@ class TestReferences:
         path.write_text("biller_id,cn,circle,ad1\n2001,77,MUM,9\n")
         assert only(path).reference_id == "november-2026-685d39426cdc1696"
 
+    def test_another_spelling_of_a_bill_keeps_its_reference(self, tmp_path: Path) -> None:
+        """Prevents a double payment: a user may edit a cell or rename the file between two runs."""
+        found = set()
+        for name, cells in (
+            ("november.csv", "2001,cn77,mum,zoné"),
+            ("November.csv", "2001,CN77,MUM,Zone\u0301"),
+            ("november.csv", "2001,cn77,Mum, ZONÉ "),
+        ):
+            path = tmp_path / name
+            path.write_text(f"biller_id,cn,circle,ad1\n{cells}\n")
+            found.add(only(path).reference_id)
+        assert len(found) == 1
+
+    def test_one_bill_in_two_spellings_is_refused(self, batch: Batch) -> None:
+        """Both rows would have the same reference."""
+        said = problem(batch("biller_id,cn,circle\n2001,cn77,mum\n2001,CN77,MUM\n"))
+        assert said.startswith("batch.csv:3: the same biller and consumer as line 2: ")
+
     def test_another_batch_has_other_references(self, batch: Batch) -> None:
         """The references differ when the difference of the names cannot be shown."""
         path = batch("biller_id,cn\n2001,77\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from enkash_async._support.text import folded
 from enkash_async.cli.batch.header import header_name
 from enkash_async.cli.batch.row import Row
 
@@ -44,7 +45,8 @@ def cautions(rows: Sequence[Row], *, batch: str | None = None) -> list[str]:
     found += _rounded(rows)
     first: dict[object, int] = {}
     for row in rows:
-        line = first.setdefault((row.biller_id, row.circle, tuple(sorted(row.params.items()))), row.line)
+        inputs = tuple(sorted((name, folded(value)) for name, value in row.params.items()))
+        line = first.setdefault((row.biller_id, folded(row.circle or ""), inputs), row.line)
         if line != row.line:
             found.append(f"lines {line} and {row.line} name the same biller and consumer: both bills are paid")
     return found[:_MOST]

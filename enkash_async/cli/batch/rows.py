@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from enkash_async._support import checks
+from enkash_async._support.text import folded
 from enkash_async.cli.batch import header as heads
 from enkash_async.cli.batch.cells import altered, hidden_in, is_total, odd, rupees_of, shown_amount, stray
 from enkash_async.cli.batch.header import Column, Names, find_header, read_columns
@@ -104,10 +105,15 @@ def _batch(path: Path, name: str | None, problems: Problems) -> str | None:
 def _derived(batch: str, biller_id: int, circle: str | None, params: Mapping[str, str]) -> str:
     """Return a reference that is the same for the same bill in the same batch.
 
+    Spellings that `pay` treats as equal give the same reference, and so do spellings of a file's name that some file
+    systems treat as equal: otherwise a cell that was edited from `mum` to `MUM` would pay its bill again.
+
     The readable part keeps only ASCII characters, so two batches can share this part: `नवंबर-2026` and `दिसंबर-2026`
     both give `2026`. The hash covers the whole name: otherwise the next month's bills would be taken for paid.
     """
-    facts = json.dumps([batch, biller_id, circle, sorted(params.items())])
+    batch = folded(batch)
+    inputs = sorted((name, folded(value)) for name, value in params.items())
+    facts = json.dumps([batch, biller_id, None if circle is None else folded(circle).upper(), inputs])
     short = re.sub(r"[^A-Za-z0-9._-]+", "-", batch)[:_NAME].strip("._-") or "batch"
     return f"{short}-{hashlib.sha256(facts.encode('ascii')).hexdigest()[:16]}"
 
