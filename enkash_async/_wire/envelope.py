@@ -219,6 +219,8 @@ def _success(
         return _undecodable(operation, response, redact, "the body is not an envelope with response_code")
     if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
         return _error(operation, response, envelope, redact)
+    if not is_read and envelope.reason is not None:
+        return _undecodable(operation, response, redact, "it says yes and holds an errorResponse too", "errorResponse")
     if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
         return _undecodable(
             operation, response, redact, "response_code and response_message contradict each other", "response_code"

@@ -18,7 +18,7 @@ from enkash_async._money.sendings import outcome_of
 from enkash_async._wire.envelope import read
 from enkash_async._wire.operation import Operation, Response
 from enkash_async.config import Routes
-from enkash_async.errors import ApiError
+from enkash_async.errors import ApiError, ResponseDecodeError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "money.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (.*HTTP.*) \| (clear|unclear) \| (clear|unclear) \|$", re.MULTILINE)
@@ -84,6 +84,17 @@ def test_a_documented_code_is_a_refusal_whatever_stands_beside_it(code: int) -> 
         assert _confirmation(status, code) == ("unclear" if unclear else "clear")
         if code != 1:
             assert _create(status, code) == "clear"
+
+
+@pytest.mark.parametrize("operation", [CREATE, CONFIRMATION], ids=["create", "confirmation"])
+@pytest.mark.parametrize("code", [0, None])
+def test_a_success_that_holds_an_error_is_unclear(operation: Operation[Any], code: int | None) -> None:
+    """EnKash's sister product explains failures in `errorResponse`, so the reply contradicts itself."""
+    document = {"response_code": code, "response_message": "Success", "errorResponse": {"errorMessage": "no balance"}}
+    answer = read(operation, Response(status=200, headers={}, body=json.dumps(document).encode()))
+    assert isinstance(answer, ResponseDecodeError)
+    assert answer.where == "errorResponse"
+    assert decide(operation.effect, answer) is Next.RECONCILE
 
 
 @pytest.mark.parametrize("status", [400, 403, 412, 422])
