@@ -10,7 +10,7 @@ from enkash_async._money.reads import Reads
 from enkash_async.errors import EnkashError
 from enkash_async.models import Bill
 
-__all__ = ["Looks", "reading"]
+__all__ = ["Looks", "reading", "shows_plainly"]
 
 _Seen = Mapping[str, Bill | EnkashError]
 
@@ -22,7 +22,7 @@ def reading(seen: Bill | EnkashError | None) -> Reading:
     return Reading.UNCLEAR
 
 
-def _shows_plainly(bill: Bill) -> bool:
+def shows_plainly(bill: Bill) -> bool:
     """Whether the search tells the state of the debit, so that no single read is needed.
 
     Prevents a double debit: EnKash does not document the search, and the search may omit the approval of a confirmed
@@ -71,7 +71,7 @@ class Looks:
 
     async def before_first(self, ids: Sequence[str]) -> _Seen:
         """Read bills before their first confirmation: by search, and singly if the search leaves the debit unclear."""
-        return await self._reads.read(ids, patience=self._patience * len(ids), shows=_shows_plainly)
+        return await self._reads.read(ids, patience=self._patience * len(ids), shows=shows_plainly)
 
     async def after_window(self, ids: Sequence[str]) -> _Seen:
         """Read bills singly before a second confirmation, because a search cannot prove that nothing was debited."""

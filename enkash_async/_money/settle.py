@@ -10,6 +10,7 @@ from enkash_async._calls.bills import Wanted
 from enkash_async._flow.poller import Poller, peek
 from enkash_async._flow.verdicts import judge
 from enkash_async._money import match as matching
+from enkash_async._money.looks import shows_plainly
 from enkash_async._money.reads import Reads
 from enkash_async._support import checks
 from enkash_async._support.text import look_up
@@ -153,7 +154,7 @@ class Settling:
 
         async def look(patience: float) -> bool:
             open_ones = [one for one in utility_enkash_ids if not _is_done(seen.get(one))]
-            seen.update(await self._reads.read(open_ones, patience=max(patience, self._timeout)))
+            seen.update(await self._reads.read(open_ones, patience=max(patience, self._timeout), shows=_suffices))
             return all(_is_done(one) for one in seen.values())
 
         pauses = (settle or self.policy).pauses
@@ -165,3 +166,9 @@ def _is_done(seen: Bill | EnkashError | None) -> bool:
     if isinstance(seen, Bill):
         return seen.debit_confirmed is True
     return seen is not None and (judge(seen).is_permanent or judge(seen).says_absent)
+
+
+def _suffices(bill: Bill) -> bool:
+    """Whether a search shows enough of a bill: one that omits the approval cannot say that a debit is not confirmed."""
+    has_status = bill.payment_status is not None or bill.billpay_status is not None
+    return shows_plainly(bill) or (bill.debit_confirmed is None and has_status)

@@ -276,6 +276,16 @@ async def test_a_search_that_shows_too_little_does_not_lead_to_a_second_debit(
     assert till.debits == sorted(ids)
 
 
+async def test_a_search_without_approvals_calls_no_debit_unconfirmed(till: Till) -> None:
+    """The reconciliation reads such bills singly."""
+    ids = till.stock(5)
+    await till.confirm(ids)
+    till.searched = {"approvalStatus": None, "paymentStatus": "INIT", "billpayStatus": None}
+    till.searched |= dict.fromkeys(("approvedDate", "paymentDate", "billpayDate"))
+    found = await till.client.payments.reconcile(ids, settle=0)
+    assert [bill.utility_enkash_id for bill in found.confirmed] == ids
+
+
 async def test_without_a_look_before_nothing_is_read_and_the_records_count(till: Till) -> None:
     """`check_first=False` skips the reading, never the record: another client of the store sends nothing again."""
     ids = till.stock(5)

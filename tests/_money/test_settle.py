@@ -15,6 +15,7 @@ from _money.arrivals import Arrivals
 from tokens.doubles import until
 
 from enkash_async import (
+    ApprovalStatus,
     AuthenticationError,
     BadRequestError,
     Bill,
@@ -315,6 +316,7 @@ def _bill(name: str, status: str | None) -> Bill:
 async def test_confirmations_are_sorted_by_what_enkash_shows() -> None:
     """Each id is in one group, in the order asked, and a repeated id once."""
     shown = [_bill("U-1", "INIT"), _bill("U-2", "SUCCESS"), _bill("U-3", "FAILED"), _bill("U-4", "IN_PROCESS")]
+    shown[0] = attrs.evolve(shown[0], approval_status=ApprovalStatus("MAKER_APPROVAL_PENDING"))
     bills, sent, _ = _bills(Page(shown), TransportError("dropped"))
     payments = payment_calls(sent, bills)
     found = await payments.reconcile(["U-5", "U-4", "U-3", "U-2", "U-1", "U-4"], settle=0)
