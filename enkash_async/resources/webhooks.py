@@ -17,7 +17,7 @@ from enkash_async._support.urls import checked_url
 from enkash_async._wire.operation import Send
 from enkash_async._wire.page import Page
 from enkash_async.config import Routes
-from enkash_async.errors import InvalidRequestError
+from enkash_async.errors import InvalidRequestError, NotFoundError
 from enkash_async.models import Bill, BillFilter, BillPayStatus, WebhookEvent, WebhookRegistration
 from enkash_async.stores import Store
 
@@ -113,7 +113,7 @@ class Webhooks:
         Searches for bills that were created, paid, settled or refunded since the first day, and for all unpaid bills of
         the last six days, since EnKash may give a failure no date. Compares each bill with the receiver's records; if
         they differ, reads the bill again. Leaves out bills that a worker is handling now, and bills without a confirmed
-        debit if the receiver has no record of them.
+        debit if the receiver has no record of them, and bills that a search shows and a single read does not show yet.
 
         EnKash page: Fetch Bulk Bill Details (api-10664799), Get Utility Bill Status (api-10664797).
 
@@ -154,7 +154,12 @@ class Webhooks:
                     is_news = shown.is_known or found[one].debit_confirmed is not False
                     if shown.is_held or not is_news or content_key(found[one]) == shown.last:
                         continue
-                    bill = await self._reads.get(one)  # read singly: a search may show less of a bill, or older data
+                    try:
+                        bill = await self._reads.get(one)  # a search may show less of a bill, or older data
+                    except NotFoundError as problem:
+                        if not problem.bill_absent:
+                            raise
+                        continue  # the search runs ahead; the next run finds the bill, and this one the bills after it
                     if content_key(bill) != shown.last:
                         yield bill
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+from aiohttp import web
 from webhooks.doubles import HEADERS, VERIFIER, Handler, Other, Pauses, create, post
 
 from enkash_async import EnkashClient, MemoryStore, Outcome
@@ -70,6 +71,29 @@ async def test_a_search_that_lags_leads_to_no_news(sandbox: Sandbox, client: Enk
     asked = sandbox.counts["bill"]
     assert await _missed(client) == []
     assert sandbox.counts["bill"] == asked + 1
+
+
+async def test_a_bill_that_no_single_read_shows_yet_hides_no_other() -> None:
+    """A search may run ahead of the single reads; the next run finds the bill."""
+    hidden: list[str] = []
+
+    @web.middleware
+    async def hide(request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path.rpartition("/")[2] not in hidden:
+            answer: web.StreamResponse = await handler(request)
+            return answer
+        none = {"response_code": 1, "response_message": "Failure", "payload": "No utility payment found"}
+        return web.json_response(none, status=400)
+
+    sandbox = Sandbox()
+    sandbox._app.middlewares.append(hide)
+    async with sandbox, EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials) as client:
+        bills = [create(sandbox, f"CN{number}") for number in range(3)]
+        sandbox.ledger.confirm(bills)
+        hidden.append(bills[0])
+        assert sorted(await _missed(client)) == sorted(bills[1:])
+        hidden.clear()
+        assert sorted(await _missed(client)) == sorted(bills)
 
 
 async def test_a_bill_in_hand_is_not_missed(sandbox: Sandbox, client: EnkashClient) -> None:
