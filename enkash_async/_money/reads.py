@@ -151,9 +151,7 @@ class Reads:
     ) -> Mapping[str, Bill | EnkashError]:
         page = await deadline.peek(lambda: self.page(BillFilter(utility_enkash_ids=batch), 0, len(batch)))
         if not isinstance(page, EnkashError):
-            wanted = frozenset(batch)
-            found = (bill for bill in page.items if bill.utility_enkash_id in wanted and not bill.unreadable)
-            return {bill.utility_enkash_id: bill for bill in found if shows(bill)}
+            return {one: bill for one, bill in _rows(page, batch).items() if not bill.unreadable and shows(bill)}
         # After a transient or permanent failure, the bills are not read singly: 99 more calls would burden EnKash. A
         # plain 500, or a reply that cannot be decoded, affects only this search, so the bills are read singly.
         verdict = judge(page)
@@ -164,6 +162,17 @@ class Reads:
 async def _batches(ids: Sequence[str]) -> AsyncIterator[Sequence[str]]:
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]
+
+
+def _rows(page: Page[Bill], batch: Sequence[str]) -> dict[str, Bill]:
+    """Return the bills of a search by id, without those that it shows in two states: only a single read can decide."""
+    rows: dict[str, Bill] = {}
+    wanted, contradicted = frozenset(batch), set()
+    for bill in page.items:
+        one = bill.utility_enkash_id
+        if one in wanted and rows.setdefault(one, bill) != bill:
+            contradicted.add(one)
+    return {one: bill for one, bill in rows.items() if one not in contradicted}
 
 
 def _tells(bill: Bill) -> bool:

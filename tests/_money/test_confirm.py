@@ -70,6 +70,7 @@ class Till:
         refuse: Answers a confirmation in the sandbox's place, or returns None.
         shown: Members that reads show with other values than the bill's; None omits one.
         searched: The same, in searches alone and for every bill.
+        repeated: The same, in second rows of the same bills at the end of searches.
     """
 
     def __init__(self) -> None:
@@ -78,6 +79,7 @@ class Till:
         self.refuse: Callable[[list[str]], web.StreamResponse | None] = lambda _: None
         self.shown: dict[str, dict[str, str | None]] = {}
         self.searched: dict[str, str | None] = {}
+        self.repeated: dict[str, str | None] = {}
         self.open = asyncio.Event()
         self.open.set()
         self.sandbox = Sandbox(settle_after=0.0, repeat_debits=True)
@@ -99,12 +101,16 @@ class Till:
         return await handler(request) if refused is None else refused
 
     def _misread(self, response: web.StreamResponse) -> web.StreamResponse:
-        if not isinstance(response, web.Response) or response.status != 200 or not (self.shown or self.searched):
+        if not isinstance(response, web.Response) or response.status != 200:
+            return response
+        if not (self.shown or self.searched or self.repeated):
             return response
         payload = json.loads(response.text or "").get("payload")
         if payload is None:
             return response
         listed = isinstance(payload, list)
+        if listed and self.repeated:
+            payload += [bill | self.repeated for bill in payload]
         for bill in payload if listed else [payload]:
             bill |= {**(self.searched if listed else {}), **self.shown.get(bill["utilityEnkashId"], {})}
         return web.json_response({"response_code": 0, "response_message": "Success", "payload": payload})
@@ -272,6 +278,17 @@ async def test_a_search_that_shows_too_little_does_not_lead_to_a_second_debit(
     ids = till.stock(5)
     await till.confirm(ids)
     till.searched = {**shown, "approvedDate": None, "paymentDate": None}
+    assert _keys((await till.confirm(ids)).succeeded) == ids
+    assert till.debits == sorted(ids)
+
+
+async def test_a_bill_that_a_search_shows_in_two_states_is_read_singly(till: Till) -> None:
+    """Prevents a double debit: the row with the older state must not decide."""
+    ids = till.stock(5)
+    till.sandbox.ledger.confirm(ids)  # by another program
+    old = {"approvalStatus": "MAKER_APPROVAL_PENDING", "paymentStatus": "INIT", "billpayStatus": None}
+    old |= dict.fromkeys(("approvedDate", "paymentDate", "billpayDate"))
+    till.repeated = old
     assert _keys((await till.confirm(ids)).succeeded) == ids
     assert till.debits == sorted(ids)
 
