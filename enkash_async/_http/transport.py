@@ -240,6 +240,8 @@ class Transport:
                 middlewares=self._middlewares(body),
             ) as reply:
                 status, content = reply.status, reply.content
+                if alone and reply.connection is not None and reply.connection.protocol is not None:
+                    reply.connection.protocol.force_close()  # or else the pool would have it until `_whole` closes it
                 if content.is_eof() and content.total_bytes <= self._max_response_bytes:
                     return self._whole(reply, content.read_nowait(), alone=alone)  # it came at once, as most replies do
                 return await self._read(reply, alone=alone)

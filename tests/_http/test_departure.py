@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import aiohttp
 import attrs
@@ -139,6 +140,31 @@ async def test_an_early_answer_to_a_request_that_waits_for_100_is_told(departure
         await transport.aclose()
     assert got[0].startswith(b"PUT ")
     assert b"".join(got[1:]) == b""
+
+
+async def test_the_connection_of_a_lone_read_is_never_kept() -> None:
+    """Not for one turn of the event loop: a confirmation could take it, and then the late end of the read's reply."""
+    kept: list[bool] = []
+
+    class Connector(aiohttp.TCPConnector):
+        def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+            kept.append(not (should_close or protocol.should_close))
+            super()._release(key, protocol, should_close=should_close)
+
+    async def serve(server: RawServer, reader: Reader, writer: Writer) -> None:
+        while True:
+            await server.read_request(reader)
+            whole = reply(b'{"a":"' + b"x" * 50 + b'"}', "200 OK", KEEP)
+            writer.write(whole[:-10])
+            await asyncio.sleep(0.05)
+            writer.write(whole[-10:])
+
+    async with raw_server(serve) as server, aiohttp.ClientSession(connector=Connector()) as session:
+        transport = Transport(checked_base_url(server.base_url), session=session)
+        await transport.send(GET, None)
+        await transport.send(GET, None, alone=True)
+        assert kept == [True, False]
+        await transport.aclose()
 
 
 async def test_a_request_that_was_held_up_is_not_begun() -> None:
