@@ -474,7 +474,8 @@ async def test_an_amount_below_a_rupee_is_below_no_ceiling(store: Store, stated:
     sandbox = Sandbox(settle_after=0.0, repeat_debits=True, amount_shift=Decimal(100_000))
     alter_creates(sandbox, amount=stated)
     async with sandbox, another(sandbox, store) as client:
-        payment = await client.payments.pay(request(**{bound: 20_000}))
+        bounds: dict[str, Any] = {bound: 20_000}
+        payment = await client.payments.pay(request(**bounds))
         assert payment.state is OVER_CEILING
         assert payment.amount is not None
         assert payment.amount > 100_000
