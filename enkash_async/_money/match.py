@@ -135,7 +135,7 @@ def vouches(wanted: Wanted, bill: Bill) -> bool:
         _same(_folded(wanted.reference_id), _folded(bill.reference_id)),
         _same(_folded(wanted.consumer_number), _folded(_consumer(bill))),
     )
-    return bool(bill.utility_enkash_id) and True in facts
+    return bool(bill.utility_enkash_id.strip()) and True in facts
 
 
 # --- replies compared with their calls --------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ def looked(step: Step, seen: Bill | EnkashError) -> Step:
 
 
 def _not_shown(step: Step, absent: EnkashError) -> Step:
-    if step.is_created or step.do is Do.READ or isinstance(step.cause, DuplicateReferenceError):
+    if step.do is Do.READ and step.seconds_until_settled <= 0:
+        return step.to(Do.LOOK)  # EnKash knows no such id: its create was answered with a wrong one
+    if step.is_created or step.bill_id or isinstance(step.cause, DuplicateReferenceError):
         return step.unknown(_LAG, _SOON, cause=absent)
     if step.has_sent:
         why = "its create ended unclearly, and EnKash does not show it yet"

@@ -47,7 +47,7 @@ class Reads:
         """Return a bill by EnKash's id; see `bills.get`."""
         contradiction = matching.contradicts_id(utility_enkash_id)
         bill = await self._send(calls.get(self._routes, utility_enkash_id, contradiction))
-        return bill if bill.utility_enkash_id else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
+        return bill if bill.utility_enkash_id.strip() else attrs.evolve(bill, utility_enkash_id=utility_enkash_id)
 
     async def get_by_reference(self, reference_id: str) -> Bill:
         """Return a bill by the user's own id; see `bills.get_by_reference`."""

@@ -467,6 +467,20 @@ async def test_once_a_search_shows_a_debit_of_a_create_no_new_bill_is_confirmed(
     assert set(sandbox.debits.values()) == {1}
 
 
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("named", ["  ", "UTIL-NONE"])
+async def test_a_bill_whose_create_named_a_wrong_id_is_found_by_its_reference(store: Store, named: str) -> None:
+    """At once where the id is blank, otherwise as soon as EnKash would show a bill of this id."""
+    sandbox = Sandbox(settle_after=0.0, repeat_debits=True)
+    alter_creates(sandbox, utilityEnkashId=named)
+    async with sandbox, another(sandbox, store) as client:
+        payment = await client.payments.pay(request(), wait=1)
+        assert (payment.state is PAID) is (not named.strip())
+        await asyncio.sleep(0 if payment.state is PAID else 200 * SCALE)
+        assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
+    assert sandbox.debits == {"inv-1": 1}
+
+
 @pytest.mark.parametrize("stated", [0, -5, 0.5])
 @pytest.mark.parametrize("bound", ["max_amount", "bill_amount"])
 async def test_an_amount_below_a_rupee_is_below_no_ceiling(store: Store, stated: object, bound: str) -> None:
