@@ -217,11 +217,18 @@ class PayRun:
             if _did_nothing(answer) and not known.seconds_under_way:
                 await _if_it_can(payer.creations.end(reference, None, by=by))
             return steps.created(step, _usable(answer))
+        if not (answer.reference_id or "").strip() and await self._has_record(answer.utility_enkash_id):
+            answer = attrs.evolve(answer, utility_enkash_id="")  # an older bill of the consumer: the reference decides
         if matching.vouches(create.wanted, answer):
             one = answer.utility_enkash_id
             await _if_it_can(payer.debits.records.note_bills(by, [one], births))
             await _if_it_can(payer.creations.end(reference, one, by=by, digest=step.digest))
         return steps.created(step, answer)
+
+    async def _has_record(self, one: str) -> bool:
+        """Whether the store knows a bill already; True if the store cannot tell."""
+        shown = await _told(self._payer.debits.records.show([one]))
+        return isinstance(shown, EnkashError) or shown[one].debit is not None
 
     async def _confirm(self, ids: Sequence[str], created: Collection[str]) -> Mapping[str, ConfirmResult]:
         window = self._patience(self._options.wait)

@@ -90,8 +90,8 @@ def another(sandbox: Sandbox, store: Store, *, retry: RetryPolicy = EAGER, **opt
     return EnkashClient.from_credentials(sandbox.base_url, sandbox.credentials, store=store, retry=retry, **options)
 
 
-def alter_creates(sandbox: Sandbox, **members: object) -> None:
-    """Have the replies to creates say something else than the sandbox knows."""
+def alter_creates(sandbox: Sandbox, **members: object) -> dict[str, object]:
+    """Have the replies to creates say something else than the sandbox knows; the result may be changed later."""
 
     @web.middleware
     async def alter(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -103,6 +103,7 @@ def alter_creates(sandbox: Sandbox, **members: object) -> None:
         return web.json_response(document)
 
     sandbox._app.middlewares.append(alter)
+    return members
 
 
 async def until_it_ends(client: EnkashClient, what: BillRequest, *, wait: float = 1.0, most: int = 20) -> Payment:
@@ -479,6 +480,17 @@ async def test_a_bill_whose_create_named_a_wrong_id_is_found_by_its_reference(st
         await asyncio.sleep(0 if payment.state is PAID else 200 * SCALE)
         assert (await until_it_ends(client, request())).state in {PAID, ALREADY_PAID}
     assert sandbox.debits == {"inv-1": 1}
+
+
+async def test_a_create_that_names_an_older_bill_does_not_have_it_debited(store: Store) -> None:
+    """A reply without a reference shows whose bill it is, not which one, so the reference decides."""
+    sandbox = Sandbox(settle_after=0.0, repeat_debits=True)
+    told = alter_creates(sandbox)
+    async with sandbox, another(sandbox, store) as client:
+        older = await client.bills.create(2001, CN, reference_id="older")
+        told.update(utilityEnkashId=older.utility_enkash_id, referenceId=None)
+        assert (await client.payments.pay(request(), wait=1)).state is PAID
+    assert sandbox.debits == {"older": 0, "inv-1": 1}
 
 
 @pytest.mark.parametrize("stated", [0, -5, 0.5])
