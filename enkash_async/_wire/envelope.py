@@ -20,7 +20,7 @@ from enkash_async._wire.converter import UnreadableError, integer, structure, st
 from enkash_async._wire.hints import of_packing, of_status
 from enkash_async._wire.operation import Effect, Operation, Response
 from enkash_async._wire.retry_after import parse_retry_after
-from enkash_async._wire.wording import message_of, plain_text, reason_in
+from enkash_async._wire.wording import holds_error, message_of, plain_text, reason_in
 from enkash_async.errors import (
     ApiError,
     AuthenticationError,
@@ -219,7 +219,7 @@ def _success(
         return _undecodable(operation, response, redact, "the body is not an envelope with response_code")
     if envelope.code or (envelope.code is None and _tells(envelope, *_FAILED)):
         return _error(operation, response, envelope, redact)
-    if not is_read and envelope.reason is not None:
+    if not is_read and holds_error(document):
         return _undecodable(operation, response, redact, "it says yes and holds an errorResponse too", "errorResponse")
     if not is_read and envelope.code == 0 and _tells(envelope, *_FAILED):
         return _undecodable(

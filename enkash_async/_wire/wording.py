@@ -6,7 +6,7 @@ from typing import Any
 
 from enkash_async._wire.operation import Response
 
-__all__ = ["message_of", "plain_text", "reason_in"]
+__all__ = ["holds_error", "message_of", "plain_text", "reason_in"]
 
 _MESSAGES = (
     *("response_message", "message", "errorMessage", "error_description", "detail", "resultMessage", "error"),
@@ -27,6 +27,11 @@ def reason_in(document: dict[str, Any], levels: int = _DEEPEST) -> str | None:
     """Return the words inside an envelope; the `response_message` around them often says just `FAILURE`."""
     inner = (document.get(name) for name in _INNER if name != "payload" or not isinstance(document.get(name), str))
     return next((words for each in inner if (words := _words(each, levels)) is not None), None)
+
+
+def holds_error(document: Any) -> bool:
+    """Whether an envelope has an `errorResponse` with words in it."""
+    return isinstance(document, dict) and _words(document.get("errorResponse"), _DEEPEST) is not None
 
 
 def plain_text(response: Response) -> str | None:

@@ -18,7 +18,7 @@ from enkash_async._money.sendings import outcome_of
 from enkash_async._wire.envelope import read
 from enkash_async._wire.operation import Operation, Response
 from enkash_async.config import Routes
-from enkash_async.errors import ApiError, ResponseDecodeError
+from enkash_async.errors import ApiError, EnkashError, ResponseDecodeError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "money.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| (.*HTTP.*) \| (clear|unclear) \| (clear|unclear) \|$", re.MULTILINE)
@@ -95,6 +95,14 @@ def test_a_success_that_holds_an_error_is_unclear(operation: Operation[Any], cod
     assert isinstance(answer, ResponseDecodeError)
     assert answer.where == "errorResponse"
     assert decide(operation.effect, answer) is Next.RECONCILE
+
+
+@pytest.mark.parametrize("inner", [{"payload": {"message": "made"}}, {"errorResponse": {}}, {"errorResponse": None}])
+def test_a_success_with_words_beside_it_is_a_success(inner: dict[str, Any]) -> None:
+    """Only an `errorResponse` with words in it contradicts the code."""
+    document = {"response_code": 0, "response_message": "Success", **inner}
+    answer = read(CREATE, Response(status=200, headers={}, body=json.dumps(document).encode()))
+    assert not isinstance(answer, EnkashError)
 
 
 @pytest.mark.parametrize("status", [400, 403, 412, 422])
