@@ -96,6 +96,7 @@ class Fleet:
             # The refusal of a password that worked lifts the bars of the others: one of them may be the new password.
             self.proven.discard(login.password)
             self.refused_with_store.clear()
+            self.told = {number for number in self.told if self.logins[number].password == login.password}
         self.refused_with_store[login.password] += not self.store.cut_off
         # Twice for one that missed the fleet's last token: its refusal seems to be from before that.
         if self.refused_with_store[login.password] > 1 or self.refused_to[login.number] > 2:
@@ -148,16 +149,23 @@ class Person(Login):
         return token
 
 
-#: A password that was refused is tried again once the one that worked in the meantime is refused as well.
-LIFTED = [
+# A password that was refused is tried again once the one that worked in the meantime is refused as well: by the worker
+# that it was refused to, and by one that was told of the bar.
+REFUSED_TO_IT = [
     *(Step("ask", 2, 0, 0.5), Step("ask", 0, 0, 0.5), Step("change", 0, 0, 0.5), Step("ask", 0, 1, 0.5)),
     *(Step("change", 0, 0, 0.5), Step("ask", 2, 0, 0.5)),
+]
+TOLD_OF_IT = [
+    *(Step("ask", 0, 0, 0.5), Step("ask", 2, 1, 0.5), Step("ask", 1, 0, 0.5), Step("ask", 3, 0, 0.5)),
+    *(Step("pass", 0, 0, 31.0), Step("change", 0, 0, 0.5), Step("ask", 0, 1, 0.5), Step("change", 0, 0, 0.5)),
+    Step("ask", 3, 0, 0.5),
 ]
 
 
 @settings(deadline=None, max_examples=200)
 @given(policy=st.sampled_from(["serve", "login_if_proven"]), steps=STEPS)
-@example(policy="serve", steps=LIFTED)
+@example(policy="serve", steps=REFUSED_TO_IT)
+@example(policy="serve", steps=TOLD_OF_IT)
 def test_the_fleet_stays_within_its_bounds(policy: OnStoreDown, steps: list[Step]) -> None:
     """With the store, all workers try a refused password once; without it, each worker at most once."""
 
