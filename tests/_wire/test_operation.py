@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import unicodedata
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -133,15 +132,18 @@ def test_the_content_type_is_the_header(headers: dict[str, str]) -> None:
     assert Response(status=200, headers=headers, body=b"").content_type == headers.get("content-type")
 
 
-def test_the_values_of_a_call_cannot_be_changed() -> None:
-    """A request that was checked is the one that is sent, however often it is handed on."""
-    request, response = Request(method="GET", path="/x"), Response(status=200, headers={}, body=b"")
-    operation = Operation(name="bills.get", request=request, result=object, effect=Effect.READ)
-    for value, name in ((request, "path"), (response, "status"), (operation, "effect")):
-        with pytest.raises(attrs.exceptions.FrozenInstanceError):
-            setattr(value, name, None)
-    assert hash(request) == hash(Request(method="GET", path="/x"))
-    assert request == Request(method="GET", path="/x")
+def test_two_requests_for_the_same_are_equal() -> None:
+    """Nothing in a request tells one from another but what is sent."""
+    assert Request(method="GET", path="/x") == Request(method="GET", path="/x")
+    assert Request(method="GET", path="/x") != Request(method="GET", path="/y")
+
+
+if TYPE_CHECKING:  # mypy refuses to change a value of a call; where it did not, it would refuse the comment
+
+    def _change(request: Request, response: Response, operation: Operation[object]) -> None:
+        request.path = "/y"  # type: ignore[misc]
+        response.status = 200  # type: ignore[misc]
+        operation.effect = Effect.READ  # type: ignore[misc]
 
 
 def test_repr_shows_no_body_and_no_query() -> None:
