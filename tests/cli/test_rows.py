@@ -835,6 +835,15 @@ class TestReferences:
             found.add(only(path).reference_id)
         assert len(found) == 1
 
+    def test_a_link_belongs_to_the_batch_of_its_file(self, tmp_path: Path) -> None:
+        """Prevents a double payment: one run may name the file and another a link to it."""
+        path = tmp_path / "november.csv"
+        path.write_text("biller_id,cn\n2001,77\n")
+        link = tmp_path / "newest.csv"
+        link.symlink_to(path)
+        assert only(link).reference_id == only(path).reference_id
+        assert read_rows(link, batch="newest")[0].reference_id != only(path).reference_id
+
     def test_a_batch_needs_a_name(self, batch: Batch) -> None:
         """The reader refuses an empty name, which an unset variable gives."""
         with pytest.raises(InvalidRequestError, match="the batch has no name: give it one such as november-2026"):

@@ -43,7 +43,8 @@ def read_rows(path: Path, *, batch: str | None = None, columns: Mapping[str, str
 
     Args:
         path: Path of the file; `-` is standard input.
-        batch: The batch's name; None takes the file's name without its suffix and a preceding `.result`.
+        batch: The batch's name; None takes the file's name without its suffix and a preceding `.result`,
+            and for a link the name of the file it leads to.
         columns: The file's headers by column name, such as `{"consumer_number": "Consumer No", "param.Zone": "Zone"}`;
             None reads the known headers only.
 
@@ -93,10 +94,13 @@ def _delimiter(text: str, names: Names) -> str:
 
 
 def _batch(path: Path, name: str | None, problems: Problems) -> str | None:
-    """Return the batch's name in Unicode form NFC, since file systems differ in the form; None for a pipe."""
+    """Return the batch's name in Unicode form NFC, since file systems differ in the form; None for a pipe.
+
+    A link has the name of the file it leads to: otherwise the link and the file would pay the same bills twice.
+    """
     if name is None and is_stream(path):
         return None
-    name = path.stem.removesuffix(".result") if name is None else name
+    name = path.resolve().stem.removesuffix(".result") if name is None else name
     if not name.strip():
         problems.add("the batch has no name: give it one such as november-2026")
     return unicodedata.normalize("NFC", name.strip())
