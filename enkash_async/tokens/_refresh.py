@@ -356,7 +356,7 @@ class Refresher:
                 self._hold(_REPEATED_PAUSE, cooling(_REPEATED_PAUSE))
             elif login.outcome is Outcome.NOT_COUNTED:  # for this outcome, the account starts no cooldown
                 pause = _UNSENT_PAUSE * (0.5 + self._random()) if pause is None else min(pause, _LONGEST_UNSENT_PAUSE)
-                self._hold(pause, cooling(pause))
+                self._hold(pause, failure.copy())
             elif pause is not None:
                 self._hold(min(pause, _BELIEVED), cooling(pause), due=pause)
         return failure

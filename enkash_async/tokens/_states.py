@@ -81,9 +81,14 @@ class Pause:
 
     def failure_at(self, now: float) -> EnkashError:
         """Return a copy of the failure for one caller, with the seconds that are left at an instant."""
-        if isinstance(self.failure, TokenEndpointError):
+        if not isinstance(self.failure, TokenEndpointError):
+            return self.failure.copy()
+        if self.failure.reason:
             return cooling(self.due - now, is_renewal=self.failure.reason == "renewal")
-        return self.failure.copy()
+        # The login of this process failed: its error says what the user has to mend, and the cooldown does not.
+        failure = self.failure.copy()
+        failure.retry_after, failure.reason = self.due - now, "cooldown"
+        return failure
 
 
 def cooling(seconds: float, *, is_renewal: bool = False) -> TokenEndpointError:

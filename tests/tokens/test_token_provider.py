@@ -642,7 +642,11 @@ async def test_a_login_that_was_not_sent_costs_nothing_and_is_soon_tried_again(c
     for attempts in range(1, 6):
         failure = await failure_of(provider.get_token())
         assert str(failure) == "nobody listens"
-        assert isinstance(await failure_of(provider.get_token()), TokenEndpointError)
+        shared = await failure_of(provider.get_token())
+        assert isinstance(shared, TokenEndpointError)
+        assert (str(shared), shared.reason) == ("nobody listens", "cooldown")
+        assert shared.retry_after is not None
+        assert 0 < shared.retry_after <= 0.75
         assert login.attempts == attempts
         assert (await account_in(store)).attempts == ()
         clock.now += 0.51
