@@ -85,6 +85,13 @@ def _reused(step: Step) -> Step:
     return step.end(PaymentState.REFUSED, why)
 
 
+def _cut_off(step: Step) -> Step:
+    """End the step: the store knows a create of another request, and not its bill; EnKash need not show all inputs."""
+    if isinstance(step.cause, DuplicateReferenceError):
+        return step.look_at("the bill under the reference may be that of another biller, consumer, input or circle")
+    return _reused(step)
+
+
 def _fetch_or_create(step: Step) -> Step:
     if needs_fetch(step.request):
         return step.to(Do.FETCH)
@@ -139,6 +146,8 @@ def _seen(step: Step, bill: Bill) -> Step:
     match = matching.compare(step.asked, bill)
     if different := _different(step, bill, match):
         return _another(step, bill, different)
+    if step.is_reused() and not (step.has_sent or step.is_created):
+        return _cut_off(step)
     if not (match.identified or step.is_own(bill)):
         told = attrs.evolve(step, bill=bill).look_at("EnKash's bill under this reference does not say whose it is")
         return attrs.evolve(told, bill=None)  # the next call would treat a noted bill as its own

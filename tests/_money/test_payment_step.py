@@ -114,6 +114,22 @@ def test_a_reference_whose_other_create_is_under_way_waits() -> None:
     assert later.do is Do.FETCH
 
 
+def test_the_bill_of_another_requests_create_that_was_cut_off_is_not_confirmed() -> None:
+    """The process ended before it could note the bill, and EnKash does not show the input that was corrected since."""
+    other = Found(digest=fingerprint(attrs.evolve(REQUEST, params={"cn": "CN123456789", "ad1": "4568"})))
+    step = steps.found(begun(), attrs.evolve(other, seconds_under_way=50.0))
+    refused = steps.looked(step, WAITING)
+    assert end(refused) == (PaymentState.REFUSED, RetryAdvice.NEVER)
+    assert refused.bill is None  # it is not noted as the bill of this request
+
+    create = steps.fetched(steps.looked(steps.found(begun(), other), absent()), FETCHED)
+    assert create.do is Do.CREATE
+    used = steps.looked(steps.created(create, DuplicateReferenceError("used", status=400, response_code=38)), WAITING)
+    assert end(used) == (PaymentState.UNKNOWN, RetryAdvice.LOOK)  # another process may have created it meanwhile
+    unclear = steps.looked(steps.created(create, OutcomeUnknownError("lost")), WAITING)
+    assert unclear.do is Do.CONFIRM
+
+
 # --- what a look-up shows ---------------------------------------------------------------------------------------------
 
 
