@@ -54,6 +54,4 @@ def is_of_the_account(problem: EnkashError | None) -> bool:
 def _is_clear(answer: ApiError) -> bool:
     if answer.status >= 500 or answer.status in _NEVER_CLEAR:
         return False
-    if answer.response_code == 0:
-        return False  # the body says yes, so the reply contradicts itself
     return answer.status in _CLEAR_STATUSES or answer.response_code in _CLEAR_CODES

@@ -106,9 +106,9 @@ def test_a_success_with_words_beside_it_is_a_success(inner: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("status", [400, 403, 412, 422])
-def test_a_refusal_whose_body_says_yes_is_unclear(status: int) -> None:
-    """EnKash may have made the debit."""
-    assert _confirmation(status, 0) == "unclear"
+def test_the_status_of_a_refusal_counts_whatever_code_stands_beside_it(status: int) -> None:
+    """EnKash documents the status, and shows no body of a refusal."""
+    assert _confirmation(status, 0) == "clear"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 429, 500, 503])
