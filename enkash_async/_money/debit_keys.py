@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from enkash_async._support.text import folded
 from enkash_async._support.urls import folded_host
 from enkash_async.stores import record_key
 
@@ -47,7 +48,7 @@ class Keys:
         Ids that differ only in case or in blanks around them share a record, as they are equal in `match.py`. Prevents
         a double debit: EnKash may find one bill under both.
         """
-        return _tagged(record_key("debit", self.host, utility_enkash_id.strip().casefold()))
+        return _tagged(record_key("debit", self.host, folded(utility_enkash_id)))
 
     def create(self, reference_id: str) -> str:
         """Return the key of the create under a reference."""

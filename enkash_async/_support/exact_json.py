@@ -81,8 +81,8 @@ def loads(body: bytes) -> Any:
     """Return the decoded document, with `Decimal` for every number that has a fraction or an exponent.
 
     Raises:
-        ValueError: The body is not UTF-8 or not JSON, or is nested too deeply. A
-            caller who raises another error instead writes `from None`: `json.JSONDecodeError` keeps the whole text.
+        ValueError: The body is not UTF-8 or not JSON, or is nested too deeply. A caller who raises another error
+            instead writes `from None`: `json.JSONDecodeError` keeps the whole text.
     """
     try:
         return _quick(body)
